@@ -1,0 +1,114 @@
+"""The service's errors as values: an HTTP status, the service's code, and a message that says what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+
+class ServiceError(Exception):
+    """An error as Azure Resource Manager answers it.
+
+    `details` are errors nested below this one, `inner` the codes of the innerError chain, outermost first.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        target: str | None = None,
+        details: Sequence[ServiceError] = (),
+        inner: Sequence[str] = (),
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.target = target
+        self.details = tuple(details)
+        self.inner = tuple(inner)
+
+    def body(self, info: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
+        """The JSON document of the answer; `info` becomes its additionalInfo."""
+        return {"error": self._error(info)}
+
+    def _error(self, info: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
+        error: dict[str, Any] = {
+            "code": self.code,
+            "message": self.message,
+            "target": self.target,
+            "details": [detail._error() for detail in self.details],
+            "additionalInfo": list(info),
+        }
+        nested: dict[str, Any] | None = None
+        for code in reversed(self.inner):
+            nested = {"code": code, "innerError": nested}
+        if nested is not None:
+            error["innerError"] = nested
+        return error
+
+
+class _Preset(ServiceError):
+    """A service error whose status and usual code belong to its class."""
+
+    status_code: ClassVar[int]
+    usual_code: ClassVar[str]
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        target: str | None = None,
+        details: Sequence[ServiceError] = (),
+        inner: Sequence[str] = (),
+    ) -> None:
+        super().__init__(
+            self.status_code, code or self.usual_code, message, target=target, details=details, inner=inner
+        )
+
+
+class BadRequest(_Preset):
+    status_code, usual_code = 400, "BadRequest"
+
+
+class QuotaExceeded(_Preset):
+    """The request needs more of something than the subscription's limit leaves."""
+
+    status_code, usual_code = 400, "QuotaExceeded"
+
+
+class Unauthorized(_Preset):
+    status_code, usual_code = 401, "InvalidAuthenticationToken"
+
+
+class Forbidden(_Preset):
+    status_code, usual_code = 403, "AuthorizationFailed"
+
+
+class NotFound(_Preset):
+    status_code, usual_code = 404, "ResourceNotFound"
+
+
+class MethodNotAllowed(_Preset):
+    status_code, usual_code = 405, "MethodNotAllowed"
+
+
+class Conflict(_Preset):
+    status_code, usual_code = 409, "Conflict"
+
+
+class PreconditionFailed(_Preset):
+    status_code, usual_code = 412, "PreconditionFailed"
+
+
+class TooLarge(_Preset):
+    status_code, usual_code = 413, "RequestEntityTooLarge"
+
+
+class StorageFull(_Preset):
+    """The disk under the state directory has no room left, or does not let itself be written."""
+
+    status_code, usual_code = 507, "InsufficientStorage"

@@ -1,0 +1,53 @@
+"""One local workspace: its settings, its state, and what executes in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from azureml_local.settings import Settings
+from azureml_local.state.blobs import Blobs
+from azureml_local.state.clock import Clock
+from azureml_local.state.ledger import Ledger
+from azureml_local.state.operations import Operations
+from azureml_local.state.store import Store
+from azureml_local.tokens import Secrets, Tokens
+
+
+@dataclass
+class Local:
+    """What every route and every execution sees."""
+
+    settings: Settings
+    secrets: Secrets
+    store: Store
+    blobs: Blobs
+    clock: Clock
+    tokens: Tokens
+    operations: Operations
+    ledger: Ledger
+
+    @classmethod
+    def open(cls, settings: Settings) -> Local:
+        """Open the state directory, making what is missing."""
+        settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        clock = Clock()
+        store = Store(settings.database_path)
+        secrets = Secrets.of(settings.secrets_path)
+        return cls(
+            settings=settings,
+            secrets=secrets,
+            store=store,
+            blobs=Blobs(settings.blobs_path, settings.uploads_path, store),
+            clock=clock,
+            tokens=Tokens(settings, secrets, clock),
+            operations=Operations(store, clock, settings.pace),
+            ledger=Ledger(store),
+        )
+
+    def start(self) -> None:
+        """Go on with what a previous server left unfinished."""
+        self.operations.resume()
+
+    def close(self) -> None:
+        self.operations.close()
+        self.store.close()

@@ -1,0 +1,127 @@
+"""Where a local workspace keeps its state and what it is called."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Pace = Literal["instant", "real", "manual"]
+
+PROVIDER = "Microsoft.MachineLearningServices"
+
+# Azure creates these two with every workspace: datastore name -> container.
+CONTAINERS = {"workspaceblobstore": "azureml-blobstore", "workspaceartifactstore": "azureml"}
+DEFAULT_DATASTORE = "workspaceblobstore"
+ARTIFACT_DATASTORE = "workspaceartifactstore"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Names, addresses and directories of one local workspace.
+
+    `pace` says how long operations take: `instant` not at all, `real` seconds as on Azure, `manual` until
+    somebody steps them through the admin route.
+    """
+
+    state: Path
+    port: int
+    pace: Pace = "instant"
+    subscription_id: str = "00000000-0000-0000-0000-000000000001"
+    resource_group: str = "local"
+    workspace: str = "local"
+    registry: str = "azureml"
+    location: str = "local"
+    tenant_id: str = "00000000-0000-0000-0000-00000000000a"
+    storage_suffix: str = "core.windows.net"
+    document_limit: int = 8 * 2**20  # bytes of one JSON body
+    blob_limit: int = 64 * 2**30  # bytes of one upload request
+
+    @property
+    def base_url(self) -> str:
+        return f"https://localhost:{self.port}"
+
+    @property
+    def workspace_arm_id(self) -> str:
+        return (
+            f"/subscriptions/{self.subscription_id}/resourceGroups/{self.resource_group}"
+            f"/providers/{PROVIDER}/workspaces/{self.workspace}"
+        )
+
+    @property
+    def registry_arm_id(self) -> str:
+        return (
+            f"/subscriptions/{self.subscription_id}/resourceGroups/{self.resource_group}"
+            f"/providers/{PROVIDER}/registries/{self.registry}"
+        )
+
+    @property
+    def tracking_uri(self) -> str:
+        """What the workspace answers as mlFlowTrackingUri; azureml-mlflow turns it into https."""
+        return f"azureml://localhost:{self.port}/mlflow/v1.0{self.workspace_arm_id}"
+
+    @property
+    def account(self) -> str:
+        """The storage account's name, chosen so that the SDK's https://ACCOUNT.blob.SUFFIX needs no DNS."""
+        return f"localhost:{self.port}/local"
+
+    @property
+    def blob_path(self) -> str:
+        """The path below which the storage account answers, path style."""
+        return f"/local.blob.{self.storage_suffix}"
+
+    @property
+    def blob_url(self) -> str:
+        return self.base_url + self.blob_path
+
+    @property
+    def database_path(self) -> Path:
+        return self.state / "workspace.sqlite"
+
+    @property
+    def blobs_path(self) -> Path:
+        """Committed blobs: one directory a container, plain files below it."""
+        return self.state / "blobs"
+
+    @property
+    def uploads_path(self) -> Path:
+        """Uploads under way; nothing here is visible to a client."""
+        return self.state / "uploads"
+
+    @property
+    def jobs_path(self) -> Path:
+        """Working directories of job nodes."""
+        return self.state / "jobs"
+
+    @property
+    def deployments_path(self) -> Path:
+        """Working directories and logs of deployments."""
+        return self.state / "deployments"
+
+    @property
+    def cache_path(self) -> Path:
+        """What can be made again: registry models' weights, for one."""
+        return self.state / "cache"
+
+    @property
+    def ca_path(self) -> Path:
+        """The certificate authority alone, PEM."""
+        return self.state / "tls" / "ca.pem"
+
+    @property
+    def bundle_path(self) -> Path:
+        """The certificate authority beside the public ones, PEM: what REQUESTS_CA_BUNDLE is set to."""
+        return self.state / "tls" / "bundle.pem"
+
+    @property
+    def secrets_path(self) -> Path:
+        return self.state / "secrets.json"
+
+    @property
+    def address_path(self) -> Path:
+        """Written by a server once it listens: where it is and its process id."""
+        return self.state / "server.json"
+
+    @property
+    def log_path(self) -> Path:
+        return self.state / "server.log"

@@ -1,0 +1,293 @@
+"""Blobs as plain files below one directory a container, committed by renaming."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import shutil
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+from uuid import uuid4
+
+from azureml_local.errors import BadRequest, Conflict, NotFound
+from azureml_local.state.store import Store
+
+_KIND = "blobs"
+# Azure discards blocks that nobody has committed within a week.
+_BLOCK_LIFETIME = 7 * 86400.0
+_COPY_BUFFER = 2**20
+
+
+@dataclass(frozen=True)
+class Blob:
+    """What is known of a committed blob; `size` in bytes."""
+
+    container: str
+    name: str
+    size: int
+    modified: datetime
+    etag: str
+    content_type: str = "application/octet-stream"
+    content_md5: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+class Blobs:
+    """Containers of blobs on disk.
+
+    A blob is a plain file, so a job can read and write it by path; half an upload lives in a directory of its
+    own until it is renamed into place. As in a storage account with folders, a name cannot be a blob and a
+    folder at once.
+    """
+
+    def __init__(self, root: Path, uploads: Path, store: Store) -> None:
+        self._root = root.resolve()
+        self._staging = uploads / "staging"
+        self._blocks = uploads / "blocks"
+        self._store = store
+        self._lock = threading.RLock()  # a commit makes folders, a delete removes empty ones
+        self._root.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(self._staging, ignore_errors=True)
+        self._staging.mkdir(parents=True)
+        self._blocks.mkdir(exist_ok=True)
+        self._discard_old_blocks()
+
+    def create_container(self, container: str) -> Path:
+        path = self._container(container)
+        path.mkdir(exist_ok=True)
+        return path
+
+    def path(self, container: str, name: str) -> Path:
+        """Where the blob or folder lies, existing or not; raises BadRequest for a name that cannot be."""
+        root = self._container(container)
+        if not root.is_dir():
+            raise NotFound(f"The container {container} does not exist.", code="ContainerNotFound")
+        path = root.joinpath(*_segments(name))
+        if not path.resolve().is_relative_to(root):
+            raise BadRequest(f"The name {name!r} leads outside its container.", code="InvalidUri")
+        return path
+
+    def datastore_path(self, datastore: str, relative: str = "") -> Path:
+        """The local path behind a path in a datastore."""
+        return self.path(self.datastore_container(datastore), relative.strip("/"))
+
+    def datastore_container(self, datastore: str) -> str:
+        document = self._store.get("datastores", datastore)
+        container = (document or {}).get("properties", {}).get("containerName")
+        if container is None:
+            raise NotFound(f"The datastore {datastore} does not exist or is no blob datastore.")
+        return str(container)
+
+    def get(self, container: str, name: str) -> Blob:
+        """The blob's properties; raises NotFound."""
+        path = self.path(container, name)
+        if not name or not path.is_file():
+            raise NotFound("The specified blob does not exist.", code="BlobNotFound")
+        return self._blob(container, name, path)
+
+    def open(self, container: str, name: str) -> BinaryIO:
+        try:
+            return self.path(container, name).open("rb")
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+            raise NotFound("The specified blob does not exist.", code="BlobNotFound") from error
+
+    @contextmanager
+    def staged(self) -> Iterator[Path]:
+        """A fresh path for an upload under way, removed at the end unless it has been committed."""
+        path = self._staging / uuid4().hex
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
+    def commit(
+        self,
+        container: str,
+        name: str,
+        staged: Path,
+        *,
+        metadata: Mapping[str, str] | None = None,
+        content_type: str | None = None,
+        content_md5: str | None = None,
+        overwrite: bool = True,
+    ) -> Blob:
+        """Make the staged file the blob, in one step; raises Conflict when it may not take that place."""
+        path = self.path(container, name)
+        if not name:
+            raise BadRequest("A blob needs a name.", code="InvalidUri")
+        with self._lock:
+            if path.is_dir():
+                raise Conflict(f"{name} is a folder.", code="PathConflict")
+            if not overwrite and path.exists():
+                raise Conflict("The specified blob already exists.", code="BlobAlreadyExists")
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            except (FileExistsError, NotADirectoryError) as error:
+                raise Conflict(f"A folder in {name} is a blob.", code="PathConflict") from error
+            os.replace(staged, path)
+            self._remember(container, name, path, metadata or {}, content_type, content_md5)
+            return self._blob(container, name, path)
+
+    def put(self, container: str, name: str, data: bytes, **properties: Any) -> Blob:
+        """Write a small blob at once; `properties` as of `commit`."""
+        with self.staged() as path:
+            path.write_bytes(data)
+            return self.commit(container, name, path, **properties)
+
+    def stage_block(self, container: str, name: str, block: str, staged: Path) -> None:
+        """Keep one block of an upload until its list is committed; `block` is the client's base64 id."""
+        self.path(container, name)
+        directory = self._block_directory(container, name)
+        with self._lock:
+            directory.mkdir(parents=True, exist_ok=True)
+            os.replace(staged, directory / _block_file(block))
+
+    def commit_blocks(self, container: str, name: str, blocks: Sequence[str], **properties: Any) -> Blob:
+        """Join the staged blocks, in the given order, into the blob; raises BadRequest for unknown ones."""
+        directory = self._block_directory(container, name)
+        with self.staged() as path:
+            with path.open("wb") as target:
+                for block in blocks:
+                    try:
+                        with (directory / _block_file(block)).open("rb") as source:
+                            shutil.copyfileobj(source, target, _COPY_BUFFER)
+                    except FileNotFoundError as error:
+                        raise BadRequest(
+                            f"The block {block} was not uploaded.", code="InvalidBlockList"
+                        ) from error
+            blob = self.commit(container, name, path, **properties)
+        shutil.rmtree(directory, ignore_errors=True)
+        return blob
+
+    def set_metadata(self, container: str, name: str, metadata: Mapping[str, str]) -> Blob:
+        blob = self.get(container, name)
+        path = self.path(container, name)
+        with self._lock:
+            os.utime(path)  # a change of metadata changes Last-Modified and the ETag
+            self._remember(container, name, path, metadata, blob.content_type, blob.content_md5)
+            return self._blob(container, name, path)
+
+    def delete(self, container: str, name: str) -> None:
+        """Remove the blob and the folders it leaves empty; raises NotFound."""
+        self.get(container, name)
+        path = self.path(container, name)
+        root = self._container(container)
+        with self._lock:
+            path.unlink(missing_ok=True)
+            self._store.delete(_KIND, f"{container}/{name}")
+            for folder in path.parents:
+                if folder == root or any(folder.iterdir()):
+                    break
+                folder.rmdir()
+
+    def list(self, container: str, prefix: str = "", *, after: str = "") -> Iterator[Blob]:
+        """Blobs whose names begin with `prefix` and follow `after`, in the order of their names."""
+        root = self.path(container, "")
+        for name, entry in _walk(root, "", prefix, after):
+            yield self._blob(container, name, entry)
+
+    def _container(self, container: str) -> Path:
+        if not container or not all(c.isascii() and (c.isalnum() or c in "-$") for c in container):
+            raise BadRequest(f"{container!r} is no container name.", code="InvalidResourceName")
+        return self._root / container
+
+    def _blob(self, container: str, name: str, path: Path) -> Blob:
+        try:
+            status = path.stat()
+        except FileNotFoundError as error:
+            raise NotFound("The specified blob does not exist.", code="BlobNotFound") from error
+        kept = self._store.get(_KIND, f"{container}/{name}") or {}
+        if (
+            kept.get("mtime_ns") != status.st_mtime_ns
+        ):  # written since by a job: what was kept is of the old one
+            kept = {}
+        return Blob(
+            container=container,
+            name=name,
+            size=status.st_size,
+            modified=datetime.fromtimestamp(status.st_mtime, UTC),
+            etag=f'"0x{status.st_mtime_ns:X}"',
+            content_type=kept.get("content_type") or Blob.content_type,
+            content_md5=kept.get("content_md5"),
+            metadata=kept.get("metadata", {}),
+        )
+
+    def _remember(
+        self,
+        container: str,
+        name: str,
+        path: Path,
+        metadata: Mapping[str, str],
+        content_type: str | None,
+        content_md5: str | None,
+    ) -> None:
+        self._store.put(
+            _KIND,
+            f"{container}/{name}",
+            {
+                "mtime_ns": path.stat().st_mtime_ns,
+                "metadata": dict(metadata),
+                "content_type": content_type,
+                "content_md5": content_md5,
+            },
+        )
+
+    def _block_directory(self, container: str, name: str) -> Path:
+        return self._blocks / hashlib.sha256(f"{container}/{name}".encode()).hexdigest()
+
+    def _discard_old_blocks(self) -> None:
+        for directory in self._blocks.iterdir():
+            if time.time() - directory.stat().st_mtime > _BLOCK_LIFETIME:
+                shutil.rmtree(directory, ignore_errors=True)
+
+
+def _segments(name: str) -> list[str]:
+    """The parts of a blob's name as file names; the empty name is the container itself."""
+    if not name:
+        return []
+    segments = name.split("/")
+    if len(name) > 1024 or any(
+        segment in ("", ".", "..") or "\0" in segment or len(segment.encode(errors="replace")) > 255
+        for segment in segments
+    ):
+        raise BadRequest(
+            f"{name[:200]!r} cannot be a blob's name here: at most 1024 characters, parts of 1 to 255 bytes "
+            "between slashes, none of them '.' or '..'.",
+            code="InvalidUri",
+        )
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise BadRequest("A blob's name must be valid UTF-8.", code="InvalidUri") from error
+    return segments
+
+
+def _block_file(block: str) -> str:
+    try:
+        return base64.b64decode(block, validate=True).hex() or "0"
+    except ValueError as error:
+        raise BadRequest("A block id must be base64.", code="InvalidQueryParameterValue") from error
+
+
+def _walk(folder: Path, base: str, prefix: str, after: str) -> Iterator[tuple[str, Path]]:
+    """Files below `folder` in the order of full names, visiting only folders that can hold a match."""
+    try:
+        entries = list(os.scandir(folder))
+    except FileNotFoundError:  # removed while we were listing
+        return
+    named = [(base + e.name + ("/" if e.is_dir(follow_symlinks=False) else ""), e) for e in entries]
+    for name, entry in sorted(named, key=lambda pair: pair[0]):
+        if name.endswith("/"):
+            reaches = name.startswith(prefix) or prefix.startswith(name)
+            passed = name <= after and not after.startswith(name)
+            if reaches and not passed:
+                yield from _walk(Path(entry.path), name, prefix, after)
+        elif name.startswith(prefix) and name > after and entry.is_file(follow_symlinks=False):
+            yield name, Path(entry.path)

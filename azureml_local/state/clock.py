@@ -1,0 +1,31 @@
+"""The workspace's time of day, which a test can move forward."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import UTC, datetime
+
+
+class Clock:
+    """UTC now, plus what `advance` has added: tokens and signatures expire by it, meters do not."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._offset = 0.0
+
+    def timestamp(self) -> float:
+        """Seconds since the epoch."""
+        return time.time() + self._offset
+
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self.timestamp(), UTC)
+
+    def advance(self, seconds: float) -> None:
+        with self._lock:
+            self._offset += seconds
+
+
+def iso(moment: datetime) -> str:
+    """As the service writes times: microseconds and an explicit offset."""
+    return moment.isoformat(timespec="microseconds")

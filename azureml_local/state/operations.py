@@ -1,0 +1,168 @@
+"""Long operations: begun by a request, ended by time, by work done, or by hand."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+from uuid import uuid4
+
+from azureml_local.errors import NotFound, ServiceError
+from azureml_local.settings import Pace
+from azureml_local.state.clock import Clock, iso
+from azureml_local.state.store import Document, Store
+from azureml_local.state.transitions import Transition
+
+_KIND = "operations"
+logger = logging.getLogger(__name__)
+
+Work = Callable[[], None]
+
+
+class Operations:
+    """Moves documents through their transitions and remembers each operation for whoever polls it.
+
+    A document's `properties.provisioningState` follows the transition. At the pace `instant` an operation
+    without work ends before `begin` returns, at `real` after the transition's seconds, at `manual` when
+    `step` is called. An operation with work runs it in a thread and ends when the work does.
+    """
+
+    def __init__(self, store: Store, clock: Clock, pace: Pace) -> None:
+        self._store = store
+        self._clock = clock
+        self._pace = pace
+        self._held: dict[str, Work] = {}  # work that waits to be stepped
+        self._timers: list[threading.Timer] = []
+
+    def begin(self, kind: str, name: str, transition: Transition, *, work: Work | None = None) -> str:
+        """Put the document into the transition's state and start; returns the operation's id.
+
+        A ServiceError raised by `work` becomes the operation's error and the document's state Failed.
+        """
+        operation_id = str(uuid4())
+        self._set_state(kind, name, transition.during)
+        self._store.create(
+            _KIND,
+            operation_id,
+            {
+                "kind": kind,
+                "name": name,
+                "transition": asdict(transition),
+                "works": work is not None,
+                "status": "InProgress",
+                "startTime": iso(self._clock.now()),
+                "started": time.time(),
+                "endTime": None,
+                "error": None,
+            },
+        )
+        self._advance(operation_id, transition, work)
+        return operation_id
+
+    def get(self, operation_id: str) -> Document:
+        """The operation: status InProgress, Succeeded, Failed or Canceled, with its times and error."""
+        operation = self._store.get(_KIND, operation_id)
+        if operation is None:
+            raise NotFound(f"The operation {operation_id} does not exist.", code="OperationNotFound")
+        return operation
+
+    def in_progress(self, kind: str, name: str) -> list[str]:
+        """The ids of operations on that document that have not ended."""
+        return [
+            operation_id
+            for operation_id, operation in self._store.list(_KIND)
+            if operation["status"] == "InProgress"
+            and operation["kind"] == kind
+            and operation["name"].lower() == name.lower()
+        ]
+
+    def finish(self, operation_id: str, error: ServiceError | None = None) -> None:
+        """End the operation and move its document on; one that has ended stays as it is."""
+        ended = False
+
+        def end(operation: Document) -> Document:
+            nonlocal ended
+            if operation["status"] != "InProgress":
+                return operation
+            ended = True
+            return {
+                **operation,
+                "status": "Succeeded" if error is None else "Failed",
+                "endTime": iso(self._clock.now()),
+                "error": None if error is None else error.body()["error"],
+            }
+
+        operation = self._store.update(_KIND, operation_id, end)
+        if ended:
+            after = operation["transition"]["after"] if error is None else "Failed"
+            self._set_state(operation["kind"], operation["name"], after)
+
+    def step(self, operation_id: str) -> None:
+        """By hand: let a waiting operation end, or start the work that it waits with."""
+        self.get(operation_id)
+        work = self._held.pop(operation_id, None)
+        if work is None:
+            self.finish(operation_id)
+        else:
+            self._run(operation_id, work)
+
+    def waiting(self) -> list[str]:
+        """The ids of all operations that have not ended, oldest first."""
+        pending = [(o["started"], i) for i, o in self._store.list(_KIND) if o["status"] == "InProgress"]
+        return [operation_id for _, operation_id in sorted(pending)]
+
+    def resume(self) -> None:
+        """After a restart: go on with what waited for time; who gave an operation work finishes it."""
+        for operation_id in self.waiting():
+            operation = self.get(operation_id)
+            if not operation["works"]:
+                self._advance(operation_id, Transition(**operation["transition"]), None)
+
+    def close(self) -> None:
+        for timer in self._timers:
+            timer.cancel()
+
+    def _advance(self, operation_id: str, transition: Transition, work: Work | None) -> None:
+        if self._pace == "manual":
+            if work is not None:
+                self._held[operation_id] = work
+        elif work is not None:
+            self._run(operation_id, work)
+        elif self._pace == "instant":
+            self.finish(operation_id)
+        else:
+            timer = threading.Timer(transition.seconds, self.finish, (operation_id,))
+            timer.daemon = True
+            self._timers = [t for t in self._timers if t.is_alive()] + [timer]
+            timer.start()
+
+    def _run(self, operation_id: str, work: Work) -> None:
+        def run() -> None:
+            try:
+                work()
+            except ServiceError as error:
+                self.finish(operation_id, error)
+            except Exception as error:  # the client must see an end
+                logger.exception("operation %s failed", operation_id)
+                self.finish(operation_id, ServiceError(500, "InternalServerError", str(error)))
+            else:
+                self.finish(operation_id)
+
+        threading.Thread(target=run, name=f"operation-{operation_id}", daemon=True).start()
+
+    def _set_state(self, kind: str, name: str, state: str | None) -> None:
+        if state is None:
+            self._store.delete(kind, name)
+            return
+
+        def change(document: Document) -> Document:
+            properties: dict[str, Any] = {**document["properties"], "provisioningState": state}
+            return {**document, "properties": properties}
+
+        try:
+            self._store.update(kind, name, change)
+        except NotFound:  # deleted meanwhile by a later operation, whose outcome stands
+            logger.debug("%s %s is gone", kind, name)

@@ -1,0 +1,138 @@
+"""Documents in one SQLite file: JSON objects addressed by kind and name."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from azureml_local.errors import Conflict, NotFound, StorageFull
+
+Document = dict[str, Any]
+
+# Resource Manager compares names without regard to case; blob storage does not.
+CASE_SENSITIVE = frozenset({"blobs"})
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS documents (
+    kind TEXT NOT NULL,
+    key  TEXT NOT NULL,
+    name TEXT NOT NULL,
+    body TEXT NOT NULL,
+    PRIMARY KEY (kind, key)
+) WITHOUT ROWID
+"""
+
+
+class Store:
+    """A thread-safe map of (kind, name) to JSON documents, each change a transaction.
+
+    Names are hierarchical with `/`. A change that has returned survives kill -9 of the process.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._lock = threading.RLock()
+        self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        self._connection.execute("PRAGMA journal_mode=WAL")
+        # With WAL the page cache survives the death of the process; only a power cut would need FULL.
+        self._connection.execute("PRAGMA synchronous=NORMAL")
+        self._connection.execute(_SCHEMA)
+
+    def get(self, kind: str, name: str) -> Document | None:
+        with self._lock:
+            row = self._connection.execute(
+                "SELECT body FROM documents WHERE kind = ? AND key = ?", (kind, _key(kind, name))
+            ).fetchone()
+        return None if row is None else _document(row[0])
+
+    def put(self, kind: str, name: str, body: Document) -> Document:
+        """Create the document or replace it."""
+        with self._transaction() as connection:
+            _write(connection, kind, name, body)
+        return body
+
+    def create(self, kind: str, name: str, body: Document) -> Document:
+        """Create the document; raises Conflict when there is one of that name."""
+        with self._transaction() as connection:
+            if self.get(kind, name) is not None:
+                raise Conflict(f"{kind} {name} already exists.")
+            _write(connection, kind, name, body)
+        return body
+
+    def update(self, kind: str, name: str, change: Callable[[Document], Document]) -> Document:
+        """Replace the document by what `change` makes of it, atomically; raises NotFound when absent."""
+        with self._transaction() as connection:
+            body = self.get(kind, name)
+            if body is None:
+                raise NotFound(f"{kind} {name} was not found.")
+            body = change(body)
+            _write(connection, kind, name, body)
+        return body
+
+    def delete(self, kind: str, name: str) -> bool:
+        """Whether there was such a document."""
+        with self._transaction() as connection:
+            cursor = connection.execute(
+                "DELETE FROM documents WHERE kind = ? AND key = ?", (kind, _key(kind, name))
+            )
+        return cursor.rowcount > 0
+
+    def list(
+        self, kind: str, prefix: str = "", *, after: str | None = None, limit: int | None = None
+    ) -> list[tuple[str, Document]]:
+        """(name, document) in the order of names; those that begin with `prefix` and follow `after`."""
+        low = _key(kind, prefix)
+        with self._lock:
+            rows = self._connection.execute(
+                "SELECT name, body FROM documents WHERE kind = ? AND key >= ? AND key < ? AND key > ? "
+                "ORDER BY key LIMIT ?",
+                (
+                    kind,
+                    low,
+                    low + "\U0010ffff",
+                    "" if after is None else _key(kind, after),
+                    -1 if limit is None else limit,
+                ),
+            ).fetchall()
+        return [(name, _document(body)) for name, body in rows]
+
+    def close(self) -> None:
+        with self._lock:
+            self._connection.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            if self._connection.in_transaction:  # a change within a change is one transaction
+                yield self._connection
+                return
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except sqlite3.OperationalError as error:
+                raise StorageFull(f"The state directory cannot be written: {error}.") from error
+            finally:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+
+
+def _key(kind: str, name: str) -> str:
+    return name if kind in CASE_SENSITIVE else name.lower()
+
+
+def _document(text: str) -> Document:
+    document: Document = json.loads(text)
+    return document
+
+
+def _write(connection: sqlite3.Connection, kind: str, name: str, body: Document) -> None:
+    connection.execute(
+        "INSERT INTO documents (kind, key, name, body) VALUES (?, ?, ?, ?) "
+        "ON CONFLICT (kind, key) DO UPDATE SET body = excluded.body",
+        (kind, _key(kind, name), name, json.dumps(body, separators=(",", ":"))),
+    )

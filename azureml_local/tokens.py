@@ -1,0 +1,170 @@
+"""Access tokens and shared access signatures: issued here, checked here."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.parse import urlencode
+
+import jwt
+
+from azureml_local.errors import Forbidden, Unauthorized
+from azureml_local.settings import Settings
+from azureml_local.state.clock import Clock
+
+# Code written for the public cloud asks a token for one of these.
+_PUBLIC_AUDIENCES = (
+    "https://management.azure.com",
+    "https://management.core.windows.net",
+    "https://ml.azure.com",
+)
+_TOKEN_LIFETIME = 3600
+_SAS_LIFETIME = timedelta(hours=1)
+_SAS_VERSION = "2023-11-03"
+_PERMISSIONS = "racwdl"
+
+
+@dataclass(frozen=True)
+class Secrets:
+    """What one state directory signs and recognises with; made once, kept in a file only its owner reads."""
+
+    signing_key: str
+    identity_header: str
+    admin: str
+
+    @classmethod
+    def of(cls, path: Path) -> Secrets:
+        """Read the file, or write it first."""
+        try:
+            return cls(**json.loads(path.read_text()))
+        except FileNotFoundError:
+            made = cls(secrets.token_hex(32), secrets.token_urlsafe(24), secrets.token_urlsafe(24))
+        fresh = path.with_suffix(".new")
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            json.dump(made.__dict__, file)
+        os.replace(fresh, path)
+        return made
+
+
+class Tokens:
+    """Signs and checks bearer tokens (JWT) and shared access signatures (SAS)."""
+
+    def __init__(self, settings: Settings, secrets: Secrets, clock: Clock) -> None:
+        self._settings = settings
+        self._key = secrets.signing_key
+        self._clock = clock
+
+    def issue(self, resource: str, lifetime: int = _TOKEN_LIFETIME) -> tuple[str, int]:
+        """An access token for the audience `resource`, and the second since the epoch when it expires."""
+        now = int(self._clock.timestamp())
+        expires = now + lifetime
+        claims = {
+            "aud": resource,
+            "iss": f"https://sts.windows.net/{self._settings.tenant_id}/",
+            "tid": self._settings.tenant_id,
+            "oid": "00000000-0000-0000-0000-00000000000b",
+            "sub": "00000000-0000-0000-0000-00000000000b",
+            "appid": "00000000-0000-0000-0000-00000000000c",
+            "name": "local user",
+            "idtyp": "app",
+            "iat": now,
+            "nbf": now,
+            "exp": expires,
+        }
+        return jwt.encode(claims, self._key, algorithm="HS256"), expires
+
+    def check(self, authorization: str | None) -> dict[str, object]:
+        """The claims of a request's bearer token; raises Unauthorized with the reason."""
+        scheme, _, token = (authorization or "").partition(" ")
+        if scheme.casefold() != "bearer" or not token:
+            raise Unauthorized(
+                "Authentication failed. The 'Authorization' header is missing or is not a bearer token.",
+                code="AuthenticationFailed",
+            )
+        try:
+            claims: dict[str, object] = jwt.decode(
+                token,
+                self._key,
+                algorithms=["HS256"],
+                options={"verify_aud": False, "verify_exp": False, "verify_nbf": False, "verify_iat": False},
+            )
+        except jwt.InvalidTokenError as error:
+            raise Unauthorized(f"The access token is invalid: {error}.") from error
+        self._check_claims(claims)
+        return claims
+
+    def _check_claims(self, claims: dict[str, object]) -> None:
+        # Not left to the library: the workspace's clock can be moved by a test, the library's cannot.
+        expires = claims.get("exp")
+        if not isinstance(expires, int) or expires <= self._clock.timestamp():
+            raise Unauthorized(
+                "The access token expiry UTC time has passed.", code="ExpiredAuthenticationToken"
+            )
+        audience = str(claims.get("aud", "")).rstrip("/")
+        if audience not in (self._settings.base_url, *_PUBLIC_AUDIENCES):
+            raise Unauthorized(
+                f"The access token has been obtained for wrong audience '{audience}'; "
+                f"it should be '{self._settings.base_url}/'.",
+                code="InvalidAuthenticationTokenAudience",
+            )
+
+    def sas(
+        self,
+        container: str,
+        blob: str | None = None,
+        *,
+        permissions: str = _PERMISSIONS,
+        lifetime: timedelta = _SAS_LIFETIME,
+    ) -> str:
+        """A SAS query string for a container, or for one blob in it."""
+        now = self._clock.now()
+        fields = {
+            "sv": _SAS_VERSION,
+            "sr": "c" if blob is None else "b",
+            "st": _sas_time(now - timedelta(minutes=10)),
+            "se": _sas_time(now + lifetime),
+            "sp": permissions,
+            "spr": "https",
+        }
+        return urlencode(fields | {"sig": self._signature(fields, container, blob)})
+
+    def check_sas(self, query: Mapping[str, str], container: str, blob: str, permissions: str) -> None:
+        """Raise unless the query's signature covers the blob and grants one of `permissions` now."""
+        if "sig" not in query:
+            raise Unauthorized(
+                "Server failed to authenticate the request: the query has no shared access signature.",
+                code="NoAuthenticationInformation",
+            )
+        fields = {name: query.get(name, "") for name in ("sv", "sr", "st", "se", "sp", "spr")}
+        scope = blob if fields["sr"] == "b" else None
+        if not hmac.compare_digest(query["sig"].encode(), self._signature(fields, container, scope).encode()):
+            raise Forbidden(
+                "Server failed to authenticate the request. The signature does not match.",
+                code="AuthenticationFailed",
+            )
+        if not fields["st"] <= _sas_time(self._clock.now()) < fields["se"]:
+            raise Forbidden(
+                f"The signature is not valid now: it holds from {fields['st']} to {fields['se']}.",
+                code="AuthenticationFailed",
+            )
+        if not set(permissions) & set(fields["sp"]):
+            raise Forbidden(
+                "This request is not authorized to perform this operation using this permission.",
+                code="AuthorizationPermissionMismatch",
+            )
+
+    def _signature(self, fields: Mapping[str, str], container: str, blob: str | None) -> str:
+        text = "\n".join([*(f"{name}={value}" for name, value in fields.items()), container, blob or ""])
+        return hmac.new(self._key.encode(), text.encode(errors="replace"), hashlib.sha256).hexdigest()
+
+
+def _sas_time(moment: datetime) -> str:
+    """The one format used here, so that times compare as text."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

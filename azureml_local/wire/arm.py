@@ -1,0 +1,153 @@
+"""Resource Manager's shapes: paths, envelopes, pages, and what a request carries."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
+from urllib.parse import urlencode
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from azureml_local.errors import BadRequest, NotFound, TooLarge
+from azureml_local.local import Local
+from azureml_local.settings import PROVIDER
+
+SUBSCRIPTION = "/subscriptions/{subscription}"
+GROUP = SUBSCRIPTION + "/resourceGroups/{group}"
+WORKSPACE = GROUP + f"/providers/{PROVIDER}/workspaces/{{workspace}}"
+REGISTRY = GROUP + f"/providers/{PROVIDER}/registries/{{registry}}"
+LOCATION = SUBSCRIPTION + f"/providers/{PROVIDER}/locations/{{location}}"
+
+Handler = Callable[[Request], Response]
+
+
+def route(path: str, **handlers: Handler) -> Route:
+    """A route whose handlers, one a method, are plain functions that run in the thread pool.
+
+    The body is read beforehand, for `body(request)`, and the names of subscription, group, workspace and
+    registry in the path are checked.
+    """
+
+    async def endpoint(request: Request) -> Response:
+        _check_scope(request)
+        request.state.raw = await read(request, local(request).settings.document_limit)
+        return await run_in_threadpool(handlers[request.method], request)
+
+    return Route(path, endpoint, methods=list(handlers))
+
+
+def local(request: Request) -> Local:
+    """The workspace behind this server."""
+    return cast(Local, request.app.state.local)
+
+
+async def read(request: Request, limit: int) -> bytes:
+    """The whole body; raises TooLarge beyond `limit` bytes."""
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > limit:
+            raise TooLarge(f"The request body is larger than the {limit} bytes allowed here.")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def body(request: Request) -> dict[str, Any]:
+    """The request's JSON object; raises BadRequest when it is anything else. No body is an empty object."""
+    raw: bytes = request.state.raw
+    if not raw:
+        return {}
+    try:
+        document = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise BadRequest(
+            f"The request body is not valid JSON: {error}.", code="InvalidRequestContent"
+        ) from error
+    if not isinstance(document, dict):
+        raise BadRequest("The request body must be a JSON object.", code="InvalidRequestContent")
+    return document
+
+
+def properties(request: Request) -> dict[str, Any]:
+    """The body's `properties` object; raises BadRequest when it has none."""
+    value = body(request).get("properties")
+    if not isinstance(value, dict):
+        raise BadRequest("The request body needs an object 'properties'.", target="properties")
+    return value
+
+
+def resource(
+    path: str, type_: str, properties: Mapping[str, Any], *, name: str | None = None, **extra: Any
+) -> dict[str, Any]:
+    """The envelope of an ARM resource; `type_` without the provider, e.g. "workspaces/jobs"."""
+    return {
+        "id": path,
+        "name": name or path.rsplit("/", 1)[-1],
+        "type": f"{PROVIDER}/{type_}",
+        "properties": dict(properties),
+        **extra,
+    }
+
+
+def page(request: Request, items: Sequence[dict[str, Any]], *, size: int = 100) -> Response:
+    """One page of a list; `$skip` and `$top` of the query choose it, nextLink leads on."""
+    top = min(integer(request, "$top", size), size)
+    start = _skip(request)
+    part = list(items[start : start + top])
+    answer: dict[str, Any] = {"value": part}
+    if start + top < len(items):
+        query = dict(request.query_params) | {"$skipToken": _token(start + top)}
+        query.pop("$skip", None)
+        answer["nextLink"] = f"{local(request).settings.base_url}{request.url.path}?{urlencode(query)}"
+    return JSONResponse(answer)
+
+
+def integer(request: Request, name: str, default: int) -> int:
+    """A non-negative whole number of the query; raises BadRequest."""
+    text = request.query_params.get(name)
+    if text is None or text == "":
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise BadRequest(f"The query parameter {name} must be a whole number.", target=name)
+    return int(text)
+
+
+def flag(request: Request, name: str, default: bool = False) -> bool:
+    text = request.query_params.get(name)
+    return default if text is None else text.casefold() == "true"
+
+
+def _skip(request: Request) -> int:
+    token = request.query_params.get("$skipToken")
+    if token is None:
+        return integer(request, "$skip", 0)
+    try:
+        return int(base64.urlsafe_b64decode(token).decode())
+    except (ValueError, binascii.Error) as error:
+        raise BadRequest("The $skipToken is not one of this list's.", target="$skipToken") from error
+
+
+def _token(start: int) -> str:
+    return base64.urlsafe_b64encode(str(start).encode()).decode()
+
+
+def _check_scope(request: Request) -> None:
+    """Raise NotFound unless the path names this subscription, group, workspace and registry."""
+    settings = local(request).settings
+    expected = {
+        "subscription": ("SubscriptionNotFound", "The subscription", settings.subscription_id),
+        "group": ("ResourceGroupNotFound", "Resource group", settings.resource_group),
+        "workspace": ("ResourceNotFound", "The workspace", settings.workspace),
+        "registry": ("ResourceNotFound", "The registry", settings.registry),
+    }
+    for parameter, (code, what, name) in expected.items():
+        given = request.path_params.get(parameter)
+        if given is not None and given.casefold() != name.casefold():
+            raise NotFound(f"{what} '{given}' could not be found; here it is called '{name}'.", code=code)

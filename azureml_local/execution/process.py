@@ -1,0 +1,110 @@
+"""Processes that outlive the server which started them, and are found again by the next one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+# The shell stays beside the command to write down how it ended, for whichever server asks later. Its name
+# ($0) is the directory, by which the process is found again.
+_SCRIPT = '"$@"; code=$?; printf %s "$code" > "$0/exit.new"; mv "$0/exit.new" "$0/exit"'
+
+# What kill -9 or a lost machine leaves: no exit status at all.
+LOST = -1
+
+
+class Detached:
+    """A command in a session of its own, known by its directory.
+
+    The directory receives `exit` with the command's status when it ends.
+    """
+
+    def __init__(self, directory: Path, process: psutil.Process | None) -> None:
+        self._directory = directory
+        self._process = process
+
+    @classmethod
+    def start(
+        cls, directory: Path, command: Sequence[str], *, cwd: Path, env: Mapping[str, str], log: Path
+    ) -> Detached:
+        """Run `command` in `cwd`; its output is appended to `log`."""
+        (directory / "exit").unlink(missing_ok=True)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                ["/bin/sh", "-c", _SCRIPT, str(directory), *command],
+                cwd=cwd,
+                env=dict(env),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        # From here on psutil holds it, as it would a process found again; Popen must not wait for it.
+        process.returncode = 0
+        return cls(directory, psutil.Process(process.pid))
+
+    @classmethod
+    def find(cls, directory: Path) -> Detached | None:
+        """The command started in that directory, running or ended; None when there never was one."""
+        for process in psutil.process_iter(["cmdline"]):
+            arguments = process.info["cmdline"] or []
+            if arguments[1:4] == ["-c", _SCRIPT, str(directory)]:
+                return cls(directory, process)
+        return cls(directory, None) if (directory / "exit").exists() else None
+
+    def exit_code(self) -> int | None:
+        """The command's exit status, None while it runs, LOST when it ended without leaving one."""
+        running = self._running()
+        with suppress(FileNotFoundError):  # read after the look at the process, which writes before it ends
+            return int((self._directory / "exit").read_text())
+        return None if running else LOST
+
+    def kill(self, grace: float = 5.0) -> None:
+        """End the command and everything it started: asked first, then forced after `grace` seconds."""
+        tree = self._tree()
+        for process in tree:
+            with suppress(psutil.NoSuchProcess):
+                process.terminate()
+        psutil.wait_procs(tree, timeout=grace)
+        while tree := [process for process in {*tree, *self._tree()} if _breathes(process)]:
+            for process in tree:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+            psutil.wait_procs(tree, timeout=0.1)
+
+    def _running(self) -> bool:
+        if self._process is None:
+            return False
+        with suppress(ChildProcessError):
+            os.waitpid(self._process.pid, os.WNOHANG)  # ours: leave no zombie
+        return _breathes(self._process)
+
+    def _tree(self) -> list[psutil.Process]:
+        """The shell, its descendants, and whatever else is left in its session."""
+        if self._process is None:
+            return []
+        session = self._process.pid
+        if psutil.pid_exists(session) and not self._process.is_running():
+            return []  # the system has given the number to somebody else, so nothing of ours is left
+        found: set[psutil.Process] = set()
+        with suppress(psutil.NoSuchProcess):
+            found = {self._process, *self._process.children(recursive=True)}
+        for process in psutil.process_iter():
+            with suppress(ProcessLookupError, PermissionError):
+                if os.getsid(process.pid) == session:
+                    found.add(process)
+        return [process for process in found if _breathes(process)]
+
+
+def _breathes(process: psutil.Process) -> bool:
+    """Whether it runs; a zombie has ended, somebody only has not looked yet."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -1,0 +1,72 @@
+"""Detached processes: their output, exit status, process trees, and being found again."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from azureml_local.execution.process import LOST, Detached
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not become true in time"
+        time.sleep(0.01)
+
+
+def start(directory: Path, command: str) -> Detached:
+    return Detached.start(
+        directory,
+        ["/bin/sh", "-c", command],
+        cwd=directory,
+        env={"PATH": os.environ["PATH"]},
+        log=directory / "log.txt",
+    )
+
+
+@pytest.mark.parametrize("status", [0, 3])
+def test_exit_status_and_output(tmp_path: Path, status: int) -> None:
+    process = start(tmp_path, f"echo out; echo err >&2; exit {status}")
+    wait_until(lambda: process.exit_code() is not None)
+    assert process.exit_code() == status
+    assert (tmp_path / "log.txt").read_text() == "out\nerr\n"
+
+
+def test_found_again_while_it_runs_and_after(tmp_path: Path) -> None:
+    assert Detached.find(tmp_path) is None
+    start(tmp_path, "while [ ! -e go ]; do sleep 0.01; done; exit 4")
+    found = Detached.find(tmp_path)
+    assert found is not None
+    assert found.exit_code() is None
+    (tmp_path / "go").touch()
+    wait_until(lambda: found.exit_code() is not None)
+    assert found.exit_code() == 4
+    ended = Detached.find(tmp_path)
+    assert ended is not None
+    assert ended.exit_code() == 4
+
+
+def test_kill_ends_the_tree_even_what_left_the_session(tmp_path: Path) -> None:
+    script = (
+        "import os, subprocess, sys, signal, time\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'], start_new_session=True)\n"
+        "open('pids.new', 'w').write(f'{os.getpid()} {child.pid}')\n"
+        "os.rename('pids.new', 'pids')\n"
+        "time.sleep(600)\n"
+    )
+    (tmp_path / "stubborn.py").write_text(script)
+    process = start(tmp_path, f"exec {sys.executable} stubborn.py")
+    wait_until((tmp_path / "pids").exists)
+    pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
+    process.kill(grace=0.1)
+    assert process.exit_code() == LOST
+    for pid in pids:
+        assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE

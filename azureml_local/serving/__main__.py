@@ -1,0 +1,50 @@
+"""``python -m azureml_local.serving``: load one model, then answer on loopback until told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import socket
+from pathlib import Path
+
+# Before torch and transformers are imported: no look-ups on a hub, no progress bars in the deployment's log.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+def main() -> None:
+    """Load the model and serve it; one that cannot be loaded ends the process with a traceback."""
+    parser = argparse.ArgumentParser(prog="python -m azureml_local.serving", description=__doc__)
+    parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1 (default: a free one)")
+    parser.add_argument("--announce", type=Path, help="file that receives the port once the model is loaded")
+    parser.add_argument("--model", type=Path, help="folder of an MLflow model")
+    parser.add_argument("--script", type=Path, help="a scoring script with init() and run()")
+    parser.add_argument("--rows", type=int, default=8, help="conversations generated at a time")
+    parser.add_argument("--threads", type=int, help="threads for arithmetic (default: one a core)")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+    import uvicorn
+
+    from azureml_local.serving import app, scorer
+
+    loaded = scorer.load(arguments.model, arguments.script, rows=arguments.rows, threads=arguments.threads)
+    config = uvicorn.Config(app.create(loaded), log_config=None, timeout_graceful_shutdown=5)
+    with socket.create_server(("127.0.0.1", arguments.port), backlog=config.backlog) as listener:
+        if arguments.announce:
+            _announce(arguments.announce, listener.getsockname()[1])
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def _announce(path: Path, port: int) -> None:
+    """Write the port in one step: whoever reads the file reads it whole."""
+    fresh = path.with_suffix(".new")
+    fresh.write_text(str(port))
+    fresh.replace(path)
+
+
+if __name__ == "__main__":
+    main()

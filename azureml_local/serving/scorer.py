@@ -1,0 +1,71 @@
+"""What the model server asks of a model, and the choice of who answers for a model folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Protocol
+
+import yaml
+from starlette.responses import JSONResponse, Response
+
+CHAT_TASK = "chat-completion"
+
+
+class Scorer(Protocol):
+    """A loaded model that answers score requests."""
+
+    async def score(self, body: bytes) -> Response:
+        """The answer to one request; cancelled when its client has gone."""
+
+    def close(self) -> None:
+        """Give back what the model holds."""
+
+
+def load(model: Path | None, script: Path | None, *, rows: int, threads: int | None) -> Scorer:
+    """Load whatever answers: the user's script when there is one, else the MLflow model in ``model``.
+
+    Raises:
+        FileNotFoundError: the script or the model's MLmodel file is not there.
+    """
+    if script is not None:
+        from azureml_local.serving.script import ScriptScorer
+
+        return ScriptScorer(script)
+    if model is None or not (model / "MLmodel").is_file():
+        raise FileNotFoundError(
+            f"{model or 'no model'} is not an MLflow model folder (it holds no MLmodel file), and the "
+            "deployment has no scoring script: register it as mlflow_model, or add a code_configuration"
+        )
+    weights = chat_weights(model)
+    if weights is not None:
+        from azureml_local.serving.chat_scorer import ChatScorer
+
+        return ChatScorer(weights, rows=rows, threads=threads)
+    from azureml_local.serving.pyfunc_scorer import PyfuncScorer
+
+    return PyfuncScorer(model)
+
+
+def chat_weights(model: Path) -> Path | None:
+    """The folder of Hugging Face weights and tokenizer inside a chat-completion MLflow model, or None."""
+    description = yaml.safe_load((model / "MLmodel").read_text())
+    metadata = description.get("metadata") or {}
+    if metadata.get("task") != CHAT_TASK:
+        return None
+    weights = model / "artifacts" / "model"
+    return weights if (weights / "config.json").is_file() else None
+
+
+def parsed(body: bytes) -> Any:
+    """The request's JSON; raises ValueError with a readable message."""
+    try:
+        return json.loads(body)
+    except ValueError as error:
+        raise ValueError(f"the request body is not valid JSON: {error}") from error
+
+
+def refusal(message: str, status: int = 400) -> Response:
+    """An error answer as JSON."""
+    code = "BadRequest" if status < 500 else "ModelError"
+    return JSONResponse({"error": {"code": code, "message": message}}, status)

@@ -1,0 +1,111 @@
+"""MLflow's own tracking service as a child process of the workspace's server.
+
+Run as `python -m azureml_local.execution.mlflow_server SOCKET_FD DATABASE ARTIFACTS`. It answers HTTP on the
+listening Unix socket it inherits, and ends when its standard input does: with its parent, however that dies.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import threading
+from typing import Any
+
+from flask import Flask, request
+from mlflow.entities import Run, RunTag
+from mlflow.protos.service_pb2 import MlflowService
+from mlflow.server import handlers
+from mlflow.store.tracking.dbmodels.models import SqlRun, SqlTag
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+# What Azure's tracking service has of MLflow's; logged models, traces and the like it answers with 404.
+_OFFERED = re.compile(r"/api/2\.0/mlflow/(experiments|runs|metrics)/")
+
+
+class RunStore(SqlAlchemyStore):  # type: ignore[misc]
+    """MLflow's store, with runs of a given id (a job's name) and artifacts where azureml-mlflow looks."""
+
+    def create_run(
+        self, experiment_id: str, user_id: str, start_time: int, tags: list[RunTag], run_name: str
+    ) -> Run:
+        run = super().create_run(experiment_id, user_id, start_time, tags, run_name)
+        with self.ManagedSessionMaker(read_only=False) as session:
+            record = self._get_run(session, run.info.run_id)
+            record.artifact_uri = self._artifacts(experiment_id, run.info.run_id)
+            return record.to_mlflow_entity()
+
+    def put_run(self, run: dict[str, Any]) -> None:
+        """Create the run or bring it up to date: id, experiment, name, status, started, ended (ms), tags."""
+        experiment_id = self._experiment(run["experiment"])
+        with self.ManagedSessionMaker(read_only=False) as session:
+            record = session.get(SqlRun, run["id"])
+            if record is None:
+                record = SqlRun(
+                    run_uuid=run["id"],
+                    experiment_id=int(experiment_id),
+                    source_type="JOB",
+                    source_name="",
+                    entry_point_name="",
+                    source_version="",
+                    user_id="",
+                    lifecycle_stage="active",
+                    artifact_uri=self._artifacts(experiment_id, run["id"]),
+                )
+                session.add(record)
+            record.name = run["name"]
+            record.status = run["status"]
+            record.start_time = run["started"]
+            record.end_time = run["ended"]
+            for key, value in {**run["tags"], "mlflow.runName": run["name"]}.items():
+                session.merge(SqlTag(run_uuid=run["id"], key=key, value=value))
+
+    def _experiment(self, name: str) -> str:
+        experiment = self.get_experiment_by_name(name)
+        if experiment is None:
+            return str(self.create_experiment(name))
+        if experiment.lifecycle_stage != "active":
+            self.restore_experiment(experiment.experiment_id)
+        return str(experiment.experiment_id)
+
+    def _artifacts(self, experiment_id: str, run_id: str) -> str:
+        return f"{self.artifact_root_uri}/experiments/{experiment_id}/runs/{run_id}/artifacts"
+
+
+class _Quiet(WSGIRequestHandler):
+    def log_request(self, code: object = "-", size: object = "-") -> None:
+        """Say nothing: the workspace's server logs requests."""
+
+
+def application(store: RunStore) -> Flask:
+    """MLflow's own handlers over the store, and the one route by which the workspace keeps runs in step."""
+    handlers._tracking_store = store
+    app = Flask("tracking")
+    for path, handler, methods in handlers.get_service_endpoints(MlflowService, handlers.get_handler):
+        if _OFFERED.match(path):
+            app.add_url_rule(path, f"{handler.__name__} {path}", handler, methods=methods)
+
+    @app.put("/runs")
+    def put_run() -> tuple[str, int]:
+        store.put_run(request.get_json())
+        return "", 204
+
+    return app
+
+
+def main(descriptor: int, database: str, artifacts: str) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    app = application(RunStore(f"sqlite:///{database}", artifacts))
+    make_server(
+        "unix://inherited", 0, app, threaded=True, request_handler=_Quiet, fd=descriptor
+    ).serve_forever()
+
+
+def _end_with_parent() -> None:
+    sys.stdin.buffer.read()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2], sys.argv[3])

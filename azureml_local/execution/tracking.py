@@ -1,0 +1,172 @@
+"""MLflow for the workspace: its server as a child, started when first needed, its runs in step with jobs."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import logging
+import os
+import queue
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from azureml_local.errors import ServiceError
+from azureml_local.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+_STATUSES = {"Running": "RUNNING", "Completed": "FINISHED", "Failed": "FAILED", "Canceled": "KILLED"}
+_TIMEOUT = 120.0  # seconds; the first request of all waits for MLflow's import and its migrations
+
+
+@dataclass(frozen=True)
+class Run:
+    """What MLflow shows of a job; `id` is the job's name, times are milliseconds since the epoch."""
+
+    id: str
+    experiment: str
+    name: str
+    status: str
+    started: int | None
+    ended: int | None
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    content_type: str
+    body: bytes
+
+
+def run_status(job_status: str) -> str:
+    """MLflow's word for a job's status."""
+    return _STATUSES.get(job_status, "SCHEDULED")
+
+
+class Tracking:
+    """The child process and the queue of runs that it is yet to hear of.
+
+    Starting MLflow takes seconds, so nothing waits for it but who asks it something: `put` returns at once,
+    and `forward` answers after all that was put before.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._database = settings.state / "mlflow.sqlite"
+        self._log = settings.state / "mlflow.log"
+        self._artifacts = f"azureml://localhost:{settings.port}/mlflow/v2.0{settings.workspace_arm_id}"
+        self._lock = threading.Lock()
+        self._child: subprocess.Popen[bytes] | None = None
+        self._directory: Path | None = None
+        self._queue: queue.Queue[Run | threading.Event | None] = queue.Queue()
+        self._worker: threading.Thread | None = None
+
+    def put(self, run: Run) -> None:
+        """Bring MLflow's run up to date, in the order of the calls, in the background."""
+        self._queue.put(run)
+        self._work()
+
+    def forward(self, method: str, path: str, body: bytes, content_type: str) -> Answer:
+        """MLflow's answer; `path` begins with /api/2.0 and carries the query."""
+        self._settle()
+        return self._ask(method, path, body, content_type)
+
+    def close(self) -> None:
+        """Let the queue run empty, then end MLflow."""
+        if self._worker is not None:
+            self._queue.put(None)
+            self._worker.join()
+        with self._lock:
+            if self._child is not None and self._child.stdin is not None:
+                self._child.stdin.close()
+                self._child.wait()
+            if self._directory is not None:
+                shutil.rmtree(self._directory, ignore_errors=True)
+            self._child = self._directory = None
+
+    def _work(self) -> None:
+        with self._lock:
+            if self._worker is None:
+                self._worker = threading.Thread(target=self._drain, name="tracking", daemon=True)
+                self._worker.start()
+
+    def _drain(self) -> None:
+        while (item := self._queue.get()) is not None:
+            if isinstance(item, threading.Event):
+                item.set()
+                continue
+            try:
+                self._ask("PUT", "/runs", json.dumps(asdict(item)).encode(), "application/json")
+            except (ServiceError, OSError):
+                logger.exception("MLflow did not hear of run %s", item.id)
+
+    def _settle(self) -> None:
+        if self._worker is not None:
+            reached = threading.Event()
+            self._queue.put(reached)
+            reached.wait(_TIMEOUT)
+
+    def _ask(self, method: str, path: str, body: bytes, content_type: str) -> Answer:
+        connection = _UnixConnection(self._socket(), _TIMEOUT)
+        try:
+            connection.request(method, path, body, {"Content-Type": content_type} if body else {})
+            response = connection.getresponse()
+            kind = response.headers.get("Content-Type", "application/json")
+            return Answer(response.status, kind, response.read())
+        except (OSError, http.client.HTTPException) as error:
+            raise ServiceError(
+                503, "TrackingUnavailable", f"MLflow does not answer ({error}); see {self._log}."
+            ) from error
+        finally:
+            connection.close()
+
+    def _socket(self) -> Path:
+        """Where MLflow listens; it is started when it is not running."""
+        with self._lock:
+            if self._child is None or self._child.poll() is not None or self._directory is None:
+                self._directory, self._child = self._start()
+            return self._directory / "socket"
+
+    def _start(self) -> tuple[Path, subprocess.Popen[bytes]]:
+        # A directory that only we can enter, and short: a Unix socket's path has room for about 100 bytes.
+        directory = self._directory or Path(tempfile.mkdtemp(prefix="azureml-local-"))
+        path = directory / "socket"
+        path.unlink(missing_ok=True)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener, self._log.open("ab") as log:
+            listener.bind(str(path))
+            listener.listen(128)  # requests queue here while MLflow is importing
+            child = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-m",
+                    "azureml_local.execution.mlflow_server",
+                    str(listener.fileno()),
+                    str(self._database),
+                    self._artifacts,
+                ],
+                pass_fds=[listener.fileno()],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C is the server's to handle, and MLflow ends after it
+                env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"},
+            )
+        return directory, child
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))

@@ -12,6 +12,8 @@ from azureml_local.state.operations import Operations
 from azureml_local.state.store import Store
 from azureml_local.tokens import Secrets, Tokens
 
+FINAL_JOB_STATES = frozenset({"Completed", "Failed", "Canceled", "NotResponding", "Paused"})
+
 
 @dataclass
 class Local:
@@ -47,6 +49,14 @@ class Local:
     def start(self) -> None:
         """Go on with what a previous server left unfinished."""
         self.operations.resume()
+
+    def live_jobs(self) -> list[str]:
+        """The names of jobs that have not ended."""
+        return [
+            name
+            for name, document in self.store.list("jobs")
+            if document["properties"].get("status") not in FINAL_JOB_STATES
+        ]
 
     def close(self) -> None:
         self.operations.close()

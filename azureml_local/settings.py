@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -36,6 +36,10 @@ class Settings:
     storage_suffix: str = "core.windows.net"
     document_limit: int = 8 * 2**20  # bytes of one JSON body
     blob_limit: int = 64 * 2**30  # bytes of one upload request
+
+    def at(self, port: int) -> Settings:
+        """The same workspace on another port."""
+        return replace(self, port=port)
 
     @property
     def base_url(self) -> str:

@@ -80,8 +80,11 @@ class Tokens:
         }
         return jwt.encode(claims, self._key, algorithm="HS256"), expires
 
-    def check(self, authorization: str | None) -> dict[str, object]:
-        """The claims of a request's bearer token; raises Unauthorized with the reason."""
+    def check(self, authorization: str | None, *also: str) -> dict[str, object]:
+        """The claims of a request's bearer token; raises Unauthorized with the reason.
+
+        The token must be for Resource Manager, this server's or the public cloud's, or for one of `also`.
+        """
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.casefold() != "bearer" or not token:
             raise Unauthorized(
@@ -97,10 +100,10 @@ class Tokens:
             )
         except jwt.InvalidTokenError as error:
             raise Unauthorized(f"The access token is invalid: {error}.") from error
-        self._check_claims(claims)
+        self._check_claims(claims, (self._settings.base_url, *_PUBLIC_AUDIENCES, *also))
         return claims
 
-    def _check_claims(self, claims: dict[str, object]) -> None:
+    def _check_claims(self, claims: dict[str, object], audiences: tuple[str, ...]) -> None:
         # Not left to the library: the workspace's clock can be moved by a test, the library's cannot.
         expires = claims.get("exp")
         if not isinstance(expires, int) or expires <= self._clock.timestamp():
@@ -108,7 +111,7 @@ class Tokens:
                 "The access token expiry UTC time has passed.", code="ExpiredAuthenticationToken"
             )
         audience = str(claims.get("aud", "")).rstrip("/")
-        if audience not in (self._settings.base_url, *_PUBLIC_AUDIENCES):
+        if audience not in audiences:
             raise Unauthorized(
                 f"The access token has been obtained for wrong audience '{audience}'; "
                 f"it should be '{self._settings.base_url}/'.",

@@ -87,8 +87,12 @@ class Blobs:
 
     def get(self, container: str, name: str) -> Blob:
         """The blob's properties; raises NotFound."""
-        path = self.path(container, name)
-        if not name or not path.is_file():
+        root = self.path(container, "")
+        try:
+            path = self.path(container, name)
+        except BadRequest:  # no blob has a name that cannot be
+            path = root
+        if not path.is_file():
             raise NotFound("The specified blob does not exist.", code="BlobNotFound")
         return self._blob(container, name, path)
 

@@ -76,7 +76,7 @@ def _size(row: dict[str, str]) -> Size:
     )
 
 
-# The K80 family (NC6 to NC24r) is gone from the cloud; it stays so that a client's refusal of it can be tried.
+# The K80 sizes (NC6 to NC24r) are gone from the cloud; here they stay, to try a client's refusal of them.
 SIZES = _read()
 
 _BY_NAME = {size.name.casefold(): size for size in SIZES}

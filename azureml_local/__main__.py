@@ -1,0 +1,3 @@
+from azureml_local.cli import main
+
+main()

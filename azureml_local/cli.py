@@ -1,0 +1,161 @@
+"""The command line: run the local workspace, and run code against it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shlex
+import signal
+import subprocess
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import typer
+
+from azureml_local import server, switch
+from azureml_local.server import Address, CannotServe
+from azureml_local.settings import Pace, Settings
+
+app = typer.Typer(
+    name="azureml-local",
+    help="A local Azure Machine Learning workspace that the unmodified Azure SDKs talk to.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+State = Annotated[
+    Path | None,
+    typer.Option(help="Directory that holds everything; default: $AZUREML_LOCAL_STATE, or a user directory."),
+]
+Port = Annotated[
+    int, typer.Option(min=0, max=65535, help="Port on loopback; 0: the last one, or a free one.")
+]
+PaceOption = Annotated[
+    str,
+    typer.Option(
+        "--pace",
+        help="How long operations take: instant; real: seconds, as on Azure; manual: until stepped.",
+    ),
+]
+
+
+def main() -> None:
+    """Run the command line; every foreseeable failure is one line and exit code 2."""
+    try:
+        app()
+    except CannotServe as error:
+        typer.echo(f"azureml-local: {error}", err=True)
+        raise SystemExit(2) from None
+
+
+@app.command()
+def up(
+    state: State = None,
+    port: Port = 0,
+    pace: PaceOption = "instant",
+    while_held: Annotated[bool, typer.Option("--while-held", hidden=True)] = False,
+) -> None:
+    """Run the workspace in the foreground until Ctrl-C."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    settings = Settings(state=_directory(state), port=port, pace=_pace(pace))
+    server.serve(settings, while_held=while_held, ready=_say_ready)
+
+
+@app.command()
+def env(state: State = None) -> None:
+    """Print the exports that point a shell at the running workspace: eval "$(azureml-local env)"."""
+    for name, value in switch.environment(_directory(state)).items():
+        typer.echo(f"export {name}={shlex.quote(value)}")
+
+
+@app.command("exec", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def execute(
+    command: Annotated[list[str], typer.Argument(metavar="-- COMMAND...", help="What to run.")],
+    state: State = None,
+    port: Port = 0,
+    pace: PaceOption = "instant",
+) -> None:
+    """Run a command against the workspace, started for it unless one runs; exits with the command's code."""
+    with switch.joined(_directory(state), pace=_pace(pace), port=port) as environment:
+        code = _run(command, {**os.environ, **environment})
+    raise typer.Exit(code)
+
+
+@app.command()
+def config() -> None:
+    """Print a config.json for MLClient.from_config."""
+    settings = Settings(state=Path(), port=0)
+    names = {
+        "subscription_id": settings.subscription_id,
+        "resource_group": settings.resource_group,
+        "workspace_name": settings.workspace,
+    }
+    typer.echo(json.dumps(names, indent=2))
+
+
+@app.command()
+def ledger(
+    state: State = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Print what cluster nodes and deployments ran, for how long, at what price."""
+    report = _ledger(_directory(state))
+    if as_json:
+        typer.echo(json.dumps(report, indent=2))
+        return
+    for row in report["rows"]:
+        typer.echo(
+            f"{row['kind']:<10} {row['name']:<32} {row['vmSize']:<28} {row['seconds']:>10.1f} s "
+            f"{row['dollars']:>10.4f} $  {'running' if row['running'] else 'stopped':<8} {row['owner']}"
+        )
+    typer.echo(f"{report['dollars']:.4f} $ in all, {report['running']} running")
+
+
+def _directory(state: Path | None) -> Path:
+    return (state or switch.default_state()).absolute()
+
+
+def _pace(text: str) -> Pace:
+    if text not in ("instant", "real", "manual"):
+        raise typer.BadParameter("choose instant, real or manual", param_hint="--pace")
+    return cast(Pace, text)
+
+
+def _say_ready(settings: Settings) -> None:
+    state = shlex.quote(str(settings.state))
+    typer.echo(
+        f"Local Azure ML workspace: {settings.base_url} (state in {settings.state}, pace {settings.pace})\n"
+        f'In another shell: eval "$(azureml-local env --state {state})"'
+    )
+
+
+def _run(command: list[str], environment: dict[str, str]) -> int:
+    """The command's exit code; signals sent to us are passed on, so that it ends and we clean up after it."""
+    try:
+        process = subprocess.Popen(command, env=environment)
+    except OSError as error:
+        typer.echo(f"azureml-local: {command[0]} cannot be run: {error.strerror}", err=True)
+        return 127
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda received, _: process.send_signal(received))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to the command as well
+    code = process.wait()
+    return code if code >= 0 else 128 - code
+
+
+def _ledger(state: Path) -> dict[str, Any]:
+    address = Address.read(state)
+    if address is not None:
+        return switch.ask(state, address, "/admin/ledger")
+    if not (state / "workspace.sqlite").exists():
+        raise CannotServe(f"There is no workspace in {state}.")
+    from azureml_local.state.ledger import Ledger
+    from azureml_local.state.store import Store
+
+    store = Store(state / "workspace.sqlite")
+    try:
+        return Ledger(store).report()
+    finally:
+        store.close()

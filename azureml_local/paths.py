@@ -1,0 +1,166 @@
+"""The addresses of data, in all the forms that clients write them, and where the data lies on disk."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from azureml_local.errors import BadRequest, NotFound
+from azureml_local.local import Local
+from azureml_local.settings import ARTIFACT_DATASTORE
+
+_DATASTORE = re.compile(
+    r"azureml://(?:.*/)?datastores/(?P<datastore>[^/]+)/paths/?(?P<path>.*)$", re.IGNORECASE
+)
+_OUTPUT = re.compile(
+    r"azureml://(?:.*/)?jobs/(?P<job>[^/]+)/outputs/(?P<output>[^/]+)(?:/paths)?/?(?P<path>.*)$",
+    re.IGNORECASE,
+)
+_RUN = re.compile(r"runs:/(?P<job>[^/]+)/?(?P<path>.*)$")
+_REGISTRY = re.compile(
+    r"azureml://registries/(?P<registry>[^/]+)/(?P<collection>\w+)/(?P<name>[^/]+)"
+    r"/(?P<by>versions|labels)/(?P<version>[^/]+)$",
+    re.IGNORECASE,
+)
+_ASSET = re.compile(
+    r".*/workspaces/[^/]+/(?P<collection>\w+)/(?P<name>[^/]+)/(?P<by>versions|labels)/(?P<version>[^/]+)$",
+    re.IGNORECASE,
+)
+_SHORT_ASSET = re.compile(r"(?P<name>[^:@/]+)(?::(?P<version>[^:@/]+)|@(?P<label>[^:@/]+))$")
+
+# The property that holds an asset's data, by collection.
+ASSET_URIS = {"data": "dataUri", "models": "modelUri", "codes": "codeUri"}
+
+
+@dataclass(frozen=True)
+class Place:
+    """A path in a datastore's container, without a leading slash."""
+
+    datastore: str
+    path: str
+
+    def uri(self, local: Local) -> str:
+        """The long form, which names the workspace as well."""
+        settings = local.settings
+        return (
+            f"azureml://subscriptions/{settings.subscription_id}/resourcegroups/{settings.resource_group}"
+            f"/workspaces/{settings.workspace}/datastores/{self.datastore}/paths/{self.path}"
+        )
+
+
+def resolve(local: Local, uri: str) -> Path:
+    """The local file or folder behind an address; raises BadRequest (unknown form) or NotFound (no data).
+
+    Known are datastore paths, job outputs, `runs:/`, assets by id or short name, registry models, and URLs of
+    this server's blobs. A registry model's weights are made on first use.
+    """
+    registry = _REGISTRY.match(_bare(uri))
+    if registry is not None:
+        path = _registry_asset(local, registry)
+    elif _bare(uri).startswith(("http://", "https://")):
+        path = _blob(local, _bare(uri))
+    else:
+        place = locate(local, uri)
+        path = local.blobs.datastore_path(place.datastore, place.path)
+    if not path.exists():
+        raise NotFound(f"There is no data at {uri}.", code="DataNotFound")
+    return path
+
+
+def locate(local: Local, uri: str) -> Place:
+    """The place in a datastore that an address means, with data or without; raises as `resolve` does."""
+    bare = _bare(uri)
+    if match := _DATASTORE.match(bare):
+        return Place(match["datastore"], match["path"].strip("/"))
+    if match := _OUTPUT.match(bare):
+        return _job_output(local, match["job"], match["output"], match["path"].strip("/"))
+    if match := _RUN.match(bare):
+        return _job_output(local, match["job"], "artifacts", match["path"].strip("/"))
+    if match := _ASSET.match(bare):
+        version = match["version"]
+        if match["by"].lower() == "labels":
+            version = latest(local, match["collection"], match["name"])
+        return locate(local, _asset_uri(local, match["collection"], match["name"], version))
+    if match := _SHORT_ASSET.match(bare):
+        return locate(local, _short_asset_uri(local, match))
+    raise BadRequest(
+        f"{uri!r} is no address of data that is known here: write azureml://datastores/DATASTORE/paths/PATH, "
+        "azureml:NAME:VERSION or azureml://jobs/JOB/outputs/OUTPUT.",
+        code="InvalidUri",
+    )
+
+
+def latest(local: Local, kind: str, name: str) -> str:
+    """The version created last of an asset; raises NotFound."""
+    versions = [
+        (document["systemData"]["createdAt"], full.rsplit("/", 1)[-1])
+        for full, document in local.store.list(kind, f"{name}/")
+    ]
+    if not versions:
+        raise NotFound(f"The asset {name} does not exist in {kind}.")
+    return max(versions)[1]
+
+
+def _bare(uri: str) -> str:
+    """Without the `azureml:` that may precede an id, and without the kinds mlflow and data inputs prepend."""
+    for prefix in ("file:", "folder:"):
+        uri = uri.removeprefix(prefix)
+    if uri.startswith("azureml:") and not uri.startswith("azureml://"):
+        return uri.removeprefix("azureml:")
+    return uri
+
+
+def _job_output(local: Local, job: str, output: str, path: str) -> Place:
+    if output in ("artifacts", "default"):
+        return Place(ARTIFACT_DATASTORE, "/".join(p for p in (f"ExperimentRun/dcid.{job}", path) if p))
+    document = local.store.get("jobs", job)
+    if document is None:
+        raise NotFound(f"The job {job} does not exist.", code="JobNotFound")
+    found = (document["properties"].get("outputs") or {}).get(output)
+    if found is None or not found.get("uri"):
+        raise NotFound(f"The job {job} has no output {output!r}.", code="OutputNotFound")
+    base = locate(local, found["uri"])
+    return Place(base.datastore, "/".join(p for p in (base.path, path) if p))
+
+
+def _asset_uri(local: Local, collection: str, name: str, version: str) -> str:
+    document = local.store.get(collection, f"{name}/{version}")
+    uri = (document or {}).get("properties", {}).get(ASSET_URIS.get(collection, ""))
+    if not isinstance(uri, str):
+        raise NotFound(f"The asset {collection}/{name}:{version} does not exist or has no data.")
+    return uri
+
+
+def _short_asset_uri(local: Local, match: re.Match[str]) -> str:
+    """A short name does not say of what: data comes first, then models."""
+    for collection in ("data", "models"):
+        if local.store.list(collection, f"{match['name']}/", limit=1):
+            version = match["version"] or latest(local, collection, match["name"])
+            return _asset_uri(local, collection, match["name"], version)
+    raise NotFound(f"There is no data asset or model named {match['name']!r}.")
+
+
+def _registry_asset(local: Local, match: re.Match[str]) -> Path:
+    if match["collection"].lower() != "models":
+        raise BadRequest(f"A registry's {match['collection']} are no data.", code="InvalidUri")
+    kind, name, version = "registry/models", match["name"], match["version"]
+    if match["by"].lower() == "labels":
+        version = latest(local, kind, name)
+    if local.store.get(kind, f"{name}/{version}") is None:
+        raise NotFound(f"The registry has no model {name} of version {version}.")
+    from azureml_local import (
+        catalogue,
+    )  # reads and converts weights: only when a job or deployment wants them
+
+    return catalogue.materialise(name, version, local.settings.cache_path)
+
+
+def _blob(local: Local, url: str) -> Path:
+    path = unquote(urlsplit(url).path)
+    prefix = local.settings.blob_path + "/"
+    if not url.startswith(local.settings.base_url) or not path.startswith(prefix):
+        raise BadRequest(f"{url} is not in this workspace's storage, and nothing is fetched from elsewhere.")
+    container, _, name = path.removeprefix(prefix).partition("/")
+    return local.blobs.path(container, name.strip("/"))

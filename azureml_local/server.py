@@ -1,0 +1,176 @@
+"""Serve one state directory on loopback until told to stop."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import logging
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from azureml_local.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+class CannotServe(Exception):
+    """The server cannot start; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a running server is: what it writes once it listens."""
+
+    url: str
+    pid: int
+
+    @classmethod
+    def read(cls, state: Path) -> Address | None:
+        """The address of the server that holds `state` now, None when there is none."""
+        if not _locked(state / "server.lock"):
+            return None
+        try:
+            return cls(**json.loads((state / "server.json").read_text()))
+        except FileNotFoundError:
+            return None
+
+
+def serve(settings: Settings, *, while_held: bool = False, ready: Callable[[Settings], None]) -> None:
+    """Serve until SIGINT or SIGTERM; `ready` is called with the final settings once the socket listens.
+
+    With `while_held` it also stops when no process holds the state (see switch.joined) and no job runs.
+    Raises CannotServe when the directory cannot be used, the port is taken, or another server has the state.
+    """
+    with _exclusive(settings.state), _listening(settings) as (sockets, settings):
+        # Late, so that a second server, or one without a port, has said so by then.
+        import uvicorn
+
+        from azureml_local import certificates
+        from azureml_local.local import Local
+        from azureml_local.wire import app
+
+        made = certificates.ensure(settings)
+        local = Local.open(settings)
+        server = uvicorn.Server(
+            uvicorn.Config(
+                app.create(local),
+                ssl_certfile=made.server,
+                ssl_keyfile=made.server,
+                log_config=None,
+                access_log=False,
+                timeout_keep_alive=75,
+                timeout_graceful_shutdown=2,
+                server_header=False,
+            )
+        )
+        if while_held:
+            threading.Thread(
+                target=_stop_when_released,
+                args=(settings.state, local.live_jobs, lambda: setattr(server, "should_exit", True)),
+                daemon=True,
+            ).start()
+        _announce(settings)
+        ready(settings)
+        try:
+            server.run(sockets=sockets)
+        finally:
+            settings.address_path.unlink(missing_ok=True)
+
+
+def _locked(path: Path) -> bool:
+    """Whether some process holds the lock."""
+    try:
+        with path.open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+@contextmanager
+def _exclusive(state: Path) -> Iterator[None]:
+    """Hold the state directory, so that there is one server for it at a time."""
+    try:
+        state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = (state / "server.lock").open("a")
+    except OSError as error:
+        raise CannotServe(
+            f"The state directory {state} cannot be used: {error.strerror}. "
+            "Choose another with --state, or make it writable."
+        ) from error
+    with lock:
+        _take(lock, state)
+        yield
+
+
+def _take(lock: TextIO, state: Path) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        address = Address.read(state)
+        where = f" at {address.url} (process {address.pid})" if address else ""
+        raise CannotServe(
+            f"Another server{where} already serves {state}. Use that one, stop it, or choose another --state."
+        ) from error
+
+
+@contextmanager
+def _listening(settings: Settings) -> Iterator[tuple[list[socket.socket], Settings]]:
+    """Sockets on the loopback addresses, and the settings with the port that was found."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        for port in _ports(settings):
+            try:
+                listener.bind(("127.0.0.1", port))
+                break
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE or port == settings.port:
+                    raise CannotServe(
+                        f"Port {port} of loopback cannot be used: {error.strerror}. Choose another --port."
+                    ) from error
+        listener.listen(2048)
+        yield [listener], settings.at(listener.getsockname()[1])
+
+
+def _ports(settings: Settings) -> list[int]:
+    """The port asked for; else the one this state had last, where its clients still look, else any."""
+    if settings.port:
+        return [settings.port]
+    try:
+        return [int((settings.state / "port").read_text()), 0]
+    except (FileNotFoundError, ValueError):
+        return [0]
+
+
+def _announce(settings: Settings) -> None:
+    (settings.state / "port").write_text(str(settings.port))
+    fresh = settings.address_path.with_suffix(".new")
+    fresh.write_text(json.dumps({"url": settings.base_url, "pid": os.getpid()}))
+    os.replace(fresh, settings.address_path)
+
+
+def _stop_when_released(state: Path, live_jobs: Callable[[], list[str]], stop: Callable[[], None]) -> None:
+    """Wait until nobody holds the state and no job runs, then stop the server.
+
+    The exclusive lock is kept to the end of the process: who wants to join meanwhile waits for it, finds no
+    server, and starts one.
+    """
+    look_again = threading.Event()
+    lock = (state / "holders.lock").open("a")
+    while True:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not live_jobs():
+            break
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        look_again.wait(0.5)
+    stop()
+    threading.Event().wait()  # keeps `lock` open

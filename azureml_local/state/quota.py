@@ -1,0 +1,159 @@
+"""Core quota: what the subscription may use, what it uses, and the refusal beyond.
+
+A cluster counts at its maximum of nodes, as on Azure, whether they run or not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from azureml_local.errors import BadRequest, QuotaExceeded
+from azureml_local.settings import PROVIDER
+from azureml_local.state import sizes
+from azureml_local.state.sizes import Size
+from azureml_local.state.store import Store
+
+_KIND = "quotas"
+Tier = Literal["dedicatedCores", "lowPriorityCores"]
+
+# Families of GPU machines begin with enough for a cluster of a few nodes, the rest with a small allowance.
+_FAMILY_LIMIT = {True: 400, False: 100}
+_TOTAL_LIMITS = {"TotalClusters": 200, "TotalDedicatedCores": 1200, "TotalLowPriorityCores": 400}
+_UNLIMITED = -1  # low-priority cores are bound by their total alone
+
+
+@dataclass(frozen=True)
+class Usage:
+    """One row: cores (or clusters) in use and allowed; a `limit` of -1 does not bind."""
+
+    name: str
+    localized: str
+    type: str
+    current: int
+    limit: int
+
+    @property
+    def left(self) -> float:
+        return float("inf") if self.limit == _UNLIMITED else self.limit - self.current
+
+
+def usages(store: Store, *, without: str | None = None) -> list[Usage]:
+    """All rows; `without` leaves one cluster out of the count."""
+    used = _used(store, without)
+    limits = {name: body["limit"] for name, body in store.list(_KIND)}
+    totals = [
+        Usage(
+            name,
+            localized,
+            f"{PROVIDER}/{name[0].lower()}{name[1:]}/usages",
+            used.get((name, ""), 0),
+            limits.get(name, _TOTAL_LIMITS[name]),
+        )
+        for name, localized in (
+            ("TotalClusters", "Total Clusters"),
+            ("TotalDedicatedCores", "Total Cluster Dedicated Regional vCPUs"),
+            ("TotalLowPriorityCores", "Total Cluster Low Priority Regional vCPUs"),
+        )
+    ]
+    return totals + [
+        _family(family, tier, used, limits)
+        for tier in ("dedicatedCores", "lowPriorityCores")
+        for family in sizes.families()
+    ]
+
+
+def set_limit(store: Store, name: str, limit: int) -> None:
+    """Allow so many cores of a family, or in all; raises BadRequest for an unknown name."""
+    known = {_folded(family): family for family in (*sizes.families(), *_TOTAL_LIMITS)}
+    if _folded(name) not in known:
+        raise BadRequest(f"There is no quota named {name!r}.", target="name")
+    store.put(_KIND, known[_folded(name)], {"limit": limit})
+
+
+def check_cluster(store: Store, name: str, cluster: dict[str, Any]) -> None:
+    """Raise QuotaExceeded unless the cluster fits at its maximum of nodes."""
+    size = sizes.lookup(cluster["vmSize"])
+    cores = size.vcpus * cluster["scaleSettings"]["maxNodeCount"]
+    tier: Tier = "lowPriorityCores" if cluster["vmPriority"] == "LowPriority" else "dedicatedCores"
+    rows = usages(store, without=name)
+    _check(rows, size, tier, cores, f"The cluster {name}")
+    clusters = next(row for row in rows if row.name == "TotalClusters")
+    if clusters.left < 1:
+        raise QuotaExceeded(
+            f"The subscription has its limit of {clusters.limit} clusters; delete one.",
+            code="ClusterCoreQuotaReached",
+        )
+
+
+def check_deployment(store: Store, name: str, vm_size: str, instances: int) -> None:
+    """Raise QuotaExceeded unless the deployment fits, with the fifth that Azure reserves for upgrades."""
+    size = sizes.lookup(vm_size)
+    reserved = instances if _exempt(size) else -(-instances * 6 // 5)
+    _check(
+        usages(store, without=name), size, "dedicatedCores", size.vcpus * reserved, f"The deployment {name}"
+    )
+
+
+def _check(rows: list[Usage], size: Size, tier: Tier, cores: int, who: str) -> None:
+    total = "TotalLowPriorityCores" if tier == "lowPriorityCores" else "TotalDedicatedCores"
+    for row in rows:
+        binds = row.name == total or (row.name == size.family and tier in row.type)
+        if binds and cores > row.left:
+            raise QuotaExceeded(
+                f"Not enough quota available for {size.name}. {who} needs {cores} cores; "
+                f"{row.localized}: current usage {row.current}, limit {row.limit}. Ask for more quota, or "
+                "use fewer nodes or a smaller size.",
+                code="QuotaExceeded" if who.startswith("The deployment") else "ClusterCoreQuotaReached",
+            )
+
+
+def _exempt(size: Size) -> bool:
+    """Azure asks no upgrade reserve for the scarce A100 families and ND40rs_v2."""
+    return "A100" in size.family or size.name == "Standard_ND40rs_v2"
+
+
+def _family(family: str, tier: Tier, used: dict[tuple[str, str], int], limits: dict[str, int]) -> Usage:
+    gpus = any(size.gpus for size in sizes.SIZES if size.family == family)
+    shown = "Dedicated" if tier == "dedicatedCores" else "LowPriority"
+    limit = limits.get(family, _FAMILY_LIMIT[gpus]) if tier == "dedicatedCores" else _UNLIMITED
+    return Usage(
+        family,
+        f"{family} Cluster {shown} vCPUs",
+        f"{PROVIDER}/vmFamily/{tier}/usages",
+        used.get((family, tier), 0),
+        limit,
+    )
+
+
+def _folded(name: str) -> str:
+    """Ids of families carry underscores where their names have spaces."""
+    return name.casefold().replace(" ", "_")
+
+
+def _used(store: Store, without: str | None) -> dict[tuple[str, str], int]:
+    """Cores by (family, tier), and totals by (name, "")."""
+    used: dict[tuple[str, str], int] = {}
+
+    def add(key: tuple[str, str], count: int) -> None:
+        used[key] = used.get(key, 0) + count
+
+    for name, document in store.list("computes"):
+        if without is not None and name.casefold() == without.casefold():
+            continue
+        cluster = document["properties"]["properties"]
+        size = sizes.lookup(cluster["vmSize"])
+        cores = size.vcpus * cluster["scaleSettings"]["maxNodeCount"]
+        low = cluster["vmPriority"] == "LowPriority"
+        add(("TotalClusters", ""), 1)
+        add(("TotalLowPriorityCores" if low else "TotalDedicatedCores", ""), cores)
+        add((size.family, "lowPriorityCores" if low else "dedicatedCores"), cores)
+    for name, document in store.list("deployments"):
+        if without is not None and name.casefold() == without.casefold():
+            continue
+        size = sizes.lookup(document["properties"]["instanceType"])
+        instances = int((document.get("sku") or {}).get("capacity") or 1)
+        cores = size.vcpus * (instances if _exempt(size) else -(-instances * 6 // 5))
+        add(("TotalDedicatedCores", ""), cores)
+        add((size.family, "dedicatedCores"), cores)
+    return used

@@ -1,0 +1,174 @@
+"""Join the local workspace: start its server or find it, and point the Azure SDKs at it."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import ssl
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from azureml_local.server import Address, CannotServe
+from azureml_local.settings import Pace, Settings
+
+_START_LIMIT = 60.0  # seconds; a start takes one
+_STOP_LIMIT = 20.0
+_POLL = 0.02
+
+
+def default_state() -> Path:
+    """AZUREML_LOCAL_STATE, or a directory of the user's own."""
+    named = os.environ.get("AZUREML_LOCAL_STATE")
+    if named:
+        return Path(named)
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("azureml-local", appauthor=False))
+
+
+@contextmanager
+def joined(state: Path | None = None, *, pace: Pace = "instant", port: int = 0) -> Iterator[dict[str, str]]:
+    """Hold the server of `state` while the block runs; yields the environment that leads clients to it.
+
+    Starts a server when none serves that state; such a server ends itself, deployments included, when nobody
+    holds it any more and no job runs. Raises CannotServe when it does not come up.
+    """
+    directory = (state or default_state()).absolute()
+    _make(directory)
+    with (directory / "holders.lock").open("a") as holders:
+        fcntl.flock(holders, fcntl.LOCK_SH)
+        address = _join_or_start(directory, pace, port)
+        try:
+            yield environment(directory)
+        finally:
+            stays = bool(ask(directory, address, "/admin/live")["jobs"]) if _serving(directory) else True
+            fcntl.flock(holders, fcntl.LOCK_UN)
+            if not stays:
+                _wait(lambda: not _serving(directory) or _held(directory), _STOP_LIMIT)
+
+
+def environment(state: Path) -> dict[str, str]:
+    """The variables that lead azure-ai-ml, azure-identity, azureml-mlflow and requests to the running server.
+
+    Raises CannotServe when none runs.
+    """
+    address = Address.read(state)
+    if address is None:
+        raise CannotServe(f"No server runs on {state}: start one with `azureml-local up --state {state}`.")
+    settings = Settings(state=state, port=int(address.url.rsplit(":", 1)[1]))
+    bundle = str(settings.bundle_path)
+    direct = ",".join(filter(None, (os.environ.get("NO_PROXY"), "localhost", "127.0.0.1")))
+    return {
+        "ARM_CLOUD_METADATA_URL": f"{address.url}/metadata/endpoints",
+        "AZUREML_CURRENT_CLOUD": "AzureLocal",
+        "REGISTRY_DISCOVERY_ENDPOINT_URL": f"{address.url}/",
+        "IDENTITY_ENDPOINT": f"{address.url}/msi/token",
+        "IDENTITY_HEADER": _secrets(state)["identity_header"],
+        # Without this a developer's own login, or a service principal, would be asked first.
+        "AZURE_TOKEN_CREDENTIALS": "ManagedIdentityCredential",
+        "REQUESTS_CA_BUNDLE": bundle,
+        "SSL_CERT_FILE": bundle,
+        "CURL_CA_BUNDLE": bundle,
+        "NO_PROXY": direct,
+        "no_proxy": direct,
+        "AZURE_SUBSCRIPTION_ID": settings.subscription_id,
+        "AZURE_RESOURCE_GROUP": settings.resource_group,
+        "AZUREML_WORKSPACE_NAME": settings.workspace,
+        "AZUREML_LOCAL_URL": address.url,
+        "AZUREML_LOCAL_STATE": str(state),
+    }
+
+
+def ask(state: Path, address: Address, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The answer of an admin route; POST when there is a body."""
+    request = urllib.request.Request(
+        address.url + path,
+        data=None if body is None else json.dumps(body).encode(),
+        headers={"X-Admin-Secret": _secrets(state)["admin"], "Content-Type": "application/json"},
+    )
+    trusting = ssl.create_default_context(cafile=state / "tls" / "ca.pem")
+    handlers = (urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=trusting))
+    with urllib.request.build_opener(*handlers).open(request, timeout=30) as response:
+        answer: dict[str, Any] = json.load(response)
+    return answer
+
+
+def _make(directory: Path) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (directory / "holders.lock").touch()
+    except OSError as error:
+        raise CannotServe(f"The state directory {directory} cannot be used: {error.strerror}.") from error
+
+
+def _join_or_start(directory: Path, pace: Pace, port: int) -> Address:
+    with (directory / "start.lock").open("a") as lock:  # two that join at once start one server
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        address = Address.read(directory)
+        if address is not None:
+            return address
+        return _start(directory, pace, port)
+
+
+def _start(directory: Path, pace: Pace, port: int) -> Address:
+    """A server in a session of its own, so that neither Ctrl-C nor the death of this process ends it."""
+    command = [sys.executable, "-m", "azureml_local", "up", "--while-held"]
+    command += ["--state", str(directory), "--pace", pace, "--port", str(port)]
+    log_path = directory / "server.log"
+    with log_path.open("ab") as log:
+        begins = log.tell()
+        server = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
+    _wait(lambda: _address_of(directory, server) is not None or server.poll() is not None, _START_LIMIT)
+    address = _address_of(directory, server)
+    if address is None:
+        said = log_path.read_bytes()[begins:].decode(errors="replace").strip()
+        raise CannotServe(f"The local workspace did not start. It said: {said or 'nothing'} ({log_path})")
+    return address
+
+
+def _address_of(directory: Path, server: subprocess.Popen[bytes]) -> Address | None:
+    address = Address.read(directory)
+    return address if address is not None and address.pid == server.pid else None
+
+
+def _serving(directory: Path) -> bool:
+    return Address.read(directory) is not None
+
+
+def _held(directory: Path) -> bool:
+    """Whether another process holds the state. The leaving server takes the lock for itself, and is none."""
+    with (directory / "holders.lock").open("a") as holders:
+        try:
+            fcntl.flock(holders, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return _shared(directory)
+    return False
+
+
+def _shared(directory: Path) -> bool:
+    with (directory / "holders.lock").open("a") as holders:
+        try:
+            fcntl.flock(holders, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False  # exclusively locked: by the server, which is about to stop
+    return True
+
+
+def _wait(condition: Callable[[], bool], limit: float) -> None:
+    ends = time.monotonic() + limit
+    while not condition() and time.monotonic() < ends:
+        time.sleep(_POLL)
+
+
+def _secrets(state: Path) -> dict[str, str]:
+    found: dict[str, str] = json.loads((state / "secrets.json").read_text())
+    return found

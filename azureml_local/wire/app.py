@@ -1,0 +1,240 @@
+"""The whole server as one ASGI application."""
+
+from __future__ import annotations
+
+import errno
+import importlib.util
+import logging
+import re
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, cast
+from uuid import uuid4
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Mount, Router
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from azureml_local.errors import MethodNotAllowed, NotFound, ServiceError, StorageFull
+from azureml_local.local import Local
+from azureml_local.settings import PROVIDER
+from azureml_local.state.clock import iso
+from azureml_local.wire import (
+    admin,
+    asset,
+    blob,
+    compute,
+    datastore,
+    metadata,
+    operation,
+    region,
+    registry,
+    workspace,
+)
+
+logger = logging.getLogger(__name__)
+
+# These know their callers in their own way: by identity header, signature, endpoint key or admin secret.
+OPEN: Sequence[BaseRoute] = (*metadata.routes, *admin.routes)
+# These want a bearer token.
+GUARDED: Sequence[BaseRoute] = (
+    *workspace.routes,
+    *registry.routes,
+    *region.routes,
+    *compute.routes,
+    *datastore.routes,
+    *asset.routes,
+    *operation.routes,
+)
+
+_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
+
+
+def create(local: Local) -> Starlette:
+    """The application over one workspace; its lifespan starts and closes the workspace."""
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        datastore.seed(local)
+        if importlib.util.find_spec("azureml_local.catalogue") and importlib.util.find_spec(
+            "azureml_local.components"
+        ):
+            registry.seed(local)
+        local.start()
+        try:
+            yield
+        finally:
+            local.close()
+
+    app = Starlette(
+        routes=[
+            *OPEN,
+            *blob.routes_below(local.settings.blob_path),
+            Mount("/", app=BearerToken(Router(GUARDED), local)),
+        ],
+        middleware=[Middleware(Correlation), Middleware(CanonicalPath)],
+        exception_handlers={
+            ServiceError: _service_error,
+            HTTPException: _http_error,
+            ClientDisconnect: _disconnected,
+            OSError: _os_error,
+            Exception: _unexpected,
+        },
+        lifespan=lifespan,
+    )
+    app.state.local = local
+    return app
+
+
+class BearerToken:
+    """Lets a request through to the routes behind it when it carries a valid access token."""
+
+    def __init__(self, app: ASGIApp, local: Local) -> None:
+        self._app = app
+        self._local = local
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            self._local.tokens.check(Request(scope).headers.get("authorization"))
+        await self._app(scope, receive, send)
+
+
+class Correlation:
+    """Gives every answer the ids by which Azure's support, or this server's log, finds a request again."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = str(uuid4())
+        scope.setdefault("state", {})["request_id"] = request_id
+
+        async def send_with_ids(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [
+                    *message["headers"],
+                    (b"x-ms-request-id", request_id.encode()),
+                    (b"x-ms-correlation-request-id", request_id.encode()),
+                ]
+            await send(message)
+
+        await self._app(scope, receive, send_with_ids)
+
+
+class CanonicalPath:
+    """Sets paths right before routing: the case of their fixed parts, which Resource Manager ignores, and the
+    prefix below which the registry answers."""
+
+    _PREFIX = "/mferp/managementfrontend"
+    _COLLECTIONS = {
+        name.casefold(): name
+        for name in (
+            "subscriptions",
+            "resourceGroups",
+            "providers",
+            PROVIDER,
+            "workspaces",
+            "registries",
+            "locations",
+            "computes",
+            "datastores",
+            "onlineEndpoints",
+            "deployments",
+            "versions",
+            "models",
+            "data",
+            "codes",
+            "environments",
+            "components",
+            "jobs",
+            "vmSizes",
+            "usages",
+            "listSecrets",
+            "listKeys",
+            "regenerateKeys",
+            "getLogs",
+            "startPendingUpload",
+            "mfeOperationsStatus",
+            "mfeOperationResults",
+        )
+    }
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            path: str = scope["path"].removeprefix(self._PREFIX)
+            if re.match("/subscriptions/", path, re.IGNORECASE):
+                path = self._canonical(path)
+            scope = {**scope, "path": path}
+        await self._app(scope, receive, send)
+
+    def _canonical(self, path: str) -> str:
+        """Every second part is a collection or an action; the ones between are names and stay."""
+        parts = path.rstrip("/").split("/")
+        for index in range(1, len(parts), 2):
+            parts[index] = self._COLLECTIONS.get(parts[index].casefold(), parts[index])
+        # ".../providers/Microsoft.X/workspaces/..." has the provider where a name would be.
+        for index in range(2, len(parts), 2):
+            if parts[index - 1] == "providers":
+                parts[index] = self._COLLECTIONS.get(parts[index].casefold(), parts[index])
+        return "/".join(parts)
+
+
+def _service_error(request: Request, error: Exception) -> Response:
+    answer = cast(ServiceError, error)
+    request_id = request.scope.get("state", {}).get("request_id", "")
+    local: Local = request.app.state.local
+    info: list[dict[str, Any]] = [
+        {"type": "ComponentName", "info": {"value": "managementfrontend"}},
+        {"type": "Correlation", "info": {"value": {"operation": request_id, "request": request_id}}},
+        {"type": "Environment", "info": {"value": local.settings.location}},
+        {"type": "Location", "info": {"value": local.settings.location}},
+        {"type": "Time", "info": {"value": iso(local.clock.now())}},
+    ]
+    headers = {"WWW-Authenticate": "Bearer"} if answer.status == 401 else {}
+    return JSONResponse(answer.body(info), answer.status, headers)
+
+
+def _http_error(request: Request, error: Exception) -> Response:
+    status = cast(HTTPException, error).status_code
+    what = f"{request.method} {request.url.path}"
+    if status == 405:
+        response = _service_error(request, MethodNotAllowed(f"{what} is not allowed."))
+        response.headers.update(cast(HTTPException, error).headers or {})
+        return response
+    return _service_error(request, NotFound(f"There is nothing at {what}.", code="InvalidResourceType"))
+
+
+def _disconnected(request: Request, error: Exception) -> Response:
+    """The client went away in the middle of its body; nobody reads this answer."""
+    logger.info("%s %s: the client went away", request.method, request.url.path)
+    return Response(status_code=400)
+
+
+def _os_error(request: Request, error: Exception) -> Response:
+    if cast(OSError, error).errno in _DISK_ERRORS:
+        reason = cast(OSError, error).strerror
+        return _service_error(request, StorageFull(f"The state directory cannot be written: {reason}."))
+    return _unexpected(request, error)
+
+
+def _unexpected(request: Request, error: Exception) -> Response:
+    request_id = request.scope.get("state", {}).get("request_id", "")
+    logger.error("request %s failed: %s %s", request_id, request.method, request.url.path, exc_info=error)
+    return _service_error(
+        request,
+        ServiceError(
+            500,
+            "InternalServerError",
+            f"The server failed; its log says why under the correlation id {request_id}.",
+        ),
+    )

@@ -1,0 +1,371 @@
+"""Versioned assets of the workspace and the registry: models, data, code, environments, components."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import yaml
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from azureml_local import paths
+from azureml_local.errors import BadRequest, Conflict, NotFound
+from azureml_local.local import Local
+from azureml_local.state.clock import iso
+from azureml_local.state.store import Document
+from azureml_local.wire.arm import REGISTRY, WORKSPACE, local, page, properties, resource, route
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,254}$")
+_VERSION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,99}$")
+# What may change of a version that exists.
+_CHANGEABLE = ("description", "tags", "properties", "isArchived", "stage", "isAnonymous", "autoDeleteSetting")
+
+Check = Callable[[Local, dict[str, Any]], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Assets:
+    """The handlers of one collection; `identity` is the property that an existing version keeps for ever.
+
+    `check` looks at a new version's properties and returns them as they are to be kept.
+    """
+
+    collection: str
+    identity: str
+    check: Check
+
+    def list_names(self, request: Request) -> Response:
+        found = [self._container(request, name) for name in self._names(request)]
+        return page(request, [c for c in found if _in_view(request, c["properties"])])
+
+    def get_name(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        if name.casefold() not in (known.casefold() for known in self._names(request)):
+            raise self._missing(request, name)
+        return JSONResponse(self._container(request, name))
+
+    def put_name(self, request: Request) -> Response:
+        """Set the description, tags and archive flag that all versions share."""
+        name, given = request.path_params["name"], properties(request)
+        _check_label("name", name, _NAME)
+        kept: Document = {
+            key: given[key] for key in ("description", "tags", "properties", "isArchived") if key in given
+        }
+        local(request).store.put(self._kind(request) + ".names", name, kept)
+        return JSONResponse(self._container(request, name))
+
+    def delete_name(self, request: Request) -> Response:
+        store, kind, name = local(request).store, self._kind(request), request.path_params["name"]
+        versions = store.list(kind, f"{name}/")
+        for version, _ in versions:
+            store.delete(kind, version)
+        known = store.delete(kind + ".names", name)
+        return Response(status_code=200 if versions or known else 204)
+
+    def list_versions(self, request: Request) -> Response:
+        name, query = request.path_params["name"], request.query_params
+        found = [document for _, document in local(request).store.list(self._kind(request), f"{name}/")]
+        found = [d for d in found if _in_view(request, d["properties"]) and _matches(request, d)]
+        descending = "desc" in query.get("$orderBy", "createdtime desc").lower()
+        found.sort(key=lambda d: d["systemData"]["createdAt"], reverse=descending)
+        return page(request, [self._resource(request, d) for d in found])
+
+    def get_version(self, request: Request) -> Response:
+        return JSONResponse(self._resource(request, self._existing(request)))
+
+    def put_version(self, request: Request) -> Response:
+        """Create a version, or change what may change of one that exists."""
+        here, kind = local(request), self._kind(request)
+        name, version = request.path_params["name"], request.path_params["version"]
+        given = properties(request)
+        _check_label("name", name, _NAME)
+        _check_label("version", version, _VERSION)
+        _check_tags(given)
+        full = f"{name}/{version}"
+        if here.store.get(kind, full) is not None:
+            document = here.store.update(kind, full, lambda old: self._changed(here, old, given))
+            return JSONResponse(self._resource(request, document))
+        now = iso(here.clock.now())
+        document = {
+            "name": name,
+            "version": version,
+            "properties": _defaults() | self.check(here, given),
+            "systemData": _system_data(now),
+        }
+        here.store.create(kind, full, document)
+        return JSONResponse(self._resource(request, document), 201)
+
+    def delete_version(self, request: Request) -> Response:
+        deleted = local(request).store.delete(self._kind(request), self._full(request))
+        return Response(status_code=200 if deleted else 204)
+
+    def start_upload(self, request: Request) -> Response:
+        """A container of its own for an asset's files, and a signature that opens it."""
+        here = local(request)
+        container = str(uuid4())
+        here.blobs.create_container(container)
+        uri = f"{here.settings.blob_url}/{container}"
+        return JSONResponse(
+            {
+                "pendingUploadId": container,
+                "pendingUploadType": "TemporaryBlobReference",
+                "blobReferenceForConsumption": {
+                    "blobUri": uri,
+                    "storageAccountArmId": f"{here.settings.workspace_arm_id}/storage",
+                    "credential": {
+                        "credentialType": "SAS",
+                        "sasUri": f"{uri}?{here.tokens.sas(container)}",
+                    },
+                },
+            }
+        )
+
+    def routes(self) -> list[Route]:
+        found = []
+        for scope in (WORKSPACE, REGISTRY):
+            names = f"{scope}/{self.collection}"
+            versions = names + "/{name}/versions"
+            found += [
+                route(names, GET=self.list_names),
+                route(names + "/{name}", GET=self.get_name, PUT=self.put_name, DELETE=self.delete_name),
+                route(versions, GET=self.list_versions),
+                route(
+                    versions + "/{version}",
+                    GET=self.get_version,
+                    PUT=self.put_version,
+                    DELETE=self.delete_version,
+                ),
+                route(versions + "/{version}/startPendingUpload", POST=self.start_upload),
+            ]
+        return found
+
+    def _kind(self, request: Request) -> str:
+        return f"registry/{self.collection}" if "registry" in request.path_params else self.collection
+
+    def _full(self, request: Request) -> str:
+        return f"{request.path_params['name']}/{request.path_params['version']}"
+
+    def _existing(self, request: Request) -> Document:
+        document = local(request).store.get(self._kind(request), self._full(request))
+        if document is None:
+            raise self._missing(request, f"{request.path_params['name']}:{request.path_params['version']}")
+        return document
+
+    def _missing(self, request: Request, what: str) -> NotFound:
+        owner = "registry" if "registry" in request.path_params else "workspace"
+        return NotFound(
+            f"The {owner} has no {self.collection.removesuffix('s')} {what}.",
+            code="UserError",
+            inner=("NotFound",),
+        )
+
+    def _names(self, request: Request) -> list[str]:
+        store, kind = local(request).store, self._kind(request)
+        names = [full.rsplit("/", 1)[0] for full, _ in store.list(kind)]
+        return sorted(
+            {n.casefold(): n for n in [*names, *(n for n, _ in store.list(kind + ".names"))]}.values()
+        )
+
+    def _container(self, request: Request, name: str) -> dict[str, Any]:
+        store, kind = local(request).store, self._kind(request)
+        versions = [document for _, document in store.list(kind, f"{name}/")]
+        shared = store.get(kind + ".names", name) or {}
+        numbers = [int(v["version"]) for v in versions if v["version"].isascii() and v["version"].isdigit()]
+        latest = max(versions, key=lambda v: v["systemData"]["createdAt"], default=None)
+        shown = versions[0]["name"] if versions else name
+        answer: dict[str, Any] = {
+            "description": shared.get("description"),
+            "tags": shared.get("tags") or {},
+            "properties": shared.get("properties") or {},
+            "isArchived": bool(shared.get("isArchived", False)),
+            "latestVersion": latest["version"] if latest else None,
+            "nextVersion": str(max(numbers, default=0) + 1),
+        }
+        if self.collection == "data" and latest:
+            answer["dataType"] = latest["properties"]["dataType"]
+        path = f"{self._base(request)}/{self.collection}/{shown}"
+        system = latest["systemData"] if latest else {}
+        return resource(path, f"{self._scope(request)}/{self.collection}", answer, systemData=system)
+
+    def _resource(self, request: Request, document: Document) -> dict[str, Any]:
+        path = f"{self._base(request)}/{self.collection}/{document['name']}/versions/{document['version']}"
+        return resource(
+            path,
+            f"{self._scope(request)}/{self.collection}/versions",
+            document["properties"],
+            systemData=document["systemData"],
+        )
+
+    def _base(self, request: Request) -> str:
+        settings = local(request).settings
+        if "registry" in request.path_params:
+            return f"azureml://registries/{settings.registry}"
+        return settings.workspace_arm_id
+
+    def _scope(self, request: Request) -> str:
+        return "registries" if "registry" in request.path_params else "workspaces"
+
+    def _changed(self, here: Local, old: Document, given: dict[str, Any]) -> Document:
+        kept, wanted = old["properties"].get(self.identity), given.get(self.identity)
+        if wanted not in (None, kept) and self.check(here, given).get(self.identity) != kept:
+            raise Conflict(
+                f"Version {old['version']} of {old['name']} exists with another {self.identity}; of an "
+                "existing version only description, tags, properties and the archive flag can change. "
+                "Use a new version.",
+                code="UserError",
+                target=self.identity,
+            )
+        change = {key: given[key] for key in _CHANGEABLE if given.get(key) is not None}
+        system = old["systemData"] | {"lastModifiedAt": iso(here.clock.now())}
+        return {**old, "properties": old["properties"] | change, "systemData": system}
+
+
+def put(here: Local, kind: str, name: str, version: str, properties: dict[str, Any]) -> Document:
+    """Write one version as the service itself does, without the checks of a client's request."""
+    document: Document = {
+        "name": name,
+        "version": version,
+        "properties": _defaults() | properties,
+        "systemData": _system_data(iso(here.clock.now())),
+    }
+    return here.store.put(kind, f"{name}/{version}", document)
+
+
+def _defaults() -> dict[str, Any]:
+    return {"description": None, "tags": {}, "properties": {}, "isArchived": False, "isAnonymous": False}
+
+
+def _system_data(now: str) -> dict[str, Any]:
+    return {
+        "createdAt": now,
+        "createdBy": "local user",
+        "createdByType": "User",
+        "lastModifiedAt": now,
+        "lastModifiedBy": "local user",
+        "lastModifiedByType": "User",
+    }
+
+
+def _check_label(what: str, text: str, pattern: re.Pattern[str]) -> None:
+    if not pattern.match(text):
+        raise BadRequest(
+            f"The asset {what} {text[:80]!r} is not valid: letters, digits, '_', '-' and '.', the "
+            "first one no '-' or '.'.",
+            code="InvalidArgument",
+            target=what,
+        )
+
+
+def _check_tags(given: dict[str, Any]) -> None:
+    for field in ("tags", "properties"):
+        value = given.get(field)
+        if value is not None and not isinstance(value, dict):
+            raise BadRequest(f"The asset's {field} must be an object of strings.", target=field)
+
+
+def _in_view(request: Request, properties: dict[str, Any]) -> bool:
+    view = request.query_params.get("listViewType", "All")
+    archived = bool(properties.get("isArchived"))
+    return view == "All" or archived == (view == "ArchivedOnly")
+
+
+def _matches(request: Request, document: Document) -> bool:
+    """Whether the version has the tags, the stage and the content hash that the query asks for."""
+    query, given = request.query_params, document["properties"]
+    for wanted in filter(None, query.get("tags", "").split(",")):
+        key, _, value = wanted.partition("=")
+        if key not in given["tags"] or (value and given["tags"][key] != value):
+            return False
+    if "stage" in query and query["stage"] != given.get("stage"):
+        return False
+    return "hash" not in query or query["hash"] == given["properties"].get("hash_sha256")
+
+
+def _model(here: Local, given: dict[str, Any]) -> dict[str, Any]:
+    uri = _text(given, "modelUri")
+    place = paths.locate(here, uri)
+    folder = here.blobs.datastore_path(place.datastore, place.path)
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        from_job = "/jobs/" in uri or uri.startswith("runs:")
+        raise BadRequest(
+            f"No artifacts were found at {uri}, so no model can be made of them.",
+            code="NoMatchingArtifactsFoundFromJob" if from_job else "NoMatchingArtifactsFound",
+            target="modelUri",
+        )
+    kind = given.get("modelType") or "custom_model"
+    flavors = given.get("flavors") or {}
+    if kind == "mlflow_model":
+        description = folder / "MLmodel"
+        if not description.is_file():
+            raise BadRequest(
+                f"A model of type mlflow_model needs a file MLmodel, and {uri} has none.", target="modelUri"
+            )
+        flavors = _flavors(description.read_text(errors="replace"))
+    if (job := _job(uri)) is not None:
+        given = given | {"jobName": given.get("jobName") or job}
+    return given | {"modelUri": place.uri(here), "modelType": kind, "flavors": flavors}
+
+
+def _flavors(text: str) -> dict[str, Any]:
+    try:
+        described = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise BadRequest(f"The model's file MLmodel is not valid YAML: {error}.") from error
+    found = described.get("flavors") if isinstance(described, dict) else None
+    return {
+        str(name): {"data": {str(k): str(v) for k, v in (data or {}).items()}}
+        for name, data in (found or {}).items()
+    }
+
+
+def _job(uri: str) -> str | None:
+    match = re.search(r"(?:/jobs/|^runs:/)([^/]+)", uri)
+    return match[1] if match else None
+
+
+def _data(here: Local, given: dict[str, Any]) -> dict[str, Any]:
+    uri = _text(given, "dataUri")
+    if given.get("dataType") not in ("uri_file", "uri_folder", "mltable"):
+        raise BadRequest("dataType must be uri_file, uri_folder or mltable.", target="dataType")
+    if uri.startswith("azureml:"):
+        return given | {"dataUri": paths.locate(here, uri).uri(here)}
+    return given  # an address elsewhere is kept as it is
+
+
+def _code(here: Local, given: dict[str, Any]) -> dict[str, Any]:
+    _text(given, "codeUri")
+    return given
+
+
+def _environment(here: Local, given: dict[str, Any]) -> dict[str, Any]:
+    if not (given.get("image") or given.get("build") or given.get("condaFile")):
+        raise BadRequest("An environment needs an image, a build context or a conda file.", target="image")
+    return {"osType": "Linux", "environmentType": "UserCreated", "autoRebuild": "Disabled"} | given
+
+
+def _component(here: Local, given: dict[str, Any]) -> dict[str, Any]:
+    spec = given.get("componentSpec")
+    if not isinstance(spec, dict) or not isinstance(spec.get("type"), str):
+        raise BadRequest("A component needs an object 'componentSpec' with a 'type'.", target="componentSpec")
+    return given
+
+
+def _text(given: dict[str, Any], name: str) -> str:
+    value = given.get(name)
+    if not isinstance(value, str) or not value:
+        raise BadRequest(f"The property {name} is missing.", target=name)
+    return value
+
+
+MODELS = Assets("models", "modelUri", _model)
+DATA = Assets("data", "dataUri", _data)
+CODES = Assets("codes", "codeUri", _code)
+ENVIRONMENTS = Assets("environments", "image", _environment)
+COMPONENTS = Assets("components", "componentSpec", _component)
+
+routes = [found for assets in (MODELS, DATA, CODES, ENVIRONMENTS, COMPONENTS) for found in assets.routes()]

@@ -1,0 +1,368 @@
+"""Blob storage, path style: containers and block blobs, as far as the storage SDK uses them here."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import re
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+from urllib.parse import quote
+from xml.etree import ElementTree
+from xml.sax.saxutils import escape
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from azureml_local.errors import BadRequest, Conflict, PreconditionFailed, ServiceError, TooLarge
+from azureml_local.state.blobs import Blob
+from azureml_local.wire.arm import integer, local, read
+
+_AUDIENCE = "https://storage.azure.com"
+_CHUNK = 2**20
+_LIST_LIMIT = 5000
+_METADATA_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*$")
+_METADATA_LIMIT = 8192  # bytes, as Azure's
+_RANGE = re.compile(r"bytes=(\d+)-(\d*)$")
+_BLOCK_LIST_LIMIT = 32 * 2**20
+# What XML 1.0 cannot carry; such a name is answered percent-encoded, and said to be.
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+async def container(request: Request) -> Response:
+    """Create, look at or list a container."""
+    return await _answer(request, _container)
+
+
+async def blob(request: Request) -> Response:
+    """Read, write or delete a blob."""
+    return await _answer(request, _blob)
+
+
+async def _answer(request: Request, handle: Callable[[Request], Any]) -> Response:
+    """The handler's answer, or its error as storage words it: XML, and the code in a header."""
+    try:
+        response: Response = await handle(request)
+    except ServiceError as error:
+        text = (
+            '<?xml version="1.0" encoding="utf-8"?>'
+            f"<Error><Code>{escape(error.code)}</Code>"
+            f"<Message>{escape(_NOT_XML.sub('?', error.message))}</Message></Error>"
+        )
+        content = "" if request.method == "HEAD" else text
+        response = Response(content, error.status, {"x-ms-error-code": error.code}, "application/xml")
+    response.headers["x-ms-version"] = request.headers.get("x-ms-version", "2023-11-03")[:32]
+    return response
+
+
+async def _container(request: Request) -> Response:
+    name, action = request.path_params["container"], request.query_params.get("comp")
+    if request.query_params.get("restype") != "container":
+        raise BadRequest("The query must say restype=container.", code="InvalidQueryParameterValue")
+    if request.method == "GET" and action == "list":
+        _authorize(request, name, "", "l")
+        return await run_in_threadpool(_list, request, name)
+    if request.method in ("GET", "HEAD") and action is None:
+        _authorize(request, name, "", "rl")
+        local(request).blobs.path(name, "")
+        return Response(headers={"x-ms-has-immutability-policy": "false"})
+    if request.method == "PUT" and action is None:
+        _authorize_bearer(request)
+        local(request).blobs.create_container(name)
+        return Response(status_code=201)
+    raise _unsupported(request)
+
+
+async def _blob(request: Request) -> Response:
+    where = request.path_params["container"], request.path_params["blob"]
+    action, method = request.query_params.get("comp"), request.method
+    _authorize(request, *where, {"GET": "r", "HEAD": "r", "DELETE": "d"}.get(method, "cw"))
+    if method == "PUT":
+        return await _put(request, *where, action)
+    if method == "DELETE" and action is None:
+        return await run_in_threadpool(_delete, request, *where)
+    if method in ("GET", "HEAD") and action in (None, "metadata"):
+        return await run_in_threadpool(_get, request, *where)
+    raise _unsupported(request)
+
+
+async def _put(request: Request, container: str, name: str, action: str | None) -> Response:
+    if "x-ms-copy-source" in request.headers:
+        raise BadRequest("Copying from a URL is not supported here.", code="UnsupportedHeader")
+    if action == "metadata":
+        return await run_in_threadpool(_put_metadata, request, container, name)
+    if action == "block":
+        return await _put_block(request, container, name)
+    if action == "blocklist":
+        blocks = _block_ids(await read(request, _BLOCK_LIST_LIMIT))
+        return await run_in_threadpool(_put_block_list, request, container, name, blocks)
+    if action is not None:
+        raise _unsupported(request)
+    if request.headers.get("x-ms-blob-type") != "BlockBlob":
+        raise BadRequest(
+            "Only block blobs are supported: x-ms-blob-type must be BlockBlob.", code="InvalidHeaderValue"
+        )
+    return await _put_blob(request, container, name)
+
+
+async def _put_blob(request: Request, container: str, name: str) -> Response:
+    local(request).blobs.path(container, name)  # refuse a bad name before its body is read
+    async with _received(request) as (staged, digest):
+        made = await run_in_threadpool(_commit, request, container, name, staged, digest)
+    return Response(status_code=201, headers=_written(made))
+
+
+async def _put_block(request: Request, container: str, name: str) -> Response:
+    block = request.query_params.get("blockid", "")
+    if not 0 < len(block) <= 128:
+        raise BadRequest(
+            "The query parameter blockid is missing or too long.", code="InvalidQueryParameterValue"
+        )
+    async with _received(request) as (staged, _):
+        await run_in_threadpool(local(request).blobs.stage_block, container, name, block, staged)
+    return Response(status_code=201, headers={"x-ms-request-server-encrypted": "true"})
+
+
+@asynccontextmanager
+async def _received(request: Request) -> AsyncIterator[tuple[Path, str]]:
+    """The body in a staged file and its base64 MD5; raises TooLarge, or BadRequest for another MD5."""
+    limit = local(request).settings.blob_limit
+    digest, size = hashlib.md5(usedforsecurity=False), 0
+    with local(request).blobs.staged() as staged:
+        with staged.open("wb") as file:
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > limit:
+                    raise TooLarge(
+                        f"The body is larger than the {limit} bytes allowed.", code="RequestBodyTooLarge"
+                    )
+                digest.update(chunk)
+                file.write(chunk)
+        found = base64.b64encode(digest.digest()).decode()
+        if not hmac.compare_digest(request.headers.get("content-md5", found).encode(), found.encode()):
+            raise BadRequest("The MD5 of the body is not the one given in Content-MD5.", code="Md5Mismatch")
+        yield staged, found
+
+
+def _commit(request: Request, container: str, name: str, staged: Path, digest: str) -> Blob:
+    return local(request).blobs.commit(
+        container, name, staged, content_md5=digest, **_write_options(request, container, name)
+    )
+
+
+def _put_block_list(request: Request, container: str, name: str, blocks: list[str]) -> Response:
+    options = _write_options(request, container, name)
+    md5 = request.headers.get("x-ms-blob-content-md5")
+    made = local(request).blobs.commit_blocks(container, name, blocks, content_md5=md5, **options)
+    return Response(status_code=201, headers=_written(made))
+
+
+def _put_metadata(request: Request, container: str, name: str) -> Response:
+    here = local(request)
+    _check_conditions(request, here.blobs.get(container, name))
+    made = here.blobs.set_metadata(container, name, _metadata(request))
+    return Response(status_code=200, headers=_written(made))
+
+
+def _get(request: Request, container: str, name: str) -> Response:
+    found = local(request).blobs.get(container, name)
+    _check_conditions(request, found)
+    headers = _properties(found)
+    if found.etag in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    if request.method == "HEAD" or request.query_params.get("comp") == "metadata":
+        length = "0" if request.method == "GET" else str(found.size)
+        return Response(status_code=200, headers=headers | {"Content-Length": length})
+    wanted = _RANGE.match(request.headers.get("x-ms-range") or request.headers.get("range") or "")
+    if wanted is None:
+        return _content(request, found, 0, found.size, 200, headers)
+    start, end = int(wanted[1]), int(wanted[2]) if wanted[2] else found.size - 1
+    if start >= found.size or end < start:
+        raise ServiceError(416, "InvalidRange", "The range given is invalid for the blob's current size.")
+    end = min(end, found.size - 1)
+    headers["Content-Range"] = f"bytes {start}-{end}/{found.size}"
+    return _content(request, found, start, end - start + 1, 206, headers)
+
+
+def _content(
+    request: Request, found: Blob, start: int, length: int, status: int, headers: dict[str, str]
+) -> Response:
+    file = local(request).blobs.open(found.container, found.name)
+    headers["Content-Length"] = str(length)
+    return StreamingResponse(_read(file, start, length), status, headers, found.content_type)
+
+
+def _read(file: BinaryIO, start: int, length: int) -> Iterator[bytes]:
+    with file:
+        file.seek(start)
+        while length > 0 and (chunk := file.read(min(_CHUNK, length))):
+            length -= len(chunk)
+            yield chunk
+
+
+def _delete(request: Request, container: str, name: str) -> Response:
+    here = local(request)
+    _check_conditions(request, here.blobs.get(container, name))
+    here.blobs.delete(container, name)
+    return Response(status_code=202, headers={"x-ms-delete-type-permanent": "true"})
+
+
+def _list(request: Request, container: str) -> Response:
+    """One page of names below a prefix; with a delimiter, folders stand for what is in them."""
+    query = request.query_params
+    prefix, delimiter, marker = query.get("prefix", ""), query.get("delimiter", ""), query.get("marker", "")
+    limit = min(integer(request, "maxresults", _LIST_LIMIT), _LIST_LIMIT) or _LIST_LIMIT
+    with_metadata = "metadata" in query.get("include", "")
+    entries: list[str] = []
+    last, folder, more = "", "", False
+    for found in local(request).blobs.list(container, prefix, after=marker):
+        rest = found.name.removeprefix(prefix)
+        if delimiter and delimiter in rest:
+            inside = prefix + rest[: rest.index(delimiter) + len(delimiter)]
+            if inside == folder or marker.startswith(inside):
+                last = found.name
+                continue
+            folder, entry = inside, f"<BlobPrefix>{_name(inside)}</BlobPrefix>"
+        else:
+            entry = _entry(found, with_metadata)
+        if len(entries) == limit:
+            more = True
+            break
+        entries.append(entry)
+        last = found.name
+    text = (
+        '<?xml version="1.0" encoding="utf-8"?>'
+        f'<EnumerationResults ServiceEndpoint="{escape(local(request).settings.blob_url)}/" '
+        f'ContainerName="{escape(container)}"><Prefix>{escape(_NOT_XML.sub("", prefix))}</Prefix>'
+        f"<Blobs>{''.join(entries)}</Blobs>"
+        f"<NextMarker>{escape(_NOT_XML.sub('', last)) if more else ''}</NextMarker></EnumerationResults>"
+    )
+    return Response(text, media_type="application/xml")
+
+
+def _entry(found: Blob, with_metadata: bool) -> str:
+    modified = format_datetime(found.modified, usegmt=True)
+    metadata = "".join(
+        f"<{key}>{escape(_NOT_XML.sub('', value))}</{key}>" for key, value in found.metadata.items()
+    )
+    return (
+        f"<Blob>{_name(found.name)}<Properties><Creation-Time>{modified}</Creation-Time>"
+        f"<Last-Modified>{modified}</Last-Modified><Etag>{escape(found.etag.strip(chr(34)))}</Etag>"
+        f"<Content-Length>{found.size}</Content-Length>"
+        f"<Content-Type>{escape(_NOT_XML.sub('', found.content_type))}</Content-Type>"
+        "<BlobType>BlockBlob</BlobType><LeaseStatus>unlocked</LeaseStatus>"
+        "<LeaseState>available</LeaseState><ServerEncrypted>false</ServerEncrypted></Properties>"
+        + (f"<Metadata>{metadata}</Metadata>" if with_metadata else "")
+        + "</Blob>"
+    )
+
+
+def _name(name: str) -> str:
+    if _NOT_XML.search(name):
+        return f'<Name Encoded="true">{quote(name)}</Name>'
+    return f"<Name>{escape(name)}</Name>"
+
+
+def _authorize(request: Request, container: str, name: str, permissions: str) -> None:
+    if "sig" not in request.query_params and "authorization" in request.headers:
+        _authorize_bearer(request)
+    else:
+        local(request).tokens.check_sas(request.query_params, container, name, permissions)
+
+
+def _authorize_bearer(request: Request) -> None:
+    local(request).tokens.check(request.headers.get("authorization"), _AUDIENCE)
+
+
+def _check_conditions(request: Request, found: Blob) -> None:
+    if (wanted := request.headers.get("if-match")) not in (None, "*", found.etag, found.etag.strip('"')):
+        raise PreconditionFailed(
+            f"The blob's ETag is {found.etag}, not {wanted}: it has changed.", code="ConditionNotMet"
+        )
+
+
+def _write_options(request: Request, container: str, name: str) -> dict[str, Any]:
+    """What the headers say of a write: metadata, content type, and whether it may replace a blob."""
+    path = local(request).blobs.path(container, name)
+    if path.is_file():
+        _check_conditions(request, local(request).blobs.get(container, name))
+    elif "if-match" in request.headers:
+        raise PreconditionFailed("There is no blob to match.", code="ConditionNotMet")
+    if path.is_file() and request.headers.get("if-none-match") == "*":
+        raise Conflict("The specified blob already exists.", code="BlobAlreadyExists")
+    return {
+        "metadata": _metadata(request),
+        "content_type": request.headers.get("x-ms-blob-content-type"),
+        "overwrite": request.headers.get("if-none-match") != "*",
+    }
+
+
+def _metadata(request: Request) -> dict[str, str]:
+    prefix = "x-ms-meta-"
+    found = {k[len(prefix) :]: v for k, v in request.headers.items() if k.startswith(prefix)}
+    for name in found:
+        if not _METADATA_NAME.match(name):
+            raise BadRequest(f"{name!r} cannot be the name of metadata.", code="InvalidMetadata")
+    if sum(len(k) + len(v) for k, v in found.items()) > _METADATA_LIMIT:
+        raise BadRequest("The metadata is larger than 8 KB.", code="MetadataTooLarge")
+    return found
+
+
+def _block_ids(content: bytes) -> list[str]:
+    if b"<!DOCTYPE" in content.upper():
+        raise BadRequest("The block list must not declare a document type.", code="InvalidXmlDocument")
+    try:
+        root = ElementTree.fromstring(content)
+    except (ElementTree.ParseError, ValueError) as error:
+        raise BadRequest(f"The block list is not valid XML: {error}.", code="InvalidXmlDocument") from error
+    return [element.text or "" for element in root if element.tag in ("Latest", "Uncommitted", "Committed")]
+
+
+def _written(made: Blob) -> dict[str, str]:
+    return {
+        "ETag": made.etag,
+        "Last-Modified": format_datetime(made.modified, usegmt=True),
+        "x-ms-request-server-encrypted": "true",
+    } | ({"Content-MD5": made.content_md5} if made.content_md5 else {})
+
+
+def _properties(found: Blob) -> dict[str, str]:
+    modified = format_datetime(found.modified, usegmt=True)
+    headers = {
+        "ETag": found.etag,
+        "Last-Modified": modified,
+        "Content-Type": found.content_type,
+        "Accept-Ranges": "bytes",
+        "x-ms-creation-time": modified,
+        "x-ms-blob-type": "BlockBlob",
+        "x-ms-lease-status": "unlocked",
+        "x-ms-lease-state": "available",
+        "x-ms-server-encrypted": "false",
+    }
+    if found.content_md5:
+        headers["x-ms-blob-content-md5"] = found.content_md5
+    return headers | {f"x-ms-meta-{key}": value for key, value in found.metadata.items()}
+
+
+def _unsupported(request: Request) -> ServiceError:
+    action = request.query_params.get("comp", "")
+    return BadRequest(
+        f"{request.method} with comp={action!r} is not supported here.", code="UnsupportedQueryParameter"
+    )
+
+
+_METHODS = ["GET", "HEAD", "PUT", "DELETE", "POST"]
+
+
+def routes_below(blob_path: str) -> list[Route]:
+    """The account's routes; `blob_path` is the account's own path, as in Settings."""
+    return [
+        Route(blob_path + "/{container}", container, methods=_METHODS),
+        Route(blob_path + "/{container}/{blob:path}", blob, methods=_METHODS),
+    ]

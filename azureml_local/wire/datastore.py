@@ -1,0 +1,118 @@
+"""Datastores: names for containers, and the signatures that open them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from azureml_local.errors import BadRequest, Conflict, NotFound
+from azureml_local.local import Local
+from azureml_local.settings import CONTAINERS, DEFAULT_DATASTORE
+from azureml_local.state.clock import iso
+from azureml_local.state.store import Document
+from azureml_local.wire.arm import WORKSPACE, body, flag, local, page, properties, resource, route
+
+_KIND = "datastores"
+
+
+def seed(here: Local) -> None:
+    """Make the two datastores that every workspace begins with."""
+    for name, container in CONTAINERS.items():
+        here.blobs.create_container(container)
+        if here.store.get(_KIND, name) is None:
+            here.store.create(
+                _KIND, name, _document(here, {"containerName": container, "datastoreType": "AzureBlob"})
+            )
+
+
+def get(request: Request) -> Response:
+    name = request.path_params["name"]
+    return JSONResponse(_resource(local(request), name, _existing(request)))
+
+
+def list_all(request: Request) -> Response:
+    here = local(request)
+    only_default = flag(request, "isDefault")
+    found = [
+        _resource(here, name, document)
+        for name, document in here.store.list(_KIND)
+        if not only_default or name == DEFAULT_DATASTORE
+    ]
+    return page(request, found)
+
+
+def put(request: Request) -> Response:
+    """Register a blob container, made here when there is none of that name."""
+    here, name, given = local(request), request.path_params["name"], properties(request)
+    if given.get("datastoreType") != "AzureBlob":
+        raise BadRequest("Only datastores of type AzureBlob can be kept here.", target="datastoreType")
+    if name in CONTAINERS:
+        raise Conflict(f"The datastore {name} belongs to the workspace and cannot be changed.")
+    if not isinstance(given.get("containerName"), str):
+        raise BadRequest("A blob datastore needs a 'containerName'.", target="containerName")
+    here.blobs.create_container(given["containerName"])
+    created = here.store.get(_KIND, name) is None
+    kept = {key: given.get(key) for key in ("containerName", "datastoreType", "description", "properties")}
+    tags = body(request).get("tags") or given.get("tags") or {}
+    document = here.store.put(_KIND, name, _document(here, kept | {"tags": tags}))
+    return JSONResponse(_resource(here, name, document), 201 if created else 200)
+
+
+def delete(request: Request) -> Response:
+    """Forget the datastore; its blobs stay."""
+    name = request.path_params["name"]
+    if name in CONTAINERS:
+        raise Conflict(f"The datastore {name} belongs to the workspace and cannot be deleted.")
+    deleted = local(request).store.delete(_KIND, name)
+    return Response(status_code=200 if deleted else 204)
+
+
+def list_secrets(request: Request) -> Response:
+    """A signature that opens the datastore's container for an hour."""
+    container = _existing(request)["properties"]["containerName"]
+    return JSONResponse({"secretsType": "Sas", "sasToken": local(request).tokens.sas(container)})
+
+
+def _existing(request: Request) -> Document:
+    name = request.path_params["name"]
+    document = local(request).store.get(_KIND, name)
+    if document is None:
+        raise NotFound(f"Could not find datastore: {name}", code="UserError", inner=("NotFound",))
+    return document
+
+
+def _document(here: Local, given: dict[str, Any]) -> Document:
+    return {"properties": given, "createdAt": iso(here.clock.now())}
+
+
+def _resource(here: Local, name: str, document: Document) -> dict[str, Any]:
+    given = document["properties"]
+    return resource(
+        f"{here.settings.workspace_arm_id}/datastores/{name}",
+        "workspaces/datastores",
+        {
+            "datastoreType": given["datastoreType"],
+            "description": given.get("description"),
+            "tags": given.get("tags") or {},
+            "properties": given.get("properties") or {},
+            "isDefault": name == DEFAULT_DATASTORE,
+            "credentials": {"credentialsType": "Sas"},
+            "accountName": here.settings.account,
+            "containerName": given["containerName"],
+            "endpoint": here.settings.storage_suffix,
+            "protocol": "https",
+            "serviceDataAccessAuthIdentity": "None",
+            "subscriptionId": here.settings.subscription_id,
+            "resourceGroup": here.settings.resource_group,
+        },
+        systemData={"createdAt": document["createdAt"], "createdBy": "local user", "createdByType": "User"},
+    )
+
+
+routes = [
+    route(WORKSPACE + "/datastores", GET=list_all),
+    route(WORKSPACE + "/datastores/{name}", GET=get, PUT=put, DELETE=delete),
+    route(WORKSPACE + "/datastores/{name}/listSecrets", POST=list_secrets),
+]

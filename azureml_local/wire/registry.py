@@ -1,0 +1,71 @@
+"""The registry: where it answers, and what it offers from the start."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from azureml_local.errors import Forbidden
+from azureml_local.local import Local
+from azureml_local.wire import asset
+from azureml_local.wire.arm import REGISTRY, local, resource, route
+
+
+def seed(here: Local) -> None:
+    """Put the shipped models and components into the registry, each version once."""
+    from azureml_local import catalogue, components
+
+    for kind, offered in (("models", catalogue.models()), ("components", components.definitions())):
+        for name, version, properties in offered:
+            known = here.store.get(f"registry/{kind}", f"{name}/{version}")
+            if known is None or not properties.items() <= known["properties"].items():
+                asset.put(here, f"registry/{kind}", name, version, properties)
+
+
+def discover(request: Request) -> Response:
+    settings = local(request).settings
+    name = request.path_params["name"]
+    if name.casefold() != settings.registry.casefold():
+        raise Forbidden(
+            f"The user is not allowed to access the registry {name}; here there is only {settings.registry}.",
+            code="UserError",
+            inner=("Auth", "Authorization", "UnAuthorizedRegistryAccess"),
+        )
+    return JSONResponse(
+        {
+            "registryName": settings.registry,
+            "registryId": settings.registry_arm_id,
+            "tenantId": settings.tenant_id,
+            "subscriptionId": settings.subscription_id,
+            "resourceGroup": settings.resource_group,
+            "primaryRegion": settings.location,
+            "regions": [settings.location],
+            "primaryRegionResourceProviderUri": settings.base_url + "/",
+            "registryFqdns": {},
+        }
+    )
+
+
+def get(request: Request) -> Response:
+    settings = local(request).settings
+    discovery = f"/registrymanagement/v1.0/registries/{settings.registry}/discovery"
+    return JSONResponse(
+        resource(
+            settings.registry_arm_id,
+            "registries",
+            {
+                "publicNetworkAccess": "Disabled",
+                "discoveryUrl": settings.base_url + discovery,
+                "mlFlowRegistryUri": f"azureml://localhost:{settings.port}/mlflow/v1.0{settings.registry_arm_id}",
+                "regionDetails": [{"location": settings.location}],
+            },
+            location=settings.location,
+            tags={},
+        )
+    )
+
+
+routes = [
+    route("/registrymanagement/v1.0/registries/{name}/discovery", GET=discover),
+    route(REGISTRY, GET=get),
+]

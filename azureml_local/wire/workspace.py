@@ -1,0 +1,118 @@
+"""The workspace itself, and where its other services answer."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from azureml_local.local import Local
+from azureml_local.settings import PROVIDER
+from azureml_local.wire.arm import GROUP, SUBSCRIPTION, WORKSPACE, local, page, resource, route
+
+# Fixed, so that asset ids that carry it mean the same on every machine.
+WORKSPACE_GUID = "11111111-1111-1111-1111-111111111111"
+
+
+def get(request: Request) -> Response:
+    return JSONResponse(_workspace(local(request)))
+
+
+def list_all(request: Request) -> Response:
+    return page(request, [_workspace(local(request))])
+
+
+def group(request: Request) -> Response:
+    """The resource group, which clients ask for its location."""
+    settings = local(request).settings
+    path = f"/subscriptions/{settings.subscription_id}/resourceGroups/{settings.resource_group}"
+    return JSONResponse(
+        {
+            "id": path,
+            "name": settings.resource_group,
+            "type": "Microsoft.Resources/resourceGroups",
+            "location": settings.location,
+            "properties": {"provisioningState": "Succeeded"},
+        }
+    )
+
+
+def keys(request: Request) -> Response:
+    """No account key exists: the storage account is reached with signatures of its datastores alone."""
+    settings = local(request).settings
+    return JSONResponse(
+        {
+            "userStorageKey": None,
+            "userStorageResourceId": _storage_account(settings.workspace_arm_id),
+            "appInsightsInstrumentationKey": None,
+            "containerRegistryCredentials": None,
+            "notebookAccessKeys": None,
+        }
+    )
+
+
+def discovery(request: Request) -> Response:
+    """The addresses of the workspace's services."""
+    base = local(request).settings.base_url
+    services = ("api", "experimentation", "history", "hyperdrive", "modelmanagement", "studio", "mlflow")
+    return JSONResponse(dict.fromkeys(services, base))
+
+
+def _workspace(here: Local) -> dict[str, Any]:
+    settings = here.settings
+    arm_id = settings.workspace_arm_id
+    created = datetime.fromtimestamp(settings.secrets_path.stat().st_mtime, UTC).isoformat()
+    return resource(
+        arm_id,
+        "workspaces",
+        {
+            "friendlyName": settings.workspace,
+            "description": "A local workspace: jobs and endpoints run on this machine.",
+            "workspaceId": WORKSPACE_GUID,
+            "discoveryUrl": f"{settings.base_url}/discovery",
+            "mlFlowTrackingUri": settings.tracking_uri,
+            "storageAccount": _storage_account(arm_id),
+            "keyVault": _sibling(arm_id, "Microsoft.KeyVault/vaults"),
+            "applicationInsights": _sibling(arm_id, "Microsoft.Insights/components"),
+            "containerRegistry": None,
+            "hbiWorkspace": False,
+            "publicNetworkAccess": "Disabled",
+            "provisioningState": "Succeeded",
+            "creationTime": created,
+            "tenantId": settings.tenant_id,
+            "v1LegacyMode": False,
+            "systemDatastoresAuthMode": "accessKey",
+        },
+        location=settings.location,
+        kind="Default",
+        sku={"name": "Basic", "tier": "Basic"},
+        identity={
+            "type": "SystemAssigned",
+            "principalId": "00000000-0000-0000-0000-00000000000b",
+            "tenantId": settings.tenant_id,
+        },
+        tags={},
+        systemData={"createdAt": created, "createdBy": "azureml-local", "createdByType": "Application"},
+    )
+
+
+def _storage_account(workspace_arm_id: str) -> str:
+    return _sibling(workspace_arm_id, "Microsoft.Storage/storageAccounts")
+
+
+def _sibling(workspace_arm_id: str, type_: str) -> str:
+    group_id = workspace_arm_id.split(f"/providers/{PROVIDER}")[0]
+    return f"{group_id}/providers/{type_}/local"
+
+
+routes = [
+    route(WORKSPACE, GET=get),
+    route(WORKSPACE + "/listKeys", POST=keys),
+    route(GROUP, GET=group),
+    route(GROUP + f"/providers/{PROVIDER}/workspaces", GET=list_all),
+    route(SUBSCRIPTION + f"/providers/{PROVIDER}/workspaces", GET=list_all),
+    route("/discovery", GET=discovery),
+    route("/discovery/workspaces", GET=discovery),
+]

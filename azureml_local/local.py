@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from azureml_local.settings import Settings
 from azureml_local.state.blobs import Blobs
@@ -11,6 +12,9 @@ from azureml_local.state.ledger import Ledger
 from azureml_local.state.operations import Operations
 from azureml_local.state.store import Store
 from azureml_local.tokens import Secrets, Tokens
+
+if TYPE_CHECKING:
+    from azureml_local.execution.endpoints import Endpoints
 
 FINAL_JOB_STATES = frozenset({"Completed", "Failed", "Canceled", "NotResponding", "Paused"})
 
@@ -27,6 +31,7 @@ class Local:
     tokens: Tokens
     operations: Operations
     ledger: Ledger
+    endpoints: Endpoints = field(init=False)
 
     @classmethod
     def open(cls, settings: Settings) -> Local:
@@ -35,7 +40,7 @@ class Local:
         clock = Clock()
         store = Store(settings.database_path)
         secrets = Secrets.of(settings.secrets_path)
-        return cls(
+        here = cls(
             settings=settings,
             secrets=secrets,
             store=store,
@@ -45,10 +50,16 @@ class Local:
             operations=Operations(store, clock, settings.pace),
             ledger=Ledger(store),
         )
+        # Late: what executes in a workspace knows the workspace.
+        from azureml_local.execution.endpoints import Endpoints
+
+        here.endpoints = Endpoints(here)
+        return here
 
     def start(self) -> None:
         """Go on with what a previous server left unfinished."""
         self.operations.resume()
+        self.endpoints.resume()
 
     def live_jobs(self) -> list[str]:
         """The names of jobs that have not ended."""
@@ -59,5 +70,6 @@ class Local:
         ]
 
     def close(self) -> None:
+        self.endpoints.close()
         self.operations.close()
         self.store.close()

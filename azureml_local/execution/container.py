@@ -1,0 +1,95 @@
+"""What Azure would run as a deployment's container: its environment, its folders, its log."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from pathlib import Path
+
+from azureml_local.errors import BadRequest, ServiceError
+from azureml_local.execution.deployment import Deployment
+from azureml_local.execution.model_server import ModelServer, log_path
+
+_STORAGE_INITIALIZER = "StorageInitializer"
+_ERROR_LINES = 5
+
+
+def start(deployment: Deployment, directory: Path, *, model: Path | None, code: Path | None) -> ModelServer:
+    """Lay out the folders a scoring script expects and start the model server; raises BadRequest."""
+    directory.mkdir(parents=True, exist_ok=True)
+    environment = dict(deployment.environment_variables)
+    script = None
+    if code is not None and deployment.script is not None:
+        script = _script(code, deployment.script)
+        environment |= {"AML_APP_ROOT": str(code), "AZUREML_ENTRY_SCRIPT": deployment.script}
+    if model is not None:
+        environment["AZUREML_MODEL_DIR"] = str(_model_directory(directory, model))
+        note(directory, f"ModelDownload: Succeeded ({deployment.model})")
+    return ModelServer.start(
+        directory, model=model, script=script, rows=deployment.concurrency, env=environment
+    )
+
+
+def failure(server: ModelServer, deployment: Deployment, *, crashed: bool) -> ServiceError:
+    """The error of a deployment whose container did not become ready."""
+    if crashed:
+        what = f"its process ended with status {server.exit_code()}"
+    else:
+        what = f"its readiness probe still failed after {deployment.readiness.patience:.0f} seconds"
+    last = "\n".join(_tail(log_path(server.directory), _ERROR_LINES))
+    return BadRequest(
+        f"The user container of {deployment.name.partition('/')[2]} has crashed or terminated: "
+        f"{what}. Its log (getLogs) tells why; it ends with:\n{last}",
+        code="ResourceNotReady",
+    )
+
+
+def note(directory: Path, line: str) -> None:
+    """Add a line to the events that precede the container's own log."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with _events(directory).open("a") as file:
+        file.write(line + "\n")
+
+
+def logs(directory: Path | None, part: str | None, tail: int | None, state: str) -> str:
+    """The log as the service shows it: the instance's status, its events, what the container wrote."""
+    events = [] if directory is None else _tail(_events(directory), None)
+    written = [] if directory is None else _tail(log_path(directory), tail)
+    if part == _STORAGE_INITIALIZER:
+        return "\n".join(events) + "\n"
+    started = {"Succeeded": "Succeeded", "Failed": "Failed"}.get(state, "InProgress")
+    head = ["Instance status:", "SystemSetup: Succeeded", f"UserContainerStart: {started}", ""]
+    return "\n".join([*head, "Container events:", *events, "", "Container logs:", *written]) + "\n"
+
+
+def _script(code: Path, name: str) -> Path:
+    script = Path(os.path.normpath(code / name))
+    if not script.is_relative_to(code) or not script.is_file():
+        raise BadRequest(
+            f"The scoring script {name!r} is not in the deployment's code: give its path relative to the "
+            "code folder.",
+            code="BadArgument",
+            target="codeConfiguration.scoringScript",
+        )
+    return script
+
+
+def _model_directory(directory: Path, model: Path) -> Path:
+    """AZUREML_MODEL_DIR: on Azure a folder that holds the model's file or folder under its own name."""
+    parent = directory / "azureml-models"
+    parent.mkdir(exist_ok=True)
+    link = parent / model.name
+    link.unlink(missing_ok=True)
+    link.symlink_to(model, target_is_directory=model.is_dir())
+    return parent
+
+
+def _tail(path: Path, lines: int | None) -> list[str]:
+    if not path.exists():
+        return []
+    with path.open(errors="replace") as file:
+        return list(deque((line.rstrip("\n") for line in file), maxlen=lines))
+
+
+def _events(directory: Path) -> Path:
+    return directory / "events.log"

@@ -1,0 +1,266 @@
+"""Managed online endpoints: the addresses that deployments share, their keys and their traffic."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from azureml_local.errors import BadRequest, Conflict, NotFound
+from azureml_local.execution.deployment import check_name
+from azureml_local.execution.endpoints import DEPLOYMENTS, ENDPOINTS
+from azureml_local.local import Local
+from azureml_local.state import transitions
+from azureml_local.state.clock import iso
+from azureml_local.state.store import Document
+from azureml_local.wire.arm import WORKSPACE, body, local, page, properties, resource, route
+from azureml_local.wire.operation import accepted
+
+INFERENCE = "/inference"
+# Names that endpoints of other workspaces in the region hold; a test or a fault rule may put some here.
+TAKEN = "regionEndpoints"
+
+_PATH = WORKSPACE + "/onlineEndpoints"
+_AUTH_MODES = {mode.casefold(): mode for mode in ("Key", "AMLToken", "AADToken")}
+_MAX_MIRRORED = 50  # per cent, Azure's limit
+_TOKEN_REFRESH = 0.5  # of a token's life: when its holder should ask for the next
+_BUSY = ("Creating", "Updating", "Deleting", "Scaling")
+
+
+def find(here: Local, name: str) -> Document:
+    """The stored endpoint; raises NotFound."""
+    document = here.store.get(ENDPOINTS, name)
+    if document is None:
+        raise NotFound(
+            f"The online endpoint '{name}' was not found in workspace '{here.settings.workspace}'.",
+            code="ResourceNotFound",
+        )
+    return document
+
+
+def check_idle(document: Document, what: str) -> None:
+    """Raise Conflict while an earlier operation on the resource has not ended."""
+    state = document["properties"]["provisioningState"]
+    if state in _BUSY:
+        raise Conflict(
+            f"The {what} '{document['name']}' is in the state {state}: wait until that operation has ended."
+        )
+
+
+def envelope(request: Request, old: Document) -> Document:
+    """What a request sets beside the properties of an endpoint or deployment; what it leaves out stays."""
+    given, here = body(request), local(request)
+    tags = given.get("tags")
+    if tags is not None and not (isinstance(tags, dict) and all(isinstance(v, str) for v in tags.values())):
+        raise BadRequest("tags must be an object of strings.", target="tags")
+    now = iso(here.clock.now())
+    made = old.get("systemData") or {"createdAt": now, "createdBy": "local user", "createdByType": "User"}
+    return {
+        "tags": old.get("tags", {}) if tags is None else tags,
+        "identity": given.get("identity") or old.get("identity"),
+        "location": here.settings.location,
+        "systemData": {**made, "lastModifiedAt": now},
+    }
+
+
+def get(request: Request) -> Response:
+    here = local(request)
+    return JSONResponse(_resource(here, find(here, request.path_params["endpoint"])))
+
+
+def list_all(request: Request) -> Response:
+    here = local(request)
+    return page(request, [_resource(here, document) for _, document in here.store.list(ENDPOINTS)])
+
+
+def put(request: Request) -> Response:
+    """Create an endpoint, or change its traffic, tags and description."""
+    here, name, given = local(request), request.path_params["endpoint"], properties(request)
+    check_name(name, "endpoint")
+    existing = here.store.get(ENDPOINTS, name)
+    if existing is None:
+        return _create(request, here, name, given)
+    check_idle(existing, "endpoint")
+    wanted = _endpoint(here, existing["name"], given, existing["properties"])
+    if wanted["authMode"] != existing["properties"]["authMode"]:
+        raise BadRequest("The authMode of an endpoint cannot be changed: create another.", target="authMode")
+    document = here.store.update(
+        ENDPOINTS, name, lambda old: {**old, **envelope(request, old), "properties": wanted}
+    )
+    operation = here.operations.begin(ENDPOINTS, name, transitions.UPDATE_ENDPOINT)
+    return accepted(request, operation, _resource(here, document, "Updating"), 200)
+
+
+def patch(request: Request) -> Response:
+    """Change tags and identity."""
+    here, name = local(request), request.path_params["endpoint"]
+    check_idle(find(here, name), "endpoint")
+    document = here.store.update(ENDPOINTS, name, lambda old: {**old, **envelope(request, old)})
+    operation = here.operations.begin(ENDPOINTS, name, transitions.UPDATE_ENDPOINT)
+    return accepted(request, operation, _resource(here, document, "Updating"), 202)
+
+
+def delete(request: Request) -> Response:
+    """Delete the endpoint and all its deployments, whatever they are doing."""
+    here, name = local(request), request.path_params["endpoint"]
+    if here.store.get(ENDPOINTS, name) is None:
+        return Response(status_code=204)
+    operation = here.operations.begin(
+        ENDPOINTS, name, transitions.DELETE_ENDPOINT, work=lambda: here.endpoints.stop_all(name)
+    )
+    return accepted(request, operation, None, 202)
+
+
+def list_keys(request: Request) -> Response:
+    here = local(request)
+    document = find(here, request.path_params["endpoint"])
+    keyed = document["properties"]["authMode"] == "Key"
+    return JSONResponse(document["keys"] if keyed else {"primaryKey": None, "secondaryKey": None})
+
+
+def regenerate_keys(request: Request) -> Response:
+    here, name, given = local(request), request.path_params["endpoint"], body(request)
+    if find(here, name)["properties"]["authMode"] != "Key":
+        raise BadRequest(f"The endpoint '{name}' does not use keys for authentication.", code="BadArgument")
+    kind = str(given.get("keyType", "")).casefold()
+    if kind not in ("primary", "secondary"):
+        raise BadRequest("keyType must be Primary or Secondary.", target="keyType")
+    value = given.get("keyValue") or _key()
+    if not isinstance(value, str):
+        raise BadRequest("keyValue must be a string.", target="keyValue")
+    here.store.update(ENDPOINTS, name, lambda old: {**old, "keys": {**old["keys"], f"{kind}Key": value}})
+    return Response(status_code=200)
+
+
+def token(request: Request) -> Response:
+    here, name = local(request), request.path_params["endpoint"]
+    if find(here, name)["properties"]["authMode"] != "AMLToken":
+        raise BadRequest(f"The endpoint '{name}' does not use Azure ML tokens.", code="BadArgument")
+    now = int(here.clock.timestamp())
+    issued, expires = here.tokens.issue(audience(here, name))
+    return JSONResponse(
+        {
+            "accessToken": issued,
+            "expiryTimeUtc": expires,
+            "refreshAfterTimeUtc": int(now + (expires - now) * _TOKEN_REFRESH),
+            "tokenType": "Bearer",
+        }
+    )
+
+
+def audience(here: Local, name: str) -> str:
+    """Whom an endpoint's own tokens are for: that endpoint, and no other."""
+    return f"{here.settings.base_url}{INFERENCE}/{name.lower()}"
+
+
+def _create(request: Request, here: Local, name: str, given: dict[str, Any]) -> Response:
+    if here.store.get(TAKEN, name) is not None:
+        raise Conflict(
+            f"An online endpoint named '{name}' already exists in region '{here.settings.location}'. "
+            "Endpoint names are unique within a region: choose another name.",
+            code="Conflict",
+            inner=("EndpointAlreadyExists",),
+        )
+    document: Document = {
+        "name": name,
+        "kind": "Managed",
+        **envelope(request, {}),
+        "properties": _endpoint(here, name, given, {}),
+        "keys": _initial_keys(given),
+    }
+    here.store.create(ENDPOINTS, name, document)
+    operation = here.operations.begin(ENDPOINTS, name, transitions.CREATE_ENDPOINT)
+    return accepted(request, operation, _resource(here, document, "Creating"), 201)
+
+
+def _endpoint(here: Local, name: str, given: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
+    """The endpoint's properties; raises BadRequest for what is not allowed."""
+    mode = _AUTH_MODES.get(str(given.get("authMode", "")).casefold())
+    if mode is None:
+        raise BadRequest(f"authMode must be one of {', '.join(_AUTH_MODES.values())}.", target="authMode")
+    deployed = {full.partition("/")[2] for full, _ in here.store.list(DEPLOYMENTS, f"{name}/")}
+    traffic = _shares(given, "traffic", old, deployed)
+    if sum(traffic.values()) not in (0, 100):
+        raise BadRequest(
+            f"The traffic of all deployments must sum to 0 or 100, not {sum(traffic.values())}.",
+            target="traffic",
+        )
+    mirrored = _shares(given, "mirrorTraffic", old, deployed)
+    if len(mirrored) > 1 or any(share > _MAX_MIRRORED for share in mirrored.values()):
+        raise BadRequest(
+            f"Traffic can be mirrored to one deployment, up to {_MAX_MIRRORED} per cent.",
+            target="mirrorTraffic",
+        )
+    if any(traffic.get(deployment) for deployment in mirrored):
+        raise BadRequest(
+            "A deployment with live traffic cannot get mirrored traffic.", target="mirrorTraffic"
+        )
+    return {
+        "description": given.get("description"),
+        "properties": given.get("properties") or {},
+        "authMode": mode,
+        "publicNetworkAccess": given.get("publicNetworkAccess") or "Enabled",
+        "compute": None,
+        "traffic": traffic,
+        "mirrorTraffic": mirrored,
+        "provisioningState": old.get("provisioningState", "Creating"),
+    }
+
+
+def _shares(given: dict[str, Any], which: str, old: dict[str, Any], deployed: set[str]) -> dict[str, int]:
+    """Per cent by deployment, under the deployments' own spelling."""
+    value = given.get(which)
+    if value is None:
+        value = old.get(which, {})
+    if not isinstance(value, dict):
+        raise BadRequest(f"{which} must be an object of percentages.", target=which)
+    spelling = {name.casefold(): name for name in deployed}
+    shares: dict[str, int] = {}
+    for name, share in value.items():
+        if isinstance(share, bool) or not isinstance(share, int) or not 0 <= share <= 100:
+            raise BadRequest(f"{which} of '{name}' must be a whole number from 0 to 100.", target=which)
+        if name.casefold() not in spelling:
+            raise BadRequest(
+                f"{which} names '{name}', which is no deployment of this endpoint.", target=which
+            )
+        shares[spelling[name.casefold()]] = share
+    return shares
+
+
+def _initial_keys(given: dict[str, Any]) -> dict[str, str]:
+    keys = given.get("keys") or {}
+    if not isinstance(keys, dict):
+        raise BadRequest("keys must be an object.", target="keys")
+    return {which: str(keys.get(which) or _key()) for which in ("primaryKey", "secondaryKey")}
+
+
+def _key() -> str:
+    return secrets.token_urlsafe(32)
+
+
+def _resource(here: Local, document: Document, state: str | None = None) -> dict[str, Any]:
+    """The endpoint as clients see it; `state` is the one it had when the operation began."""
+    shown = dict(document["properties"])
+    if state is not None:
+        shown["provisioningState"] = state
+    ready = shown["provisioningState"] != "Creating"
+    address = f"{here.settings.base_url}{INFERENCE}/{document['name']}"
+    shown["scoringUri"] = f"{address}/score" if ready else None
+    shown["swaggerUri"] = f"{address}/swagger.json" if ready else None
+    return resource(
+        f"{here.settings.workspace_arm_id}/onlineEndpoints/{document['name']}",
+        "workspaces/onlineEndpoints",
+        shown,
+        **{name: document[name] for name in ("tags", "location", "kind", "identity", "systemData")},
+    )
+
+
+routes = [
+    route(_PATH, GET=list_all),
+    route(_PATH + "/{endpoint}", GET=get, PUT=put, PATCH=patch, DELETE=delete),
+    route(_PATH + "/{endpoint}/listKeys", POST=list_keys),
+    route(_PATH + "/{endpoint}/regenerateKeys", POST=regenerate_keys),
+    route(_PATH + "/{endpoint}/token", POST=token),
+]

@@ -1,0 +1,126 @@
+"""Clients of the real SDKs, made from plain values wherever a stage needs one.
+
+They are kept within the process: a client costs a tenth of a second and its own connections.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import lru_cache
+from typing import Any
+from urllib.parse import quote
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Session(BaseModel):
+    """The workspace that a run works in; plain values, no secret."""
+
+    model_config = ConfigDict(frozen=True)
+
+    subscription_id: str
+    resource_group: str
+    workspace: str
+    location: str
+    tracking_uri: str
+    resource_manager: str  # https://management.azure.com, or that of another cloud
+    browser_login: bool = False
+
+    @property
+    def workspace_id(self) -> str:
+        """The workspace's ARM id."""
+        return (
+            f"/subscriptions/{self.subscription_id}/resourceGroups/{self.resource_group}"
+            f"/providers/Microsoft.MachineLearningServices/workspaces/{self.workspace}"
+        )
+
+
+def workspace(session: Session) -> Any:
+    """An MLClient for the workspace."""
+    return _workspace(
+        session.subscription_id,
+        session.resource_group,
+        session.workspace,
+        session.resource_manager,
+        session.browser_login,
+    )
+
+
+def assets(session: Session, registry: str | None) -> Any:
+    """An MLClient for a registry's assets, or for the workspace's own when no registry is named."""
+    if not registry:
+        return workspace(session)
+    return _registry(registry, session.resource_manager, session.browser_login)
+
+
+def credential(browser_login: bool) -> Any:
+    """The default chain: environment, workload and managed identity, CLI, and so on.
+
+    A browser is opened only when asked for and somebody sits at a terminal: elsewhere it would hang.
+    """
+    return _credential(browser_login and sys.stdin.isatty(), resource_manager())
+
+
+def resource_manager() -> str:
+    """The address of the current cloud's resource manager, as the SDK resolves it."""
+    # The SDK reads AZUREML_CURRENT_CLOUD and ARM_CLOUD_METADATA_URL itself and tells nobody the answer.
+    from azure.ai.ml._azure_environments import _get_base_url_from_metadata
+
+    return str(_get_base_url_from_metadata()).rstrip("/")
+
+
+def read(session: Session, path: str, api_version: str) -> Any:
+    """GET a resource manager document that the SDK does not show whole; retried by azure-core's policy."""
+    from azure.core.rest import HttpRequest
+
+    response = _pipeline(session.resource_manager, session.browser_login).send_request(
+        HttpRequest("GET", f"{quote(path)}?api-version={api_version}")
+    )
+    response.raise_for_status()
+    return response.json()
+
+
+@lru_cache(maxsize=8)
+def _workspace(
+    subscription_id: str, resource_group: str, name: str, manager: str, browser_login: bool
+) -> Any:  # the resource manager is part of the key only: the SDK finds it by itself
+    from azure.ai.ml import MLClient
+
+    return MLClient(
+        credential(browser_login),
+        subscription_id,
+        resource_group,
+        name,
+        show_progress=False,
+        enable_telemetry=False,
+    )
+
+
+@lru_cache(maxsize=8)
+def _registry(name: str, manager: str, browser_login: bool) -> Any:
+    from azure.ai.ml import MLClient
+
+    return MLClient(
+        credential(browser_login), registry_name=name, show_progress=False, enable_telemetry=False
+    )
+
+
+@lru_cache(maxsize=8)
+def _credential(browser_login: bool, manager: str) -> Any:
+    from azure.identity import DefaultAzureCredential
+
+    return DefaultAzureCredential(exclude_interactive_browser_credential=not browser_login)
+
+
+@lru_cache(maxsize=8)
+def _pipeline(manager: str, browser_login: bool) -> Any:
+    from azure.core import PipelineClient
+    from azure.core.pipeline.policies import BearerTokenCredentialPolicy, RetryPolicy
+
+    return PipelineClient(
+        manager,
+        policies=[
+            RetryPolicy(),
+            BearerTokenCredentialPolicy(credential(browser_login), f"{manager}/.default"),
+        ],
+    )

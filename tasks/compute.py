@@ -1,0 +1,169 @@
+"""The compute: a cluster that the model may be fine-tuned on, found or created."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from tasks import clients, sizes
+from tasks.base_model import BaseModelVersion, allows
+from tasks.clients import Session
+from tasks.failure import Failure, is_missing
+from tasks.lease import Lease
+from tasks.sizes import Size
+from tasks.stage import logger, stage, tell
+
+# K80 machines, whose GPUs lack what the training stack needs; the rule where a model has no allow-list.
+_UNSUITED = frozenset({"standard_nc6", "standard_nc12", "standard_nc24", "standard_nc24r"})
+
+
+class Compute(BaseModel):
+    """The cluster that trains."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, title="Compute")
+
+    name: str = Field(
+        "gpu-cluster-big",
+        pattern=r"^[a-zA-Z][a-zA-Z0-9-]{1,30}[a-zA-Z0-9]$",
+        description="An existing cluster, or the name of the one to create.",
+    )
+    size: str = Field("Standard_NC24ads_A100_v4", description="VM size of a cluster that must be created.")
+    create: bool = Field(True, description="Create the cluster when it does not exist.")
+    keep: bool = Field(
+        False, description="Leave a cluster that this run created; without nodes it costs nothing."
+    )
+    nodes: int = Field(1, ge=1, description="Nodes that train together.")
+    max_nodes: int = Field(1, ge=1, description="The most nodes a created cluster grows to.")
+    min_nodes: int = Field(0, ge=0, description="Nodes a created cluster never goes below; they always cost.")
+    idle_seconds: int = Field(
+        120, ge=60, description="A created cluster's node without work ends after this."
+    )
+    tier: Literal["dedicated", "low_priority"] = Field(
+        "dedicated", description="Low priority costs less and may be taken away at any time."
+    )
+    model_import: str | None = Field(None, description="Another cluster for the step model import.")
+    preprocess: str | None = Field(None, description="Another cluster for the step preprocess.")
+    finetune: str | None = Field(None, description="Another cluster for the step finetune.")
+    evaluation: str | None = Field(None, description="Another cluster for the step evaluation.")
+
+    @model_validator(mode="after")
+    def _nodes_fit(self) -> Compute:
+        if self.min_nodes > self.max_nodes:
+            raise ValueError("min_nodes is more than max_nodes")
+        if self.nodes > self.max_nodes:
+            raise ValueError("nodes is more than max_nodes, so that the training would be queued for ever")
+        return self
+
+    @property
+    def training(self) -> str:
+        """The cluster of the step that trains."""
+        return self.finetune or self.name
+
+
+class Cluster(BaseModel):
+    """The cluster of the training step; `price` in dollars an hour and node."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    size: str
+    gpus: int
+    nodes: int
+    price: float
+    created: bool
+
+    @property
+    def hourly(self) -> float:
+        """Dollars an hour of the nodes that train."""
+        return self.price * self.nodes
+
+
+@stage("compute")
+def find_compute(session: Session, compute: Compute, base: BaseModelVersion, lease: Lease) -> Cluster:
+    """Get the training cluster or create it, and check that the model can be fine-tuned there.
+
+    Raises Failure when the cluster is missing and must not be created, is broken, or of an unsuited size.
+    """
+    computes = clients.workspace(session).compute
+    try:
+        found, created = computes.get(compute.training), False
+    except Exception as error:
+        if not is_missing(error):
+            raise
+        check_size(sizes.find(session, compute.size), base)  # before there is anything to pay for
+        found, created = _create(session, compute, lease), True
+    state = str(found.provisioning_state or "").casefold()
+    if state in ("failed", "canceled"):
+        raise Failure(
+            f"The cluster {found.name!r} is in the state {found.provisioning_state}.",
+            "See its page in the studio; delete it, or name another one in compute.name.",
+            str(getattr(found, "provisioning_errors", "") or ""),
+        )
+    if not getattr(found, "size", None):
+        raise Failure(
+            f"{found.name!r} is a compute of type {found.type}, not a cluster.",
+            "Name an AmlCompute cluster in compute.name.",
+        )
+    size = sizes.find(session, found.size)
+    check_size(size, base)
+    if found.max_instances is not None and found.max_instances < compute.nodes:
+        raise Failure(
+            f"The cluster {found.name!r} has {found.max_instances} nodes at most, not {compute.nodes}.",
+            "Lower compute.nodes, or let the cluster grow.",
+        )
+    tier = str(found.tier or "dedicated").casefold().replace("lowpriority", "low_priority")
+    logger().info("Cluster %s: %s with %d GPUs a node", found.name, size.name, size.gpus)
+    return Cluster(
+        name=found.name,
+        size=size.name,
+        gpus=size.gpus,
+        nodes=compute.nodes,
+        price=size.hourly(tier),
+        created=created,
+    )
+
+
+def check_size(size: Size, base: BaseModelVersion) -> None:
+    """Refuse a size that the model cannot be fine-tuned on; its own allow-list decides where it has one."""
+    allowed = base.finetune_sizes
+    if allowed is not None:
+        if not allows(allowed, size.name):
+            raise Failure(
+                f"{base.name} cannot be fine-tuned on {size.name}.",
+                f"Its allow-list: {', '.join(allowed)}.",
+            )
+        return
+    if size.name.casefold() in _UNSUITED:
+        raise Failure(
+            f"{size.name} has K80 GPUs, which cannot fine-tune {base.name}.",
+            "Choose a cluster with V100, A100 or newer GPUs.",
+        )
+    if size.gpus < 1:
+        raise Failure(
+            f"{size.name} has no GPU, and {base.name} does not say that it can be fine-tuned without.",
+            "Set compute.name or compute.size to a cluster with GPUs.",
+        )
+
+
+def _create(session: Session, compute: Compute, lease: Lease) -> object:
+    from azure.ai.ml.entities import AmlCompute
+
+    if not compute.create:
+        raise Failure(
+            f"The cluster {compute.training!r} does not exist.",
+            "Create it, set compute.create, or name another one in compute.name.",
+        )
+    tell("compute", f"creating {compute.training} ({compute.size})")
+    logger().info("Creating cluster %s of %s", compute.training, compute.size)
+    hourly = sizes.find(session, compute.size).hourly(compute.tier) * compute.min_nodes
+    cluster = AmlCompute(
+        name=compute.training,
+        size=compute.size,
+        min_instances=compute.min_nodes,
+        max_instances=compute.max_nodes,
+        idle_time_before_scale_down=compute.idle_seconds,
+        tier=compute.tier,
+        tags=lease.priced(hourly).tags(),
+    )
+    return clients.workspace(session).compute.begin_create_or_update(cluster).result()

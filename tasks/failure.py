@@ -1,0 +1,199 @@
+"""Failures as people want to read them: what happened, what to do, then the service's own words."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+TRANSIENT_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
+
+
+class Failure(Exception):
+    """Something a stage could not do.
+
+    `what` happened and what to `do` about it read as one line; `details` are the service's own words. A
+    `retryable` failure may be gone when the same is tried again.
+    """
+
+    def __init__(self, what: str, do: str = "", details: str = "", retryable: bool = False) -> None:
+        super().__init__(what, do, details, retryable)  # in full, or a pickled failure could not be read back
+        self.what = redact(what)
+        self.do = redact(do)
+        self.details = redact(details)
+        self.retryable = retryable
+
+    def __str__(self) -> str:
+        return " ".join(f"{self.what} {self.do}".split())
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A failure users are known to meet: what its text looks like and what mends it."""
+
+    pattern: str
+    what: str
+    do: str
+    retryable: bool = False
+
+
+# Sources: the service's error codes and the questions users ask; FACTS of the project's first issue.
+_KNOWN = (
+    _Known(
+        r"JobNodeCountExceedsCoreQuota|ClusterCoreQuotaReached|not enough quota|OutOfQuota|QuotaExceeded"
+        r"|exceed(s|ed)? .{0,60}quota",
+        "The subscription's quota does not leave room for this.",
+        "Ask for more cores of the family in the studio (Quota), choose a smaller size or fewer nodes, or "
+        "delete what is no longer used (`finetune reap`).",
+    ),
+    _Known(
+        r"OutOfCapacity|AllocationFailed|ZonalAllocationFailed",
+        "Azure has no free machines of this size in the region at the moment.",
+        "Run again later, or choose another size of the model's allow-list.",
+        retryable=True,
+    ),
+    _Known(
+        r"endpoint.{0,80}(already (in use|exists|taken))|EndpointNameNotAvailable|NameUnavailable",
+        "The endpoint's name is taken: names are unique within a region, across workspaces.",
+        "Set deploy.endpoint to another name.",
+    ),
+    _Known(
+        r"ImageBuildFailure|ResourceNotReady|liveness|readiness probe|UserContainerStart|container.{0,40}"
+        r"(crash|exited)|ModelProcessExited|DeploymentFailed",
+        "The deployment's container did not become ready.",
+        "Read its log below; a probe that gives up too early is mended by deploy.probe_initial_delay.",
+    ),
+    _Known(
+        r"KeyBasedAuthenticationNotPermitted|key.based authentication is not permitted",
+        "The workspace's storage account refuses key access.",
+        "Make the datastore identity-based (with the role Storage Blob Data Contributor), or allow keys.",
+    ),
+    _Known(
+        r"NoMatchingArtifactsFoundFromJob",
+        "The job completed, but its model output holds no files.",
+        "It may have been deleted since: run with --fresh to train again.",
+    ),
+    _Known(
+        r"cannot be recreated|can ?not be re-?created",
+        "A model version of this number was deleted earlier, and Azure never gives a number out twice.",
+        "Set register.name to another name.",
+    ),
+    _Known(
+        r"MissingSubscriptionRegistration|not registered to use namespace",
+        "The subscription is not registered for Azure Machine Learning.",
+        "Run: az provider register --namespace Microsoft.MachineLearningServices",
+    ),
+    _Known(
+        r"blob already exists|BlobAlreadyExists|UnderSpecifiedBlob|BlobImmutable",
+        "Another job is uploading the same file at this moment.",
+        "It is tried again.",
+        retryable=True,
+    ),
+    _Known(
+        r"AuthorizationFailed|does not have authorization|UnAuthorizedRegistryAccess",
+        "The signed-in identity may not do this.",
+        "Give it the role AzureML Data Scientist on the workspace, AzureML Compute Operator for clusters.",
+    ),
+)
+
+
+def explain(error: BaseException) -> Failure:
+    """The failure that an SDK's error amounts to."""
+    if isinstance(error, Failure):
+        return error
+    status = _status(error)
+    text = _text(error)
+    details = text if status is None else f"HTTP {status}: {text}"
+    for known in _KNOWN:
+        if re.search(known.pattern, text, re.IGNORECASE | re.DOTALL):
+            return Failure(known.what, known.do, details, known.retryable)
+    if _is_authentication(error, status):
+        return Failure(
+            "Azure did not accept the sign-in.",
+            "Run `az login`, or set AZURE_CLIENT_ID, AZURE_TENANT_ID and AZURE_CLIENT_SECRET of a service "
+            "principal; AZURE_TOKEN_CREDENTIALS=dev leaves out a managed identity that answers wrongly.",
+            details,
+        )
+    if status == 403:
+        return Failure(
+            "The signed-in identity may not do this.",
+            "Give it the role AzureML Data Scientist on the workspace.",
+            details,
+        )
+    if is_transient(error):
+        return Failure(
+            f"Azure could not be reached or was busy: {_headline(text)}", "", details, retryable=True
+        )
+    return Failure(_headline(text), "", details if details != _headline(text) else "")
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the same request may succeed a moment later: never for bad input, missing rights or quota."""
+    if isinstance(error, Failure):
+        return error.retryable
+    status = _status(error)
+    if status == 409:
+        return bool(
+            re.search(r"in ?progress|another operation|conflicting operation|retry", _text(error), re.I)
+        )
+    if status is not None:
+        return status in TRANSIENT_STATUSES
+    return isinstance(error, (ConnectionError, TimeoutError)) or type(error).__name__ in {
+        "ServiceRequestError",  # azure-core: not sent
+        "ServiceResponseError",  # azure-core: no answer came
+        "ServiceRequestTimeoutError",
+        "ServiceResponseTimeoutError",
+        "IncompleteReadError",
+        "HttpResponseError",  # without a status: an answer cut off in the middle
+        "DecodeError",  # azure-core: a body that is no JSON
+        "ConnectionError",  # requests
+        "ConnectTimeout",
+        "ReadTimeout",
+        "ChunkedEncodingError",
+        "SSLError",
+    }
+
+
+def is_missing(error: BaseException) -> bool:
+    """Whether the service said that the thing asked for does not exist."""
+    return _status(error) == 404 or "RESOURCE_NOT_FOUND" in str(getattr(error, "error_type", "")).upper()
+
+
+def redact(text: str) -> str:
+    """The text without access keys, tokens and signatures."""
+    text = re.sub(
+        r"(?i)\b(sig|access_token|client_secret|primaryKey|secondaryKey)(\"?\s*[=:]\s*\"?)[^&\s\"',}]+",
+        r"\1\2***",
+        text,
+    )
+    return re.sub(r"(?i)\bBearer\s+[\w.~+/=-]+", "Bearer ***", text)
+
+
+def _status(error: BaseException) -> int | None:
+    status = getattr(error, "status_code", None)
+    if status is None:
+        status = getattr(getattr(error, "response", None), "status_code", None)
+    if status is None and hasattr(error, "get_http_status_code"):  # mlflow
+        status = error.get_http_status_code()
+    return status if isinstance(status, int) else None
+
+
+def _text(error: BaseException) -> str:
+    """The service's message, with its code before it and the messages nested below it."""
+    service: Any = getattr(error, "error", None)
+    if service is not None and getattr(service, "message", None):
+        parts = [f"{service.code}: {service.message}" if getattr(service, "code", None) else service.message]
+        parts += [detail.message for detail in getattr(service, "details", None) or () if detail.message]
+        return "\n".join(dict.fromkeys(parts))
+    return str(getattr(error, "message", None) or error) or type(error).__name__
+
+
+def _is_authentication(error: BaseException, status: int | None) -> bool:
+    names = {kind.__name__ for kind in type(error).__mro__}
+    return status == 401 or bool(names & {"ClientAuthenticationError", "CredentialUnavailableError"})
+
+
+def _headline(text: str) -> str:
+    """The first line, short enough for a list of runs."""
+    line = next((line.strip() for line in text.splitlines() if line.strip()), "Unknown error")
+    return line if len(line) <= 300 else line[:299] + "…"

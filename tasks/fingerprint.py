@@ -1,0 +1,73 @@
+"""Names that follow from inputs: equal inputs find what was made before, other inputs never collide."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import Any
+
+
+def fingerprint(**inputs: Any) -> str:
+    """Twelve hexadecimal digits that stand for everything that shapes the result."""
+    canonical = json.dumps(inputs, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+
+def job_name(model: str, digest: str, attempt: int, fresh: str | None) -> str:
+    """The name of the job that trains.
+
+    A later `attempt` follows one that failed; `fresh` is the flow run that asked for a job of its own.
+    """
+    parts = [_slug(model, 40), digest]
+    if fresh:
+        parts.append(f"r{_slug(fresh, 64).replace('-', '')[:12]}")
+    if attempt > 1:
+        parts.append(str(attempt))
+    return "-".join(parts)
+
+
+def model_name(base: str, dataset: str) -> str:
+    """A registered model's name: letters, digits, dots, dashes and underscores, at most 255 of them."""
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{base}-{dataset}").strip("-._")
+    return name[:255] or "model"
+
+
+def endpoint_name(dataset: str, job: str, workspace_id: str) -> str:
+    """An endpoint's name for a job's model: at most 32 characters, and unique within a region.
+
+    The workspace is part of it, as another workspace of the region may have trained the same.
+    """
+    digest = hashlib.sha256(f"{workspace_id.casefold()}/{job}".encode()).hexdigest()
+    ten = str(int(digest[:12], 16) % 10**10).zfill(10)
+    stem = _slug(dataset, 10) or "chat"
+    if not stem[0].isalpha():
+        stem = "c" + stem[:9]
+    return f"{stem.strip('-')}-completion-{ten}"
+
+
+def display_name(model: str, dataset: str, parameters: dict[str, Any], gpus: int, nodes: int) -> str:
+    """What the studio lists the job as: the choices that most shape it."""
+    batch = (
+        int(parameters.get("per_device_train_batch_size", 1))
+        * int(parameters.get("gradient_accumulation_steps", 1))
+        * max(gpus, 1)
+        * nodes
+    )
+    deepspeed = parameters.get("apply_deepspeed") == "true"
+    return "-".join(
+        [
+            model.replace("/", "-"),
+            dataset,
+            f"bs{batch}",
+            str(parameters.get("lr_scheduler_type", "linear")),
+            f"ds{parameters.get('deepspeed_stage', '2')}" if deepspeed else "nods",
+            "lora" if parameters.get("apply_lora") == "true" else "nolora",
+            f"save_limit{parameters.get('save_total_limit', -1)}",
+            f"seqlen{parameters.get('max_seq_length', -1)}",
+        ]
+    )
+
+
+def _slug(text: str, length: int) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.casefold()).strip("-")[:length].strip("-")

@@ -1,4 +1,4 @@
-"""The chat completion fine-tuning of the local registry: what it is defined as, and the programs of its steps."""
+"""The chat completion fine-tuning of the local registry: its definition and the programs of its steps."""
 
 from __future__ import annotations
 

@@ -29,8 +29,8 @@ class Definition(NamedTuple):
 class _Step:
     """A command component and its place in the pipeline.
 
-    `bound` names inputs taken from the pipeline's input of another name, from another step, or set to a literal;
-    inputs that the pipeline has by the same name are bound to those. `unbound` are left to their default.
+    Inputs are bound to the pipeline's of the same name, but for those in `bound` (another name, another step's
+    output, or a literal) and in `unbound` (left to their default).
     """
 
     name: str

@@ -1,7 +1,7 @@
 """The interface of the registry's chat completion fine-tuning: ports of its pipeline and of its five steps.
 
-Names, types, defaults and choices are those of version 0.0.82 of Azure's `chat_completion_pipeline`; on the wire
-every default and choice is a string, truth values and numbers too.
+Names, types, defaults and choices are those of version 0.0.82 of Azure's `chat_completion_pipeline`; on the
+wire every default and choice is a string, truth values and numbers too.
 """
 
 from __future__ import annotations

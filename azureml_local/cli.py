@@ -48,6 +48,8 @@ def main() -> None:
     except CannotServe as error:
         typer.echo(f"azureml-local: {error}", err=True)
         raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
 
 
 @app.command()

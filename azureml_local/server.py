@@ -7,6 +7,7 @@ import fcntl
 import json
 import logging
 import os
+import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -70,6 +71,8 @@ def serve(settings: Settings, *, while_held: bool = False, ready: Callable[[Sett
                 server_header=False,
             )
         )
+        signal.signal(signal.SIGTERM, _exit)
+        local.start()
         if while_held:
             threading.Thread(
                 target=_stop_when_released,
@@ -82,6 +85,12 @@ def serve(settings: Settings, *, while_held: bool = False, ready: Callable[[Sett
             server.run(sockets=sockets)
         finally:
             settings.address_path.unlink(missing_ok=True)
+            local.close()
+
+
+def _exit(number: int, _: object) -> None:
+    """uvicorn stops gracefully, then raises the signal again: as an exception it lets us clean up."""
+    raise SystemExit(128 + number)
 
 
 def _locked(path: Path) -> bool:

@@ -46,6 +46,11 @@ class Settings:
         return f"https://localhost:{self.port}"
 
     @property
+    def cloud(self) -> str:
+        """The cloud's name. It differs by port, because azure-ai-ml keeps what it once learned of a name."""
+        return f"AzureLocal{self.port}"
+
+    @property
     def workspace_arm_id(self) -> str:
         return (
             f"/subscriptions/{self.subscription_id}/resourceGroups/{self.resource_group}"

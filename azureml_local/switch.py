@@ -44,14 +44,16 @@ def joined(state: Path | None = None, *, pace: Pace = "instant", port: int = 0) 
     _make(directory)
     with (directory / "holders.lock").open("a") as holders:
         fcntl.flock(holders, fcntl.LOCK_SH)
-        address = _join_or_start(directory, pace, port)
+        server = _join_or_start(directory, pace, port)
         try:
             yield environment(directory)
         finally:
-            stays = bool(ask(directory, address, "/admin/live")["jobs"]) if _serving(directory) else True
+            stays = _has_live_jobs(directory)
             fcntl.flock(holders, fcntl.LOCK_UN)
             if not stays:
                 _wait(lambda: not _serving(directory) or _held(directory), _STOP_LIMIT)
+            if server is not None and server.poll() is None:
+                server.returncode = 0  # it goes on without us: nobody waits for it, and that is no mistake
 
 
 def environment(state: Path) -> dict[str, str]:
@@ -67,7 +69,7 @@ def environment(state: Path) -> dict[str, str]:
     direct = ",".join(filter(None, (os.environ.get("NO_PROXY"), "localhost", "127.0.0.1")))
     return {
         "ARM_CLOUD_METADATA_URL": f"{address.url}/metadata/endpoints",
-        "AZUREML_CURRENT_CLOUD": "AzureLocal",
+        "AZUREML_CURRENT_CLOUD": settings.cloud,
         "REGISTRY_DISCOVERY_ENDPOINT_URL": f"{address.url}/",
         "IDENTITY_ENDPOINT": f"{address.url}/msi/token",
         "IDENTITY_HEADER": _secrets(state)["identity_header"],
@@ -108,16 +110,14 @@ def _make(directory: Path) -> None:
         raise CannotServe(f"The state directory {directory} cannot be used: {error.strerror}.") from error
 
 
-def _join_or_start(directory: Path, pace: Pace, port: int) -> Address:
+def _join_or_start(directory: Path, pace: Pace, port: int) -> subprocess.Popen[bytes] | None:
+    """The server's process when it had to be started."""
     with (directory / "start.lock").open("a") as lock:  # two that join at once start one server
         fcntl.flock(lock, fcntl.LOCK_EX)
-        address = Address.read(directory)
-        if address is not None:
-            return address
-        return _start(directory, pace, port)
+        return None if _serving(directory) else _start(directory, pace, port)
 
 
-def _start(directory: Path, pace: Pace, port: int) -> Address:
+def _start(directory: Path, pace: Pace, port: int) -> subprocess.Popen[bytes]:
     """A server in a session of its own, so that neither Ctrl-C nor the death of this process ends it."""
     command = [sys.executable, "-m", "azureml_local", "up", "--while-held"]
     command += ["--state", str(directory), "--pace", pace, "--port", str(port)]
@@ -128,11 +128,10 @@ def _start(directory: Path, pace: Pace, port: int) -> Address:
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
     _wait(lambda: _address_of(directory, server) is not None or server.poll() is not None, _START_LIMIT)
-    address = _address_of(directory, server)
-    if address is None:
+    if _address_of(directory, server) is None:
         said = log_path.read_bytes()[begins:].decode(errors="replace").strip()
         raise CannotServe(f"The local workspace did not start. It said: {said or 'nothing'} ({log_path})")
-    return address
+    return server
 
 
 def _address_of(directory: Path, server: subprocess.Popen[bytes]) -> Address | None:
@@ -142,6 +141,11 @@ def _address_of(directory: Path, server: subprocess.Popen[bytes]) -> Address | N
 
 def _serving(directory: Path) -> bool:
     return Address.read(directory) is not None
+
+
+def _has_live_jobs(directory: Path) -> bool:
+    address = Address.read(directory)
+    return address is not None and bool(ask(directory, address, "/admin/live")["jobs"])
 
 
 def _held(directory: Path) -> bool:

@@ -22,10 +22,12 @@ from azureml_local.wire.arm import REGISTRY, WORKSPACE, local, page, properties,
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,254}$")
 _VERSION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,99}$")
+# What the SDK asks for when no version of a component is named.
+_DEFAULT_VERSION = "azureml_default"
 # What may change of a version that exists.
 _CHANGEABLE = ("description", "tags", "properties", "isArchived", "stage", "isAnonymous", "autoDeleteSetting")
 
-Check = Callable[[Local, dict[str, Any]], dict[str, Any]]
+Check = Callable[[Local, str, str, dict[str, Any]], dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,9 @@ class Assets:
 
     def list_versions(self, request: Request) -> Response:
         name, query = request.path_params["name"], request.query_params
-        found = [document for _, document in local(request).store.list(self._kind(request), f"{name}/")]
+        # Code is looked up by the hash of its content, whatever name it was given.
+        prefix = "" if "hash" in query else f"{name}/"
+        found = [document for _, document in local(request).store.list(self._kind(request), prefix)]
         found = [d for d in found if _in_view(request, d["properties"]) and _matches(request, d)]
         descending = "desc" in query.get("$orderBy", "createdtime desc").lower()
         found.sort(key=lambda d: d["systemData"]["createdAt"], reverse=descending)
@@ -94,7 +98,7 @@ class Assets:
         document = {
             "name": name,
             "version": version,
-            "properties": _defaults() | self.check(here, given),
+            "properties": _defaults() | self.check(here, name, version, given),
             "systemData": _system_data(now),
         }
         here.store.create(kind, full, document)
@@ -150,8 +154,15 @@ class Assets:
     def _full(self, request: Request) -> str:
         return f"{request.path_params['name']}/{request.path_params['version']}"
 
+    def _identity(self, here: Local, old: Document, given: dict[str, Any]) -> Any:
+        return self.check(here, old["name"], old["version"], given).get(self.identity)
+
     def _existing(self, request: Request) -> Document:
-        document = local(request).store.get(self._kind(request), self._full(request))
+        store, kind = local(request).store, self._kind(request)
+        name, version = request.path_params["name"], request.path_params["version"]
+        if version == _DEFAULT_VERSION and self is COMPONENTS:
+            version = paths.latest(local(request), kind, name)
+        document = store.get(kind, f"{name}/{version}")
         if document is None:
             raise self._missing(request, f"{request.path_params['name']}:{request.path_params['version']}")
         return document
@@ -212,7 +223,7 @@ class Assets:
 
     def _changed(self, here: Local, old: Document, given: dict[str, Any]) -> Document:
         kept, wanted = old["properties"].get(self.identity), given.get(self.identity)
-        if wanted not in (None, kept) and self.check(here, given).get(self.identity) != kept:
+        if wanted not in (None, kept) and self._identity(here, old, given) != kept:
             raise Conflict(
                 f"Version {old['version']} of {old['name']} exists with another {self.identity}; of an "
                 "existing version only description, tags, properties and the archive flag can change. "
@@ -286,7 +297,7 @@ def _matches(request: Request, document: Document) -> bool:
     return "hash" not in query or query["hash"] == given["properties"].get("hash_sha256")
 
 
-def _model(here: Local, given: dict[str, Any]) -> dict[str, Any]:
+def _model(here: Local, name: str, version: str, given: dict[str, Any]) -> dict[str, Any]:
     uri = _text(given, "modelUri")
     place = paths.locate(here, uri)
     folder = here.blobs.datastore_path(place.datastore, place.path)
@@ -328,7 +339,7 @@ def _job(uri: str) -> str | None:
     return match[1] if match else None
 
 
-def _data(here: Local, given: dict[str, Any]) -> dict[str, Any]:
+def _data(here: Local, name: str, version: str, given: dict[str, Any]) -> dict[str, Any]:
     uri = _text(given, "dataUri")
     if given.get("dataType") not in ("uri_file", "uri_folder", "mltable"):
         raise BadRequest("dataType must be uri_file, uri_folder or mltable.", target="dataType")
@@ -337,22 +348,22 @@ def _data(here: Local, given: dict[str, Any]) -> dict[str, Any]:
     return given  # an address elsewhere is kept as it is
 
 
-def _code(here: Local, given: dict[str, Any]) -> dict[str, Any]:
+def _code(here: Local, name: str, version: str, given: dict[str, Any]) -> dict[str, Any]:
     _text(given, "codeUri")
     return given
 
 
-def _environment(here: Local, given: dict[str, Any]) -> dict[str, Any]:
+def _environment(here: Local, name: str, version: str, given: dict[str, Any]) -> dict[str, Any]:
     if not (given.get("image") or given.get("build") or given.get("condaFile")):
         raise BadRequest("An environment needs an image, a build context or a conda file.", target="image")
     return {"osType": "Linux", "environmentType": "UserCreated", "autoRebuild": "Disabled"} | given
 
 
-def _component(here: Local, given: dict[str, Any]) -> dict[str, Any]:
+def _component(here: Local, name: str, version: str, given: dict[str, Any]) -> dict[str, Any]:
     spec = given.get("componentSpec")
     if not isinstance(spec, dict) or not isinstance(spec.get("type"), str):
         raise BadRequest("A component needs an object 'componentSpec' with a 'type'.", target="componentSpec")
-    return given
+    return given | {"componentSpec": spec | {"name": name, "version": version}}
 
 
 def _text(given: dict[str, Any], name: str) -> str:

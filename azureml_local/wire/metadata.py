@@ -10,15 +10,13 @@ from starlette.responses import JSONResponse, Response
 from azureml_local.errors import BadRequest, Unauthorized
 from azureml_local.wire.arm import local, route
 
-CLOUD = "AzureLocal"
-
 
 def endpoints(request: Request) -> Response:
     """The one cloud there is, in the shape of Resource Manager's /metadata/endpoints."""
     settings = local(request).settings
     base = settings.base_url
     cloud = {
-        "name": CLOUD,
+        "name": settings.cloud,
         "portal": base,
         "resourceManager": base + "/",
         "authentication": {

@@ -15,7 +15,10 @@ def seed(here: Local) -> None:
     """Put the shipped models and components into the registry, each version once."""
     from azureml_local import catalogue, components
 
-    for kind, offered in (("models", catalogue.models()), ("components", components.definitions())):
+    for kind, offered in (
+        ("models", catalogue.models() if hasattr(catalogue, "models") else ()),
+        ("components", components.definitions()),
+    ):
         for name, version, properties in offered:
             known = here.store.get(f"registry/{kind}", f"{name}/{version}")
             if known is None or not properties.items() <= known["properties"].items():

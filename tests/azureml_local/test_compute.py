@@ -1,0 +1,90 @@
+"""Compute clusters through the SDK: life cycle, sizes, quota."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from azure.ai.ml.entities import AmlCompute
+from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
+
+
+@pytest.fixture
+def cluster(ml_client: Any) -> Iterator[Any]:
+    wanted = AmlCompute(
+        name="gpu-cluster",
+        size="Standard_NC6s_v3",
+        max_instances=2,
+        idle_time_before_scale_down=180,
+        tags={"finetune_compute_allow_list": "['Standard_NC6s_v3']"},
+    )
+    yield ml_client.compute.begin_create_or_update(wanted).result()
+    ml_client.compute.begin_delete("gpu-cluster").wait()
+
+
+def test_a_created_cluster_is_found_with_its_size_in_upper_case(ml_client: Any, cluster: Any) -> None:
+    found = ml_client.compute.get("GPU-cluster")
+    assert found.provisioning_state == "Succeeded"
+    assert found.size == "STANDARD_NC6S_V3"
+    assert (found.min_instances, found.max_instances) == (0, 2)
+    assert found.idle_time_before_scale_down == 180
+    assert found.tags == cluster.tags
+    assert "gpu-cluster" in [compute.name for compute in ml_client.compute.list()]
+
+
+def test_scale_settings_change_but_the_size_does_not(ml_client: Any, cluster: Any) -> None:
+    cluster.max_instances = 3
+    assert ml_client.compute.begin_update(cluster).result().max_instances == 3
+    other = AmlCompute(name="gpu-cluster", size="Standard_NC12s_v3", max_instances=1)
+    with pytest.raises(HttpResponseError, match="vmSize of an existing compute cannot be changed"):
+        ml_client.compute.begin_create_or_update(other).result()
+
+
+def test_a_missing_cluster_is_not_found(ml_client: Any) -> None:
+    with pytest.raises(ResourceNotFoundError) as raised:
+        ml_client.compute.get("nowhere")
+    assert raised.value.response.body() == b""
+
+
+def test_a_deleted_cluster_is_gone(ml_client: Any) -> None:
+    wanted = AmlCompute(name="short-lived", size="Standard_DS3_v2", max_instances=1)
+    ml_client.compute.begin_create_or_update(wanted).result()
+    ml_client.compute.begin_delete("short-lived").wait()
+    assert "short-lived" not in [compute.name for compute in ml_client.compute.list()]
+
+
+def test_sizes_carry_the_number_of_gpus(ml_client: Any) -> None:
+    gpus = {size.name: size.gpus for size in ml_client.compute.list_sizes()}
+    assert gpus["Standard_NC24rs_v3"] == 4
+    assert gpus["Standard_DS3_v2"] == 0
+
+
+def test_a_cluster_beyond_the_quota_is_refused(ml_client: Any, cluster: Any) -> None:
+    wanted = AmlCompute(name="too-big", size="Standard_NC6s_v3", max_instances=65)
+    with pytest.raises(HttpResponseError, match="needs 390 cores.*current usage 12, limit 400") as raised:
+        ml_client.compute.begin_create_or_update(wanted).result()
+    assert raised.value.error.code == "ClusterCoreQuotaReached"
+
+
+def test_usage_counts_a_cluster_at_its_maximum(ml_client: Any, cluster: Any) -> None:
+    # azure-ai-ml 1.35 leaves current_value empty and keeps the number under its name on the wire.
+    used = {(row.name["value"], row.type): row.currentValue for row in ml_client.compute.list_usage()}
+    assert used["TotalClusters", "Microsoft.MachineLearningServices/totalClusters/usages"] == 1
+    family = "standardNCSv3Family"
+    assert used[family, "Microsoft.MachineLearningServices/vmFamily/dedicatedCores/usages"] == 12
+    assert used[family, "Microsoft.MachineLearningServices/vmFamily/lowPriorityCores/usages"] == 0
+
+
+@pytest.mark.parametrize(
+    ("size", "instances", "message"),
+    [
+        ("Standard_Imaginary_v9", 1, "not offered"),
+        ("Standard_NV6ads_A10_v5", 1, "cannot be used for a cluster"),
+    ],
+)
+def test_a_wrong_size_is_refused(ml_client: Any, size: str, instances: int, message: str) -> None:
+    with pytest.raises(HttpResponseError, match=message):
+        ml_client.compute.begin_create_or_update(
+            AmlCompute(name="wrong-size", size=size, max_instances=instances)
+        ).result()

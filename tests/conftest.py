@@ -1,0 +1,66 @@
+"""A local workspace for the tests, and real clients of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from azureml_local import switch
+from azureml_local.server import Address
+
+
+@dataclass(frozen=True)
+class LocalServer:
+    """A running local workspace, and the variables that lead clients to it."""
+
+    state: Path
+    url: str
+    environment: dict[str, str]
+
+    def admin(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """The answer of an admin route, below /admin."""
+        return switch.ask(self.state, Address(self.url, 0), f"/admin/{path}", body)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
+    """One server process for the session, at the pace `instant`, with a state of its own."""
+    state = tmp_path_factory.mktemp("workspace")
+    with switch.joined(state) as environment:
+        yield LocalServer(state, environment["AZUREML_LOCAL_URL"], environment)
+
+
+@pytest.fixture
+def environment(server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The variables of the session's server, set in this process."""
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
+    return server.environment
+
+
+@pytest.fixture
+def ml_client(environment: dict[str, str]) -> Any:
+    """The SDK's client of the workspace, signed in as a script would."""
+    from azure.ai.ml import MLClient
+    from azure.identity import DefaultAzureCredential
+
+    return MLClient(
+        DefaultAzureCredential(),
+        os.environ["AZURE_SUBSCRIPTION_ID"],
+        os.environ["AZURE_RESOURCE_GROUP"],
+        os.environ["AZUREML_WORKSPACE_NAME"],
+    )
+
+
+@pytest.fixture
+def registry_client(environment: dict[str, str]) -> Any:
+    """The SDK's client of the registry."""
+    from azure.ai.ml import MLClient
+    from azure.identity import DefaultAzureCredential
+
+    return MLClient(DefaultAzureCredential(), registry_name="azureml")

@@ -14,9 +14,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from azureml_local.settings import Settings
+
+if TYPE_CHECKING:
+    import uvicorn
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +69,7 @@ def serve(settings: Settings, *, while_held: bool = False, ready: Callable[[Sett
                 ssl_keyfile=made.server,
                 log_config=None,
                 access_log=False,
+                lifespan="off",
                 timeout_keep_alive=75,
                 timeout_graceful_shutdown=2,
                 server_header=False,
@@ -76,7 +80,7 @@ def serve(settings: Settings, *, while_held: bool = False, ready: Callable[[Sett
         if while_held:
             threading.Thread(
                 target=_stop_when_released,
-                args=(settings.state, local.live_jobs, lambda: setattr(server, "should_exit", True)),
+                args=(settings.state, local.live_jobs, server),
                 daemon=True,
             ).start()
         _announce(settings)
@@ -167,7 +171,7 @@ def _announce(settings: Settings) -> None:
     os.replace(fresh, settings.address_path)
 
 
-def _stop_when_released(state: Path, live_jobs: Callable[[], list[str]], stop: Callable[[], None]) -> None:
+def _stop_when_released(state: Path, live_jobs: Callable[[], list[str]], server: uvicorn.Server) -> None:
     """Wait until nobody holds the state and no job runs, then stop the server.
 
     The exclusive lock is kept to the end of the process: who wants to join meanwhile waits for it, finds no
@@ -181,5 +185,6 @@ def _stop_when_released(state: Path, live_jobs: Callable[[], list[str]], stop: C
             break
         fcntl.flock(lock, fcntl.LOCK_UN)
         look_again.wait(0.5)
-    stop()
+    server.force_exit = True  # connections that clients left open are no reason to wait
+    server.should_exit = True
     threading.Event().wait()  # keeps `lock` open

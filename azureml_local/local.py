@@ -15,6 +15,8 @@ from azureml_local.tokens import Secrets, Tokens
 
 if TYPE_CHECKING:
     from azureml_local.execution.endpoints import Endpoints
+    from azureml_local.execution.jobs import Jobs
+    from azureml_local.execution.tracking import Tracking
 
 FINAL_JOB_STATES = frozenset({"Completed", "Failed", "Canceled", "NotResponding", "Paused"})
 
@@ -32,6 +34,8 @@ class Local:
     operations: Operations
     ledger: Ledger
     endpoints: Endpoints = field(init=False)
+    tracking: Tracking = field(init=False)
+    jobs: Jobs = field(init=False)
 
     @classmethod
     def open(cls, settings: Settings) -> Local:
@@ -52,14 +56,19 @@ class Local:
         )
         # Late: what executes in a workspace knows the workspace.
         from azureml_local.execution.endpoints import Endpoints
+        from azureml_local.execution.jobs import Jobs
+        from azureml_local.execution.tracking import Tracking
 
         here.endpoints = Endpoints(here)
+        here.tracking = Tracking(settings)
+        here.jobs = Jobs(here, here.tracking)
         return here
 
     def start(self) -> None:
         """Go on with what a previous server left unfinished."""
         self.operations.resume()
         self.endpoints.resume()
+        self.jobs.resume()
 
     def live_jobs(self) -> list[str]:
         """The names of jobs that have not ended."""
@@ -70,6 +79,8 @@ class Local:
         ]
 
     def close(self) -> None:
+        self.jobs.close()
+        self.tracking.close()
         self.endpoints.close()
         self.operations.close()
         self.store.close()

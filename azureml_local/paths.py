@@ -56,9 +56,11 @@ def resolve(local: Local, uri: str) -> Path:
     Known are datastore paths, job outputs, `runs:/`, assets by id or short name, registry models, and URLs of
     this server's blobs. A registry model's weights are made on first use.
     """
-    registry = _REGISTRY.match(_bare(uri))
+    registry, asset = _REGISTRY.match(_bare(uri)), _ASSET.match(_bare(uri))
     if registry is not None:
         path = _registry_asset(local, registry)
+    elif asset is not None and asset["by"].lower() == "versions":
+        return resolve(local, _asset_uri(local, asset["collection"], asset["name"], asset["version"]))
     elif _bare(uri).startswith(("http://", "https://")):
         path = _blob(local, _bare(uri))
     else:
@@ -160,7 +162,8 @@ def _registry_asset(local: Local, match: re.Match[str]) -> Path:
 def _blob(local: Local, url: str) -> Path:
     path = unquote(urlsplit(url).path)
     prefix = local.settings.blob_path + "/"
-    if not url.startswith(local.settings.base_url) or not path.startswith(prefix):
+    # Whatever the port: it may have been another when the address was written down.
+    if urlsplit(url).hostname != "localhost" or not path.startswith(prefix):
         raise BadRequest(f"{url} is not in this workspace's storage, and nothing is fetched from elsewhere.")
     container, _, name = path.removeprefix(prefix).partition("/")
     return local.blobs.path(container, name.strip("/"))

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import errno
-import importlib.util
 import logging
 import re
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from typing import Any, cast
 from uuid import uuid4
 
@@ -29,17 +27,28 @@ from azureml_local.wire import (
     blob,
     compute,
     datastore,
+    deployment,
+    endpoint,
+    history,
+    job,
     metadata,
+    mlflow,
     operation,
     region,
     registry,
+    scoring,
     workspace,
 )
 
 logger = logging.getLogger(__name__)
 
 # These know their callers in their own way: by identity header, signature, endpoint key or admin secret.
-OPEN: Sequence[BaseRoute] = (*metadata.routes, *admin.routes)
+OPEN: Sequence[BaseRoute] = (
+    *metadata.routes,
+    *workspace.open_routes,
+    *admin.routes,
+    *scoring.routes,
+)
 # These want a bearer token.
 GUARDED: Sequence[BaseRoute] = (
     *workspace.routes,
@@ -48,6 +57,11 @@ GUARDED: Sequence[BaseRoute] = (
     *compute.routes,
     *datastore.routes,
     *asset.routes,
+    *endpoint.routes,
+    *deployment.routes,
+    *job.routes,
+    *history.routes,
+    *mlflow.routes,
     *operation.routes,
 )
 
@@ -55,21 +69,9 @@ _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPE
 
 
 def create(local: Local) -> Starlette:
-    """The application over one workspace; its lifespan starts and closes the workspace."""
-
-    @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        datastore.seed(local)
-        if importlib.util.find_spec("azureml_local.catalogue") and importlib.util.find_spec(
-            "azureml_local.components"
-        ):
-            registry.seed(local)
-        local.start()
-        try:
-            yield
-        finally:
-            local.close()
-
+    """The application over one workspace, with what every workspace and the registry begin with."""
+    datastore.seed(local)
+    registry.seed(local)
     app = Starlette(
         routes=[
             *OPEN,
@@ -84,7 +86,6 @@ def create(local: Local) -> Starlette:
             OSError: _os_error,
             Exception: _unexpected,
         },
-        lifespan=lifespan,
     )
     app.state.local = local
     return app
@@ -160,6 +161,8 @@ class CanonicalPath:
             "listKeys",
             "regenerateKeys",
             "getLogs",
+            "skus",
+            "token",
             "startPendingUpload",
             "mfeOperationsStatus",
             "mfeOperationResults",

@@ -113,6 +113,9 @@ routes = [
     route(GROUP, GET=group),
     route(GROUP + f"/providers/{PROVIDER}/workspaces", GET=list_all),
     route(SUBSCRIPTION + f"/providers/{PROVIDER}/workspaces", GET=list_all),
+]
+# The SDK asks these without a token.
+open_routes = [
     route("/discovery", GET=discovery),
     route("/discovery/workspaces", GET=discovery),
 ]

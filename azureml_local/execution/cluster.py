@@ -1,0 +1,136 @@
+"""The nodes of compute clusters: how many may run at once, and what each costs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from azureml_local.errors import BadRequest
+from azureml_local.execution.control import Control
+from azureml_local.execution.duration import seconds
+from azureml_local.settings import Pace
+from azureml_local.state import sizes
+from azureml_local.state.ledger import Ledger
+from azureml_local.state.store import Store
+
+# Compute that the service brings along: no cluster, no limit but the quota.
+SERVERLESS = "serverless"
+_SERVERLESS_SIZE = "Standard_DS3_v2"
+_LOOK_AGAIN = 0.2  # seconds between looks at a cluster whose limit may have been raised
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """`max_nodes` None where there is no limit; `hourly_price` of one node in dollars."""
+
+    name: str
+    vm_size: str
+    hourly_price: float
+    max_nodes: int | None
+    idle_seconds: float
+    priority: str
+
+
+class Clusters:
+    """Lends nodes to steps and keeps the meter of each.
+
+    A node that is given back stays up for the cluster's idle time, and is billed for it, at the pace `real`.
+    """
+
+    def __init__(self, store: Store, ledger: Ledger, pace: Pace) -> None:
+        self._store = store
+        self._ledger = ledger
+        self._keeps_idle = pace == "real"
+        self._changed = threading.Condition()
+        self._lent: dict[str, int] = {}
+        self._idle: dict[str, dict[str, threading.Timer]] = {}
+
+    def find(self, name: str | None) -> Cluster:
+        """The cluster of that name; raises BadRequest."""
+        if name is None or name.casefold() == SERVERLESS:
+            size = sizes.find(_SERVERLESS_SIZE)
+            price = size.hourly_price() if size else 0.0
+            return Cluster(SERVERLESS, _SERVERLESS_SIZE, price, None, 0.0, "Dedicated")
+        document = self._store.get("computes", name)
+        if document is None:
+            raise BadRequest(
+                f"The compute target '{name}' does not exist in the workspace; create it, or use another.",
+                code="ComputeNotFound",
+                target="computeId",
+            )
+        settings = document["properties"]["properties"]
+        size = sizes.lookup(settings["vmSize"])
+        scale = settings["scaleSettings"]
+        return Cluster(
+            name=document["name"],
+            vm_size=size.name,
+            hourly_price=size.hourly_price(settings["vmPriority"]),
+            max_nodes=int(scale["maxNodeCount"]),
+            idle_seconds=seconds(scale.get("nodeIdleTimeBeforeScaleDown")) or 0.0,
+            priority=settings["vmPriority"],
+        )
+
+    @contextmanager
+    def nodes(
+        self, name: str | None, count: int, owner: str, control: Control, held: Sequence[str] = ()
+    ) -> Iterator[list[str]]:
+        """Wait for `count` nodes and hold them; gives the ids of their ledger rows.
+
+        `held` are rows that a previous server lent for the same step. Raises Interrupted when `control` says
+        so, BadRequest when the cluster can never have that many nodes.
+        """
+        cluster = self.find(name)
+        if cluster.max_nodes is not None and count > cluster.max_nodes:
+            raise BadRequest(
+                f"The job asks for {count} nodes, and '{cluster.name}' has at most {cluster.max_nodes}.",
+                code="JobNodeCountExceedsCoreQuota",
+            )
+        with self._changed:
+            while not held and not self._has_room(self.find(name), count):
+                self._changed.wait(_LOOK_AGAIN)
+                control.check()
+            self._lent[cluster.name] = self._lent.get(cluster.name, 0) + count
+            rows = list(held) or [self._take(cluster, owner) for _ in range(count)]
+        try:
+            yield rows
+        finally:
+            # A server that stops leaves the node running: the next one goes on with it.
+            with self._changed:
+                self._lent[cluster.name] -= count
+                if control.wish != "detach":
+                    for row in rows:
+                        self._give_back(cluster, row)
+                self._changed.notify_all()
+
+    def stop_all_but(self, held: set[str]) -> None:
+        """End the rows of nodes that a previous server left behind and no step holds any more."""
+        for row in self._ledger.rows():
+            if row.kind == "node" and row.running and row.id not in held:
+                self._ledger.stop(row.id)
+
+    def _has_room(self, cluster: Cluster, count: int) -> bool:
+        return cluster.max_nodes is None or self._lent.get(cluster.name, 0) + count <= cluster.max_nodes
+
+    def _take(self, cluster: Cluster, owner: str) -> str:
+        idle = self._idle.get(cluster.name)
+        if idle:
+            row, timer = idle.popitem()
+            timer.cancel()
+            return row
+        return self._ledger.start("node", cluster.name, cluster.vm_size, cluster.hourly_price, owner)
+
+    def _give_back(self, cluster: Cluster, row: str) -> None:
+        if not self._keeps_idle or cluster.idle_seconds <= 0:
+            self._ledger.stop(row)
+            return
+        timer = threading.Timer(cluster.idle_seconds, self._scale_down, [cluster.name, row])
+        timer.daemon = True
+        self._idle.setdefault(cluster.name, {})[row] = timer
+        timer.start()
+
+    def _scale_down(self, cluster: str, row: str) -> None:
+        with self._changed:
+            if self._idle.get(cluster, {}).pop(row, None) is not None:
+                self._ledger.stop(row)

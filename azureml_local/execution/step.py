@@ -1,0 +1,300 @@
+"""One command, from its place in the queue to its outputs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from azureml_local import paths
+from azureml_local.errors import ServiceError
+from azureml_local.execution.cluster import Cluster, Clusters
+from azureml_local.execution.command import render
+from azureml_local.execution.control import Control, Interrupted
+from azureml_local.execution.graph import Asset, Literal, Output, Step, StepOutput
+from azureml_local.execution.process import LOST, Detached
+from azureml_local.execution.records import Records
+from azureml_local.local import Local
+from azureml_local.settings import ARTIFACT_DATASTORE, DEFAULT_DATASTORE
+
+# Seconds that a state lasts at the pace `real` when nothing real decides.
+PAUSES = {"Queued": 2.0, "Preparing": 3.0, "Finalizing": 1.0}
+LOG = "user_logs/std_log.txt"
+
+_LOOK_AGAIN = 0.05  # seconds between looks at the process
+_TOKEN_LIFETIME = 30 * 86400  # a job's token must outlive the job
+_ERROR_LINES = 20
+# What of the server's own environment a node gets: it is a machine of its own, which has no business with the
+# rest.
+_PASSED = ("PATH", "HOME", "USER", "SHELL", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
+_PASSED_PREFIXES = (
+    "LC_", "XDG_", "HF_", "OMP_", "MKL_", "KMP_", "OPENBLAS_", "CUDA_", "NVIDIA_", "AZUREML_LOCAL_",
+    "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
+)  # fmt: skip
+
+
+class StepRun:
+    """Runs one step under a job's name and moves that job through its states.
+
+    `upstream` names, by path, the jobs of the steps that have run before. A step whose process a previous
+    server started goes on where it is.
+    """
+
+    def __init__(
+        self,
+        local: Local,
+        records: Records,
+        clusters: Clusters,
+        step: Step,
+        name: str,
+        control: Control,
+        upstream: Mapping[str, str],
+        checkpoints: Path,
+    ) -> None:
+        self._local = local
+        self._records = records
+        self._clusters = clusters
+        self._step = step
+        self._name = name
+        self._control = control
+        self._upstream = upstream
+        self._checkpoints = checkpoints
+        self._directory = local.settings.jobs_path / name
+        self._log = local.blobs.datastore_path(ARTIFACT_DATASTORE, f"ExperimentRun/dcid.{name}/{LOG}")
+
+    def run(self) -> str:
+        """The status in which the job ends; raises Interrupted("detach") when the server stops."""
+        while True:
+            try:
+                self._control.check()
+                self._run_once()
+                return self._end("Completed")
+            except Interrupted as interrupted:
+                if interrupted.wish == "detach":
+                    raise
+                self._kill()
+                if interrupted.wish == "cancel":
+                    return self._end("Canceled")
+                self._control.clear()  # pre-empted: back to the queue
+            except ServiceError as error:
+                self._kill()
+                return self._end("Failed", _error(error.code, error.message))
+            except OSError as error:
+                return self._end("Failed", _error("SystemError", f"The step could not be run: {error}."))
+
+    def _run_once(self) -> None:
+        process = Detached.find(self._directory)
+        held = self._records.get(self._name)["leases"] if process else []
+        if process is None:
+            self._records.move(self._name, "Queued")
+            self._pause("Queued")
+        with self._clusters.nodes(
+            self._step.compute, self._step.instance_count, self._name, self._control, held
+        ) as rows:
+            self._records.change(self._name, leases=rows)
+            if process is None:
+                process = self._start()
+            self._records.move(self._name, "Running")
+            self._await(process)
+        self._records.move(self._name, "Finalizing")
+        self._pause("Finalizing")
+        self._register_outputs()
+
+    def _start(self) -> Detached:
+        self._records.move(self._name, "Preparing")
+        self._pause("Preparing")
+        shutil.rmtree(self._directory, ignore_errors=True)
+        self._directory.mkdir(parents=True)
+        code = self._code()
+        inputs = {name: self._input(name) for name in self._step.inputs}
+        outputs = {name: self._output(name) for name in self._step.outputs}
+        command = render(self._step.component.command, inputs, outputs)
+        return Detached.start(
+            self._directory, ["/bin/sh", "-c", command], cwd=code, env=self._environment(), log=self._log
+        )
+
+    def _await(self, process: Detached) -> None:
+        """Wait for the process; raises ServiceError when it fails or takes too long."""
+        while (code := process.exit_code()) is None:
+            self._check_timeout()
+            self._control.pause(_LOOK_AGAIN)
+        if code == LOST:
+            raise ServiceError(
+                500, "NodeLost", "The node that ran the step was lost: its process ended without a status."
+            )
+        if code != 0:
+            raise ServiceError(400, "UserError", self._failure(code))
+
+    def _kill(self) -> None:
+        process = Detached.find(self._directory)
+        if process is not None:
+            process.kill()
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def _code(self) -> Path:
+        """The step's working directory: a private copy of its code, or an empty one."""
+        directory = self._directory / "wd"
+        if self._step.component.code is None:
+            directory.mkdir()
+            return directory
+        source = paths.resolve(self._local, self._step.component.code)
+        if source.is_dir():
+            shutil.copytree(source, directory)
+        else:
+            directory.mkdir()
+            shutil.copy2(source, directory)
+        return directory
+
+    def _input(self, name: str) -> str | Path:
+        value = self._step.inputs[name]
+        if isinstance(value, Literal):
+            return value.value
+        if isinstance(value, Asset):
+            return paths.resolve(self._local, value.uri)
+        assert isinstance(value, StepOutput)
+        outputs = self._records.get(self._upstream[value.step])["properties"]["outputs"]
+        return paths.resolve(self._local, outputs[value.output]["uri"])
+
+    def _output(self, name: str) -> Path:
+        """Where the step writes that output; folders are there before it begins."""
+        place = paths.locate(self._local, output_uri(self._name, name, self._step.outputs[name]))
+        path = self._local.blobs.datastore_path(place.datastore, place.path)
+        (path.parent if self._step.outputs[name].type == "uri_file" else path).mkdir(
+            parents=True, exist_ok=True
+        )
+        return path
+
+    def _environment(self) -> dict[str, str]:
+        settings, record = self._local.settings, self._records.get(self._name)
+        token, _ = self._local.tokens.issue(settings.base_url, _TOKEN_LIFETIME)
+        self._checkpoints.mkdir(parents=True, exist_ok=True)
+        bundle = str(settings.bundle_path)
+        passed = {
+            key: value
+            for key, value in os.environ.items()
+            if key in _PASSED or key.startswith(_PASSED_PREFIXES)
+        }
+        python = str(Path(sys.executable).parent)
+        return {
+            **passed,
+            "PATH": f"{python}{os.pathsep}{passed.get('PATH', os.defpath)}",
+            "PYTHONUNBUFFERED": "1",
+            "REQUESTS_CA_BUNDLE": bundle,
+            "SSL_CERT_FILE": bundle,
+            "CURL_CA_BUNDLE": bundle,
+            "MLFLOW_TRACKING_URI": settings.tracking_uri,
+            "MLFLOW_TRACKING_TOKEN": token,
+            "MLFLOW_TRACKING_SERVER_CERT_PATH": bundle,
+            "MLFLOW_EXPERIMENT_NAME": record["properties"]["experimentName"],
+            "MLFLOW_RUN_ID": self._name,
+            "ARM_CLOUD_METADATA_URL": f"{settings.base_url}/metadata/endpoints",
+            "AZUREML_RUN_ID": self._name,
+            "AZUREML_ROOT_RUN_ID": record["root"],
+            "AZUREML_ARM_SUBSCRIPTION": settings.subscription_id,
+            "AZUREML_ARM_RESOURCEGROUP": settings.resource_group,
+            "AZUREML_ARM_WORKSPACE_NAME": settings.workspace,
+            "AZUREML_ARM_PROJECT_NAME": record["properties"]["experimentName"],
+            "AZUREML_LOCAL_URL": settings.base_url,
+            "AZUREML_LOCAL_CHECKPOINTS": str(self._checkpoints),
+            **self._step.environment_variables,
+        }
+
+    def _check_timeout(self) -> None:
+        if self._step.timeout is None:
+            return
+        started = datetime.fromisoformat(self._records.get(self._name)["started"])
+        if (self._local.clock.now() - started).total_seconds() > self._step.timeout:
+            raise ServiceError(
+                400, "JobTimedOut", f"The job ran longer than its time-out of {self._step.timeout:g} seconds."
+            )
+
+    def _failure(self, code: int) -> str:
+        program = self._step.component.command.split(maxsplit=1)[0]
+        return (
+            f"Execution failed. User process '{program}' exited with status code {code}. "
+            f"Please check log file '{LOG}' for error details. Error: {_tail(self._log)}"
+        )
+
+    def _register_outputs(self) -> None:
+        """Make assets of the outputs that were given a name."""
+        from azureml_local.wire import asset
+
+        for name, output in self._step.outputs.items():
+            if output.asset is None:
+                continue
+            uri = output_uri(self._name, name, output)
+            kind = "models" if output.type.endswith("_model") else "data"
+            properties: dict[str, Any] = {"jobName": self._name}
+            if kind == "models":
+                properties |= {"modelUri": uri, "modelType": output.type, "flavors": {}, "stage": None}
+            else:
+                properties |= {"dataUri": uri, "dataType": output.type}
+            asset_name, version = output.asset
+            asset.put(self._local, kind, asset_name, version or str(int(time.time())), properties)
+
+    def _pause(self, status: str) -> None:
+        self._control.pause(PAUSES[status] if self._local.settings.pace == "real" else 0.0)
+
+    def _end(self, status: str, error: dict[str, Any] | None = None) -> str:
+        if status == "Completed":
+            shutil.rmtree(self._directory, ignore_errors=True)
+            shutil.rmtree(self._checkpoints, ignore_errors=True)
+        return str(self._records.move(self._name, status, error=error)["properties"]["status"])
+
+
+def output_uri(job: str, name: str, output: Output) -> str:
+    """Where that output of the job goes: where the user said, or below the default datastore."""
+    if output.uri is None:
+        end = "" if output.type == "uri_file" else "/"
+        return f"azureml://datastores/{DEFAULT_DATASTORE}/paths/azureml/{job}/{name}{end}"
+    uri = output.uri
+    for place, value in (
+        ("name", job),
+        ("output_name", name),
+        ("default_datastore", DEFAULT_DATASTORE),
+    ):
+        uri = uri.replace("${{" + place + "}}", value)
+    return uri
+
+
+def child_properties(cluster: Cluster, step: Step, root: str) -> dict[str, str]:
+    """The run properties that the service writes on a pipeline's step."""
+    return {
+        "azureml.runsource": "azureml.StepRun",
+        "azureml.nodeid": uuid4().hex[:8],
+        "azureml.moduleName": step.component.name,
+        "azureml.moduleVersion": step.component.version,
+        "azureml.moduleid": step.component.id,
+        "azureml.pipelinerunid": root,
+        "azureml.pipeline": root,
+        "azureml.isreused": "false",
+        "StepType": "PythonScriptStep",
+        "ComputeTargetType": "AmlCompute",
+        "_azureml.ComputeTargetType": "amlctrain",
+        "_azureml.ClusterName": cluster.name,
+        "VMSize": cluster.vm_size,
+        "azureml.stepPath": step.path,
+    }
+
+
+def _error(code: str, message: str) -> dict[str, Any]:
+    return {"code": code, "message": message}
+
+
+def _tail(log: Path) -> str:
+    """The last lines of a log: the last traceback where there is one."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - 16384))
+            lines = [line for line in file.read().decode(errors="replace").splitlines() if line.strip()]
+    except FileNotFoundError:
+        return "the step wrote nothing."
+    lines = lines[-_ERROR_LINES:]
+    starts = [number for number, line in enumerate(lines) if line.startswith("Traceback (most recent")]
+    return "\n".join(lines[starts[-1] :] if starts else lines[-5:])

@@ -1,0 +1,178 @@
+"""Jobs over the wire: submit, look at, change, cancel."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from azureml_local.errors import BadRequest, Conflict
+from azureml_local.execution.records import TERMINAL
+from azureml_local.local import Local
+from azureml_local.settings import ARTIFACT_DATASTORE
+from azureml_local.state.store import Document
+from azureml_local.wire.arm import WORKSPACE, local, page, properties, resource, route
+
+_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}")
+# All that may change once a job exists.
+_MUTABLE = frozenset({"description", "displayName", "tags", "properties", "isArchived"})
+# What a client sends back when it has read a job, and the service says itself.
+_SAID_BY_SERVICE = frozenset({"status", "services", "notificationSetting"})
+
+
+def put(request: Request) -> Response:
+    """Submit a job, or change what may change of one that exists."""
+    here, name, given = local(request), request.path_params["name"], properties(request)
+    if not _NAME.fullmatch(name):
+        raise BadRequest(
+            f"The job name {name[:80]!r} is not valid: up to 255 letters, digits, '-', '_' and '.', "
+            "the first a letter or digit.",
+            target="name",
+        )
+    document = here.store.get("jobs", name)
+    if document is not None:
+        return JSONResponse(resource_of(here, _changed(here, document, given)))
+    return JSONResponse(resource_of(here, here.jobs.submit(name, given)), 201)
+
+
+def get(request: Request) -> Response:
+    here = local(request)
+    return JSONResponse(resource_of(here, here.jobs.records.get(request.path_params["name"])))
+
+
+def list_all(request: Request) -> Response:
+    """Submitted jobs, the newest first; children are run history's to show."""
+    here, query = local(request), request.query_params
+    view, kind = query.get("listViewType", "ActiveOnly"), query.get("jobType", "")
+    found = [
+        document
+        for document in here.jobs.records.roots()
+        if (view == "All" or document["hidden"] == (view == "ArchivedOnly"))
+        and kind.casefold() in ("", document["properties"]["jobType"].casefold())
+        and _has_tag(document, query.get("tag", ""))
+    ]
+    return page(request, [resource_of(here, document) for document in found])
+
+
+def cancel(request: Request) -> Response:
+    """Ask the job to end. As the service: an empty 200, also for a job that has ended."""
+    local(request).jobs.cancel(request.path_params["name"])
+    return Response(status_code=200)
+
+
+def delete(request: Request) -> Response:
+    """Forget a job that has ended, with its children; what it wrote stays."""
+    here, name = local(request), request.path_params["name"]
+    document = here.store.get("jobs", name)
+    if document is None:
+        return Response(status_code=204)
+    if document["properties"]["status"] not in TERMINAL:
+        raise Conflict(f"The job {name} is {document['properties']['status']}; cancel it before deleting it.")
+    for each in [*document["children"], name]:
+        here.store.delete("jobs", each)
+    return Response(status_code=200)
+
+
+def resource_of(here: Local, document: Document) -> dict[str, Any]:
+    """The job as the service shows it; of a pipeline's step it shows here nothing but that it exists."""
+    path = f"{here.settings.workspace_arm_id}/jobs/{document['name']}"
+    system = {"createdAt": document["created"], "createdBy": "local user", "createdByType": "User"}
+    answer = resource(path, "workspaces/jobs", {}, systemData=system)
+    if document["parent"]:
+        return {**answer, "properties": None}
+    return {**answer, "properties": _properties(here, document)}
+
+
+def _properties(here: Local, document: Document) -> dict[str, Any]:
+    shown = dict(document["properties"])
+    times = {
+        label: moment[:19].replace("T", " ")
+        for label, moment in (("StartTimeUtc", document["started"]), ("EndTimeUtc", document["ended"]))
+        if moment
+    }
+    studio = f"{here.settings.base_url}/jobs/{document['name']}?wsid={here.settings.workspace_arm_id}"
+    outputs = dict(shown.get("outputs") or {})
+    if shown["status"] in TERMINAL:
+        # Only then: while a job runs, the SDK would read its log through the storage account's key, which
+        # nobody has here, instead of through run history.
+        outputs["default"] = {
+            "description": None,
+            "uri": f"azureml://datastores/{ARTIFACT_DATASTORE}/ExperimentRun/dcid.{document['name']}",
+            "mode": "ReadWriteMount",
+            "jobOutputType": "uri_folder",
+        }
+    return {
+        "description": None,
+        "computeId": None,
+        "componentId": None,
+        "identity": None,
+        "notificationSetting": None,
+        "inputs": {},
+        **shown,
+        "isArchived": document["hidden"],
+        "properties": {**shown["properties"], **times},
+        "services": {
+            "Tracking": _service("Tracking", here.settings.tracking_uri + "?"),
+            "Studio": _service("Studio", studio),
+        },
+        "outputs": outputs,
+    }
+
+
+def _service(kind: str, endpoint: str) -> dict[str, Any]:
+    return {
+        "jobServiceType": kind,
+        "port": None,
+        "endpoint": endpoint,
+        "status": None,
+        "errorMessage": None,
+        "properties": None,
+        "nodes": None,
+    }
+
+
+def _changed(here: Local, document: Document, given: Mapping[str, Any]) -> Document:
+    """The job with what the request changes of it; raises BadRequest when it would change the work itself."""
+    asked = document["request"]
+    wrong = [
+        key
+        for key in sorted(asked.keys() | given.keys())
+        if key not in _MUTABLE | _SAID_BY_SERVICE
+        and _comparable(key, asked.get(key)) != _comparable(key, given.get(key))
+    ]
+    if wrong:
+        raise BadRequest(
+            f"A job named {document['name']} exists already, and its {', '.join(wrong)} cannot be changed; "
+            "only description, displayName, tags, properties and isArchived can. New work needs a new name.",
+            code="UserError",
+            target=wrong[0],
+            inner=("BadArgument", "ImmutableProperty"),
+        )
+    change = {key: given[key] for key in _MUTABLE - {"isArchived"} if given.get(key) is not None}
+    hidden = bool(given.get("isArchived", document["hidden"]))
+    return here.jobs.records.change(document["name"], properties=change, hidden=hidden)
+
+
+def _comparable(key: str, value: Any) -> Any:
+    """A property without what is only noise: nulls, empty values, and outputs as the service adds them."""
+    if isinstance(value, Mapping):
+        dropped = {"default"} if key == "outputs" else set()
+        kept = {k: _comparable(k, v) for k, v in value.items() if k not in dropped}
+        return {k: v for k, v in kept.items() if v not in (None, {}, [])} or None
+    return value if value not in ({}, []) else None
+
+
+def _has_tag(document: Document, wanted: str) -> bool:
+    key, _, value = wanted.partition("=")
+    tags = document["properties"].get("tags") or {}
+    return not key or (key in tags and value in ("", tags[key]))
+
+
+routes = [
+    route(WORKSPACE + "/jobs", GET=list_all),
+    route(WORKSPACE + "/jobs/{name}", GET=get, PUT=put, DELETE=delete),
+    route(WORKSPACE + "/jobs/{name}/cancel", POST=cancel),
+]

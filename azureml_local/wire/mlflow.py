@@ -1,0 +1,47 @@
+"""MLflow's REST interface below the prefix that azureml-mlflow uses."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from azureml_local.wire.arm import WORKSPACE, local, route
+
+_API = "/api/2.0/mlflow/"
+
+
+def forward(request: Request) -> Response:
+    """MLflow's own answer; what it does not offer here, such as logged models, is 404 as on Azure."""
+    path = "/api/" + request.path_params["path"]
+    if request.url.query:
+        path += "?" + request.url.query
+    answer = local(request).tracking.forward(
+        request.method, path, request.state.raw, request.headers.get("content-type", "application/json")
+    )
+    if answer.status in (404, 405) and "json" not in answer.content_type:
+        return _missing(request)
+    return Response(answer.body, answer.status, media_type=answer.content_type)
+
+
+def log_batch_async(request: Request) -> Response:
+    """Log at once what could be logged later: no tracking id, so there is nothing to wait for."""
+    answer = local(request).tracking.forward(
+        "POST", _API + "runs/log-batch", request.state.raw, "application/json"
+    )
+    if answer.status != 200:
+        return Response(answer.body, answer.status, media_type=answer.content_type)
+    return JSONResponse({"batch_tracking_id": ""})
+
+
+def _missing(request: Request) -> Response:
+    message = f"The tracking service has no {request.method} {request.url.path}."
+    return JSONResponse({"error_code": "ENDPOINT_NOT_FOUND", "message": message}, 404)
+
+
+_PREFIX = "/mlflow/{version}" + WORKSPACE
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+
+routes = [
+    route(_PREFIX + _API + "runs/log-batch-async", POST=log_batch_async),
+    route(_PREFIX + "/api/{path:path}", **dict.fromkeys(_METHODS, forward)),
+]

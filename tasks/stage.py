@@ -92,6 +92,15 @@ def watching(watcher: Callable[[Progress], None]) -> Iterator[None]:
         _watchers.remove(watcher)
 
 
+@contextmanager
+def displaying() -> Iterator[None]:
+    """Let a failure to show something pass with a warning: the run outlives what displays it."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - whatever it is, work that costs money goes on
+        logger().warning("An artifact could not be shown: %s", error)
+
+
 def logger() -> logging.Logger | logging.LoggerAdapter[Any]:
     """The run's log inside a run, a plain one elsewhere."""
     try:

@@ -1,0 +1,77 @@
+"""The end: what the run made and bills is deleted and seen to be gone, or kept on purpose."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from tasks import clients, endpoint
+from tasks.clients import Session
+from tasks.compute import Cluster
+from tasks.failure import Failure, is_missing
+from tasks.lease import PREFIX, Lease
+from tasks.stage import logger, stage
+
+
+class Deletion(BaseModel):
+    """What became of the endpoint: seen to be gone at a time, kept, or left to whoever owns it now."""
+
+    model_config = ConfigDict(frozen=True)
+
+    endpoint: str
+    state: Literal["deleted", "kept", "handed over"]
+    at: datetime
+    proof: str
+
+
+@stage("delete", retries=5)
+def delete_endpoint(session: Session, name: str, lease: Lease) -> Deletion:
+    """Delete the endpoint with all its deployments, and see it gone.
+
+    One that another run of the same job has taken over meanwhile is left to that run.
+    """
+    found = endpoint.find(session, name)
+    if found is not None:
+        holder = Lease.read(found.tags)
+        if holder is None or holder.run != lease.run:
+            whose = f"flow run {holder.run}" if holder else "somebody else"
+            logger().warning("Endpoint %s belongs to %s by now and is left to it", name, whose)
+            return Deletion(
+                endpoint=name, state="handed over", at=datetime.now(UTC), proof=f"it belongs to {whose}"
+            )
+        endpoint.remove(session, name)
+    now = datetime.now(UTC)
+    logger().info("Endpoint %s is gone", name)
+    return Deletion(
+        endpoint=name, state="deleted", at=now, proof=f"404 at {now.isoformat(timespec='seconds')}"
+    )
+
+
+@stage("keep")
+def keep_endpoint(session: Session, name: str, lease: Lease) -> Deletion:
+    """Leave the endpoint up on purpose, with a lease that says until when."""
+    found = endpoint.find(session, name)
+    if found is None:
+        raise Failure(f"The endpoint {name!r} that was to be kept is gone.", "Run again.")
+    endpoint.update(session, found, {**found.tags, **lease.tags()}, found.traffic)
+    until = lease.tags()[f"{PREFIX}expires"]
+    logger().info("Endpoint %s is kept; its lease ends: %s", name, until)
+    return Deletion(endpoint=name, state="kept", at=datetime.now(UTC), proof=f"lease ends: {until}")
+
+
+@stage("delete compute", retries=5)
+def delete_cluster(session: Session, cluster: Cluster, lease: Lease) -> None:
+    """Delete the cluster that this run created, and return when the service says that it is gone."""
+    computes = clients.workspace(session).compute
+    try:
+        found = computes.get(cluster.name)
+    except Exception as error:
+        if is_missing(error):
+            return
+        raise
+    holder = Lease.read(found.tags)
+    if holder is not None and holder.run == lease.run:
+        computes.begin_delete(cluster.name).wait()
+        logger().info("Cluster %s is gone", cluster.name)

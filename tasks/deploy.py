@@ -1,0 +1,206 @@
+"""Deployments: a model on machines behind an endpoint, ready to answer."""
+
+from __future__ import annotations
+
+import re
+from time import monotonic
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from tasks import clients, sizes
+from tasks.base_model import BaseModelVersion, allows
+from tasks.clients import Session
+from tasks.endpoint import JOB, Endpoint, settled
+from tasks.failure import Failure, explain, is_missing
+from tasks.lease import Lease
+from tasks.sizes import Size
+from tasks.stage import logger, stage, tell
+
+BASE = "base"
+_FOREVER = "forever"
+_HOURS = {"m": 1 / 60, "h": 1.0, "d": 24.0}
+_LOG_LINES = 60
+
+
+class Probe(BaseModel):
+    """How the service asks a container how it is; times in seconds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    initial_delay: int = Field(600, ge=1, description="Before the first question.")
+    period: int = Field(10, ge=1)
+    timeout: int = Field(10, ge=1, lt=300)
+    failure_threshold: int = Field(30, ge=1, description="Failures in a row before it is given up.")
+    success_threshold: int = Field(1, ge=1)
+
+
+class Deploy(BaseModel):
+    """Where and how the model is served."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, title="Deploy")
+
+    endpoint: str | None = Field(
+        None,
+        pattern=r"^[a-zA-Z]([-a-zA-Z0-9]{1,30}[a-zA-Z0-9])$",
+        description="The endpoint's name, unique in the region; follows from the job when left out.",
+    )
+    deployment: str = Field("demo", pattern=r"^[a-zA-Z]([-a-zA-Z0-9]{1,30}[a-zA-Z0-9])$")
+    instance_type: str = Field("Standard_NC24ads_A100_v4", description="VM size of the deployment.")
+    instance_count: int = Field(1, ge=1)
+    request_timeout_ms: int = Field(90_000, ge=1, le=180_000)
+    liveness: Probe = Probe()
+    readiness: Probe = Probe()
+    lease_hours: float = Field(6, gt=0, description="After this `finetune reap` deletes what a run has lost.")
+    keep_endpoint: str | None = Field(
+        None,
+        title="Keep the endpoint",
+        description="Leave it up for 30m, 4h, 2d or `forever`; deleted at the end when empty.",
+    )
+    compare_with_base: bool = Field(
+        False,
+        title="Compare with the base model",
+        description="Deploy the base model beside the tuned one, for its answer.",
+    )
+
+    @field_validator("deployment")
+    @classmethod
+    def _not_base(cls, name: str) -> str:
+        if name == BASE:
+            raise ValueError(f"{BASE!r} is the name of the base model's deployment")
+        return name
+
+    @field_validator("keep_endpoint")
+    @classmethod
+    def _duration(cls, text: str | None) -> str | None:
+        if text and text != _FOREVER and not re.fullmatch(r"\d+(\.\d+)?[mhd]", text):
+            raise ValueError(f"{text!r} is no duration such as 30m, 4h or 2d, and not `{_FOREVER}`")
+        return text or None
+
+    def kept_hours(self) -> float | None:
+        """How long the endpoint is kept; None for ever. Asks only where keep_endpoint is set."""
+        text = self.keep_endpoint or ""
+        return None if text == _FOREVER else float(text[:-1]) * _HOURS[text[-1]]
+
+
+class Deployment(BaseModel):
+    """A deployment that is ready; `hourly` in dollars, `seconds` from the request until it was ready."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    endpoint: str
+    instance_type: str
+    instance_count: int
+    hourly: float
+    seconds: float
+    adopted: bool
+
+
+@stage("deploy check")
+def check_deployment(session: Session, deploy: Deploy, base: BaseModelVersion) -> Size:
+    """Refuse a size that cannot serve the model, before anything is trained or paid for."""
+    size = sizes.find(session, deploy.instance_type)
+    if not allows(base.inference_sizes, size.name):
+        raise Failure(
+            f"{base.name} cannot be deployed on {size.name}.",
+            f"Set deploy.instance_type to one of its allow-list: {', '.join(base.inference_sizes or ())}.",
+        )
+    if not size.can_serve:
+        raise Failure(
+            f"{size.name} can serve no managed endpoint.", "Set deploy.instance_type to a size that can."
+        )
+    return size
+
+
+@stage("deploy", run_name="deploy {name}")
+def deploy_model(
+    session: Session, deploy: Deploy, endpoint: Endpoint, name: str, model: str, size: Size, lease: Lease
+) -> Deployment:
+    """Deploy a model behind the endpoint and wait until it is ready; an equal deployment is taken over.
+
+    Raises Failure with the container's last log lines when it does not get ready.
+    """
+    begun = monotonic()
+    lease = lease.priced(size.hourly() * deploy.instance_count)
+    found = settled(lambda: _find(session, endpoint.name, name))
+    adopted = found is not None and _serves(found, endpoint, model)
+    if not adopted:
+        if found is not None:
+            _remove(session, endpoint.name, name)
+        tell("deploy", f"{name} on {size.name}")
+        _create(session, deploy, endpoint, name, model, size, lease)
+    logger().info("Deployment %s is ready", name)
+    return Deployment(
+        name=name,
+        endpoint=endpoint.name,
+        instance_type=size.name,
+        instance_count=deploy.instance_count,
+        hourly=lease.hourly,
+        seconds=monotonic() - begun,
+        adopted=adopted,
+    )
+
+
+def _serves(found: Any, endpoint: Endpoint, model: str) -> bool:
+    return (
+        str(found.provisioning_state) == "Succeeded"
+        and (found.tags or {}).get(JOB) == endpoint.job
+        and str(found.model).casefold().endswith(model.casefold().removeprefix("azureml:"))
+    )
+
+
+def _create(
+    session: Session, deploy: Deploy, endpoint: Endpoint, name: str, model: str, size: Size, lease: Lease
+) -> None:
+    from azure.ai.ml.entities import ManagedOnlineDeployment, OnlineRequestSettings, ProbeSettings
+
+    deployment = ManagedOnlineDeployment(
+        name=name,
+        endpoint_name=endpoint.name,
+        model=model,
+        instance_type=size.name,
+        instance_count=deploy.instance_count,
+        liveness_probe=ProbeSettings(**deploy.liveness.model_dump()),
+        readiness_probe=ProbeSettings(**deploy.readiness.model_dump()),
+        request_settings=OnlineRequestSettings(request_timeout_ms=deploy.request_timeout_ms),
+        tags={**lease.tags(), JOB: endpoint.job},
+    )
+    try:
+        poller = clients.workspace(session).online_deployments.begin_create_or_update(deployment)
+        made = settled(lambda: _find(session, endpoint.name, name), poller)
+    except Exception as error:
+        failure = explain(error)
+        log = _log(session, endpoint.name, name)
+        raise Failure(
+            failure.what, failure.do, f"{failure.details}\n\n{log}".strip(), failure.retryable
+        ) from error
+    if made is None or str(made.provisioning_state) != "Succeeded":
+        raise Failure(
+            f"The deployment {name} is {made.provisioning_state if made else 'gone'}.",
+            "See its log below.",
+            _log(session, endpoint.name, name),
+        )
+
+
+def _find(session: Session, endpoint: str, name: str) -> Any:
+    try:
+        return clients.workspace(session).online_deployments.get(name, endpoint)
+    except Exception as error:
+        if is_missing(error):
+            return None
+        raise
+
+
+def _remove(session: Session, endpoint: str, name: str) -> None:
+    logger().info("Deployment %s is made anew", name)
+    clients.workspace(session).online_deployments.begin_delete(name, endpoint).wait()
+
+
+def _log(session: Session, endpoint: str, name: str) -> str:
+    """The container's last lines; empty where there is no container to ask."""
+    try:
+        lines = clients.workspace(session).online_deployments.get_logs(name, endpoint, lines=_LOG_LINES)
+    except Exception as error:  # noqa: BLE001 - the failure of the deployment is what must be told
+        return f"(its log cannot be read: {explain(error).what})"
+    return f"Log of {name}:\n{lines}"

@@ -1,0 +1,172 @@
+"""The endpoint: found, created under a lease, or taken over from an earlier run of the same job."""
+
+from __future__ import annotations
+
+from time import monotonic, sleep
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from tasks import clients
+from tasks.clients import Session
+from tasks.failure import Failure, is_missing
+from tasks.fingerprint import endpoint_name
+from tasks.lease import PREFIX, Lease
+from tasks.pipeline import Plan
+from tasks.stage import logger, stage, tell
+from tasks.wait import TrainedJob
+
+JOB = f"{PREFIX}job"
+_SETTLED = frozenset({"Succeeded", "Failed", "Canceled"})
+_LIMIT = 30 * 60  # seconds; the service's own limit of one operation
+_LONGEST = 10.0  # seconds between two polls
+
+
+class Endpoint(BaseModel):
+    """An online endpoint; `adopted` when an earlier run had created it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    job: str
+    adopted: bool
+
+
+def name_of(session: Session, chosen: str | None, plan: Plan, job: TrainedJob) -> str:
+    """The endpoint's name: the user's, or one that follows from the job."""
+    return chosen or endpoint_name(plan.dataset, job.name, session.workspace_id)
+
+
+@stage("endpoint")
+def open_endpoint(session: Session, name: str, job: TrainedJob, lease: Lease) -> Endpoint:
+    """Create the endpoint, or take over the one that an earlier run of the same job left.
+
+    Raises Failure when the name belongs to something else.
+    """
+    while True:
+        found = find(session, name)
+        if found is None:
+            return _create(session, name, job, lease)
+        holder = Lease.read(found.tags)
+        if holder is None:
+            raise Failure(
+                f"The endpoint name {name!r} is taken by an endpoint that this project did not create.",
+                "Set deploy.endpoint to another name.",
+            )
+        if found.tags.get(JOB) != job.name and not holder.expired():
+            raise Failure(
+                f"The endpoint {name!r} serves the job {found.tags.get(JOB)}.",
+                "Set deploy.endpoint to another name, or delete it.",
+            )
+        state = str(found.provisioning_state)
+        if state == "Deleting":
+            _until_gone(session, name)
+        elif state not in _SETTLED:
+            settled(lambda: find(session, name))
+        elif state != "Succeeded" or found.tags.get(JOB) != job.name:
+            logger().info("Endpoint %s is %s: it is created anew", name, state)
+            remove(session, name)
+        else:
+            return _take_over(session, found, holder, job, lease)
+
+
+@stage("traffic")
+def route(session: Session, endpoint: Endpoint, deployment: str) -> None:
+    """Send all traffic to one deployment."""
+    found = find(session, endpoint.name)
+    if found is None:
+        raise Failure(
+            f"The endpoint {endpoint.name!r} is gone.", "Run again: the job and its model are kept."
+        )
+    if {name: share for name, share in (found.traffic or {}).items() if share} != {deployment: 100}:
+        update(session, found, found.tags, {deployment: 100})
+
+
+def find(session: Session, name: str) -> Any:
+    """The SDK's endpoint, or None."""
+    try:
+        return clients.workspace(session).online_endpoints.get(name)
+    except Exception as error:
+        if is_missing(error):
+            return None
+        raise
+
+
+def settled(get: Any, poller: Any = None) -> Any:
+    """Poll until the thing is in a state that stays; returns it, None when it is gone.
+
+    The SDK's own poller looks every five seconds, and gives up at the first lost connection; it is asked only
+    for the error of what it has seen fail.
+    """
+    begun = monotonic()
+    while (found := get()) is not None and str(found.provisioning_state) not in _SETTLED:
+        waited = monotonic() - begun
+        if waited > _LIMIT:
+            raise Failure(
+                f"{found.name!r} has been {found.provisioning_state} for {waited / 60:.0f} minutes.",
+                "See its page in the studio; run again to go on.",
+            )
+        sleep(min(_LONGEST, max(0.2, waited * 0.1)))
+    if found is not None and str(found.provisioning_state) != "Succeeded" and poller is not None:
+        poller.result()  # raises what the operation says went wrong
+    return found
+
+
+def update(session: Session, found: Any, tags: dict[str, str], traffic: dict[str, int]) -> None:
+    """Set the endpoint's tags and the shares of its traffic, in percent by deployment."""
+    found.tags = tags
+    found.traffic = {name: share for name, share in (traffic or {}).items() if share}
+    poller = clients.workspace(session).online_endpoints.begin_create_or_update(found)
+    settled(lambda: find(session, found.name), poller)
+
+
+def remove(session: Session, name: str) -> None:
+    """Delete the endpoint with all its deployments, and return when it is seen to be gone."""
+    tell("delete", f"deleting {name}")
+    clients.workspace(session).online_endpoints.begin_delete(name)
+    _until_gone(session, name)
+
+
+def _create(session: Session, name: str, job: TrainedJob, lease: Lease) -> Endpoint:
+    from azure.ai.ml.entities import ManagedOnlineEndpoint
+
+    tell("endpoint", f"creating {name}")
+    endpoint = ManagedOnlineEndpoint(
+        name=name,
+        auth_mode="key",
+        description=f"Serves the model of the job {job.name} to prove that it answers.",
+        tags={**lease.tags(), JOB: job.name},
+    )
+    poller = clients.workspace(session).online_endpoints.begin_create_or_update(endpoint)
+    made = settled(lambda: find(session, name), poller)
+    if made is None or str(made.provisioning_state) != "Succeeded":
+        raise Failure(f"The endpoint {name!r} could not be created.", "See its page in the studio.")
+    logger().info("Created endpoint %s", name)
+    return Endpoint(name=name, job=job.name, adopted=False)
+
+
+def _take_over(session: Session, found: Any, holder: Lease, job: TrainedJob, lease: Lease) -> Endpoint:
+    if holder.run == lease.run:
+        return Endpoint(name=found.name, job=job.name, adopted=False)
+    update(session, found, {**found.tags, **lease.tags()}, found.traffic)
+    logger().info("Adopted endpoint %s of flow run %s", found.name, holder.run)
+    return Endpoint(name=found.name, job=job.name, adopted=True)
+
+
+def _until_gone(session: Session, name: str) -> None:
+    begun = monotonic()
+    while (found := find(session, name)) is not None:
+        waited = monotonic() - begun
+        if str(found.provisioning_state) == "Failed" and waited > 1:
+            raise Failure(
+                f"The endpoint {name!r} could not be deleted and goes on to cost.",
+                f"Delete it in the studio, or run: az ml online-endpoint delete -n {name}",
+                retryable=True,
+            )
+        if waited > _LIMIT:
+            raise Failure(
+                f"The endpoint {name!r} is still {found.provisioning_state} after {waited / 60:.0f} minutes.",
+                "`finetune reap` deletes it later.",
+                retryable=True,
+            )
+        sleep(min(_LONGEST, max(0.2, waited * 0.1)))

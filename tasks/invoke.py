@@ -1,0 +1,175 @@
+"""The question: a conversation of the test split, cut at the user's last turn, answered by the deployment."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import requests
+from pydantic import BaseModel, ConfigDict, Field
+
+from tasks import clients
+from tasks.clients import Session
+from tasks.data import PreparedData
+from tasks.deploy import BASE, Deployment
+from tasks.failure import TRANSIENT_STATUSES, Failure
+from tasks.stage import stage, tell
+
+_SLACK = 15.0  # seconds that the way takes beyond the request's own time-out
+
+
+class Message(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    role: str
+    content: str
+
+
+class Invoke(BaseModel):
+    """What to ask of the deployment, and how it shall answer."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, title="Invoke")
+
+    temperature: float = Field(0.6, ge=0)
+    top_p: float = Field(0.9, gt=0, le=1)
+    do_sample: bool = True
+    max_new_tokens: int = Field(200, ge=1)
+    seed: int = Field(0, description="Which row of the test split is asked.")
+
+
+class Conversation(BaseModel):
+    """A question with its answers; `ground_truth` is what the data has in the answer's place."""
+
+    model_config = ConfigDict(frozen=True)
+
+    messages: tuple[Message, ...]
+    answer: str
+    base_answer: str | None
+    ground_truth: str
+    seconds: float
+
+    @property
+    def prompt(self) -> str:
+        """The user's last turn."""
+        return self.messages[-1].content
+
+
+@stage("invoke")
+def ask(
+    session: Session, invoke: Invoke, data: PreparedData, deployment: Deployment, base: Deployment | None
+) -> Conversation:
+    """Ask the tuned model, and the base model where it is deployed, one question of the test split.
+
+    Raises Failure when an answer is empty: the service says 200 also when it has swallowed an error.
+    """
+    messages, ground_truth = sample(Path(data.test.path), invoke.seed)
+    endpoint = clients.workspace(session).online_endpoints
+    address = endpoint.get(deployment.endpoint).scoring_uri
+    key = endpoint.get_keys(deployment.endpoint).primary_key
+    begun = monotonic()
+    tell("invoke", messages[-1].content[:80])
+    answer = score(address, key, deployment.name, request(messages, invoke))
+    seconds = monotonic() - begun
+    base_answer = score(address, key, BASE, request(messages, invoke)) if base else None
+    return Conversation(
+        messages=messages,
+        answer=answer,
+        base_answer=base_answer,
+        ground_truth=ground_truth,
+        seconds=seconds,
+    )
+
+
+def sample(path: Path, seed: int) -> tuple[tuple[Message, ...], str]:
+    """A row of the file cut at its last user turn, and the answer that was cut off.
+
+    Raises Failure when no row has a user's turn with an answer after it.
+    """
+    with path.open(encoding="utf-8") as file:
+        rows = [row for row in map(cut, map(json.loads, filter(str.strip, file))) if row is not None]
+    if not rows:
+        raise Failure(
+            f"{path.name} has no row in which an assistant answers a user.",
+            "Check the test split of the data.",
+        )
+    return random.Random(seed).choice(rows)
+
+
+def cut(row: dict[str, Any]) -> tuple[tuple[Message, ...], str] | None:
+    """The row's messages up to the last user turn that is answered, and the answer; None without one."""
+    messages = tuple(
+        Message(role=message["role"], content=message["content"]) for message in row.get("messages", ())
+    )
+    for at in range(len(messages) - 2, -1, -1):
+        if messages[at].role == "user" and messages[at + 1].role == "assistant":
+            return messages[: at + 1], messages[at + 1].content
+    return None
+
+
+def request(messages: tuple[Message, ...], invoke: Invoke) -> dict[str, Any]:
+    """The request that both of Azure's chat servers take: a flat list whose last role is the user."""
+    parameters = invoke.model_dump(include={"temperature", "top_p", "do_sample", "max_new_tokens"})
+    return {
+        "input_data": {
+            "input_string": [message.model_dump() for message in messages],
+            "parameters": parameters,
+        },
+        "params": {},
+    }
+
+
+# online_endpoints.invoke() of the SDK leaks the deployment's header into its later calls, hence requests.
+def score(address: str, key: str, deployment: str, body: dict[str, Any], timeout: float = 180.0) -> str:
+    """POST the question to one deployment; returns the answer's text. Raises Failure."""
+    answer = requests.post(
+        address,
+        json=body,
+        headers={"Authorization": f"Bearer {key}", "azureml-model-deployment": deployment},
+        timeout=(10, timeout + _SLACK),
+    )
+    if answer.status_code != 200:
+        raise _refused(answer, deployment)
+    try:
+        return read_answer(answer.json())
+    except ValueError as error:
+        raise Failure(
+            f"The deployment {deployment} gave no answer: {error}.",
+            "See its log in the studio: the service says 200 also when it has swallowed an error.",
+            answer.text[:2000],
+        ) from error
+
+
+def read_answer(body: Any) -> str:
+    """The text in either server's answer: `{"output": text}` or `[{"0": text}]`.
+
+    Raises ValueError for an empty answer and for the error that stands in its place.
+    """
+    if isinstance(body, str):  # some containers encode their JSON twice
+        body = json.loads(body)
+    if isinstance(body, list):
+        body = body[0] if body else {}
+    if not isinstance(body, dict):
+        raise ValueError(f"an answer of an unknown shape ({type(body).__name__})")
+    if body.get("error"):
+        raise ValueError(f"the engine's error {body['error']}")
+    text = body.get("output", body.get("0"))
+    if not isinstance(text, str) or not text.strip():
+        raise ValueError("an empty answer")
+    return text.strip()
+
+
+def _refused(answer: requests.Response, deployment: str) -> Failure:
+    status = answer.status_code
+    reason = answer.headers.get("ms-azureml-model-error-reason", "")
+    model_status = answer.headers.get("ms-azureml-model-error-statuscode", "")
+    what, do = {
+        401: ("The endpoint did not accept its key", "Keys may just have been renewed: run again."),
+        404: (f"No deployment {deployment} takes requests", "It may have no traffic, or be gone."),
+        408: ("The answer took too long", "Raise deploy.request_timeout_ms or lower invoke.max_new_tokens."),
+        424: (f"The model failed with {model_status} {reason}".rstrip(), "See the deployment's log."),
+        429: ("The deployment has too many requests", "Raise deploy.instance_count."),
+    }.get(status, (f"The endpoint answered {status}", "See the deployment's log."))
+    return Failure(f"{what}.", do, answer.text[:2000], retryable=status in TRANSIENT_STATUSES)

@@ -1,0 +1,106 @@
+"""Registration: the trained model as a version in the workspace, with its lineage in tags."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tasks import clients
+from tasks.base_model import BaseModelVersion
+from tasks.clients import Session
+from tasks.data import PreparedData
+from tasks.failure import is_missing
+from tasks.fingerprint import model_name
+from tasks.lease import PREFIX, Lease
+from tasks.metrics import Metrics
+from tasks.pipeline import Plan
+from tasks.stage import logger, stage
+from tasks.wait import TrainedJob
+
+_JOB = f"{PREFIX}job"
+
+
+class Register(BaseModel):
+    """The name to register the model under."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, title="Register")
+
+    name: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,254}$",
+        description="The registered model's name; made of the base model's and the data's when left out.",
+    )
+
+
+class RegisteredModel(BaseModel):
+    """One version of a model of the workspace."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    name: str
+    version: str
+    adopted: bool
+
+
+@stage("register")
+def register_model(
+    session: Session,
+    register: Register,
+    plan: Plan,
+    base: BaseModelVersion,
+    data: PreparedData,
+    job: TrainedJob,
+    metrics: Metrics,
+    lease: Lease,
+) -> RegisteredModel:
+    """Register the job's model once: a version that names this job is found again."""
+    from azure.ai.ml.constants import AssetTypes
+    from azure.ai.ml.entities import Model
+
+    models = clients.workspace(session).models
+    name = register.name or model_name(base.name, plan.dataset)
+    earlier = _of_job(models, name, job.name)
+    if earlier is not None:
+        logger().info("Adopted model %s:%s, registered from job %s earlier", name, earlier.version, job.name)
+        return _read(earlier, adopted=True)
+    made = models.create_or_update(
+        Model(
+            name=name,
+            path=job.output,
+            type=AssetTypes.MLFLOW_MODEL,
+            description=f"{base.name} {base.version} fine-tuned on {data.source} by the job {job.name}.",
+            tags={
+                _JOB: job.name,
+                f"{PREFIX}fingerprint": plan.fingerprint,
+                f"{PREFIX}base-model": base.id,
+                f"{PREFIX}component": f"{plan.component.name}:{plan.component.version}",
+                f"{PREFIX}data": data.source,
+                f"{PREFIX}data-revision": data.revision or "",
+                f"{PREFIX}data-sha256": data.sha256,
+                f"{PREFIX}run": lease.run,
+                **_losses(metrics),
+            },
+        )
+    )
+    logger().info("Registered model %s:%s", made.name, made.version)
+    return _read(made, adopted=False)
+
+
+def _of_job(models: Any, name: str, job: str) -> Any:
+    try:
+        return next((model for model in models.list(name=name) if (model.tags or {}).get(_JOB) == job), None)
+    except Exception as error:
+        if is_missing(error):  # no model of that name yet
+            return None
+        raise
+
+
+def _read(model: Any, *, adopted: bool) -> RegisteredModel:
+    return RegisteredModel(id=model.id, name=model.name, version=str(model.version), adopted=adopted)
+
+
+def _losses(metrics: Metrics) -> dict[str, str]:
+    losses = {"base-loss": metrics.base_loss, "eval-loss": metrics.eval_loss}
+    return {f"{PREFIX}{name}": f"{value:.4f}" for name, value in losses.items() if value is not None}

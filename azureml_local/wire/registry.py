@@ -16,7 +16,7 @@ def seed(here: Local) -> None:
     from azureml_local import catalogue, components
 
     for kind, offered in (
-        ("models", catalogue.models() if hasattr(catalogue, "models") else ()),
+        ("models", catalogue.models()),
         ("components", components.definitions()),
     ):
         for name, version, properties in offered:

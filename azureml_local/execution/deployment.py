@@ -144,6 +144,8 @@ def _model(given: Mapping[str, Any]) -> str | None:
         raise _refused(
             "model", "a deployment needs an MLflow model, or a codeConfiguration with a scoring script"
         )
+    if _code(given) is not None and _text(given, "environmentId") is None:
+        raise _refused("environmentId", "a deployment with a scoring script needs an environment")
     return model
 
 

@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 ENDPOINTS = "onlineEndpoints"
 DEPLOYMENTS = "deployments"
+FOREIGN_ENDPOINTS = "foreignEndpoints"  # names held by other workspaces of the region
 
 _LOOK = 0.1  # seconds between looks at a server that is starting
 _WATCH = 0.5  # seconds between looks at those that serve

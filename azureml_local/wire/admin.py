@@ -9,6 +9,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from azureml_local.errors import BadRequest, Unauthorized
+from azureml_local.execution.deployment import check_name
+from azureml_local.execution.endpoints import FOREIGN_ENDPOINTS
 from azureml_local.wire.arm import Handler, body, local, route
 
 HEADER = "X-Admin-Secret"
@@ -61,10 +63,19 @@ def advance(request: Request) -> Response:
     return JSONResponse({"now": local(request).clock.now().isoformat()})
 
 
+def take_endpoint_name(request: Request) -> Response:
+    """Let an endpoint name be held by somebody else in the region, as every name may be on Azure."""
+    name = str(body(request).get("name", ""))
+    check_name(name, "endpoint")
+    local(request).store.put(FOREIGN_ENDPOINTS, name, {})
+    return JSONResponse({"name": name})
+
+
 routes = [
     route("/admin/ledger", GET=_guarded(ledger)),
     route("/admin/live", GET=_guarded(live)),
     route("/admin/operations", GET=_guarded(operations)),
     route("/admin/operations/step", POST=_guarded(step)),
+    route("/admin/endpoint-names", POST=_guarded(take_endpoint_name)),
     route("/admin/clock", POST=_guarded(advance)),
 ]

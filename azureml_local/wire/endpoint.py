@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 
 from azureml_local.errors import BadRequest, Conflict, NotFound
 from azureml_local.execution.deployment import check_name
-from azureml_local.execution.endpoints import DEPLOYMENTS, ENDPOINTS
+from azureml_local.execution.endpoints import DEPLOYMENTS, ENDPOINTS, FOREIGN_ENDPOINTS
 from azureml_local.local import Local
 from azureml_local.state import transitions
 from azureml_local.state.clock import iso
@@ -19,8 +19,6 @@ from azureml_local.wire.arm import WORKSPACE, body, local, page, properties, res
 from azureml_local.wire.operation import accepted
 
 INFERENCE = "/inference"
-# Names that endpoints of other workspaces in the region hold; a test or a fault rule may put some here.
-TAKEN = "regionEndpoints"
 
 _PATH = WORKSPACE + "/onlineEndpoints"
 _AUTH_MODES = {mode.casefold(): mode for mode in ("Key", "AMLToken", "AADToken")}
@@ -127,10 +125,16 @@ def regenerate_keys(request: Request) -> Response:
     kind = str(given.get("keyType", "")).casefold()
     if kind not in ("primary", "secondary"):
         raise BadRequest("keyType must be Primary or Secondary.", target="keyType")
-    value = given.get("keyValue") or _key()
-    if not isinstance(value, str):
+    value = given.get("keyValue")
+    if value is not None and not isinstance(value, str):
         raise BadRequest("keyValue must be a string.", target="keyValue")
-    here.store.update(ENDPOINTS, name, lambda old: {**old, "keys": {**old["keys"], f"{kind}Key": value}})
+
+    def changed(old: Document) -> Document:
+        # The SDK sends the present key along when it wants another one.
+        fresh = value if value and value != old["keys"][f"{kind}Key"] else _key()
+        return {**old, "keys": {**old["keys"], f"{kind}Key": fresh}}
+
+    here.store.update(ENDPOINTS, name, changed)
     return Response(status_code=200)
 
 
@@ -156,7 +160,7 @@ def audience(here: Local, name: str) -> str:
 
 
 def _create(request: Request, here: Local, name: str, given: dict[str, Any]) -> Response:
-    if here.store.get(TAKEN, name) is not None:
+    if here.store.get(FOREIGN_ENDPOINTS, name) is not None:
         raise Conflict(
             f"An online endpoint named '{name}' already exists in region '{here.settings.location}'. "
             "Endpoint names are unique within a region: choose another name.",

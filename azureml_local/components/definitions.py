@@ -29,7 +29,7 @@ class Definition(NamedTuple):
 class _Step:
     """A command component and its place in the pipeline.
 
-    Inputs are bound to the pipeline's of the same name, but for those in `bound` (another name, another step's
+    Inputs are bound to the pipeline's of the same name, but for those in `bound` (another name or step's
     output, or a literal) and in `unbound` (left to their default).
     """
 

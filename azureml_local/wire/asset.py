@@ -32,13 +32,13 @@ Check = Callable[[Local, str, str, dict[str, Any]], dict[str, Any]]
 
 @dataclass(frozen=True)
 class Assets:
-    """The handlers of one collection; `identity` is the property that an existing version keeps for ever.
+    """The handlers of one collection; `identity` are properties that an existing version keeps for ever.
 
     `check` looks at a new version's properties and returns them as they are to be kept.
     """
 
     collection: str
-    identity: str
+    identity: tuple[str, ...]
     check: Check
 
     def list_names(self, request: Request) -> Response:
@@ -154,9 +154,6 @@ class Assets:
     def _full(self, request: Request) -> str:
         return f"{request.path_params['name']}/{request.path_params['version']}"
 
-    def _identity(self, here: Local, old: Document, given: dict[str, Any]) -> Any:
-        return self.check(here, old["name"], old["version"], given).get(self.identity)
-
     def _existing(self, request: Request) -> Document:
         store, kind = local(request).store, self._kind(request)
         name, version = request.path_params["name"], request.path_params["version"]
@@ -222,15 +219,18 @@ class Assets:
         return "registries" if "registry" in request.path_params else "workspaces"
 
     def _changed(self, here: Local, old: Document, given: dict[str, Any]) -> Document:
-        kept, wanted = old["properties"].get(self.identity), given.get(self.identity)
-        if wanted not in (None, kept) and self._identity(here, old, given) != kept:
-            raise Conflict(
-                f"Version {old['version']} of {old['name']} exists with another {self.identity}; of an "
-                "existing version only description, tags, properties and the archive flag can change. "
-                "Use a new version.",
-                code="UserError",
-                target=self.identity,
-            )
+        kept = old["properties"]
+        differing = [key for key in self.identity if given.get(key) not in (None, kept.get(key))]
+        checked = self.check(here, old["name"], old["version"], given) if differing else {}
+        for key in differing:
+            if checked.get(key) != kept.get(key):
+                raise Conflict(
+                    f"Version {old['version']} of {old['name']} exists with another {key}; of an existing "
+                    "version only description, tags, properties and the archive flag can change. "
+                    "Use a new version.",
+                    code="UserError",
+                    target=key,
+                )
         change = {key: given[key] for key in _CHANGEABLE if given.get(key) is not None}
         system = old["systemData"] | {"lastModifiedAt": iso(here.clock.now())}
         return {**old, "properties": old["properties"] | change, "systemData": system}
@@ -373,10 +373,10 @@ def _text(given: dict[str, Any], name: str) -> str:
     return value
 
 
-MODELS = Assets("models", "modelUri", _model)
-DATA = Assets("data", "dataUri", _data)
-CODES = Assets("codes", "codeUri", _code)
-ENVIRONMENTS = Assets("environments", "image", _environment)
-COMPONENTS = Assets("components", "componentSpec", _component)
+MODELS = Assets("models", ("modelUri",), _model)
+DATA = Assets("data", ("dataUri",), _data)
+CODES = Assets("codes", ("codeUri",), _code)
+ENVIRONMENTS = Assets("environments", ("image", "condaFile", "build"), _environment)
+COMPONENTS = Assets("components", ("componentSpec",), _component)
 
 routes = [found for assets in (MODELS, DATA, CODES, ENVIRONMENTS, COMPONENTS) for found in assets.routes()]

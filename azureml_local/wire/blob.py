@@ -216,7 +216,7 @@ def _delete(request: Request, container: str, name: str) -> Response:
 def _list(request: Request, container: str) -> Response:
     """One page of names below a prefix; with a delimiter, folders stand for what is in them."""
     query = request.query_params
-    prefix, delimiter, marker = query.get("prefix", ""), query.get("delimiter", ""), query.get("marker", "")
+    prefix, delimiter, marker = query.get("prefix", ""), query.get("delimiter", ""), _after(request)
     limit = min(integer(request, "maxresults", _LIST_LIMIT), _LIST_LIMIT) or _LIST_LIMIT
     with_metadata = "metadata" in query.get("include", "")
     entries: list[str] = []
@@ -240,10 +240,24 @@ def _list(request: Request, container: str) -> Response:
         '<?xml version="1.0" encoding="utf-8"?>'
         f'<EnumerationResults ServiceEndpoint="{escape(local(request).settings.blob_url)}/" '
         f'ContainerName="{escape(container)}"><Prefix>{escape(_NOT_XML.sub("", prefix))}</Prefix>'
-        f"<Blobs>{''.join(entries)}</Blobs>"
-        f"<NextMarker>{escape(_NOT_XML.sub('', last)) if more else ''}</NextMarker></EnumerationResults>"
+        f"<MaxResults>{limit}</MaxResults><Blobs>{''.join(entries)}</Blobs>"
+        f"<NextMarker>{_marker(last) if more else ''}</NextMarker></EnumerationResults>"
     )
     return Response(text, media_type="application/xml")
+
+
+def _marker(name: str) -> str:
+    """A name in a form that any XML and any query can carry."""
+    return base64.urlsafe_b64encode(name.encode()).decode()
+
+
+def _after(request: Request) -> str:
+    try:
+        return base64.urlsafe_b64decode(request.query_params.get("marker", "")).decode()
+    except ValueError as error:
+        raise BadRequest(
+            "The marker is not one of this list's.", code="InvalidQueryParameterValue"
+        ) from error
 
 
 def _entry(found: Blob, with_metadata: bool) -> str:

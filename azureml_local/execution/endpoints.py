@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from azureml_local import paths
-from azureml_local.errors import Conflict, NotFound, ServiceError
+from azureml_local.errors import BadRequest, Conflict, NotFound, ServiceError
 from azureml_local.execution import container
 from azureml_local.execution.deployment import Deployment
 from azureml_local.execution.gate import Gate
@@ -158,8 +158,11 @@ class Endpoints:
             self._stop_meter(name)
 
     def _launch(self, deployment: Deployment, directory: Path) -> ModelServer:
-        model = paths.resolve(self._local, deployment.model) if deployment.model else None
-        code = paths.resolve(self._local, deployment.code) if deployment.code else None
+        try:
+            model = paths.resolve(self._local, deployment.model) if deployment.model else None
+            code = paths.resolve(self._local, deployment.code) if deployment.code else None
+        except RuntimeError as error:  # the catalogue's: a registry model's weights cannot be had
+            raise BadRequest(str(error), code="ModelDownloadFailed", target="model") from error
         with self._current(deployment.name, directory):
             return container.start(deployment, directory, model=model, code=code)
 

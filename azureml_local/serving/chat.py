@@ -70,7 +70,7 @@ def parse(body: Any) -> ChatRequest:
     conversations = listed if nested else [listed]
     return ChatRequest(
         conversations=tuple(_conversation(each, nested) for each in conversations),
-        sampling=_sampling(input_data.get("parameters") or {}),
+        sampling=_sampling(input_data.get("parameters")),
         nested=nested,
     )
 
@@ -97,6 +97,8 @@ def _message(message: Any, position: int) -> Message:
 
 
 def _sampling(parameters: Any) -> Sampling:
+    if parameters is None:
+        return Sampling()
     if not isinstance(parameters, dict):
         raise InvalidRequest("input_data.parameters must be an object")
     # Azure's clients send return_full_text; a chat answer never holds the prompt, so it has no effect here.

@@ -1,0 +1,273 @@
+"""The model server, as a process that is asked over HTTP: chat models, MLflow models, their requests."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import yaml
+
+from tests.azureml_local.test_endpoint import wait_for
+
+CONTEXT = 256
+TEMPLATE = (
+    "{% for m in messages %}<s>{{ m['role'] }}: {{ m['content'] }}</s>{% endfor %}"
+    "{% if add_generation_prompt %}<s>assistant:{% endif %}"
+)
+WORDS = (
+    "the",
+    "quick",
+    "brown",
+    "fox",
+    "jumps",
+    "over",
+    "a",
+    "lazy",
+    "dog",
+    "and",
+    "tells",
+    "of",
+    "bread",
+    "moon",
+)
+
+
+@dataclass(frozen=True)
+class Server:
+    url: str
+    port: int
+
+    def score(self, body: Any) -> requests.Response:
+        data = body if isinstance(body, str) else json.dumps(body)
+        return requests.post(f"{self.url}/score", data=data, timeout=60)
+
+    def chat(self, messages: Any, **parameters: Any) -> requests.Response:
+        return self.score({"input_data": {"input_string": messages, "parameters": parameters}, "params": {}})
+
+
+@contextmanager
+def serving(folder: Path, *options: str) -> Iterator[Server]:
+    """A model server of its own process, until the block ends."""
+    announced = folder.parent / f"{folder.name}.port"
+    command = [
+        sys.executable,
+        "-m",
+        "azureml_local.serving",
+        "--model",
+        str(folder),
+        "--announce",
+        str(announced),
+    ]
+    with subprocess.Popen([*command, *options]) as process:
+        try:
+            wait_for(lambda: announced.exists() or process.poll() is not None)
+            assert process.poll() is None, "the model server ended"
+            port = int(announced.read_text())
+            yield Server(f"http://127.0.0.1:{port}", port)
+        finally:
+            process.terminate()
+
+
+def user(content: str) -> dict[str, str]:
+    return {"role": "user", "content": content}
+
+
+@pytest.fixture(scope="module")
+def chat_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow chat model of random weights, with a tokenizer trained on a few words."""
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("chat") / "model"
+    weights = folder / "artifacts" / "model"
+    trained = Tokenizer(models.BPE(unk_token="<unk>"))
+    trained.pre_tokenizer = pre_tokenizers.ByteLevel()
+    special = ["<unk>", "<s>", "</s>"]
+    trainer = trainers.BpeTrainer(
+        vocab_size=400, special_tokens=special, initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
+    )
+    trained.train_from_iterator([" ".join(WORDS)], trainer)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=trained, unk_token="<unk>", bos_token="<s>", eos_token="</s>", pad_token="</s>"
+    )
+    tokenizer.chat_template = TEMPLATE
+    tokenizer.save_pretrained(weights)
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=64,
+        intermediate_size=96,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=CONTEXT,
+        initializer_range=0.3,  # far from ties, so that greedy choices do not hang on rounding
+        bos_token_id=1,
+        eos_token_id=2,
+    )
+    LlamaForCausalLM(config).save_pretrained(weights)
+    (folder / "MLmodel").write_text(yaml.safe_dump({"metadata": {"task": "chat-completion"}, "flavors": {}}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def chat(chat_folder: Path) -> Iterator[Server]:
+    with serving(chat_folder, "--rows", "3", "--threads", "1") as server:
+        yield server
+
+
+def test_concurrent_greedy_answers_are_those_of_transformers(chat: Server, chat_folder: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    weights = chat_folder / "artifacts" / "model"
+    tokenizer, model = AutoTokenizer.from_pretrained(weights), AutoModelForCausalLM.from_pretrained(weights)
+    # More than there are rows, of different lengths, so that rows are filled, moved and reused.
+    conversations = [[user(" ".join(WORDS[: 2 + i]))] for i in range(8)]
+    lengths = [5, 40, 11, 60, 3, 25, 33, 8]
+
+    penalties = [1.0, 1.0, 1.3, 1.0, 1.0, 1.0, 2.0, 1.0]
+
+    def expected(conversation: Any, length: int, penalty: float) -> str:
+        prompt = tokenizer.apply_chat_template(
+            conversation, add_generation_prompt=True, return_tensors="pt", return_dict=True
+        )
+        with torch.inference_mode():
+            output = model.generate(
+                **prompt, max_new_tokens=length, do_sample=False, repetition_penalty=penalty
+            )
+        return str(tokenizer.decode(output[0, prompt["input_ids"].shape[1] :], skip_special_tokens=True))
+
+    def asked(conversation: Any, length: int, penalty: float) -> str:
+        answer = chat.chat(conversation, max_new_tokens=length, do_sample=False, repetition_penalty=penalty)
+        return str(answer.json()["output"])
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(asked, conversations, lengths, penalties))
+    asked_for = zip(conversations, lengths, penalties, strict=True)
+    assert answers == [expected(*each) for each in asked_for]
+
+
+def test_a_list_of_conversations_is_answered_by_rows(chat: Server) -> None:
+    answer = chat.chat([[user("the fox")], [user("the dog")]], max_new_tokens=4, do_sample=False)
+    assert answer.status_code == 200
+    rows = answer.json()
+    assert [list(row) for row in rows] == [["0"], ["0"]]
+    assert rows[0]["0"] == chat.chat([user("the fox")], max_new_tokens=4, do_sample=False).json()["output"]
+
+
+def test_the_narrowest_sampling_is_greedy(chat: Server) -> None:
+    greedy = chat.chat([user("the moon")], max_new_tokens=8, do_sample=False).json()
+    assert chat.chat([user("the moon")], max_new_tokens=8, temperature=0).json() == greedy
+    assert chat.chat([user("the moon")], max_new_tokens=8, top_k=1).json() == greedy
+    assert chat.chat([user("the moon")], max_new_tokens=8, top_p=1e-6).json() == greedy
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        ("{", "not valid JSON"),
+        ([], "input_data"),
+        ({"input_data": {}}, "input_data"),
+        ({"input_data": {"input_string": "hello"}}, "list of messages"),
+        ({"input_data": {"input_string": []}}, "not empty"),
+        ({"input_data": {"input_string": [{"role": "user"}]}}, "role and content"),
+        ({"input_data": {"input_string": [{"role": "robot", "content": "x"}]}}, "role must be one of"),
+        ({"input_data": {"input_string": [user("a"), {"role": "user", "content": 3}]}}, "message 1: content"),
+        ({"input_data": {"input_string": [[{"role": "assistant", "content": "x"}]]}}, "role 'user'"),
+        ({"input_data": {"input_string": [user("a")], "parameters": []}}, "parameters must be an object"),
+        ({"input_data": {"input_string": [user("a")], "parameters": {"max_tokens": 3}}}, "unknown parameter"),
+        ({"input_data": {"input_string": [user("a")], "parameters": {"top_p": 0}}}, "top_p must be"),
+        ({"input_data": {"input_string": [user("a")], "parameters": {"do_sample": 1}}}, "do_sample must be"),
+        ({"input_data": {"input_string": [user("moon " * CONTEXT)]}}, "leave out its first messages"),
+    ],
+)
+def test_a_bad_request_is_told_what_to_change(chat: Server, body: Any, why: str) -> None:
+    answer = chat.score(body)
+    assert answer.status_code == 400
+    assert why in answer.json()["error"]["message"]
+
+
+def test_a_client_that_goes_gives_its_place_back(chat: Server) -> None:
+    body = json.dumps(
+        {
+            "input_data": {
+                "input_string": [[user("the quick fox")] for _ in range(60)],
+                "parameters": {"max_new_tokens": CONTEXT, "repetition_penalty": 1.01},
+            }
+        }
+    )
+    connection = http.client.HTTPConnection("127.0.0.1", chat.port)
+    connection.request("POST", "/score", body)
+    connection.close()
+    # Sixty long answers ahead of it would keep this one waiting beyond any patience.
+    assert chat.chat([user("the dog")], max_new_tokens=1).elapsed.total_seconds() < 5
+
+
+@pytest.fixture(scope="module")
+def adder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """An MLflow model that adds the columns a and b of each row."""
+    folder = tmp_path_factory.mktemp("pyfunc") / "model"
+    code = folder.with_suffix(".py")
+    code.write_text(
+        "import mlflow\n"
+        "class Adder(mlflow.pyfunc.PythonModel):\n"
+        "    def predict(self, context, model_input, params=None):\n"
+        "        if not hasattr(model_input, 'columns'):\n"
+        "            return model_input * 2\n"
+        "        return model_input['a'] + model_input['b']\n"
+        "mlflow.models.set_model(Adder())\n"
+    )
+    flavour = {
+        "loader_module": "mlflow.pyfunc.loaders.code_model",
+        "model_code_path": "adder.py",
+        "code": None,
+    }
+    folder.mkdir()
+    code.rename(folder / "adder.py")
+    (folder / "MLmodel").write_text(yaml.safe_dump({"flavors": {"python_function": flavour}}))
+    with serving(folder) as server:
+        yield server
+
+
+@pytest.mark.parametrize(
+    ("body", "answer"),
+    [
+        ({"input_data": {"columns": ["a", "b"], "data": [[1, 2], [3, 4]], "index": [0, 1]}}, [3, 7]),
+        ({"dataframe_split": {"columns": ["a", "b"], "data": [[1, 2]]}}, {"predictions": [{"0": 3}]}),
+        ({"dataframe_records": [{"a": 1, "b": 1}]}, {"predictions": [{"0": 2}]}),
+        ({"inputs": [1, 2]}, {"predictions": [2, 4]}),
+        ({"input_data": [1, 2]}, [2, 4]),
+    ],
+)
+def test_an_mlflow_model_answers_each_request_shape(adder: Server, body: Any, answer: Any) -> None:
+    response = adder.score(body)
+    assert response.status_code == 200, response.text
+    assert response.json() == answer
+
+
+@pytest.mark.parametrize(
+    ("body", "status"), [("{", 400), ({"rows": []}, 400), ({"dataframe_records": [{"a": 1}]}, 500)]
+)
+def test_an_mlflow_model_refuses_what_it_cannot_read(adder: Server, body: Any, status: int) -> None:
+    answer = adder.score(body)
+    assert answer.status_code == status
+    assert answer.json()["error"]["message"]
+
+
+def test_a_folder_that_is_no_model_ends_the_server_with_the_reason(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "azureml_local.serving", "--model", str(tmp_path)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode != 0
+    assert "not an MLflow model folder" in ended.stderr

@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,8 @@ from azureml_local.settings import Settings
 if TYPE_CHECKING:
     import uvicorn
 
+    from azureml_local.faults import Rule
+
 logger = logging.getLogger(__name__)
 
 
@@ -30,15 +32,16 @@ class CannotServe(Exception):
 
 @dataclass(frozen=True)
 class Address:
-    """Where a running server is: what it writes once it listens."""
+    """Where a running server is, written once it answers; `leaves` when it ends with its last holder."""
 
     url: str
     pid: int
+    leaves: bool = False
 
     @classmethod
     def read(cls, state: Path) -> Address | None:
-        """The address of the server that holds `state` now, None when there is none."""
-        if not _locked(state / "server.lock"):
+        """The address of the server that answers for `state` now, None when there is none."""
+        if not is_served(state):
             return None
         try:
             return cls(**json.loads((state / "server.json").read_text()))
@@ -46,8 +49,26 @@ class Address:
             return None
 
 
-def serve(settings: Settings, *, while_held: bool = False, ready: Callable[[Settings], None]) -> None:
-    """Serve until SIGINT or SIGTERM; `ready` is called with the final settings once the socket listens.
+def is_served(state: Path) -> bool:
+    """Whether a server has the state, be it only about to answer or about to end."""
+    try:
+        with (state / "server.lock").open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+def serve(
+    settings: Settings,
+    *,
+    while_held: bool = False,
+    faults: Sequence[Rule] = (),
+    ready: Callable[[Settings], None],
+) -> None:
+    """Serve until SIGINT or SIGTERM; `ready` is called with the final settings once requests are answered.
 
     With `while_held` it also stops when no process holds the state (see switch.joined) and no job runs.
     Raises CannotServe when the directory cannot be used, the port is taken, or another server has the state.
@@ -59,12 +80,20 @@ def serve(settings: Settings, *, while_held: bool = False, ready: Callable[[Sett
         from azureml_local import certificates
         from azureml_local.local import Local
         from azureml_local.wire import app
+        from azureml_local.wire.fault import FaultSwitch
+
+        class Server(uvicorn.Server):
+            async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+                await super().startup(sockets)
+                _announce(settings, leaves=while_held)
+                ready(settings)
 
         made = certificates.ensure(settings)
         local = Local.open(settings)
-        server = uvicorn.Server(
+        local.faults.replace(faults)
+        server = Server(
             uvicorn.Config(
-                app.create(local),
+                FaultSwitch(app.create(local), local.faults),
                 ssl_certfile=made.server,
                 ssl_keyfile=made.server,
                 log_config=None,
@@ -76,16 +105,14 @@ def serve(settings: Settings, *, while_held: bool = False, ready: Callable[[Sett
             )
         )
         signal.signal(signal.SIGTERM, _exit)
-        local.start()
         if while_held:
             threading.Thread(
                 target=_stop_when_released,
                 args=(settings.state, local.live_jobs, server),
                 daemon=True,
             ).start()
-        _announce(settings)
-        ready(settings)
         try:
+            local.start()
             server.run(sockets=sockets)
         finally:
             settings.address_path.unlink(missing_ok=True)
@@ -95,18 +122,6 @@ def serve(settings: Settings, *, while_held: bool = False, ready: Callable[[Sett
 def _exit(number: int, _: object) -> None:
     """uvicorn stops gracefully, then raises the signal again: as an exception it lets us clean up."""
     raise SystemExit(128 + number)
-
-
-def _locked(path: Path) -> bool:
-    """Whether some process holds the lock."""
-    try:
-        with path.open() as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
 
 
 @contextmanager
@@ -122,6 +137,7 @@ def _exclusive(state: Path) -> Iterator[None]:
         ) from error
     with lock:
         _take(lock, state)
+        (state / "server.json").unlink(missing_ok=True)  # of one that was killed
         yield
 
 
@@ -164,10 +180,10 @@ def _ports(settings: Settings) -> list[int]:
         return [0]
 
 
-def _announce(settings: Settings) -> None:
+def _announce(settings: Settings, *, leaves: bool) -> None:
     (settings.state / "port").write_text(str(settings.port))
     fresh = settings.address_path.with_suffix(".new")
-    fresh.write_text(json.dumps({"url": settings.base_url, "pid": os.getpid()}))
+    fresh.write_text(json.dumps({"url": settings.base_url, "pid": os.getpid(), "leaves": leaves}))
     os.replace(fresh, settings.address_path)
 
 

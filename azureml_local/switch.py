@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from azureml_local.server import Address, CannotServe
+from azureml_local.server import Address, CannotServe, is_served
 from azureml_local.settings import Pace, Settings
 
 _START_LIMIT = 60.0  # seconds; a start takes one
@@ -48,10 +48,10 @@ def joined(state: Path | None = None, *, pace: Pace = "instant", port: int = 0) 
         try:
             yield environment(directory)
         finally:
-            stays = _has_live_jobs(directory)
+            leaves = _leaves(directory)
             fcntl.flock(holders, fcntl.LOCK_UN)
-            if not stays:
-                _wait(lambda: not _serving(directory) or _held(directory), _STOP_LIMIT)
+            if leaves:
+                _wait(lambda: not is_served(directory) or _held(directory), _STOP_LIMIT)
             if server is not None and server.poll() is None:
                 server.returncode = 0  # it goes on without us: nobody waits for it, and that is no mistake
 
@@ -114,7 +114,8 @@ def _join_or_start(directory: Path, pace: Pace, port: int) -> subprocess.Popen[b
     """The server's process when it had to be started."""
     with (directory / "start.lock").open("a") as lock:  # two that join at once start one server
         fcntl.flock(lock, fcntl.LOCK_EX)
-        return None if _serving(directory) else _start(directory, pace, port)
+        _wait(lambda: not is_served(directory) or Address.read(directory) is not None, _START_LIMIT)
+        return None if Address.read(directory) else _start(directory, pace, port)
 
 
 def _start(directory: Path, pace: Pace, port: int) -> subprocess.Popen[bytes]:
@@ -139,13 +140,15 @@ def _address_of(directory: Path, server: subprocess.Popen[bytes]) -> Address | N
     return address if address is not None and address.pid == server.pid else None
 
 
-def _serving(directory: Path) -> bool:
-    return Address.read(directory) is not None
-
-
-def _has_live_jobs(directory: Path) -> bool:
+def _leaves(directory: Path) -> bool:
+    """Whether the server ends when nobody holds it: not one started by hand, nor while a job runs."""
     address = Address.read(directory)
-    return address is not None and bool(ask(directory, address, "/admin/live")["jobs"])
+    if address is None or not address.leaves:
+        return False
+    try:
+        return not ask(directory, address, "/admin/live")["jobs"]
+    except OSError:  # it has just ended
+        return False
 
 
 def _held(directory: Path) -> bool:

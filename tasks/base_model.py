@@ -15,6 +15,10 @@ from tasks.failure import Failure, is_missing
 from tasks.stage import logger, stage
 
 
+# A workspace that has not a model's own weights says so with this tag, naming whose it has.
+_STAND_IN = "local_stand_in"
+
+
 class Base(BaseModel):
     """The registry model to start from."""
 
@@ -104,7 +108,7 @@ def describe(
         finetune_sizes=_sizes(tags.get("finetune_compute_allow_list"), computes.get("finetuneComputes")),
         inference_sizes=_sizes(tags.get("inference_compute_allow_list"), computes.get("inferenceComputes")),
         defaults=_defaults(name, tags.get("model_specific_defaults")),
-        warnings=tuple(_warnings(name, version, archived, retirement, today)),
+        warnings=tuple(_warnings(name, version, archived, retirement, today, tags.get(_STAND_IN))),
     )
 
 
@@ -146,8 +150,12 @@ def _defaults(name: str, tag: str | None) -> dict[str, Any]:
     return {str(key): value for key, value in defaults.items()}
 
 
-def _warnings(name: str, version: str, archived: bool, retirement: str | None, today: date) -> list[str]:
+def _warnings(
+    name: str, version: str, archived: bool, retirement: str | None, today: date, stand_in: str | None
+) -> list[str]:
     warnings = []
+    if stand_in:
+        warnings.append(f"The weights are not those of {name}: {stand_in} stands in for it in this workspace.")
     if archived:
         warnings.append(f"{name} version {version} is archived: it still trains, but gets no more fixes.")
     if retirement:

@@ -74,7 +74,7 @@ def read(session: Session, path: str, api_version: str) -> Any:
     from azure.core.rest import HttpRequest
 
     response = _pipeline(session.resource_manager, session.browser_login).send_request(
-        HttpRequest("GET", f"{quote(path)}?api-version={api_version}")
+        HttpRequest("GET", f"{session.resource_manager}{quote(path)}?api-version={api_version}")
     )
     response.raise_for_status()
     return response.json()

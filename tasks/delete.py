@@ -7,9 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from tasks import clients, endpoint
+from tasks import clients, endpoint, history
 from tasks.clients import Session
-from tasks.compute import Cluster
 from tasks.failure import Failure, is_missing
 from tasks.lease import PREFIX, Lease
 from tasks.stage import logger, stage
@@ -62,16 +61,21 @@ def keep_endpoint(session: Session, name: str, lease: Lease) -> Deletion:
 
 
 @stage("delete compute", retries=5)
-def delete_cluster(session: Session, cluster: Cluster, lease: Lease) -> None:
-    """Delete the cluster that this run created, and return when the service says that it is gone."""
-    computes = clients.workspace(session).compute
+def delete_cluster(session: Session, name: str, job: str | None, lease: Lease) -> bool:
+    """Delete the cluster if this run created it; one whose job still runs is left to its lease."""
+    client = clients.workspace(session)
     try:
-        found = computes.get(cluster.name)
+        found = client.compute.get(name)
     except Exception as error:
         if is_missing(error):
-            return
+            return False
         raise
     holder = Lease.read(found.tags)
-    if holder is not None and holder.run == lease.run:
-        computes.begin_delete(cluster.name).wait()
-        logger().info("Cluster %s is gone", cluster.name)
+    if holder is None or holder.run != lease.run:
+        return False
+    if job is not None and client.jobs.get(job).status not in history.ENDED:
+        logger().warning("Cluster %s stays for the job %s, which goes on", name, job)
+        return False
+    client.compute.begin_delete(name).wait()
+    logger().info("Cluster %s is gone", name)
+    return True

@@ -76,7 +76,7 @@ _KNOWN = (
     _Known(
         r"cannot be recreated|can ?not be re-?created",
         "A model version of this number was deleted earlier, and Azure never gives a number out twice.",
-        "Set register.name to another name.",
+        "Set registration.name to another name.",
     ),
     _Known(
         r"MissingSubscriptionRegistration|not registered to use namespace",

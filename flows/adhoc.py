@@ -1,0 +1,69 @@
+"""A run here and now: Prefect, the local workspace and the SDKs are started side by side, then the flow."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from flows.workspace import opened
+
+if TYPE_CHECKING:
+    from flows.report import RunReport
+
+# Prefect's own: no telemetry, time for the start of its temporary server, its chatter kept to its own log.
+_PREFECT = {
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    "PREFECT_LOGGING_LEVEL": "WARNING",
+    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+    "PREFECT_CLI_PROMPT": "false",
+}
+
+
+def run(recipe: str, changes: Iterable[str]) -> RunReport:
+    """Run a recipe in this process; raises Failure when it does not complete."""
+    for name, value in _PREFECT.items():
+        os.environ.setdefault(name, value)
+    with ThreadPoolExecutor() as pool:
+        prefect = pool.submit(_start_prefect)
+        from flows.config import load
+
+        config = load(recipe, changes)
+        sdks = pool.submit(_import_sdks)
+        with ExitStack() as stack:
+            # Held from here on, so that the flow finds it running; the flow itself opens it as well.
+            stack.enter_context(opened(config.workspace.where))
+            _finished(prefect, sdks)
+            return _watched(config)
+
+
+def _start_prefect() -> None:
+    """Start Prefect's temporary server unless a server is configured: the flow would, but only later."""
+    from prefect.settings import get_current_settings
+
+    if get_current_settings().api.url is None:
+        from prefect.server.api.server import SubprocessASGIServer
+
+        SubprocessASGIServer().start()
+
+
+def _import_sdks() -> None:
+    for module in ("azure.ai.ml", "azure.ai.ml.entities", "azure.identity", "mlflow"):
+        importlib.import_module(module)
+
+
+def _finished(*futures: Future[None]) -> None:
+    for future in futures:
+        future.result()
+
+
+def _watched(config: Any) -> RunReport:
+    from flows.finetune import finetune
+    from flows.terminal import view
+
+    with view(config):
+        return finetune(config)

@@ -1,0 +1,119 @@
+"""Errors of the SDKs as lines that a person can act on."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import pytest
+import requests
+from azure.core.exceptions import (
+    ClientAuthenticationError,
+    HttpResponseError,
+    ResourceNotFoundError,
+    ServiceRequestError,
+    ServiceResponseError,
+)
+
+from tasks.failure import Failure, explain, is_missing, is_transient, redact
+
+
+def http(status: int, message: str = "no more is known") -> HttpResponseError:
+    error = HttpResponseError(message)
+    error.status_code = status
+    return error
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+def test_a_busy_service_is_asked_again(status: int) -> None:
+    assert is_transient(http(status))
+    assert explain(http(status)).retryable
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409])
+def test_what_will_fail_again_is_not(status: int) -> None:
+    assert not is_transient(http(status))
+    assert not explain(http(status)).retryable
+
+
+def test_a_conflict_with_an_operation_under_way_is_asked_again() -> None:
+    assert is_transient(http(409, "Another operation is in progress on the resource"))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ServiceRequestError("reset"),
+        ServiceResponseError("reset"),
+        requests.ConnectionError("reset"),
+        requests.ReadTimeout("slow"),
+        TimeoutError("slow"),
+    ],
+)
+def test_lost_connections_are_asked_again(error: Exception) -> None:
+    assert is_transient(error)
+
+
+@pytest.mark.parametrize(
+    ("message", "what", "do"),
+    [
+        ("JobNodeCountExceedsCoreQuota: 24 > 6", "quota", "Ask for more cores"),
+        ("Not enough quota available for Standard_NC6s_v3", "quota", "smaller size"),
+        ("The endpoint name chat is already in use in this region", "taken", "deploy.endpoint"),
+        ("Error with code ResourceNotReady: User container has crashed", "did not become ready", "log below"),
+        ("KeyBasedAuthenticationNotPermitted", "refuses key access", "identity-based"),
+        ("NoMatchingArtifactsFoundFromJob: job x", "holds no files", "--fresh"),
+        ("The asset was deleted earlier and cannot be recreated", "deleted earlier", "registration.name"),
+        ("MissingSubscriptionRegistration", "not registered", "az provider register"),
+    ],
+)
+def test_known_failures_say_what_happened_and_what_to_do(message: str, what: str, do: str) -> None:
+    failure = explain(http(400, message))
+    assert what in failure.what
+    assert do in failure.do
+    assert message in failure.details
+    assert "\n" not in str(failure)
+
+
+def test_an_upload_that_another_job_makes_as_well_is_tried_again() -> None:
+    assert explain(http(409, "Blob already exists")).retryable
+
+
+def test_a_refused_sign_in_says_how_to_sign_in() -> None:
+    failure = explain(ClientAuthenticationError("no credential of the chain worked"))
+    assert "az login" in failure.do
+    assert "AZURE_CLIENT_ID" in failure.do
+
+
+def test_missing_is_told_by_the_status() -> None:
+    assert is_missing(ResourceNotFoundError(response=_response(404)))
+    assert not is_missing(http(500))
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "https://x/y?sv=1&sig=aB%2Bc3",
+        "Authorization: Bearer ey.ab-c_d.ef",
+        '"primaryKey": "k3y"',
+        "client_secret=s3cr3t",
+    ],
+)
+def test_no_failure_tells_a_secret(secret: str) -> None:
+    failure = Failure(secret, secret, secret)
+    for part in ("aB%2Bc3", "ey.ab-c_d.ef", "k3y", "s3cr3t"):
+        assert part not in f"{failure} {failure.details}"
+    assert redact("an unsigned text") == "an unsigned text"
+
+
+def test_a_failure_survives_pickling() -> None:
+    failure = pickle.loads(pickle.dumps(Failure("It broke.", "Mend it.", "details", retryable=True)))
+    assert str(failure) == "It broke. Mend it."
+    assert failure.details == "details"
+    assert failure.retryable
+
+
+def _response(status: int) -> Any:
+    response = requests.Response()
+    response.status_code = status
+    return response

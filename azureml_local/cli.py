@@ -14,6 +14,7 @@ from typing import Annotated, Any, cast
 import typer
 
 from azureml_local import server, switch
+from azureml_local.faults import BadRule, Rule, read
 from azureml_local.server import Address, CannotServe
 from azureml_local.settings import Pace, Settings
 
@@ -57,12 +58,13 @@ def up(
     state: State = None,
     port: Port = 0,
     pace: PaceOption = "instant",
+    faults: Annotated[Path | None, typer.Option(help="YAML file of rules by which things go wrong.")] = None,
     while_held: Annotated[bool, typer.Option("--while-held", hidden=True)] = False,
 ) -> None:
     """Run the workspace in the foreground until Ctrl-C."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     settings = Settings(state=_directory(state), port=port, pace=_pace(pace))
-    server.serve(settings, while_held=while_held, ready=_say_ready)
+    server.serve(settings, while_held=while_held, faults=_rules(faults), ready=_say_ready)
 
 
 @app.command()
@@ -123,6 +125,13 @@ def _pace(text: str) -> Pace:
     if text not in ("instant", "real", "manual"):
         raise typer.BadParameter("choose instant, real or manual", param_hint="--pace")
     return cast(Pace, text)
+
+
+def _rules(path: Path | None) -> list[Rule]:
+    try:
+        return [] if path is None else read(path)
+    except BadRule as error:
+        raise CannotServe(str(error)) from None
 
 
 def _say_ready(settings: Settings) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from azureml_local.faults import Faults
 from azureml_local.settings import Settings
 from azureml_local.state.blobs import Blobs
 from azureml_local.state.clock import Clock
@@ -33,6 +34,7 @@ class Local:
     tokens: Tokens
     operations: Operations
     ledger: Ledger
+    faults: Faults = field(default_factory=Faults)
     endpoints: Endpoints = field(init=False)
     tracking: Tracking = field(init=False)
     jobs: Jobs = field(init=False)

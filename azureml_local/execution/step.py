@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from datetime import datetime
@@ -20,6 +22,7 @@ from azureml_local.execution.control import Control, Interrupted
 from azureml_local.execution.graph import Asset, Literal, Output, Step, StepOutput
 from azureml_local.execution.process import LOST, Detached
 from azureml_local.execution.records import Records
+from azureml_local.faults import NoCapacity, Preemption, StepFailure
 from azureml_local.local import Local
 from azureml_local.settings import ARTIFACT_DATASTORE, DEFAULT_DATASTORE
 
@@ -94,19 +97,29 @@ class StepRun:
         if process is None:
             self._records.move(self._name, "Queued")
             self._pause("Queued")
+            self._await_capacity()
         with self._clusters.nodes(
             self._step.compute, self._step.instance_count, self._name, self._control, held
         ) as rows:
             self._records.change(self._name, leases=rows)
+            fault = None
             if process is None:
-                process = self._start()
+                fault = self._local.faults.at("RUN", self._call(), StepFailure, Preemption)
+                process = self._start(fault)
             self._records.move(self._name, "Running")
-            self._await(process)
+            self._await(process, fault)
         self._records.move(self._name, "Finalizing")
         self._pause("Finalizing")
         self._register_outputs()
 
-    def _start(self) -> Detached:
+    def _await_capacity(self) -> None:
+        """Stay in the queue while a fault rule says that the cluster has no nodes to give."""
+        compute = self._clusters.find(self._step.compute).name
+        fault = self._local.faults.at("ALLOCATE", f"/computes/{compute}", NoCapacity)
+        if fault is not None:
+            self._control.pause(threading.TIMEOUT_MAX if fault.seconds is None else fault.seconds)
+
+    def _start(self, fault: StepFailure | Preemption | None) -> Detached:
         self._records.move(self._name, "Preparing")
         self._pause("Preparing")
         shutil.rmtree(self._directory, ignore_errors=True)
@@ -115,12 +128,17 @@ class StepRun:
         inputs = {name: self._input(name) for name in self._step.inputs}
         outputs = {name: self._output(name) for name in self._step.outputs}
         command = render(self._step.component.command, inputs, outputs)
+        if isinstance(fault, StepFailure):
+            command = f"printf '%s\\n' {shlex.quote(fault.message)} >&2; exit {fault.exit_code}"
         return Detached.start(
             self._directory, ["/bin/sh", "-c", command], cwd=code, env=self._environment(), log=self._log
         )
 
-    def _await(self, process: Detached) -> None:
+    def _await(self, process: Detached, fault: StepFailure | Preemption | None) -> None:
         """Wait for the process; raises ServiceError when it fails or takes too long."""
+        if isinstance(fault, Preemption):
+            self._control.pause(fault.seconds)
+            raise Interrupted("preempt")
         while (code := process.exit_code()) is None:
             self._check_timeout()
             self._control.pause(_LOOK_AGAIN)
@@ -204,6 +222,11 @@ class StepRun:
             "AZUREML_LOCAL_CHECKPOINTS": str(self._checkpoints),
             **self._step.environment_variables,
         }
+
+    def _call(self) -> str:
+        """The step as fault rules know it."""
+        root = self._records.get(self._name)["root"]
+        return f"/jobs/{root}/{self._step.path}".rstrip("/")
 
     def _check_timeout(self) -> None:
         if self._step.timeout is None:

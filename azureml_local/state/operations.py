@@ -11,6 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 from azureml_local.errors import NotFound, ServiceError
+from azureml_local.faults import operation_sticks
 from azureml_local.settings import Pace
 from azureml_local.state.clock import Clock, iso
 from azureml_local.state.store import Document, Store
@@ -126,7 +127,7 @@ class Operations:
             timer.cancel()
 
     def _advance(self, operation_id: str, transition: Transition, work: Work | None) -> None:
-        if self._pace == "manual":
+        if self._pace == "manual" or operation_sticks.get():
             if work is not None:
                 self._held[operation_id] = work
         elif work is not None:

@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 from azureml_local.errors import BadRequest, Unauthorized
 from azureml_local.execution.deployment import check_name
 from azureml_local.execution.endpoints import FOREIGN_ENDPOINTS
+from azureml_local.wire import fault
 from azureml_local.wire.arm import Handler, body, local, route
 
 HEADER = "X-Admin-Secret"
@@ -77,5 +78,6 @@ routes = [
     route("/admin/operations", GET=_guarded(operations)),
     route("/admin/operations/step", POST=_guarded(step)),
     route("/admin/endpoint-names", POST=_guarded(take_endpoint_name)),
+    route("/admin/faults", GET=_guarded(fault.rules), POST=_guarded(fault.replace)),
     route("/admin/clock", POST=_guarded(advance)),
 ]

@@ -1,0 +1,158 @@
+"""The fault switch on the wire: requests that go wrong as the rules say, and the route that sets them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import struct
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from azureml_local.errors import BadRequest, QuotaExceeded, ServiceError, Unauthorized
+from azureml_local.faults import (
+    BadRule,
+    Delay,
+    ExpiredToken,
+    Faults,
+    Quota,
+    Reset,
+    Status,
+    Stuck,
+    Truncate,
+    operation_sticks,
+    parse,
+)
+from azureml_local.wire.arm import body, local
+
+# The kinds that happen to requests; the others happen to what the workspace does.
+_OF_REQUESTS = (Status, Delay, Reset, Truncate, Stuck, Quota, ExpiredToken)
+
+
+class FaultSwitch:
+    """Wraps the whole application and lets requests go wrong; the admin routes always answer.
+
+    It must be what the server calls directly: to reset a connection it takes the transport from the server's
+    own `send`.
+    """
+
+    def __init__(self, app: ASGIApp, faults: Faults) -> None:
+        self._app = app
+        self._faults = faults
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"].startswith("/admin/"):
+            await self._app(scope, receive, send)
+            return
+        fault = self._faults.at(scope["method"], scope["path"], *_OF_REQUESTS)
+        match fault:
+            case None:
+                await self._app(scope, receive, send)
+            case Status():
+                await _status(fault)(scope, receive, send)
+            case Quota():
+                await _error(_quota(scope["path"], fault))(scope, receive, send)
+            case ExpiredToken():
+                error = Unauthorized(
+                    "The access token expiry UTC time has passed.", code="ExpiredAuthenticationToken"
+                )
+                await _error(error, {"WWW-Authenticate": "Bearer"})(scope, receive, send)
+            case Delay():
+                await asyncio.sleep(fault.seconds)
+                await self._app(scope, receive, send)
+            case Stuck():
+                token = operation_sticks.set(True)
+                try:
+                    await self._app(scope, receive, send)
+                finally:
+                    operation_sticks.reset(token)
+            case Reset():
+                if fault.acted:
+                    await self._app(scope, receive, _swallow)
+                await _reset(receive, send)
+            case Truncate():
+                await self._truncate(fault, scope, receive, send)
+
+    async def _truncate(self, fault: Truncate, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the application answer, then send its headers, with the full length, and a part of its body."""
+        start: Message = {}
+        chunks: list[bytes] = []
+
+        async def collect(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                start.update(message)
+            else:
+                chunks.append(message.get("body", b""))
+
+        await self._app(scope, receive, collect)
+        whole = b"".join(chunks)
+        kept = len(whole) // 2 if fault.bytes is None else min(fault.bytes, max(0, len(whole) - 1))
+        headers = [(k, v) for k, v in start["headers"] if k.lower() != b"content-length"]
+        start["headers"] = [*headers, (b"content-length", str(len(whole)).encode())]
+        await send(start)
+        await send({"type": "http.response.body", "body": whole[:kept], "more_body": True})
+        _transport(send).close()  # after what has been written
+        await _gone(receive)
+
+
+def rules(request: Request) -> Response:
+    """The rules in force, and how many calls each has matched."""
+    return JSONResponse({"faults": local(request).faults.report()})
+
+
+def replace(request: Request) -> Response:
+    """Put other rules in force; an empty list ends all faults."""
+    try:
+        wanted = parse(body(request))
+    except BadRule as error:
+        raise BadRequest(f"The fault rules are wrong: {error}", target="faults") from error
+    local(request).faults.replace(wanted)
+    return rules(request)
+
+
+def _status(fault: Status) -> Response:
+    if fault.body is None:
+        return _error(ServiceError(fault.status, fault.code, fault.message), fault.headers)
+    if isinstance(fault.body, str):
+        return Response(fault.body, fault.status, dict(fault.headers), "text/plain")
+    return JSONResponse(fault.body, fault.status, dict(fault.headers))
+
+
+def _quota(path: str, fault: Quota) -> ServiceError:
+    kinds = {"computes": "ClusterCoreQuotaReached", "jobs": "JobNodeCountExceedsCoreQuota"}
+    code = next((code for part, code in kinds.items() if f"/{part}/" in path.lower()), "QuotaExceeded")
+    return QuotaExceeded(fault.message, code=code)
+
+
+def _error(error: ServiceError, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(
+        json.dumps(error.body()), error.status, dict(headers or {}), media_type="application/json"
+    )
+
+
+async def _swallow(message: Message) -> None:
+    """The answer that nobody gets."""
+
+
+async def _reset(receive: Receive, send: Send) -> None:
+    """Close the connection with a TCP reset, as a load balancer does that has lost the server behind it."""
+    transport = _transport(send)
+    connection: socket.socket = transport.get_extra_info("socket")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
+    await _gone(receive)
+
+
+async def _gone(receive: Receive) -> None:
+    """Wait until the server knows that the client is gone, so that it does not try to answer itself."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _transport(send: Send) -> Any:
+    """The connection under the server's `send`; ASGI itself has no way to break one."""
+    return send.__self__.transport  # type: ignore[attr-defined]

@@ -95,21 +95,21 @@ def complete(given: Mapping[str, Any]) -> dict[str, Any]:
     if str(given.get("endpointComputeType", "Managed")).casefold() != "managed":
         raise _refused("endpointComputeType", "only managed endpoints are served; leave Kubernetes out")
     return {
-        "description": _text(given, "description"),
-        "properties": _texts(given, "properties"),
+        "description": text(given, "description"),
+        "properties": texts(given, "properties"),
         "codeConfiguration": _code(given),
-        "environmentId": _text(given, "environmentId"),
-        "environmentVariables": _texts(given, "environmentVariables"),
-        "scaleSettings": given.get("scaleSettings") or {"scaleType": "Default"},
+        "environmentId": text(given, "environmentId"),
+        "environmentVariables": texts(given, "environmentVariables"),
+        "scaleSettings": record(given, "scaleSettings") or {"scaleType": "Default"},
         "requestSettings": _requests(given),
-        "modelMountPath": _text(given, "modelMountPath"),
+        "modelMountPath": text(given, "modelMountPath"),
         "appInsightsEnabled": bool(given.get("appInsightsEnabled", False)),
         "livenessProbe": _probe_settings(given, "livenessProbe"),
         "readinessProbe": _probe_settings(given, "readinessProbe"),
         "instanceType": _instance_type(given),
         "model": _model(given),
-        "egressPublicNetworkAccess": _text(given, "egressPublicNetworkAccess") or "Enabled",
-        "dataCollector": given.get("dataCollector"),
+        "egressPublicNetworkAccess": text(given, "egressPublicNetworkAccess") or "Enabled",
+        "dataCollector": record(given, "dataCollector"),
         "endpointComputeType": "Managed",
     }
 
@@ -124,8 +124,32 @@ def capacity(sku: Any, default: int = 1) -> int:
     return count
 
 
+def text(given: Mapping[str, Any], name: str) -> str | None:
+    """A property that is a string or missing; raises BadRequest."""
+    value = given.get(name)
+    if value is not None and not isinstance(value, str):
+        raise _refused(name, "it must be a string")
+    return value
+
+
+def texts(given: Mapping[str, Any], name: str) -> dict[str, str]:
+    """A property that is an object of strings, empty when missing; raises BadRequest."""
+    value = given.get(name) or {}
+    if not isinstance(value, dict) or not all(isinstance(each, str) for each in value.values()):
+        raise _refused(name, "it must be an object of strings")
+    return dict(value)
+
+
+def record(given: Mapping[str, Any], name: str) -> dict[str, Any] | None:
+    """A property that is an object of anything, or missing; raises BadRequest."""
+    value = given.get(name)
+    if value is not None and not isinstance(value, dict):
+        raise _refused(name, "it must be an object")
+    return value
+
+
 def _instance_type(given: Mapping[str, Any]) -> str:
-    name = _text(given, "instanceType")
+    name = text(given, "instanceType")
     if not name:
         raise _refused("instanceType", "a managed deployment needs an instance type")
     size = sizes.lookup(name)
@@ -139,12 +163,12 @@ def _instance_type(given: Mapping[str, Any]) -> str:
 
 
 def _model(given: Mapping[str, Any]) -> str | None:
-    model = _text(given, "model")
+    model = text(given, "model")
     if model is None and _code(given) is None:
         raise _refused(
             "model", "a deployment needs an MLflow model, or a codeConfiguration with a scoring script"
         )
-    if _code(given) is not None and _text(given, "environmentId") is None:
+    if _code(given) is not None and text(given, "environmentId") is None:
         raise _refused("environmentId", "a deployment with a scoring script needs an environment")
     return model
 
@@ -196,9 +220,7 @@ def _probe(settings: Mapping[str, Any]) -> Probe:
 
 
 def _merged(given: Mapping[str, Any], name: str, defaults: Mapping[str, Any]) -> dict[str, Any]:
-    value = given.get(name) or {}
-    if not isinstance(value, dict):
-        raise _refused(name, "it must be an object")
+    value = record(given, name) or {}
     return {key: default if value.get(key) is None else value[key] for key, default in defaults.items()}
 
 
@@ -215,19 +237,5 @@ def _count(settings: Mapping[str, Any], where: str, name: str) -> None:
         raise _refused(f"{where}.{name}", "it must be a whole number of 1 or more")
 
 
-def _text(given: Mapping[str, Any], name: str) -> str | None:
-    value = given.get(name)
-    if value is not None and not isinstance(value, str):
-        raise _refused(name, "it must be a string")
-    return value
-
-
-def _texts(given: Mapping[str, Any], name: str) -> dict[str, str]:
-    value = given.get(name) or {}
-    if not isinstance(value, dict) or not all(isinstance(each, str) for each in value.values()):
-        raise _refused(name, "it must be an object of strings")
-    return dict(value)
-
-
 def _refused(target: str, why: str) -> BadRequest:
-    return BadRequest(f"The deployment's {target} is not valid: {why}.", code="BadArgument", target=target)
+    return BadRequest(f"The property {target} is not valid: {why}.", code="BadArgument", target=target)

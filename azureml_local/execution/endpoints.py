@@ -19,6 +19,7 @@ from azureml_local.execution import container
 from azureml_local.execution.deployment import Deployment
 from azureml_local.execution.gate import Gate
 from azureml_local.execution.model_server import ModelServer
+from azureml_local.faults import Crash, NoCapacity
 from azureml_local.state.ledger import Row
 from azureml_local.state.store import Document
 
@@ -163,16 +164,32 @@ class Endpoints:
             code = paths.resolve(self._local, deployment.code) if deployment.code else None
         except RuntimeError as error:  # the catalogue's: a registry model's weights cannot be had
             raise BadRequest(str(error), code="ModelDownloadFailed", target="model") from error
+        endpoint, _, name = deployment.name.partition("/")
+        fault = self._local.faults.at(
+            "START", f"/onlineEndpoints/{endpoint}/deployments/{name}", NoCapacity, Crash
+        )
+        if isinstance(fault, NoCapacity):
+            raise BadRequest(
+                f"The region has no machine of size {deployment.size.name} to give: try again later, or use "
+                "another size.",
+                code="OutOfCapacity",
+            )
         with self._current(deployment.name, directory):
-            return container.start(deployment, directory, model=model, code=code)
+            server = container.start(deployment, directory, model=model, code=code)
+        if isinstance(fault, Crash):
+            threading.Timer(fault.seconds, server.kill).start()
+        return server
 
     @contextmanager
     def _current(self, name: str, directory: Path) -> Iterator[None]:
         """Hold still what servers are wanted; raises Conflict when that one is not, or not any more."""
         with self._lock:
+            if self._closed.is_set():
+                # Ends this thread alone: its operation stays in progress, for the next server to complete.
+                raise SystemExit
             document = self._local.store.get(DEPLOYMENTS, name) or {}
             wanted = (document.get("starting"), document.get("serving"))
-            if self._closed.is_set() or directory.name not in wanted:
+            if directory.name not in wanted:
                 raise Conflict(
                     f"The deployment {name} was deleted or replaced while it was starting.",
                     code="OperationCanceled",

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from azureml_local.errors import BadRequest, Conflict, NotFound
-from azureml_local.execution.deployment import check_name
+from azureml_local.execution.deployment import check_name, record, text, texts
 from azureml_local.execution.endpoints import DEPLOYMENTS, ENDPOINTS, FOREIGN_ENDPOINTS
 from azureml_local.local import Local
 from azureml_local.state import transitions
@@ -50,14 +50,11 @@ def check_idle(document: Document, what: str) -> None:
 def envelope(request: Request, old: Document) -> Document:
     """What a request sets beside the properties of an endpoint or deployment; what it leaves out stays."""
     given, here = body(request), local(request)
-    tags = given.get("tags")
-    if tags is not None and not (isinstance(tags, dict) and all(isinstance(v, str) for v in tags.values())):
-        raise BadRequest("tags must be an object of strings.", target="tags")
     now = iso(here.clock.now())
     made = old.get("systemData") or {"createdAt": now, "createdBy": "local user", "createdByType": "User"}
     return {
-        "tags": old.get("tags", {}) if tags is None else tags,
-        "identity": given.get("identity") or old.get("identity"),
+        "tags": texts(given, "tags") if given.get("tags") is not None else old.get("tags", {}),
+        "identity": record(given, "identity") or old.get("identity"),
         "location": here.settings.location,
         "systemData": {**made, "lastModifiedAt": now},
     }
@@ -202,10 +199,10 @@ def _endpoint(here: Local, name: str, given: dict[str, Any], old: dict[str, Any]
             "A deployment with live traffic cannot get mirrored traffic.", target="mirrorTraffic"
         )
     return {
-        "description": given.get("description"),
-        "properties": given.get("properties") or {},
+        "description": text(given, "description"),
+        "properties": texts(given, "properties"),
         "authMode": mode,
-        "publicNetworkAccess": given.get("publicNetworkAccess") or "Enabled",
+        "publicNetworkAccess": text(given, "publicNetworkAccess") or "Enabled",
         "compute": None,
         "traffic": traffic,
         "mirrorTraffic": mirrored,
@@ -234,10 +231,8 @@ def _shares(given: dict[str, Any], which: str, old: dict[str, Any], deployed: se
 
 
 def _initial_keys(given: dict[str, Any]) -> dict[str, str]:
-    keys = given.get("keys") or {}
-    if not isinstance(keys, dict):
-        raise BadRequest("keys must be an object.", target="keys")
-    return {which: str(keys.get(which) or _key()) for which in ("primaryKey", "secondaryKey")}
+    keys = record(given, "keys") or {}
+    return {which: text(keys, which) or _key() for which in ("primaryKey", "secondaryKey")}
 
 
 def _key() -> str:

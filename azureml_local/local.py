@@ -62,7 +62,7 @@ class Local:
         from azureml_local.execution.tracking import Tracking
 
         here.endpoints = Endpoints(here)
-        here.tracking = Tracking(settings)
+        here.tracking = Tracking(settings, here.store)
         here.jobs = Jobs(here, here.tracking)
         return here
 

@@ -89,7 +89,7 @@ def of_command(properties: Mapping[str, Any], component: Component | None) -> Gr
         inputs={},
         outputs=_declared_outputs(properties),
         command=str(properties.get("command") or ""),
-        code=properties.get("codeId"),
+        code=_optional_text(properties.get("codeId")),
         deterministic=False,
     )
     expansion = _Expansion(lambda _: body)
@@ -104,9 +104,9 @@ def of_pipeline(properties: Mapping[str, Any], find: Callable[[str], Component])
     """The graph of a pipeline job, pipeline components within it taken apart. Raises BadRequest."""
     expansion = _Expansion(find)
     scope = {name: value for name, spec in _items(properties.get("inputs")) if (value := _value(spec))}
-    settings = properties.get("settings") or {}
+    settings = _object(properties.get("settings"), "settings")
     compute = settings.get("default_compute") or properties.get("computeId")
-    expansion.expand("", properties.get("jobs") or {}, scope, compute)
+    expansion.expand("", _object(properties.get("jobs"), "jobs"), scope, compute)
     if not expansion.steps:
         expansion.objections.append("A pipeline job needs at least one step.")
     expansion.raise_objections()
@@ -130,8 +130,9 @@ class _Expansion:
         self, prefix: str, jobs: Mapping[str, Any], scope: Mapping[str, Value], compute: str | None
     ) -> None:
         """Add the steps of `jobs`; `scope` is what `parent.inputs` means to them."""
-        for name, node in jobs.items():
+        for name, value in jobs.items():
             path = f"{prefix}/{name}" if prefix else name
+            node = _object(value, f"step '{path}'")
             reference = node.get("componentId") or node.get("component")
             if not isinstance(reference, str):
                 self.objections.append(f"Step '{path}' names no component.")
@@ -157,13 +158,15 @@ class _Expansion:
     ) -> Step:
         """The step of a node whose bindings have been followed as far as its parent."""
         inputs = self._checked(path, component.inputs, given) if component.inputs else dict(given)
-        resources = node.get("resources") or {}
+        resources = _object(node.get("resources"), "resources")
         count = text(resources.get("instanceCount") or resources.get("instance_count") or 1)
         if not count.isdigit() or int(count) < 1:
             self.objections.append(f"The instance count of {_where(path)} must be a whole number from 1 on.")
             count = "1"
-        limits = node.get("limits") or {}
-        variables = node.get("environmentVariables") or node.get("environment_variables") or {}
+        limits = _object(node.get("limits"), "limits")
+        variables = _object(
+            node.get("environmentVariables") or node.get("environment_variables"), "environment variables"
+        )
         return Step(
             path=path,
             name=name,
@@ -171,7 +174,7 @@ class _Expansion:
             inputs=inputs,
             outputs={n: Output(port.type) for n, port in component.outputs.items()},
             compute=_compute_name(node.get("computeId")),
-            display_name=node.get("displayName") or node.get("display_name"),
+            display_name=_optional_text(node.get("displayName") or node.get("display_name")),
             instance_count=int(count),
             timeout=seconds(limits.get("timeout")),
             environment_variables={
@@ -255,7 +258,8 @@ class _Expansion:
     def _note_outputs(self, prefix: str, path: str, node: Mapping[str, Any]) -> None:
         """Remember which of the parent's outputs are bound to which of this node's."""
         for name, spec in _items(node.get("outputs")):
-            binding = spec if isinstance(spec, str) else (spec or {}).get("value") or (spec or {}).get("path")
+            described = {"value": spec} if isinstance(spec, str) else _object(spec, "outputs")
+            binding = described.get("value") or described.get("path")
             match = _PARENT_OUTPUT.fullmatch(binding) if isinstance(binding, str) else None
             if match:
                 self._aliases[prefix, match[1]] = (path, name)
@@ -274,7 +278,7 @@ class _Expansion:
     def _resources(
         self, component: Component, node: Mapping[str, Any], scope: Mapping[str, Value]
     ) -> dict[str, str | None]:
-        merged = {**component.resources, **(node.get("resources") or {})}
+        merged = {**component.resources, **_object(node.get("resources"), "resources")}
         return {key: self._text(value, scope) for key, value in merged.items() if not isinstance(value, dict)}
 
     def _text(self, value: object, scope: Mapping[str, Value]) -> str | None:
@@ -291,8 +295,18 @@ class _Expansion:
         return content
 
 
-def _items(mapping: Mapping[str, Any] | None) -> Iterable[tuple[str, Any]]:
-    return (mapping or {}).items()
+def _object(value: object, what: str) -> Mapping[str, Any]:
+    """The value as a JSON object, empty when it is null; raises BadRequest."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise BadRequest(f"The job's {what} must be an object.", code="ValidationError", target=what)
+    return value
+
+
+def _items(value: object) -> Iterable[tuple[str, Any]]:
+    """The inputs or outputs of a job or node."""
+    return _object(value, "inputs and outputs").items()
 
 
 def _value(spec: object) -> Value | None:
@@ -301,19 +315,24 @@ def _value(spec: object) -> Value | None:
         return None
     if not isinstance(spec, Mapping):
         return Literal(text(spec))
-    kind = str(spec.get("jobInputType") or spec.get("job_input_type") or spec.get("type") or _LITERAL)
+    kind = spec.get("jobInputType") or spec.get("job_input_type") or spec.get("type") or _LITERAL
     uri = spec.get("uri") or spec.get("path")
+    if not isinstance(kind, str) or not isinstance(uri, str | None):
+        raise BadRequest("The type and the uri of an input must be text.", code="ValidationError")
     if kind == _LITERAL or uri is None:
         value = spec.get("value")
         return None if value is None else Literal(text(value))
-    return Asset(str(uri), kind)
+    return Asset(uri, kind)
 
 
-def _output(spec: Mapping[str, Any] | None) -> Output:
-    spec = spec or {}
+def _output(value: object) -> Output:
+    spec = _object(value, "outputs")
     kind = str(spec.get("jobOutputType") or spec.get("job_output_type") or "uri_folder")
     name, version = spec.get("assetName"), spec.get("assetVersion")
-    return Output(kind, spec.get("uri"), (str(name), version) if name else None)
+    uri = spec.get("uri") or spec.get("path")
+    return Output(
+        kind, str(uri) if uri else None, (str(name), str(version) if version else None) if name else None
+    )
 
 
 def _declared_outputs(properties: Mapping[str, Any]) -> dict[str, Port]:
@@ -346,6 +365,10 @@ def _sorted(steps: Iterable[Step]) -> list[Step]:
         done |= {step.path: step for step in ready}
         waiting = [step for step in waiting if step.path not in done]
     return list(done.values())
+
+
+def _optional_text(value: object) -> str | None:
+    return text(value) if value else None
 
 
 def _compute_name(reference: object) -> str | None:

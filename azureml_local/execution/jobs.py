@@ -47,10 +47,10 @@ class Jobs:
         for step in found.steps:
             self._clusters.find(step.compute)
         shown = {
-            "experimentName": properties.get("experimentName") or "Default",
-            "displayName": properties.get("displayName") or name,
-            "tags": properties.get("tags") or {},
-            "properties": properties.get("properties") or {},
+            "experimentName": str(properties.get("experimentName") or "Default"),
+            "displayName": str(properties.get("displayName") or name),
+            "tags": strings(properties.get("tags"), "tags"),
+            "properties": strings(properties.get("properties"), "properties"),
             "outputs": _outputs(name, properties, found),
         }
         document = self.records.create(name, {**properties, **shown}, request=dict(properties))
@@ -75,8 +75,7 @@ class Jobs:
         live = self.records.live()
         names = [name for document in live for name in (document["name"], *document["children"])]
         self._clusters.stop_all_but({row for name in names for row in self.records.get(name)["leases"]})
-        if self.records.roots():
-            self.records.retell()
+        self.records.retell()
         for document in live:
             try:
                 self._go(document["name"], self._graph(document["request"]), cancel=document["cancel"])
@@ -144,6 +143,15 @@ class Jobs:
             live.control.ask(wish)
         elif isinstance(live.run, PipelineRun):
             live.run.ask(document["name"], wish)
+
+
+def strings(value: object, what: str) -> dict[str, str]:
+    """Tags or properties, which are objects of strings; raises BadRequest."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping) or not all(isinstance(v, str | None) for v in value.values()):
+        raise BadRequest(f"The {what} must be an object of strings.", code="ValidationError", target=what)
+    return {key: "" if v is None else v for key, v in value.items()}
 
 
 def _outputs(name: str, properties: Mapping[str, Any], found: Graph) -> dict[str, Any]:

@@ -112,34 +112,37 @@ class Records:
         return [d for d in self.roots() if d["properties"]["status"] not in TERMINAL]
 
     def retell(self) -> None:
-        """Tell MLflow of every job again: a server that was killed may have left some untold."""
+        """Let MLflow hear, when it is next used, what a server that was killed has not told it."""
         for _, document in self._store.list(KIND):
-            self._tell(document)
+            self._tracking.owe(_run(document))
 
     def _next_number(self) -> int:
         with_one = self._store.get("counters", "jobs") or {"value": 0}
         return int(self._store.put("counters", "jobs", {"value": with_one["value"] + 1})["value"])
 
     def _tell(self, document: Document) -> None:
-        properties = document["properties"]
-        tags = {str(k): str(v) for k, v in (properties.get("tags") or {}).items()}
-        tags |= {"mlflow.rootRunId": document["root"], "mlflow.user": "local user"}
-        if document["parent"]:
-            tags["mlflow.parentRunId"] = document["parent"]
-        self._tracking.put(
-            Run(
-                id=document["name"],
-                experiment=properties["experimentName"],
-                name=properties.get("displayName") or document["name"],
-                status=run_status(properties["status"]),
-                started=_milliseconds(document["started"] or document["created"]),
-                ended=_milliseconds(document["ended"]),
-                tags=tags,
-            )
-        )
+        self._tracking.put(_run(document))
 
     def _now(self) -> str:
         return iso(self._clock.now())
+
+
+def _run(document: Document) -> Run:
+    """The job as MLflow shows it, with the tags that the service sets."""
+    properties = document["properties"]
+    tags = {str(k): str(v) for k, v in (properties.get("tags") or {}).items()}
+    tags |= {"mlflow.rootRunId": document["root"], "mlflow.user": "local user"}
+    if document["parent"]:
+        tags["mlflow.parentRunId"] = document["parent"]
+    return Run(
+        id=document["name"],
+        experiment=properties["experimentName"],
+        name=properties.get("displayName") or document["name"],
+        status=run_status(properties["status"]),
+        started=_milliseconds(document["started"] or document["created"]),
+        ended=_milliseconds(document["ended"]),
+        tags=tags,
+    )
 
 
 def _milliseconds(moment: str | None) -> int | None:

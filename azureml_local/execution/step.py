@@ -85,6 +85,7 @@ class StepRun:
                 if interrupted.wish == "cancel":
                     return self._end("Canceled")
                 self._control.clear()  # pre-empted: back to the queue
+                self._records.change(self._name, started=None, leases=[])
             except ServiceError as error:
                 self._kill()
                 return self._end("Failed", _error(error.code, error.message))
@@ -92,18 +93,24 @@ class StepRun:
                 return self._end("Failed", _error("SystemError", f"The step could not be run: {error}."))
 
     def _run_once(self) -> None:
-        process = Detached.find(self._directory)
-        held = self._records.get(self._name)["leases"] if process else []
-        if process is None:
+        record, process = self._records.get(self._name), Detached.find(self._directory)
+        began = process is not None or record["started"] is not None
+        if not began:
             self._records.move(self._name, "Queued")
             self._pause("Queued")
             self._await_capacity()
         with self._clusters.nodes(
-            self._step.compute, self._step.instance_count, self._name, self._control, held
+            self._step.compute,
+            self._step.instance_count,
+            self._name,
+            self._control,
+            record["leases"] if began else (),
         ) as rows:
             self._records.change(self._name, leases=rows)
             fault = None
             if process is None:
+                if began:
+                    raise _lost()
                 fault = self._local.faults.at("RUN", self._call(), StepFailure, Preemption)
                 process = self._start(fault)
             self._records.move(self._name, "Running")
@@ -143,9 +150,7 @@ class StepRun:
             self._check_timeout()
             self._control.pause(_LOOK_AGAIN)
         if code == LOST:
-            raise ServiceError(
-                500, "NodeLost", "The node that ran the step was lost: its process ended without a status."
-            )
+            raise _lost()
         if code != 0:
             raise ServiceError(400, "UserError", self._failure(code))
 
@@ -304,6 +309,11 @@ def child_properties(cluster: Cluster, step: Step, root: str) -> dict[str, str]:
         "VMSize": cluster.vm_size,
         "azureml.stepPath": step.path,
     }
+
+
+def _lost() -> ServiceError:
+    message = "The node that ran the step was lost: its process is gone and left no exit status."
+    return ServiceError(500, "NodeLost", message)
 
 
 def _error(code: str, message: str) -> dict[str, Any]:

@@ -19,10 +19,12 @@ from pathlib import Path
 
 from azureml_local.errors import ServiceError
 from azureml_local.settings import Settings
+from azureml_local.state.store import Store
 
 logger = logging.getLogger(__name__)
 
 _STATUSES = {"Running": "RUNNING", "Completed": "FINISHED", "Failed": "FAILED", "Canceled": "KILLED"}
+_HEARD = "tracked-runs"
 _TIMEOUT = 120.0  # seconds; the first request of all waits for MLflow's import and its migrations
 
 
@@ -55,10 +57,12 @@ class Tracking:
     """The child process and the queue of runs that it is yet to hear of.
 
     Starting MLflow takes seconds, so nothing waits for it but who asks it something: `put` returns at once,
-    and `forward` answers after all that was put before.
+    and `forward` answers after all that was put before. What MLflow has heard is remembered, so that a server
+    that stops, or is killed, owes it no more than the rest.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self._store = store
         self._database = settings.state / "mlflow.sqlite"
         self._log = settings.state / "mlflow.log"
         self._artifacts = f"azureml://localhost:{settings.port}/mlflow/v2.0{settings.workspace_arm_id}"
@@ -67,11 +71,18 @@ class Tracking:
         self._directory: Path | None = None
         self._queue: queue.Queue[Run | threading.Event | None] = queue.Queue()
         self._worker: threading.Thread | None = None
+        self._closing = False
+        self._answers = False  # whether the child has come so far as to answer
 
     def put(self, run: Run) -> None:
         """Bring MLflow's run up to date, in the order of the calls, in the background."""
         self._queue.put(run)
         self._work()
+
+    def owe(self, run: Run) -> None:
+        """Bring MLflow's run up to date before MLflow is next used, unless it has heard all of it already."""
+        if self._store.get(_HEARD, run.id) != asdict(run):
+            self._queue.put(run)
 
     def forward(self, method: str, path: str, body: bytes, content_type: str) -> Answer:
         """MLflow's answer; `path` begins with /api/2.0 and carries the query."""
@@ -79,10 +90,16 @@ class Tracking:
         return self._ask(method, path, body, content_type)
 
     def close(self) -> None:
-        """Let the queue run empty, then end MLflow."""
+        """End MLflow; it hears the rest before, but not if it is still starting."""
+        self._closing = not self._answers
+        if self._closing:
+            self._end_child()
         if self._worker is not None:
             self._queue.put(None)
             self._worker.join()
+        self._end_child()
+
+    def _end_child(self) -> None:
         with self._lock:
             if self._child is not None and self._child.stdin is not None:
                 self._child.stdin.close()
@@ -102,13 +119,25 @@ class Tracking:
             if isinstance(item, threading.Event):
                 item.set()
                 continue
-            try:
-                self._ask("PUT", "/runs", json.dumps(asdict(item)).encode(), "application/json")
-            except (ServiceError, OSError):
-                logger.exception("MLflow did not hear of run %s", item.id)
+            if not self._closing:
+                self._tell(item)
+
+    def _tell(self, run: Run) -> None:
+        try:
+            answer = self._ask("PUT", "/runs", json.dumps(asdict(run)).encode(), "application/json")
+        except ServiceError:
+            if not self._closing:
+                logger.exception("MLflow did not hear of run %s", run.id)
+            return
+        if answer.status != 204:
+            logger.error("MLflow refused run %s: %s", run.id, answer.body.decode(errors="replace"))
+            return
+        self._answers = True
+        self._store.put(_HEARD, run.id, asdict(run))
 
     def _settle(self) -> None:
-        if self._worker is not None:
+        if self._worker is not None or not self._queue.empty():
+            self._work()
             reached = threading.Event()
             self._queue.put(reached)
             reached.wait(_TIMEOUT)
@@ -130,6 +159,8 @@ class Tracking:
     def _socket(self) -> Path:
         """Where MLflow listens; it is started when it is not running."""
         with self._lock:
+            if self._closing:
+                raise ServiceError(503, "TrackingUnavailable", "The server is stopping.")
             if self._child is None or self._child.poll() is not None or self._directory is None:
                 self._directory, self._child = self._start()
             return self._directory / "socket"

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from azureml_local.errors import BadRequest, Conflict
+from azureml_local.execution.jobs import strings
 from azureml_local.execution.records import TERMINAL
 from azureml_local.local import Local
 from azureml_local.settings import ARTIFACT_DATASTORE
@@ -151,7 +152,8 @@ def _changed(here: Local, document: Document, given: Mapping[str, Any]) -> Docum
             target=wrong[0],
             inner=("BadArgument", "ImmutableProperty"),
         )
-    change = {key: given[key] for key in _MUTABLE - {"isArchived"} if given.get(key) is not None}
+    change = {key: given[key] for key in ("description", "displayName") if isinstance(given.get(key), str)}
+    change |= {key: strings(given[key], key) for key in ("tags", "properties") if given.get(key) is not None}
     hidden = bool(given.get("isArchived", document["hidden"]))
     return here.jobs.records.change(document["name"], properties=change, hidden=hidden)
 

@@ -1,0 +1,186 @@
+"""Graphs: bindings followed, defaults taken, values checked, nested pipelines taken apart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from azureml_local.errors import BadRequest
+from azureml_local.execution.component import Component, ports
+from azureml_local.execution.fingerprint import fingerprints
+from azureml_local.execution.graph import Asset, Graph, Literal, StepOutput, of_command, of_pipeline
+
+
+def component(name: str, type_: str = "command", **spec: Any) -> Component:
+    return Component(
+        id=name,
+        name=name,
+        version="1",
+        type=type_,
+        inputs=ports(spec.get("inputs")),
+        outputs=ports(spec.get("outputs")),
+        command=spec.get("command", "true"),
+        jobs=spec.get("jobs", {}),
+    )
+
+
+TRAIN = component(
+    "train",
+    inputs={
+        "data": {"type": "uri_file"},
+        "epochs": {"type": "integer", "default": 1, "min": "1", "optional": True},
+        "precision": {"type": "string", "enum": ["16", "32"], "default": "32", "optional": True},
+        "note": {"type": "string", "optional": True},
+    },
+    outputs={"model": {"type": "uri_folder"}},
+)
+SCORE = component("score", inputs={"model": {"type": "uri_folder"}}, outputs={"report": {"type": "uri_file"}})
+NESTED = component(
+    "nested",
+    "pipeline",
+    inputs={
+        "data": {"type": "uri_file", "optional": True},
+        "epochs": {"type": "integer", "default": "3", "optional": True},
+        "note": {"type": "string", "optional": True},
+        "compute_train": {"type": "string", "default": "serverless", "optional": True},
+    },
+    outputs={"best": {"type": "uri_folder"}},
+    jobs={
+        "fit": {
+            "type": "command",
+            "component": "train",
+            "compute": "${{parent.inputs.compute_train}}",
+            "inputs": {
+                "data": "${{parent.inputs.data}}",
+                "epochs": "${{parent.inputs.epochs}}",
+                "note": "${{parent.inputs.note}}",
+            },
+            "outputs": {"model": "${{parent.outputs.best}}"},
+        }
+    },
+)
+COMPONENTS = {c.name: c for c in (TRAIN, SCORE, NESTED)}
+
+
+def literal(value: str) -> dict[str, str]:
+    return {"job_input_type": "literal", "value": value}
+
+
+DATA = {"jobInputType": "uri_file", "uri": "azureml://datastores/workspaceblobstore/paths/x.jsonl"}
+
+
+def pipeline(jobs: dict[str, Any], **properties: Any) -> Graph:
+    return of_pipeline({"jobType": "Pipeline", "jobs": jobs, **properties}, COMPONENTS.__getitem__)
+
+
+def test_nested_pipeline_becomes_its_steps() -> None:
+    found = pipeline(
+        {
+            "report": {
+                "componentId": "score",
+                "inputs": {"model": literal("${{parent.jobs.tune.outputs.best}}")},
+            },
+            "tune": {
+                "componentId": "nested",
+                "inputs": {"data": literal("${{parent.inputs.data}}"), "compute_train": literal("gpu")},
+                "outputs": {"best": {"type": "literal", "value": "${{parent.outputs.trained}}"}},
+            },
+        },
+        inputs={"data": DATA},
+        outputs={"trained": {"jobOutputType": "uri_folder"}},
+        settings={"default_compute": "cpu"},
+    )
+    fit, report = found.steps
+    assert (fit.path, fit.name, fit.compute) == ("tune/fit", "fit", "gpu")
+    assert fit.inputs == {
+        "data": Asset(DATA["uri"], "uri_file"),
+        "epochs": Literal("3"),
+        "precision": Literal("32"),
+    }
+    assert report.inputs == {"model": StepOutput("tune/fit", "model")}
+    assert report.compute == "cpu"
+    assert list(report.needs) == ["tune/fit"]
+    assert found.outputs == {"trained": StepOutput("tune/fit", "model")}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "complaint"),
+    [
+        ({}, "needs a value for its input 'data'"),
+        ({"data": DATA, "epochs": literal("0")}, "'epochs' must be at least 1"),
+        ({"data": DATA, "epochs": literal("1.5")}, "'epochs' must be of type integer"),
+        ({"data": DATA, "epochs": literal("nan")}, "'epochs' must be of type integer"),
+        ({"data": DATA, "precision": literal("8")}, "'precision' must be one of 16, 32"),
+        ({"data": DATA, "rate": literal("1")}, "has no input 'rate'"),
+        ({"data": DATA, "note": DATA}, "'note' takes a string, not data"),
+    ],
+)
+def test_a_bad_input_is_named(inputs: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(BadRequest) as caught:
+        pipeline({"fit": {"componentId": "train", "inputs": inputs}})
+    assert complaint in caught.value.message
+    assert "Step 'fit'" in caught.value.message
+    assert len(caught.value.details) == 1
+
+
+def test_all_objections_come_at_once() -> None:
+    with pytest.raises(BadRequest) as caught:
+        pipeline({"a": {"componentId": "train"}, "b": {"componentId": "score"}})
+    assert len(caught.value.details) == 2
+
+
+def test_steps_that_wait_for_each_other() -> None:
+    def after(other: str) -> dict[str, Any]:
+        binding = literal(f"${{{{parent.jobs.{other}.outputs.model}}}}")
+        return {"componentId": "train", "inputs": {"data": binding}}
+
+    with pytest.raises(BadRequest, match="wait for each other"):
+        pipeline({"a": after("b"), "b": after("a")})
+
+
+def test_binding_to_no_output() -> None:
+    binding = literal("${{parent.jobs.fit.outputs.models}}")
+    with pytest.raises(BadRequest, match="no output 'models' of a step 'fit'"):
+        pipeline(
+            {
+                "fit": {"componentId": "train", "inputs": {"data": DATA}},
+                "report": {"componentId": "score", "inputs": {"model": binding}},
+            }
+        )
+
+
+def test_command_job_is_one_step() -> None:
+    found = of_command(
+        {
+            "command": "echo ${{inputs.x}}",
+            "computeId": "/subscriptions/s/computes/cpu",
+            "inputs": {"x": {"jobInputType": "literal", "value": "1"}},
+            "outputs": {"o": {"jobOutputType": "uri_file"}, "default": {"jobOutputType": "uri_folder"}},
+            "limits": {"jobLimitsType": "Command", "timeout": "PT1M30S"},
+            "resources": {"instanceCount": 2},
+        },
+        None,
+    )
+    (step,) = found.steps
+    assert (step.compute, step.timeout, step.instance_count) == ("cpu", 90.0, 2)
+    assert step.inputs == {"x": Literal("1")}
+    assert list(step.outputs) == ["o"]
+
+
+def test_fingerprint_follows_values_through_the_graph() -> None:
+    def both(epochs: str) -> dict[str, str]:
+        return fingerprints(
+            pipeline(
+                {
+                    "fit": {"componentId": "train", "inputs": {"data": DATA, "epochs": literal(epochs)}},
+                    "report": {
+                        "componentId": "score",
+                        "inputs": {"model": literal("${{parent.jobs.fit.outputs.model}}")},
+                    },
+                }
+            )
+        )
+
+    assert both("2") == both("2")
+    assert both("2")["report"] != both("3")["report"]

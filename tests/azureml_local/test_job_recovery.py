@@ -1,0 +1,108 @@
+"""Jobs across the death of the server: processes go on, and the next server takes the jobs up again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from azureml_local import switch
+from azureml_local.server import Address
+
+SUBMIT = "while [ ! -e {go} ]; do sleep 0.05; done; echo went on"
+
+
+def until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, "the condition did not become true in time"
+        time.sleep(0.05)
+    return value
+
+
+@contextmanager
+def client(state: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The SDK's client of a server of its own."""
+    from azure.ai.ml import MLClient
+    from azure.identity import DefaultAzureCredential
+
+    with switch.joined(state) as environment:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        yield MLClient(
+            DefaultAzureCredential(),
+            environment["AZURE_SUBSCRIPTION_ID"],
+            environment["AZURE_RESOURCE_GROUP"],
+            environment["AZUREML_WORKSPACE_NAME"],
+        )
+
+
+def kill_server(state: Path) -> None:
+    pid = json.loads((state / "server.json").read_text())["pid"]
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: Address.read(state) is None)
+
+
+def submit(ml: Any, command: str) -> str:
+    from azure.ai.ml import command as build
+
+    environment = "azureml://registries/azureml/environments/any/versions/1"
+    job = ml.jobs.create_or_update(build(command=command, environment=environment, experiment_name="tests"))
+    return str(until(lambda: ml.jobs.get(job.name).status == "Running" and job.name))
+
+
+def node(state: Path, name: str) -> psutil.Process:
+    """The process that runs the job."""
+    directory = str(state / "jobs" / name)
+    return next(p for p in psutil.process_iter(["cmdline"]) if directory in (p.info["cmdline"] or []))
+
+
+def test_job_is_adopted_by_the_next_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state, go = tmp_path / "state", tmp_path / "go"
+    with client(state, monkeypatch) as ml:
+        name = submit(ml, SUBMIT.format(go=go))
+        process = node(state, name)
+        kill_server(state)
+    with client(state, monkeypatch) as ml:
+        assert ml.jobs.get(name).status == "Running"
+        assert node(state, name) == process
+        go.touch()
+        until(lambda: ml.jobs.get(name).status == "Completed")
+        ml.jobs.download(name, download_path=tmp_path)
+        assert (tmp_path / "artifacts" / "user_logs" / "std_log.txt").read_text() == "went on\n"
+
+
+def test_job_that_ended_meanwhile_has_its_status(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state, go = tmp_path / "state", tmp_path / "go"
+    with client(state, monkeypatch) as ml:
+        name = submit(ml, SUBMIT.format(go=go) + "; exit 7")
+        process = node(state, name)
+        kill_server(state)
+    go.touch()
+    until(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE)
+    with client(state, monkeypatch) as ml:
+        until(lambda: ml.jobs.get(name).status == "Failed")
+        error = ml.jobs._runs_operations.get_run_details(name).error.error
+        assert "exited with status code 7" in error.message
+
+
+def test_job_whose_node_was_lost_ends_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = tmp_path / "state"
+    with client(state, monkeypatch) as ml:
+        name = submit(ml, "sleep 600")
+        process = node(state, name)
+        kill_server(state)
+    os.killpg(process.pid, signal.SIGKILL)
+    until(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE)
+    with client(state, monkeypatch) as ml:
+        until(lambda: ml.jobs.get(name).status == "Failed")
+        error = ml.jobs._runs_operations.get_run_details(name).error.error
+        assert error.code == "NodeLost"

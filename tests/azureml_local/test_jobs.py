@@ -1,0 +1,373 @@
+"""Jobs through the real SDK: command and pipeline jobs, their logs, outputs, metrics, failures and ends."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psutil
+import pytest
+
+from tests.conftest import LocalServer
+
+TERMINAL = {"Completed", "Failed", "Canceled"}
+
+
+def until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, "the condition did not become true in time"
+        time.sleep(0.05)
+    return value
+
+
+def ended(client: Any, name: str) -> Any:
+    return until(lambda: job if (job := client.jobs.get(name)).status in TERMINAL else None)
+
+
+@pytest.fixture
+def cluster(ml_client: Any) -> Iterator[str]:
+    """A cluster of two nodes, its own for each test."""
+    from azure.ai.ml.entities import AmlCompute
+
+    name = f"cpu-{uuid4().hex[:8]}"
+    ml_client.compute.begin_create_or_update(
+        AmlCompute(name=name, size="Standard_DS3_v2", max_instances=2)
+    ).result()
+    yield name
+    ml_client.compute.begin_delete(name).result()  # its cores count against the quota
+
+
+def step(command: str, **kwargs: Any) -> Any:
+    """An inline command component; its environment is never looked at, for the node is this machine."""
+    from azure.ai.ml import command as build
+
+    return build(
+        command=command, environment="azureml://registries/azureml/environments/any/versions/1", **kwargs
+    )
+
+
+def submit(client: Any, cluster: str, command: str, **kwargs: Any) -> Any:
+    return client.jobs.create_or_update(step(command, compute=cluster, experiment_name="tests", **kwargs))
+
+
+def log_of(server: LocalServer, name: str) -> str:
+    path = server.state / "blobs" / "azureml" / "ExperimentRun" / f"dcid.{name}" / "user_logs" / "std_log.txt"
+    return path.read_text() if path.exists() else ""
+
+
+def test_command_job_from_code_to_outputs(ml_client: Any, cluster: str, tmp_path: Path) -> None:
+    from azure.ai.ml import Input, Output
+
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "main.py").write_text(
+        "import pathlib, sys\n"
+        "data, times, target = sys.argv[1:]\n"
+        "print('working', flush=True)\n"
+        "pathlib.Path(target, 'made.txt').write_text(pathlib.Path(data).read_text() * int(times))\n"
+    )
+    (tmp_path / "data.txt").write_text("ab")
+    job = submit(
+        ml_client,
+        cluster,
+        "python main.py ${{inputs.data}} ${{inputs.times}} ${{outputs.made}}",
+        code=str(tmp_path / "code"),
+        inputs={"data": Input(type="uri_file", path=str(tmp_path / "data.txt")), "times": 3},
+        outputs={"made": Output(type="uri_folder")},
+    )
+    assert job.status == "NotStarted"
+    ml_client.jobs.stream(job.name)
+    done = ml_client.jobs.get(job.name)
+    assert done.status == "Completed"
+    assert done.outputs["made"].path.startswith("azureml://datastores/workspaceblobstore/paths/azureml/")
+    ml_client.jobs.download(job.name, download_path=tmp_path / "all", all=True)
+    assert (tmp_path / "all" / "named-outputs" / "made" / "made.txt").read_text() == "ababab"
+    assert (tmp_path / "all" / "artifacts" / "user_logs" / "std_log.txt").read_text() == "working\n"
+
+
+def test_log_can_be_read_while_it_grows(
+    ml_client: Any, cluster: str, server: LocalServer, tmp_path: Path
+) -> None:
+    import requests
+
+    go = tmp_path / "go"
+    job = submit(ml_client, cluster, f"echo first; while [ ! -e {go} ]; do sleep 0.05; done; echo second")
+
+    def url() -> str | None:
+        details = ml_client.jobs._runs_operations.get_run_details(job.name)
+        found: str | None = (details.log_files or {}).get("user_logs/std_log.txt")
+        return found
+
+    address = until(url)
+    bundle = server.environment["REQUESTS_CA_BUNDLE"]
+    until(lambda: requests.get(address, verify=bundle, timeout=10).text == "first\n")
+    assert ml_client.jobs.get(job.name).status == "Running"
+    go.touch()
+    ended(ml_client, job.name)
+    assert requests.get(address, verify=bundle, timeout=10).text == "first\nsecond\n"
+
+
+def two_steps(cluster: str, first: str, second: str = "cat ${{inputs.text}} > ${{outputs.made}}") -> Any:
+    from azure.ai.ml import Input, Output, dsl
+
+    write = step(
+        first, name="write", inputs={"word": Input(type="string")}, outputs={"text": Output(type="uri_file")}
+    )
+    copy = step(
+        second,
+        name="copy",
+        inputs={"text": Input(type="uri_file")},
+        outputs={"made": Output(type="uri_file")},
+    )
+
+    @dsl.pipeline(default_compute=cluster)
+    def pipeline(word):  # type: ignore[no-untyped-def]
+        written = write(word=word)
+        written.name = "write"
+        copied = copy(text=written.outputs.text)
+        copied.name = "copy"
+        return {"result": copied.outputs.made}
+
+    return pipeline
+
+
+WRITE = "echo ${{inputs.word}} > ${{outputs.text}}; echo ran"
+
+
+def children(client: Any, name: str) -> dict[str, Any]:
+    return {child.display_name: child for child in client.jobs.list(parent_job_name=name)}
+
+
+def test_pipeline_passes_outputs_on(ml_client: Any, cluster: str, tmp_path: Path) -> None:
+    job = two_steps(cluster, WRITE)(word=uuid4().hex)
+    job = ml_client.jobs.create_or_update(job, experiment_name="tests")
+    assert ended(ml_client, job.name).status == "Completed"
+    found = children(ml_client, job.name)
+    assert {name: child.status for name, child in found.items()} == {
+        "write": "Completed",
+        "copy": "Completed",
+    }
+    ml_client.jobs.download(job.name, download_path=tmp_path, output_name="result")
+    assert len([*(tmp_path / "named-outputs" / "result").iterdir()]) == 1
+
+
+def test_equal_steps_are_reused_unless_forced(ml_client: Any, cluster: str, server: LocalServer) -> None:
+    word = uuid4().hex
+
+    def run(force: bool) -> dict[str, Any]:
+        pipeline = two_steps(cluster, WRITE)(word=word)
+        pipeline.settings.force_rerun = force
+        job = ml_client.jobs.create_or_update(pipeline, experiment_name="tests")
+        assert ended(ml_client, job.name).status == "Completed"
+        return children(ml_client, job.name)
+
+    first, second, third = run(False), run(False), run(True)
+    assert second["write"].properties["azureml.isreused"] == "true"
+    assert second["write"].properties["azureml.reusedrunid"] == first["write"].name
+    assert log_of(server, second["write"].name) == ""
+    assert third["write"].properties["azureml.isreused"] == "false"
+    assert log_of(server, third["write"].name) == "ran\n"
+
+
+def test_failed_step_says_why(ml_client: Any, cluster: str) -> None:
+    from azure.ai.ml.exceptions import JobException
+
+    job = two_steps(cluster, "python -c 'raise ValueError(\"no such luck\")'")(word="x")
+    job = ml_client.jobs.create_or_update(job, experiment_name="tests")
+    with pytest.raises(JobException, match="no such luck"):
+        ml_client.jobs.stream(job.name)
+    assert ml_client.jobs.get(job.name).status == "Failed"
+    found = children(ml_client, job.name)
+    assert {name: child.status for name, child in found.items()} == {"write": "Failed"}
+    error = ml_client.jobs._runs_operations.get_run_details(found["write"].name).error.error
+    assert error.code == "UserError"
+    assert error.message.endswith("ValueError: no such luck")
+    assert "exited with status code 1" in error.message
+
+
+@pytest.mark.parametrize("continues", [False, True])
+def test_continue_on_step_failure(ml_client: Any, cluster: str, tmp_path: Path, continues: bool) -> None:
+    from azure.ai.ml import dsl
+
+    go = tmp_path / "go"
+    broken = step("exit 3")
+    patient = step("while [ ! -e ${{inputs.path}} ]; do sleep 0.05; done", inputs={"path": ""})
+
+    @dsl.pipeline(default_compute=cluster)
+    def pipeline():  # type: ignore[no-untyped-def]
+        first = broken()
+        first.name = "broken"
+        second = patient(path=str(go))
+        second.name = "patient"
+
+    job = pipeline()
+    job.settings.continue_on_step_failure = continues
+    job = ml_client.jobs.create_or_update(job, experiment_name="tests")
+    until(lambda: (step := children(ml_client, job.name).get("broken")) and step.status == "Failed")
+    if continues:
+        go.touch()
+    assert ended(ml_client, job.name).status == "Failed"
+    assert children(ml_client, job.name)["patient"].status == ("Completed" if continues else "Canceled")
+
+
+def test_cancel_ends_the_processes(ml_client: Any, cluster: str, tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    job = two_steps(cluster, f"sleep 600 & echo $! > {pid}.new; mv {pid}.new {pid}; wait")(word="x")
+    job = ml_client.jobs.create_or_update(job, experiment_name="tests")
+    until(pid.exists)
+    ml_client.jobs.begin_cancel(job.name).result()
+    assert ended(ml_client, job.name).status == "Canceled"
+    assert [child.status for child in children(ml_client, job.name).values()] == ["Canceled"]
+    assert not psutil.pid_exists(int(pid.read_text()))
+    ml_client.jobs.begin_cancel(job.name).result()  # as the service: no complaint about one that has ended
+
+
+def test_time_out(ml_client: Any, cluster: str) -> None:
+    from azure.ai.ml.entities import CommandJobLimits
+
+    command = step("sleep 600", compute=cluster, experiment_name="tests")
+    command.limits = CommandJobLimits(timeout=1)
+    job = ml_client.jobs.create_or_update(command)
+    assert ended(ml_client, job.name).status == "Failed"
+    error = ml_client.jobs._runs_operations.get_run_details(job.name).error.error
+    assert "time-out of 1 second" in error.message
+
+
+def test_a_cluster_runs_no_more_than_its_nodes(
+    ml_client: Any, cluster: str, server: LocalServer, tmp_path: Path
+) -> None:
+    go = tmp_path / "go"
+    jobs = [submit(ml_client, cluster, f"while [ ! -e {go} ]; do sleep 0.05; done") for _ in range(3)]
+
+    def states() -> list[str]:
+        return sorted(ml_client.jobs.get(job.name).status for job in jobs)
+
+    until(lambda: states() == ["Queued", "Running", "Running"])
+    rows = [row for row in server.admin("ledger")["rows"] if row["name"] == cluster]
+    assert [row["running"] for row in rows] == [True, True]
+    go.touch()
+    for job in jobs:
+        assert ended(ml_client, job.name).status == "Completed"
+    rows = [row for row in server.admin("ledger")["rows"] if row["name"] == cluster]
+    assert [row["running"] for row in rows] == [False] * 3
+
+
+def test_an_existing_job_cannot_be_changed_but_for_its_labels(ml_client: Any, cluster: str) -> None:
+    from azure.core.exceptions import HttpResponseError
+
+    name = f"job-{uuid4().hex}"
+    submit(ml_client, cluster, "true", name=name)
+    with pytest.raises(HttpResponseError, match="cannot be changed") as caught:
+        submit(ml_client, cluster, "false", name=name)
+    assert caught.value.status_code == 400
+    ended(ml_client, name)
+    assert ml_client.jobs.update(name, tags={"a": "b"}, display_name="shown").tags == {"a": "b"}
+    assert ml_client.jobs.get(name).display_name == "shown"
+    ml_client.jobs.archive(name)
+    assert name not in [job.name for job in ml_client.jobs.list()]
+    ml_client.jobs.restore(name)
+    assert name in [job.name for job in ml_client.jobs.list()]
+
+
+def test_bad_submissions_are_refused_in_one_line(ml_client: Any, cluster: str, server: LocalServer) -> None:
+    import requests
+
+    token = ml_client._credential.get_token(server.url + "/.default").token
+    url = f"{server.url}{ml_client.workspaces.get('local').id}/jobs/{{}}?api-version=2024-04-01"
+
+    def put(name: str, properties: Any) -> requests.Response:
+        return requests.put(
+            url.format(name),
+            json={"properties": properties},
+            headers={"Authorization": f"Bearer {token}"},
+            verify=server.environment["REQUESTS_CA_BUNDLE"],
+            timeout=10,
+        )
+
+    command = {"jobType": "Command", "command": "true", "environmentId": "e", "computeId": cluster}
+    for name, properties, complaint in (
+        ("..", command, ""),
+        ("-x", command, "The job name"),
+        ("x1", {**command, "jobType": "Sweep"}, "Jobs of type Sweep"),
+        ("x2", {**command, "computeId": "nowhere"}, "'nowhere' does not exist"),
+        ("x3", {**command, "limits": {"timeout": "soon"}}, "no duration"),
+        ("x4", {**command, "inputs": []}, "inputs"),
+        ("x5", {"jobType": "Pipeline", "jobs": {"a": 1}}, "a"),
+        ("x6", {"jobType": "Pipeline", "jobs": {"a": {"componentId": "azureml:none:1"}}}, "none:1"),
+        ("x7", {**command, "inputs": {"a": {"uri": 1, "jobInputType": []}}}, "must be text"),
+        ("x8", {**command, "resources": {"instanceCount": "many"}}, "instance count"),
+    ):
+        answer = put(name, properties)
+        assert 400 <= answer.status_code < 500, (name, answer.status_code, answer.text)
+        assert complaint in answer.json()["error"]["message"]
+
+
+METRICS = """
+import mlflow, os
+with mlflow.start_run():
+    for number in range(3):
+        mlflow.log_metric("loss", 3.0 - number, step=number)
+    mlflow.log_param("rate", "0.1")
+    mlflow.log_text("a note", "notes/note.txt")
+mlflow.MlflowClient().log_metric(os.environ["AZUREML_ROOT_RUN_ID"], "loss", 1.0)
+"""
+
+
+def test_metrics_and_artifacts_through_azureml_mlflow(ml_client: Any, cluster: str, tmp_path: Path) -> None:
+    import mlflow
+    from azure.ai.ml import dsl
+
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "log.py").write_text(METRICS)
+    log = step("python log.py", code=str(tmp_path / "code"), display_name="log")
+
+    @dsl.pipeline(default_compute=cluster)
+    def pipeline():  # type: ignore[no-untyped-def]
+        log()
+
+    experiment = f"exp-{uuid4().hex[:8]}"
+    job = ml_client.jobs.create_or_update(pipeline(), experiment_name=experiment)
+    done = ended(ml_client, job.name)
+    assert done.status == "Completed", ml_client.jobs._runs_operations.get_run_details(job.name).error
+    (child,) = children(ml_client, job.name).values()
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(ml_client.workspaces.get("local").mlflow_tracking_uri)
+    try:
+        assert mlflow.get_run(job.name).data.metrics == {"loss": 1.0}
+        runs = mlflow.search_runs(
+            experiment_names=[experiment],
+            filter_string=f"tags.mlflow.rootRunId = '{job.name}'",
+            output_format="list",
+        )
+        assert {run.info.run_id for run in runs} == {job.name, child.name}
+        assert {run.info.status for run in runs} == {"FINISHED"}
+        run = mlflow.get_run(child.name)
+        assert run.data.params == {"rate": "0.1"}
+        assert run.data.tags["mlflow.parentRunId"] == job.name
+        client = mlflow.MlflowClient()
+        history = client.get_metric_history(child.name, "loss")
+        assert [(m.step, m.value) for m in history] == [(0, 3.0), (1, 2.0), (2, 1.0)]
+        assert [a.path for a in client.list_artifacts(child.name)] == ["notes", "user_logs"]
+        note = mlflow.artifacts.download_artifacts(
+            run_id=child.name, artifact_path="notes/note.txt", dst_path=str(tmp_path)
+        )
+        assert Path(note).read_text() == "a note"
+    finally:
+        mlflow.set_tracking_uri(before)
+
+
+def test_the_node_is_a_machine_of_its_own(
+    ml_client: Any, cluster: str, server: LocalServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = submit(ml_client, cluster, "env | sort; pwd", environment_variables={"MINE": "yes"})
+    ended(ml_client, job.name)
+    log = log_of(server, job.name)
+    variables = dict(line.split("=", 1) for line in log.splitlines() if "=" in line)
+    assert variables["MINE"] == "yes"
+    assert variables["AZUREML_RUN_ID"] == variables["MLFLOW_RUN_ID"] == job.name
+    assert "IDENTITY_HEADER" not in variables
+    assert variables["PWD"] != os.getcwd()

@@ -55,6 +55,7 @@ class Assets:
         """Set the description, tags and archive flag that all versions share."""
         name, given = request.path_params["name"], properties(request)
         _check_label("name", name, _NAME)
+        _check_tags(given)
         kept: Document = {
             key: given[key] for key in ("description", "tags", "properties", "isArchived") if key in given
         }

@@ -53,7 +53,7 @@ class Generator:
         config = self._model.config.get_text_config()
         self._context: int = config.max_position_embeddings
         self._window: int | None = getattr(config, "sliding_window", None)
-        self._stop = _stop_tokens(self._model, self._tokenizer)
+        self.stop_tokens = _stop_tokens(self._model, self._tokenizer)
         self._cache = SlotCache(config.num_hidden_layers, rows)
         self._active: list[_Sequence] = []
         self._waiting: queue.SimpleQueue[_Sequence | None] = queue.SimpleQueue()
@@ -158,10 +158,10 @@ class Generator:
         sequence = self._active[row]
         token = next_token.choose(logits, sequence.tokens, sequence.sampling)
         generated = len(sequence.tokens) - sequence.prompt_length
-        if token not in self._stop:
+        if token not in self.stop_tokens:
             sequence.tokens.append(token)
             generated += 1
-        if token in self._stop or generated == sequence.limit or sequence.answer.cancelled():
+        if token in self.stop_tokens or generated == sequence.limit or sequence.answer.cancelled():
             self._finish(row)
 
     def _finish(self, row: int) -> None:

@@ -1,0 +1,7 @@
+"""The data stage: only the bytes that are needed, and rows that are known to be good."""
+
+from tasks.data.prepared import PreparedData, PreparedSplit
+from tasks.data.section import Data, Split
+from tasks.data.task import prepare_data
+
+__all__ = ["Data", "PreparedData", "PreparedSplit", "Split", "prepare_data"]

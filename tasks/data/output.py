@@ -1,0 +1,84 @@
+"""A split on disk: rows in the chat schema as JSON Lines, bad rows beside them with their reasons."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import orjson
+import polars as pl
+
+from tasks.data.sieve import Bad
+
+EXAMPLES = 3  # bad rows shown when there are too many
+
+
+class _Hashed:
+    """A file that knows the hash of what was written to it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.sha256 = hashlib.sha256()
+        self.bytes = 0
+
+    def write(self, content: bytes) -> int:
+        self.sha256.update(content)
+        self.bytes += len(content)
+        return self._file.write(content)
+
+
+class Output:
+    """Writes `<split>.jsonl` and, where there are bad rows, `<split>.quarantine.jsonl` into a folder."""
+
+    def __init__(self, folder: Path, split: str) -> None:
+        self.path = folder / f"{split}.jsonl"
+        self.quarantine = folder / f"{split}.quarantine.jsonl"
+        self._file = self.path.open("wb")
+        self._written = _Hashed(self._file)
+        self._bad: BinaryIO | None = None
+        self.rows = 0
+        self.examples: list[Bad] = []
+        self.reasons: Counter[str] = Counter()
+
+    def __enter__(self) -> Output:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        if self._bad:
+            self._bad.close()
+
+    @property
+    def bytes(self) -> int:
+        return self._written.bytes
+
+    @property
+    def sha256(self) -> str:
+        return self._written.sha256.hexdigest()
+
+    @property
+    def quarantined(self) -> int:
+        return self.reasons.total()
+
+    def write(self, good: pl.DataFrame, bad: list[Bad]) -> None:
+        if good.height:
+            self._written.write(good.write_ndjson().encode())
+            self.rows += good.height
+        for row in bad:
+            self._set_aside(row)
+
+    def _set_aside(self, bad: Bad) -> None:
+        if self._bad is None:
+            self._bad = self.quarantine.open("wb")
+        document = {"position": bad.position, "reason": bad.reason, "row": bad.row}
+        self._bad.write(orjson.dumps(document, default=_readable, option=orjson.OPT_APPEND_NEWLINE))
+        self.reasons[bad.reason] += 1
+        if len(self.examples) < EXAMPLES:
+            self.examples.append(bad)
+
+
+def _readable(value: Any) -> str:
+    """For values of types that JSON has not, such as a CSV's surplus cells or parquet's dates."""
+    return str(value)

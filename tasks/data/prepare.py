@@ -1,0 +1,219 @@
+"""From a source to two files of good conversations, done once for equal requests."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+from tasks.data.prepared import PreparedData, PreparedSplit
+from tasks.data.section import Data, Split
+from tasks.data.source import Source, resolve
+from tasks.failure import Failure
+
+Watch = Callable[[int, int], None]  # bytes read, rows done
+
+_MANIFEST = "manifest.json"
+_FORMAT = 1  # of the files written; part of the request, so that an older layout is not taken for this one
+_TEXT_BATCH = 2000  # rows
+
+
+def prepare(data: Data, watch: Watch = lambda _bytes, _rows: None) -> PreparedData:
+    """Both splits as JSON Lines; the same request again reads nothing but the listing of the source.
+
+    Raises Failure in one line for everything that can be wrong with the source or its rows.
+    """
+    with _disk_errors():
+        if data.train.name == data.test.name:
+            raise Failure(
+                f"The training and the test split are the same ({data.train.name}).",
+                "Set data.train.name and data.test.name to different splits.",
+            )
+        source = resolve(data)
+        for split in (data.train, data.test):
+            source.files(split.name)
+        root = data.directory.expanduser() if data.directory else _cache()
+        folder = root / _request(data, source)
+        return _prepared_before(folder) or _prepare(data, source, folder, watch)
+
+
+def _request(data: Data, source: Source) -> str:
+    """A name for the request, other for every choice and every state of the source."""
+    asked = data.model_dump(mode="json", exclude={"directory", "quarantine_limit"})
+    text = json.dumps([_FORMAT, asked, source.identity, source.revision], sort_keys=True)
+    name = source.name.rstrip("/").rsplit("/", 1)[-1]
+    safe = "".join(c if c.isalnum() or c in "-_." else "-" for c in name)[:40]
+    return f"{safe}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+def _prepared_before(folder: Path) -> PreparedData | None:
+    try:
+        found = PreparedData.model_validate_json((folder / _MANIFEST).read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    for split in (found.train, found.test):
+        if not split.path.is_file() or split.path.stat().st_size != split.bytes:
+            return None
+    return found.model_copy(update={"reused": True, "bytes_read": 0})
+
+
+def _prepare(data: Data, source: Source, folder: Path, watch: Watch) -> PreparedData:
+    """Write into a folder beside the final one, which appears when everything in it is whole."""
+    from tasks.data.meter import Meter
+    from tasks.data.sieve import Sieve
+    from tasks.data.tokens import Tokens
+
+    meter = Meter(watch)
+    sieve = Sieve(data, Tokens(data.tokenizer))
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        train = _split(data, source, data.train, sieve, draft, meter)
+        sieve.next_split()
+        test = _split(data, source, data.test, sieve, draft, meter)
+        prepared = PreparedData(
+            source=source.name,
+            revision=source.revision,
+            train=_moved(train, folder),
+            test=_moved(test, folder),
+            directory=folder,
+            bytes_read=meter.bytes,
+        )
+        (draft / _MANIFEST).write_text(prepared.model_dump_json(indent=1))
+        _publish(draft, folder)
+        return prepared
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _split(data: Data, source: Source, split: Split, sieve: Any, draft: Path, meter: Any) -> PreparedSplit:
+    from tasks.data.output import Output
+
+    name = Path(split.name).stem
+    with Output(draft, name) as output:
+        read = _parquet if source.format == "parquet" else _text
+        taken = read(data, source, split, sieve, output, meter)
+    seen = output.rows + output.quarantined
+    if output.quarantined > seen * data.quarantine_limit / 100:
+        kept = _kept_quarantine(data, source, output.quarantine)
+        examples = "; ".join(f"row {bad.position:,}: {bad.reason}" for bad in output.examples)
+        raise Failure(
+            f"{output.quarantined:,} of {seen:,} rows of {split.name} are bad "
+            f"({100 * output.quarantined / seen:.1f}%, more than {data.quarantine_limit:g}%): {examples}.",
+            f"Mend the source (all bad rows are in {kept}), or raise data.quarantine_limit.",
+        )
+    if not output.rows:
+        raise Failure(f"No row of {split.name} is left to train on.", "Take more rows, or mend the source.")
+    return PreparedSplit(
+        name=split.name,
+        path=output.path,
+        rows=output.rows,
+        bytes=output.bytes,
+        sha256=output.sha256,
+        quarantined=output.quarantined,
+        findings=dict(output.reasons.most_common()),
+        quarantine=output.quarantine if output.quarantined else None,
+        taken=taken,
+        lengths=sieve.lengths(),
+    )
+
+
+def _parquet(data: Data, source: Source, split: Split, sieve: Any, output: Any, meter: Any) -> str:
+    from tasks.data.choice import choose, described
+    from tasks.data.parquet import ParquetRows
+
+    wanted = [data.column(name) for name in ("prompt", "messages", "prompt_id")]
+    with ParquetRows(source.fs, source.files(split.name), wanted, meter) as parquet:
+        rows = choose(data, split, parquet.total)
+        for positions, table in parquet.batches(rows):
+            if data.column("messages") not in table.column_names:
+                raise _no_messages(data, source)
+            output.write(*sieve.table(positions, table))
+            meter.done(len(positions))
+        return described(data, split, rows, parquet.total)
+
+
+def _text(data: Data, source: Source, split: Split, sieve: Any, output: Any, meter: Any) -> str:
+    """Stream the rows. Only a share, or a sample, makes it necessary to count them first."""
+    from tasks.data.choice import choose, described
+    from tasks.data.text import TextRows
+
+    files = TextRows(source.fs, source.files(split.name), source.format, meter)
+    if data.rows == "first" and not split.take.endswith("%"):
+        limit = int(split.take)
+        chosen: Iterator[tuple[int, Any]] = enumerate(islice(files, limit))
+        taken = f"the first {limit:,} rows"
+    else:
+        total = files.count()
+        rows = choose(data, split, total)
+        wanted = set(rows)
+        chosen = ((at, row) for at, row in enumerate(islice(files, rows[-1] + 1)) if at in wanted)
+        taken = described(data, split, rows, total)
+    while batch := list(islice(chosen, _TEXT_BATCH)):
+        output.write(*sieve.rows([at for at, _ in batch], [row for _, row in batch]))
+        meter.done(len(batch))
+    return taken
+
+
+def _no_messages(data: Data, source: Source) -> Failure:
+    return Failure(
+        f"{source.name} has no column {data.column('messages')!r}.",
+        "Map it: data.columns.messages=NAME. The column holds lists of role and content.",
+    )
+
+
+def _moved(split: PreparedSplit, folder: Path) -> PreparedSplit:
+    quarantine = split.quarantine and folder / split.quarantine.name
+    return split.model_copy(update={"path": folder / split.path.name, "quarantine": quarantine})
+
+
+def _publish(draft: Path, folder: Path) -> None:
+    for file in draft.iterdir():
+        with file.open("rb") as written:
+            os.fsync(written.fileno())
+    try:
+        draft.rename(folder)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        if _prepared_before(folder) is None:  # damaged, or of a crash: nobody can use it
+            shutil.rmtree(folder)
+            draft.rename(folder)
+
+
+def _kept_quarantine(data: Data, source: Source, quarantine: Path) -> Path:
+    """Where the bad rows stay when the stage fails because of them."""
+    root = data.directory.expanduser() if data.directory else _cache()
+    kept = root / f"{_request(data, source)}.{quarantine.name}"
+    os.replace(quarantine, kept)
+    return kept
+
+
+def _cache() -> Path:
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("azureml-finetune")) / "data"
+
+
+@contextmanager
+def _disk_errors() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            what = "The disk is full."
+        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            what = f"{error.filename} cannot be written or read."
+        else:
+            raise
+        raise Failure(
+            what, "Set data.directory to a place with room that you may write to.", str(error)
+        ) from error

@@ -1,0 +1,55 @@
+"""What the data stage leaves behind: two JSON Lines files and what is known of them."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Lengths(BaseModel):
+    """Totals and histograms of a split; `tokens` are an estimate unless a tokenizer counted them."""
+
+    model_config = ConfigDict(frozen=True)
+
+    tokens: int = 0
+    tokens_estimated: bool = True
+    longest: int = 0  # tokens
+    turns: dict[int, int] = {}  # messages in a conversation -> conversations
+    buckets: dict[int, int] = {}  # tokens, rounded up to a power of two -> conversations
+
+
+class PreparedSplit(BaseModel):
+    """One split as a file in the chat schema: prompt, prompt_id, messages."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    path: Path
+    rows: int
+    bytes: int
+    sha256: str
+    quarantined: int = 0
+    findings: dict[str, int] = {}  # reason -> rows
+    quarantine: Path | None = None  # the rows left out, each with its reason
+    taken: str = ""  # which rows of the source
+    lengths: Lengths = Lengths()
+
+
+class PreparedData(BaseModel):
+    """Both splits; `sha256` stands for their contents and is part of the run's fingerprint."""
+
+    model_config = ConfigDict(frozen=True)
+
+    source: str
+    revision: str | None
+    train: PreparedSplit
+    test: PreparedSplit
+    directory: Path
+    bytes_read: int = 0
+    reused: bool = False  # nothing was read: the same request was prepared before
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(f"{self.train.sha256}{self.test.sha256}".encode()).hexdigest()

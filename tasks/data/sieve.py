@@ -1,0 +1,195 @@
+"""Good rows apart from bad ones, each bad one with its reason."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+import polars as pl
+
+from tasks.data.chat import problem
+from tasks.data.prepared import Lengths
+from tasks.data.section import Data
+from tasks.data.text import Row, Unreadable
+from tasks.data.tokens import Tokens
+
+SCHEMA = pl.Schema(
+    {
+        "prompt": pl.String(),
+        "messages": pl.List(pl.Struct({"content": pl.String(), "role": pl.String()})),
+        "prompt_id": pl.String(),
+    }
+)
+_IN_ORDER = r"^(system\|)?user\|assistant(\|user\|assistant)*$"
+
+
+@dataclass(frozen=True)
+class Bad:
+    """A row that is left out: its position in the split, why, and itself."""
+
+    position: int
+    reason: str
+    row: Any
+
+
+@dataclass
+class Sieve:
+    """Sifts one split after the other; conversations and prompts seen before are remembered by hash."""
+
+    data: Data
+    tokens: Tokens
+    _conversations: set[int] = field(default_factory=set)
+    _other_prompts: set[int] = field(default_factory=set)  # of the splits before this one
+    _prompts: set[int] = field(default_factory=set)
+    _lengths: Counter[int] = field(default_factory=Counter)
+    _turns: Counter[int] = field(default_factory=Counter)
+
+    def next_split(self) -> None:
+        """What follows is another split: its prompts must not be those of the ones before."""
+        self._other_prompts |= self._prompts
+        self._prompts = set()
+        self._lengths, self._turns = Counter(), Counter()
+
+    def table(self, positions: Sequence[int], table: Any) -> tuple[pl.DataFrame, list[Bad]]:
+        """Sift an arrow table: rows of the usual types by column, the rest one by one."""
+        frame = pl.DataFrame(table).rename(
+            {theirs: ours for ours, theirs in self.data.columns.items() if theirs in table.column_names}
+        )
+        if not _fits(frame.schema.get("messages")):
+            return self.rows(positions, frame.to_dicts())
+        frame = _narrowed(frame).with_columns(pl.Series("position", positions, pl.Int64))
+        good = frame.filter(_well_formed())
+        flagged = frame.filter(~_well_formed())
+        bad = [
+            Bad(row.pop("position"), problem(row.get("messages")) or "messages cannot be trained on", row)
+            for row in flagged.to_dicts()
+        ]
+        return self._unique(_completed(good), bad)
+
+    def rows(self, positions: Sequence[int], rows: Iterable[Row]) -> tuple[pl.DataFrame, list[Bad]]:
+        """Sift rows of any shape."""
+        good: list[dict[str, Any]] = []
+        bad: list[Bad] = []
+        for position, row in zip(positions, rows, strict=True):
+            if isinstance(row, Unreadable):
+                bad.append(Bad(position, row.reason, row.text))
+                continue
+            messages = row.get(self.data.column("messages"))
+            wrong = problem(messages)
+            if wrong or not isinstance(messages, list):
+                missing = self.data.column("messages") not in row
+                bad.append(Bad(position, "there is no column messages" if missing else str(wrong), row))
+                continue
+            good.append(
+                {
+                    "position": position,
+                    "prompt": _text(row.get(self.data.column("prompt"))),
+                    "messages": [{"content": m["content"], "role": m["role"]} for m in messages],
+                    "prompt_id": _text(row.get(self.data.column("prompt_id"))),
+                }
+            )
+        frame = pl.DataFrame(good, schema={**SCHEMA, "position": pl.Int64})
+        return self._unique(_completed(frame), bad)
+
+    def lengths(self) -> Lengths:
+        """Totals of what was found good in this split."""
+        return Lengths(
+            tokens=sum(tokens * count for tokens, count in self._lengths.items()),
+            tokens_estimated=self.tokens.estimated,
+            longest=max(self._lengths, default=0),
+            turns=dict(sorted(self._turns.items())),
+            buckets=dict(sorted(_buckets(self._lengths).items())),
+        )
+
+    def _unique(self, frame: pl.DataFrame, bad: list[Bad]) -> tuple[pl.DataFrame, list[Bad]]:
+        """Take out rows seen before, prompts of another split, and rows that are too long."""
+        contents = pl.col("messages").list.eval(pl.element().struct.field("content"))
+        frame = frame.with_columns(
+            conversation=contents.list.join("\x1f").hash(),
+            asked=pl.col("prompt").str.strip_chars().str.to_lowercase().hash(),
+            tokens=self.tokens.count(frame),
+        )
+        reasons = [self._seen(*row) for row in frame.select("conversation", "asked", "tokens").iter_rows()]
+        kept = frame.filter(pl.Series([reason is None for reason in reasons], dtype=pl.Boolean))
+        if kept.height < frame.height:
+            columns = [*SCHEMA.names(), "position"]
+            for row, reason in zip(frame.select(columns).iter_rows(named=True), reasons, strict=True):
+                if reason is not None:
+                    bad.append(Bad(row.pop("position"), reason, row))
+        self._lengths.update(kept["tokens"].to_list())
+        self._turns.update(kept["messages"].list.len().to_list())
+        return kept.select(SCHEMA.names()), sorted(bad, key=lambda row: row.position)
+
+    def _seen(self, conversation: int, asked: int, tokens: int) -> str | None:
+        if conversation in self._conversations:
+            return "the same conversation stands there already"
+        if asked in self._other_prompts:
+            return "its prompt is in the training split too"
+        if self.data.max_tokens is not None and tokens > self.data.max_tokens:
+            return f"longer than {self.data.max_tokens:,} tokens" + (
+                ", by estimate" if self.tokens.estimated else ""
+            )
+        self._conversations.add(conversation)
+        self._prompts.add(asked)
+        return None
+
+
+def _fits(messages: Any) -> bool:
+    """Whether the column holds lists of objects whose role and content are strings."""
+    if not isinstance(messages, pl.List) or not isinstance(messages.inner, pl.Struct):
+        return False
+    fields = {field.name: field.dtype for field in messages.inner.fields}
+    return bool(fields.get("role") == pl.String and fields.get("content") == pl.String)
+
+
+def _narrowed(frame: pl.DataFrame) -> pl.DataFrame:
+    """Only the columns of the chat schema, and of a message only content and role."""
+    messages = frame.schema["messages"]
+    if messages != SCHEMA["messages"]:
+        element = pl.struct(
+            pl.element().struct.field("content").alias("content"),
+            pl.element().struct.field("role").alias("role"),
+        )
+        frame = frame.with_columns(pl.col("messages").list.eval(element))
+    texts = [pl.col(name).cast(pl.String) for name in ("prompt", "prompt_id") if name in frame.columns]
+    absent = [pl.lit(None, pl.String).alias(n) for n in ("prompt", "prompt_id") if n not in frame.columns]
+    return frame.select("messages", *texts, *absent)
+
+
+def _well_formed() -> pl.Expr:
+    """The rules of chat.problem by column, for the many rows that have none."""
+    roles = pl.col("messages").list.eval(pl.element().struct.field("role"))
+    spoken = pl.element().struct.field("content").str.strip_chars().str.len_bytes() > 0
+    return roles.list.join("|", ignore_nulls=False).str.contains(_IN_ORDER).fill_null(False) & pl.col(
+        "messages"
+    ).list.eval(spoken.fill_null(False)).list.all().fill_null(False)
+
+
+def _completed(frame: pl.DataFrame) -> pl.DataFrame:
+    """A prompt and an id for the rows whose source has none: the first question, and a hash of the whole."""
+    asked = pl.col("messages").list.eval(
+        pl.element().struct.field("content").filter(pl.element().struct.field("role") == "user")
+    )
+    frame = frame.with_columns(pl.coalesce("prompt", asked.list.first()))
+    if not frame["prompt_id"].null_count():
+        return frame
+    ids = [
+        row["prompt_id"] or hashlib.sha256(orjson.dumps(row["messages"])).hexdigest()
+        for row in frame.select("prompt_id", "messages").iter_rows(named=True)
+    ]
+    return frame.with_columns(pl.Series("prompt_id", ids, pl.String))
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _buckets(lengths: Counter[int]) -> Counter[int]:
+    found: Counter[int] = Counter()
+    for tokens, count in lengths.items():
+        found[1 << max(0, tokens - 1).bit_length()] += count
+    return found

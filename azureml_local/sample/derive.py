@@ -46,8 +46,11 @@ def main(source: Path, folder: Path) -> None:
     random.Random(0).shuffle(rows)
     if len(rows) < TRAIN_ROWS + TEST_ROWS:
         raise SystemExit(f"Only {len(rows)} conversations are left.")
-    _write(folder / "train_sft.jsonl", rows[:TRAIN_ROWS])
-    _write(folder / "test_sft.jsonl", rows[TRAIN_ROWS : TRAIN_ROWS + TEST_ROWS])
+    # Many begin with the same greeting: what is tested must not begin as anything that is trained on does.
+    begun = collections.Counter(row["prompt"].lower() for row in rows)
+    test = [row for row in rows if begun[row["prompt"].lower()] == 1][-TEST_ROWS:]
+    _write(folder / "train_sft.jsonl", [row for row in rows if row not in test][:TRAIN_ROWS])
+    _write(folder / "test_sft.jsonl", test)
 
 
 def _turns(conversation: dict[str, Any]) -> Iterator[str]:

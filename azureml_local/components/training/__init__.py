@@ -1,0 +1,1 @@
+"""Fine-tuning of Llama-like models on a CPU: the decoder, its adapters, and the loop that trains them."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -184,7 +185,6 @@ class Assets:
         store, kind = local(request).store, self._kind(request)
         versions = [document for _, document in store.list(kind, f"{name}/")]
         shared = store.get(kind + ".names", name) or {}
-        numbers = [int(v["version"]) for v in versions if v["version"].isascii() and v["version"].isdigit()]
         latest = max(versions, key=lambda v: v["systemData"]["createdAt"], default=None)
         shown = versions[0]["name"] if versions else name
         answer: dict[str, Any] = {
@@ -193,7 +193,7 @@ class Assets:
             "properties": shared.get("properties") or {},
             "isArchived": bool(shared.get("isArchived", False)),
             "latestVersion": latest["version"] if latest else None,
-            "nextVersion": str(max(numbers, default=0) + 1),
+            "nextVersion": next_version(local(request), kind, name),
         }
         if self.collection == "data" and latest:
             answer["dataType"] = latest["properties"]["dataType"]
@@ -248,6 +248,13 @@ def put(here: Local, kind: str, name: str, version: str, properties: dict[str, A
     return here.store.put(kind, f"{name}/{version}", document)
 
 
+def next_version(here: Local, kind: str, name: str) -> str:
+    """The number after the highest that a version of that name has."""
+    versions = [full.rsplit("/", 1)[-1] for full, _ in here.store.list(kind, f"{name}/")]
+    numbers = [int(version) for version in versions if version.isascii() and version.isdigit()]
+    return str(max(numbers, default=0) + 1)
+
+
 def _defaults() -> dict[str, Any]:
     return {"description": None, "tags": {}, "properties": {}, "isArchived": False, "isAnonymous": False}
 
@@ -300,8 +307,7 @@ def _matches(request: Request, document: Document) -> bool:
 
 def _model(here: Local, name: str, version: str, given: dict[str, Any]) -> dict[str, Any]:
     uri = _text(given, "modelUri")
-    place = paths.locate(here, uri)
-    folder = here.blobs.datastore_path(place.datastore, place.path)
+    kept, folder = _located(here, uri)
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         from_job = "/jobs/" in uri or uri.startswith("runs:")
         raise BadRequest(
@@ -320,7 +326,15 @@ def _model(here: Local, name: str, version: str, given: dict[str, Any]) -> dict[
         flavors = _flavors(description.read_text(errors="replace"))
     if (job := _job(uri)) is not None:
         given = given | {"jobName": given.get("jobName") or job}
-    return given | {"modelUri": place.uri(here), "modelType": kind, "flavors": flavors}
+    return given | {"modelUri": kept, "modelType": kind, "flavors": flavors}
+
+
+def _located(here: Local, uri: str) -> tuple[str, Path]:
+    """Where a model's files lie, and the address to keep: one that outlives the job it was made of."""
+    if uri.startswith("https://"):
+        return uri, paths.resolve(here, uri)
+    place = paths.locate(here, uri)
+    return place.uri(here), here.blobs.datastore_path(place.datastore, place.path)
 
 
 def _flavors(text: str) -> dict[str, Any]:
@@ -380,4 +394,6 @@ CODES = Assets("codes", ("codeUri",), _code)
 ENVIRONMENTS = Assets("environments", ("image", "condaFile", "build"), _environment)
 COMPONENTS = Assets("components", ("componentSpec",), _component)
 
-routes = [found for assets in (MODELS, DATA, CODES, ENVIRONMENTS, COMPONENTS) for found in assets.routes()]
+_REGISTRY_UPLOAD = REGISTRY + "/tempdatarefs/{name}/versions/{version}"
+routes = [route(_REGISTRY_UPLOAD, PUT=MODELS.start_upload)]
+routes += [found for assets in (MODELS, DATA, CODES, ENVIRONMENTS, COMPONENTS) for found in assets.routes()]

@@ -154,7 +154,7 @@ def _run(here: Local, document: Document) -> dict[str, Any]:
         "properties": shown.get("properties") or {},
         "services": {},
         "hidden": document["hidden"],
-        "runType": "azureml.StepRun" if document["parent"] else "azureml.PipelineRun",
+        "runType": _run_type(document),
         "target": _target(shown.get("computeId")),
         "compute": {"target": _target(shown.get("computeId")), "targetType": "amlctrain"},
         "inputDatasets": [],
@@ -186,6 +186,12 @@ def _error(here: Local, document: Document) -> dict[str, Any] | None:
         "time": document["ended"],
         "componentName": "RunHistory",
     }
+
+
+def _run_type(document: Document) -> str:
+    if document["parent"]:
+        return "azureml.StepRun"
+    return "azureml.PipelineRun" if document["properties"]["jobType"] == "Pipeline" else "azureml.scriptrun"
 
 
 def _target(compute: object) -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -12,9 +14,9 @@ _API = "/api/2.0/mlflow/"
 
 def forward(request: Request) -> Response:
     """MLflow's own answer; what it does not offer here, such as logged models, is 404 as on Azure."""
-    path = "/api/" + request.path_params["path"]
-    if request.url.query:
-        path += "?" + request.url.query
+    path = "/api/" + quote(request.path_params["path"])
+    if query := request.scope["query_string"]:
+        path += "?" + quote(query, safe="=&%+,:;/?@!$'()*[]~")
     answer = local(request).tracking.forward(
         request.method, path, request.state.raw, request.headers.get("content-type", "application/json")
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from azureml_local.errors import BadRequest
 from azureml_local.execution.component import Component, ports
@@ -184,3 +186,30 @@ def test_fingerprint_follows_values_through_the_graph() -> None:
 
     assert both("2") == both("2")
     assert both("2")["report"] != both("3")["report"]
+
+
+_scalars = st.none() | st.booleans() | st.integers() | st.text(max_size=8)
+_keys = st.sampled_from(
+    "inputs outputs jobs componentId settings computeId resources limits timeout uri value path type "
+    "jobInputType jobOutputType instanceCount environmentVariables command data model displayName".split()
+)
+_json = st.recursive(
+    _scalars | st.sampled_from(["train", "nested", "score", "${{parent.jobs.data.outputs.model}}"]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(_keys, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def _find(name: str) -> Component:
+    if name not in COMPONENTS:
+        raise BadRequest(f"There is no component {name}.")
+    return COMPONENTS[name]
+
+
+@given(properties=st.dictionaries(_keys, _json, max_size=6))
+def test_whatever_comes_in_is_a_graph_or_a_bad_request(properties: dict[str, Any]) -> None:
+    for build in (lambda: of_pipeline(properties, _find), lambda: of_command(properties, None)):
+        try:
+            build()
+        except BadRequest as error:
+            assert error.message

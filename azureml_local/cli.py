@@ -64,7 +64,12 @@ def up(
     """Run the workspace in the foreground until Ctrl-C."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     settings = Settings(state=_directory(state), port=port, pace=_pace(pace))
-    server.serve(settings, while_held=while_held, faults=_rules(faults), ready=_say_ready)
+    server.serve(
+        settings,
+        while_held=while_held,
+        faults=_rules(faults),
+        ready=_say_nothing if while_held else _say_ready,
+    )
 
 
 @app.command()
@@ -135,11 +140,18 @@ def _rules(path: Path | None) -> list[Rule]:
 
 
 def _say_ready(settings: Settings) -> None:
+    from azureml_local.tokens import Secrets  # by now imported by the server, and slow
+
     state = shlex.quote(str(settings.state))
     typer.echo(
         f"Local Azure ML workspace: {settings.base_url} (state in {settings.state}, pace {settings.pace})\n"
-        f'In another shell: eval "$(azureml-local env --state {state})"'
+        f'In another shell: eval "$(azureml-local env --state {state})"\n'
+        f"The page: {settings.base_url}/?secret={Secrets.of(settings.secrets_path).admin}"
     )
+
+
+def _say_nothing(settings: Settings) -> None:
+    """To one who joins: what it would say ends in a log, where the secret must not be."""
 
 
 def _run(command: list[str], environment: dict[str, str]) -> int:

@@ -34,6 +34,7 @@ from azureml_local.wire import (
     metadata,
     mlflow,
     operation,
+    page,
     region,
     registry,
     scoring,
@@ -47,6 +48,7 @@ OPEN: Sequence[BaseRoute] = (
     *metadata.routes,
     *workspace.open_routes,
     *admin.routes,
+    *page.routes,
     *scoring.routes,
 )
 # These want a bearer token.

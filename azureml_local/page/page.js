@@ -1,0 +1,40 @@
+"use strict";
+
+// A section that says where its newer self is (data-follow) is replaced by it, until the server says it is final.
+const PERIOD = 1000; // milliseconds
+
+for (const section of document.querySelectorAll("[data-follow]")) follow(section);
+
+async function follow(section) {
+  for (;;) {
+    await new Promise((resolve) => setTimeout(resolve, PERIOD));
+    if (document.hidden) continue;
+    let answer, text;
+    try {
+      answer = await fetch(new URL(section.dataset.follow, location.href));
+      text = await answer.text();
+    } catch {
+      document.querySelector(".stale").hidden = false;
+      continue;
+    }
+    document.querySelector(".stale").hidden = answer.ok;
+    if (answer.status === 401) location.reload();
+    if (!answer.ok) continue;
+    replace(section, text);
+    if (answer.headers.get("x-final") === "true") return;
+  }
+}
+
+// The log stays where it was scrolled to; at its end it stays at its end. Open details stay open.
+function replace(section, text) {
+  const log = section.querySelector(".log");
+  const followed = !log || log.scrollHeight - log.scrollTop - log.clientHeight < 8;
+  const position = log ? log.scrollTop : 0;
+  const open = section.querySelector("details")?.open;
+  section.innerHTML = text;
+  const fresh = section.querySelector(".log");
+  if (fresh) fresh.scrollTop = followed ? fresh.scrollHeight : position;
+  if (open) section.querySelector("details")?.setAttribute("open", "");
+}
+
+for (const log of document.querySelectorAll(".log")) log.scrollTop = log.scrollHeight;

@@ -1,0 +1,261 @@
+"""What each part of the page shows, taken from the workspace: plain values for the templates."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from azureml_local.errors import ServiceError
+from azureml_local.execution import component, graph, pipeline, step
+from azureml_local.execution.endpoints import DEPLOYMENTS, ENDPOINTS
+from azureml_local.execution.graph import Step
+from azureml_local.execution.records import TERMINAL
+from azureml_local.local import Local
+from azureml_local.page import curve
+from azureml_local.page import graph as drawings
+from azureml_local.settings import ARTIFACT_DATASTORE
+from azureml_local.state.store import Document
+from azureml_local.wire.endpoint import INFERENCE
+
+Values = dict[str, Any]
+
+_LOG_TAIL = 64 * 2**10  # bytes
+_LOG_STARTED = ("Running", "Finalizing", "Failed", "Completed", "Canceled")
+
+
+def job_list(here: Local) -> Values:
+    """Every submitted job, the newest first."""
+    return {"jobs": [{**_job(here, d), "steps": _steps_done(here, d)} for d in here.jobs.records.roots()]}
+
+
+def progress(here: Local, name: str, chosen: str | None) -> Values:
+    """A job's state, and its steps as a drawing in which the one is marked whose log is shown."""
+    document = here.jobs.records.get(name)
+    children = {child["step"]: child for child in here.jobs.records.children(name)}
+    steps = _steps(here, document)
+    drawing = drawings.draw(steps) if steps else None
+    shown = _shown(document, children, chosen)
+    return {
+        "job": _job(here, document),
+        "final": is_final(document),
+        "drawing": drawing,
+        "nodes": [
+            (node, _node(name, node.path, children.get(node.path), node.path == shown["step"]))
+            for node in (drawing.nodes if drawing else ())
+        ],
+        "width": drawings.NODE_WIDTH,
+        "height": drawings.NODE_HEIGHT,
+    }
+
+
+def log(here: Local, name: str, chosen: str | None) -> Values:
+    """The end of a log: of the `chosen` step, else of the one to look at, else of the job itself."""
+    document = here.jobs.records.get(name)
+    children = {child["step"]: child for child in here.jobs.records.children(name)}
+    shown = _shown(document, children, chosen)
+    named = shown["step"] if shown is not document else ""
+    return {"log_of": named, "log": _tail(_log(here, shown)), "final": is_final(document)}
+
+
+def metrics(here: Local, name: str) -> Values:
+    """The loss by training step of the job and its steps, and every metric's last value."""
+    document = here.jobs.records.get(name)
+    names = [_ran_as(child) for child in here.jobs.records.children(name)] + [name]
+    values: Values = {"c": curve, "curve": None, "metrics": [], "problem": None, "final": is_final(document)}
+    try:
+        last, series = _metrics(here, names)
+    except ServiceError as error:
+        return {**values, "problem": error.message}
+    return {**values, "curve": curve.draw(series), "metrics": sorted(last.items())}
+
+
+def models(here: Local) -> Values:
+    def shown(kind: str) -> list[Values]:
+        return [_model(full, document) for full, document in here.store.list(kind)]
+
+    return {"groups": [("In the workspace", shown("models")), ("In the registry", shown("registry/models"))]}
+
+
+def endpoint_list(here: Local) -> Values:
+    return {"endpoints": [_endpoint(here, document) for _, document in here.store.list(ENDPOINTS)]}
+
+
+def ledger_rows(here: Local) -> Values:
+    return {"report": here.ledger.report()}
+
+
+def moment(text: str | None) -> str:
+    """A time as people read it, UTC."""
+    return "" if not text else datetime.fromisoformat(text).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def is_final(document: Document) -> bool:
+    return document["properties"]["status"] in TERMINAL
+
+
+def _job(here: Local, document: Document) -> Values:
+    properties, error = document["properties"], document["error"]
+    return {
+        "name": document["name"],
+        "root": document["root"],
+        "title": properties.get("displayName") or document["name"],
+        "experiment": properties["experimentName"],
+        "status": properties["status"],
+        "compute": str(properties.get("computeId") or "").rsplit("/", 1)[-1],
+        "created": moment(document["created"]),
+        "duration": _duration(here, document),
+        "error": f"{error['code']}: {error['message']}" if error else "",
+    }
+
+
+def _steps_done(here: Local, document: Document) -> str:
+    if not _is_pipeline(document):
+        return ""
+    children = here.jobs.records.children(document["name"])
+    done = sum(child["properties"]["status"] == "Completed" for child in children)
+    return f"{done} of {len(_steps(here, document)) or len(children)}"
+
+
+def _steps(here: Local, document: Document) -> tuple[Step, ...]:
+    """A pipeline's steps; none of a command, or when a component that it names has been deleted since."""
+    if not _is_pipeline(document):
+        return ()
+    try:
+        found = graph.of_pipeline(document["request"], lambda ref: component.find(here.store, ref))
+    except ServiceError:
+        return ()
+    return found.steps
+
+
+def _is_pipeline(document: Document) -> bool:
+    return document["properties"]["jobType"] == "Pipeline" and document["parent"] is None
+
+
+def _node(root: str, path: str, child: Document | None, selected: bool) -> Values:
+    properties: Mapping[str, Any] = child["properties"] if child else {}
+    started, ended = (child["started"], child["ended"]) if child else (None, None)
+    return {
+        "href": f"/jobs/{quote(root, safe='')}?{urlencode({'step': path})}",
+        "title": path.rsplit("/", 1)[-1],
+        "status": properties.get("status", "NotStarted"),
+        "reused": (properties.get("properties") or {}).get("azureml.isreused") == "true",
+        "duration": _span(started, ended) if ended else "",
+        "selected": selected,
+    }
+
+
+def _shown(document: Document, children: Mapping[str, Document], chosen: str | None) -> Document:
+    return children.get(chosen or "") or _worth_a_look(children) or document
+
+
+def _worth_a_look(children: Mapping[str, Document]) -> Document | None:
+    """The step whose log says most of where the job is: one that runs, one that failed, the last to end."""
+    begun = [c for c in children.values() if c["properties"]["status"] in _LOG_STARTED]
+    return min(
+        reversed(begun), key=lambda child: _LOG_STARTED.index(child["properties"]["status"]), default=None
+    )
+
+
+def _log(here: Local, document: Document) -> Path:
+    file = pipeline.LOG if _is_pipeline(document) else step.LOG
+    return here.blobs.datastore_path(ARTIFACT_DATASTORE, f"ExperimentRun/dcid.{_ran_as(document)}/{file}")
+
+
+def _ran_as(document: Document) -> str:
+    """The job that did the work: an earlier one where its outputs were reused."""
+    properties = document["properties"].get("properties") or {}
+    return str(properties.get("azureml.reusedrunid") or document["name"])
+
+
+def _tail(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - _LOG_TAIL))
+            text = file.read().decode(errors="replace")
+    except FileNotFoundError:
+        return ""
+    # Progress bars write the same line over and over; only its last state is worth showing.
+    return "\n".join(line.rstrip("\r").rsplit("\r", 1)[-1] for line in text.split("\n"))
+
+
+def _metrics(here: Local, names: list[str]) -> tuple[dict[str, float], dict[str, list[curve.Point]]]:
+    """Last values and the losses' histories by name, of the first run that has each."""
+    last: dict[str, float] = {}
+    series: dict[str, list[curve.Point]] = {}
+    for name in names:
+        run = _ask(here, "runs/get", run_id=name).get("run", {})
+        for metric in run.get("data", {}).get("metrics", ()):
+            key = metric["key"]
+            if key in last:
+                continue
+            last[key] = float(metric["value"])
+            if key.rsplit("/", 1)[-1] in ("loss", "eval_loss"):
+                history = _ask(here, "metrics/get-history", run_id=name, metric_key=key)
+                series[key] = [(float(m.get("step", 0)), float(m["value"])) for m in history["metrics"]]
+    return last, series
+
+
+def _ask(here: Local, operation: str, **query: str) -> Mapping[str, Any]:
+    """MLflow's answer; nothing for a run that it has not heard of."""
+    path = f"/api/2.0/mlflow/{operation}?{urlencode(query)}"
+    answer = here.tracking.forward("GET", path, b"", "application/json")
+    found: Mapping[str, Any] = json.loads(answer.body) if answer.status == 200 else {}
+    return found
+
+
+def _model(full: str, document: Document) -> Values:
+    name, _, version = full.rpartition("/")
+    properties = document["properties"]
+    return {
+        "name": name,
+        "version": version,
+        "type": properties.get("modelType") or "",
+        "created": moment(document["systemData"]["createdAt"]),
+        "job": properties.get("jobName"),
+        "tags": sorted((str(k), str(v)) for k, v in (properties.get("tags") or {}).items()),
+    }
+
+
+def _endpoint(here: Local, document: Document) -> Values:
+    properties, name = document["properties"], document["name"]
+    return {
+        "name": name,
+        "state": properties["provisioningState"],
+        "address": f"{here.settings.base_url}{INFERENCE}/{name}/score",
+        "authentication": properties["authMode"],
+        "deployments": [
+            {
+                "name": deployment["name"],
+                "state": deployment["properties"]["provisioningState"],
+                "model": deployment["properties"].get("model") or "",
+                "size": deployment["properties"]["instanceType"],
+                "instances": deployment["sku"]["capacity"],
+                "traffic": properties["traffic"].get(deployment["name"], 0),
+                "mirrored": properties["mirrorTraffic"].get(deployment["name"], 0),
+            }
+            for _, deployment in here.store.list(DEPLOYMENTS, f"{name}/")
+        ],
+    }
+
+
+def _duration(here: Local, document: Document) -> str:
+    if document["started"] is None:
+        return ""
+    return _span(document["started"], document["ended"] or here.clock.now().isoformat())
+
+
+def _span(start: str | None, end: str | None) -> str:
+    if start is None or end is None:
+        return ""
+    whole = max(0.0, (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds())
+    if whole < 10:
+        return f"{whole:.1f} s"
+    hours, rest = divmod(int(whole), 3600)
+    minutes, seconds = divmod(rest, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"

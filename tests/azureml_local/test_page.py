@@ -1,0 +1,288 @@
+"""The page: who may see it, what it shows, that it escapes, and how a browser follows a job on it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import requests
+
+from azureml_local.execution.component import Component
+from azureml_local.execution.graph import Step, StepOutput
+from azureml_local.page import curve, graph
+from tests.conftest import LocalServer
+
+CHROMIUM = Path("/usr/bin/chromium")
+CHROMIUM_FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+HOSTILE = "<img src=x onerror=alert(1)>"
+TRAINING = """
+import sys, time, pathlib, mlflow
+for step in range(5):
+    mlflow.log_metric("loss", 3.0 - step / 2, step=step)
+    print(f"step {step}", flush=True)
+mlflow.log_metric("eval_loss", 1.5, step=4)
+while not pathlib.Path(sys.argv[1]).exists():
+    time.sleep(0.05)
+print("<b>trained</b>", flush=True)
+"""
+
+
+def until(condition: Callable[[], Any], seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not become true in time"
+        time.sleep(0.1)
+
+
+@pytest.fixture
+def secret(server: LocalServer) -> str:
+    found: str = json.loads((server.state / "secrets.json").read_text())["admin"]
+    return found
+
+
+@pytest.fixture
+def browser(server: LocalServer, secret: str) -> Iterator[requests.Session]:
+    """A client that has opened the link which `up` prints."""
+    with requests.Session() as session:
+        session.verify, session.trust_env = server.environment["REQUESTS_CA_BUNDLE"], False
+        answer = session.get(f"{server.url}/?secret={secret}", timeout=10)
+        assert (answer.status_code, answer.url) == (200, f"{server.url}/")
+        yield session
+
+
+@pytest.fixture
+def cluster(ml_client: Any) -> str:
+    from azure.ai.ml.entities import AmlCompute
+
+    name = f"page-{uuid4().hex[:8]}"
+    ml_client.compute.begin_create_or_update(
+        AmlCompute(name=name, size="Standard_DS3_v2", max_instances=2)
+    ).result()
+    return name
+
+
+def submit(client: Any, cluster: str, folder: Path, *, name: str = "A chat model") -> tuple[Any, Path]:
+    """A pipeline of two steps, and the file that lets the second one end."""
+    from azure.ai.ml import Input, Output, command, dsl
+
+    go = folder / "go"
+    (folder / "code").mkdir()
+    (folder / "code" / "train.py").write_text(TRAINING)
+    environment = "azureml://registries/azureml/environments/any/versions/1"
+    prepare = command(
+        name="prepare",
+        command="echo data > ${{outputs.data}}/rows",
+        environment=environment,
+        outputs={"data": Output(type="uri_folder")},
+    )
+    train = command(
+        name="train",
+        code=str(folder / "code"),
+        command=f"python train.py {go} ${{{{inputs.data}}}}",
+        environment=environment,
+        inputs={"data": Input(type="uri_folder")},
+    )
+
+    @dsl.pipeline(compute=cluster, display_name=name)  # type: ignore[untyped-decorator]
+    def chain() -> None:
+        first = prepare()
+        train(data=first.outputs.data).name = "train"
+
+    return client.jobs.create_or_update(chain(), experiment_name="page"), go
+
+
+@pytest.mark.parametrize("path", ["/", "/jobs/any", "/models", "/endpoints", "/ledger", "/?part=job_list"])
+def test_without_the_cookie_there_is_only_the_sign_in_form(server: LocalServer, path: str) -> None:
+    bundle = server.environment["REQUESTS_CA_BUNDLE"]
+    answer = requests.get(server.url + path, verify=bundle, timeout=10)
+    assert answer.status_code == 401
+    assert 'name="secret"' in answer.text
+
+
+def test_a_wrong_secret_buys_no_cookie(server: LocalServer) -> None:
+    bundle = server.environment["REQUESTS_CA_BUNDLE"]
+    for answer in (
+        requests.get(f"{server.url}/?secret=guess", verify=bundle, timeout=10),
+        requests.post(f"{server.url}/sign-in", data=b"secret=%ff%00guess", verify=bundle, timeout=10),
+    ):
+        assert answer.status_code == 401
+        assert not answer.cookies
+        assert "not the secret" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("wanted", "location"),
+    [("/jobs/a?step=b", "/jobs/a?step=b"), ("https://elsewhere", "/"), ("//elsewhere", "/"), ("/\\x", "/")],
+)
+def test_signing_in_leads_back_but_never_elsewhere(
+    server: LocalServer, secret: str, wanted: str, location: str
+) -> None:
+    answer = requests.post(
+        f"{server.url}/sign-in",
+        data={"secret": secret, "next": wanted},
+        allow_redirects=False,
+        verify=server.environment["REQUESTS_CA_BUNDLE"],
+        timeout=10,
+    )
+    assert (answer.status_code, answer.headers["location"]) == (303, location)
+    cookie = answer.headers["set-cookie"]
+    assert secret not in cookie
+    assert all(attribute in cookie for attribute in ("HttpOnly", "Secure", "SameSite=lax"))
+
+
+def test_what_is_not_there_is_said_on_a_page(server: LocalServer, browser: requests.Session) -> None:
+    answer = browser.get(f"{server.url}/jobs/{HOSTILE}", timeout=10)
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert HOSTILE not in answer.text
+    assert browser.get(f"{server.url}/?part=nothing", timeout=10).status_code == 404
+
+
+def test_models_and_ledger_are_shown(server: LocalServer, browser: requests.Session) -> None:
+    assert "SmolLM2-135M-Instruct" in browser.get(f"{server.url}/models", timeout=10).text
+    assert "in all" in browser.get(f"{server.url}/ledger", timeout=10).text
+
+
+def test_everything_shown_is_escaped(
+    server: LocalServer, browser: requests.Session, ml_client: Any, cluster: str, tmp_path: Path
+) -> None:
+    from azure.ai.ml.entities import Model
+
+    job, go = submit(ml_client, cluster, tmp_path, name=HOSTILE)
+    go.touch()
+    until(lambda: ml_client.jobs.get(job.name).status == "Completed")
+    (tmp_path / "weights").write_text("w")
+    ml_client.models.create_or_update(
+        Model(name=f"m-{uuid4().hex[:8]}", path=str(tmp_path / "weights"), tags={"by": HOSTILE})
+    )
+    pages = [
+        browser.get(server.url + path, timeout=60).text for path in ("/", f"/jobs/{job.name}", "/models")
+    ]
+    for page in pages:
+        assert HOSTILE not in page
+        assert "&lt;img src=x" in page
+    assert "&lt;b&gt;trained&lt;/b&gt;" in pages[1]
+
+
+def test_an_endpoint_is_shown_with_its_traffic(
+    server: LocalServer, browser: requests.Session, ml_client: Any, tmp_path: Path
+) -> None:
+    from azure.ai.ml.entities import (
+        CodeConfiguration,
+        Environment,
+        ManagedOnlineDeployment,
+        ManagedOnlineEndpoint,
+    )
+
+    (tmp_path / "score.py").write_text("def init(): ...\ndef run(raw): return 'ok'\n")
+    name = f"page-{uuid4().hex[:8]}"
+    endpoint = ManagedOnlineEndpoint(name=name, auth_mode="key")
+    ml_client.online_endpoints.begin_create_or_update(endpoint).result()
+    ml_client.online_deployments.begin_create_or_update(
+        ManagedOnlineDeployment(
+            name="blue",
+            endpoint_name=name,
+            code_configuration=CodeConfiguration(code=str(tmp_path), scoring_script="score.py"),
+            environment=Environment(name="scoring", version="1", image="mcr.microsoft.com/azureml/minimal"),
+            instance_type="Standard_DS3_v2",
+            instance_count=1,
+        )
+    ).result()
+    endpoint.traffic = {"blue": 100}
+    ml_client.online_endpoints.begin_create_or_update(endpoint).result()
+    text = browser.get(f"{server.url}/endpoints?part=endpoint_list", timeout=10).text
+    mine = text[text.index(name) :]
+    assert ml_client.online_endpoints.get(name).scoring_uri in mine
+    assert "blue" in mine
+    assert "100 %" in mine
+    ml_client.online_endpoints.begin_delete(name).wait()
+
+
+@pytest.mark.skipif(not CHROMIUM.exists(), reason="Chromium is not installed")
+def test_a_browser_follows_a_job_to_its_end(
+    server: LocalServer, secret: str, ml_client: Any, cluster: str, tmp_path: Path
+) -> None:
+    from playwright.sync_api import expect, sync_playwright
+
+    job, go = submit(ml_client, cluster, tmp_path)
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
+        page = chromium.new_page(ignore_https_errors=True)
+        problems: list[str] = []
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.set_default_timeout(60_000)
+        expect.set_options(timeout=60_000)
+        page.goto(job.studio_url)
+        page.get_by_label("Secret").fill(secret)
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.locator("h1")).to_have_text("A chat model")
+        expect(page.locator("#log .log")).to_contain_text("step 4")
+        expect(page.locator("#state")).to_have_text("Running")
+        expect(page.locator(".node")).to_have_count(2)
+        expect(page.locator("#curve .legend")).to_contain_text("eval_loss 1.5")
+        page.evaluate("window.same = true")
+        go.touch()
+        expect(page.locator("#state")).to_have_text("Completed")
+        expect(page.locator("#log .log")).to_contain_text("<b>trained</b>")
+        expect(page.locator("#curve .line path")).to_have_count(2)
+        assert page.evaluate("window.same") is True, "the page was loaded anew instead of followed"
+        page.locator(".node").first.click()
+        expect(page.locator("#log h2")).to_have_text("Log of first")
+        chromium.close()
+    assert problems == []
+
+
+def step(path: str, *needs: str) -> Step:
+    component = Component(id="", name="", version="", type="command", inputs={}, outputs={})
+    return Step(path, path, component, {need: StepOutput(need, "out") for need in needs}, {})
+
+
+def test_a_step_stands_right_of_what_it_needs() -> None:
+    drawing = graph.draw([step("a"), step("b"), step("c", "a"), step("d", "c", "b")])
+    x = {node.path: node.x for node in drawing.nodes}
+    assert x["a"] == x["b"] < x["c"] < x["d"]
+    assert len({(node.x, node.y) for node in drawing.nodes}) == 4
+    assert len(drawing.edges) == 3
+    assert all(node.x + graph.NODE_WIDTH <= drawing.width for node in drawing.nodes)
+
+
+def test_a_curve_keeps_within_its_picture_and_drops_what_is_not_finite() -> None:
+    drawn = curve.draw({"loss": [(0, 4.0), (10, 2.0), (5, float("nan"))], "eval_loss": [(10, 3.0)]})
+    assert drawn is not None
+    assert [(line.name, line.last, len(line.dots)) for line in drawn.lines] == [
+        ("loss", 2.0, 2),
+        ("eval_loss", 3.0, 1),
+    ]
+    for line in drawn.lines:
+        for x, y in line.dots:
+            assert curve.LEFT <= x <= curve.WIDTH - curve.RIGHT
+            assert curve.TOP <= y <= curve.HEIGHT - curve.BOTTOM
+    assert [label.text for label in drawn.y_labels] == ["2", "2.5", "3", "3.5", "4"]
+
+
+@pytest.mark.parametrize("points", [[(0, 1.0)], [(3, 0.0), (3, 0.0)], [(0, -1e9), (1, 1e-9)]])
+def test_a_curve_can_be_drawn_of_any_finite_values(points: list[tuple[float, float]]) -> None:
+    drawn = curve.draw({"loss": points})
+    assert drawn is not None
+    assert 2 <= len(drawn.y_labels) <= 7
+
+
+def test_a_long_curve_is_thinned_and_ends_where_it_ended() -> None:
+    drawn = curve.draw({"loss": [(step, 1 / (step + 1)) for step in range(10_000)]})
+    assert drawn is not None
+    assert drawn.lines[0].path.count("L") <= 400
+    assert drawn.lines[0].last == 1 / 10_000
+    assert curve.draw({"loss": [(0, float("inf"))]}) is None

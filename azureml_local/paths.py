@@ -56,15 +56,13 @@ def resolve(local: Local, uri: str) -> Path:
     Known are datastore paths, job outputs, `runs:/`, assets by id or short name, registry models, and URLs of
     this server's blobs. A registry model's weights are made on first use.
     """
-    registry, asset = _REGISTRY.match(_bare(uri)), _ASSET.match(_bare(uri))
-    if registry is not None:
-        path = _registry_asset(local, registry)
-    elif asset is not None and asset["by"].lower() == "versions":
-        return resolve(local, _asset_uri(local, asset["collection"], asset["name"], asset["version"]))
-    elif _bare(uri).startswith(("http://", "https://")):
-        path = _blob(local, _bare(uri))
+    address = _follow(local, _bare(uri))
+    if match := _REGISTRY.match(address):
+        path = _registry_asset(local, match)
+    elif address.startswith(("http://", "https://")):
+        path = _blob(local, address)
     else:
-        place = locate(local, uri)
+        place = locate(local, address)
         path = local.blobs.datastore_path(place.datastore, place.path)
     if not path.exists():
         raise NotFound(f"There is no data at {uri}.", code="DataNotFound")
@@ -73,20 +71,13 @@ def resolve(local: Local, uri: str) -> Path:
 
 def locate(local: Local, uri: str) -> Place:
     """The place in a datastore that an address means, with data or without; raises as `resolve` does."""
-    bare = _bare(uri)
-    if match := _DATASTORE.match(bare):
+    address = _follow(local, _bare(uri))
+    if match := _DATASTORE.match(address):
         return Place(match["datastore"], match["path"].strip("/"))
-    if match := _OUTPUT.match(bare):
+    if match := _OUTPUT.match(address):
         return _job_output(local, match["job"], match["output"], match["path"].strip("/"))
-    if match := _RUN.match(bare):
+    if match := _RUN.match(address):
         return _job_output(local, match["job"], "artifacts", match["path"].strip("/"))
-    if match := _ASSET.match(bare):
-        version = match["version"]
-        if match["by"].lower() == "labels":
-            version = latest(local, match["collection"], match["name"])
-        return locate(local, _asset_uri(local, match["collection"], match["name"], version))
-    if match := _SHORT_ASSET.match(bare):
-        return locate(local, _short_asset_uri(local, match))
     raise BadRequest(
         f"{uri!r} is no address of data that is known here: write azureml://datastores/DATASTORE/paths/PATH, "
         "azureml:NAME:VERSION or azureml://jobs/JOB/outputs/OUTPUT.",
@@ -112,6 +103,20 @@ def _bare(uri: str) -> str:
     if uri.startswith("azureml:") and not uri.startswith("azureml://"):
         return uri.removeprefix("azureml:")
     return uri
+
+
+def _follow(local: Local, address: str) -> str:
+    """The address that an asset keeps of its data, for an asset's id or short name; others as they are."""
+    if _REGISTRY.match(address) or _DATASTORE.match(address):
+        return address
+    if match := _ASSET.match(address):
+        version = match["version"]
+        if match["by"].lower() == "labels":
+            version = latest(local, match["collection"], match["name"])
+        return _asset_uri(local, match["collection"], match["name"], version)
+    if match := _SHORT_ASSET.match(address):
+        return _short_asset_uri(local, match)
+    return address
 
 
 def _job_output(local: Local, job: str, output: str, path: str) -> Place:
@@ -150,8 +155,12 @@ def _registry_asset(local: Local, match: re.Match[str]) -> Path:
     kind, name, version = "registry/models", match["name"], match["version"]
     if match["by"].lower() == "labels":
         version = latest(local, kind, name)
-    if local.store.get(kind, f"{name}/{version}") is None:
+    document = local.store.get(kind, f"{name}/{version}")
+    if document is None:
         raise NotFound(f"The registry has no model {name} of version {version}.")
+    uri = str(document["properties"].get("modelUri", ""))
+    if uri.startswith("https://"):  # uploaded by a client
+        return _blob(local, uri)
     from azureml_local import (
         catalogue,
     )  # reads and converts weights: only when a job or deployment wants them

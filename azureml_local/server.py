@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import socket
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -88,8 +89,11 @@ def serve(
                 _announce(settings, leaves=while_held)
                 ready(settings)
 
-        made = certificates.ensure(settings)
-        local = Local.open(settings)
+        try:
+            made = certificates.ensure(settings)
+            local = Local.open(settings)
+        except (OSError, sqlite3.Error) as error:
+            raise CannotServe(f"The state directory {settings.state} cannot be used: {error}.") from error
         local.faults.replace(faults)
         server = Server(
             uvicorn.Config(

@@ -18,6 +18,7 @@ from azureml_local.state.store import Document, Store
 from azureml_local.state.transitions import Transition
 
 _KIND = "operations"
+_LIFETIME = 86400.0
 logger = logging.getLogger(__name__)
 
 Work = Callable[[], None]
@@ -44,22 +45,20 @@ class Operations:
         A ServiceError raised by `work` becomes the operation's error and the document's state Failed.
         """
         operation_id = str(uuid4())
-        self._set_state(kind, name, transition.during)
-        self._store.create(
-            _KIND,
-            operation_id,
-            {
-                "kind": kind,
-                "name": name,
-                "transition": asdict(transition),
-                "works": work is not None,
-                "status": "InProgress",
-                "startTime": iso(self._clock.now()),
-                "started": time.time(),
-                "endTime": None,
-                "error": None,
-            },
-        )
+        operation = {
+            "kind": kind,
+            "name": name,
+            "transition": asdict(transition),
+            "works": work is not None,
+            "status": "InProgress",
+            "startTime": iso(self._clock.now()),
+            "started": time.time(),
+            "endTime": None,
+            "error": None,
+        }
+        with self._store.transaction():
+            self._set_state(kind, name, transition.during)
+            self._store.create(_KIND, operation_id, operation)
         self._advance(operation_id, transition, work)
         return operation_id
 
@@ -82,24 +81,18 @@ class Operations:
 
     def finish(self, operation_id: str, error: ServiceError | None = None) -> None:
         """End the operation and move its document on; one that has ended stays as it is."""
-        ended = False
-
-        def end(operation: Document) -> Document:
-            nonlocal ended
+        with self._store.transaction():  # who sees the operation ended sees the document moved on
+            operation = self.get(operation_id)
             if operation["status"] != "InProgress":
-                return operation
-            ended = True
-            return {
-                **operation,
+                return
+            after = operation["transition"]["after"] if error is None else "Failed"
+            self._set_state(operation["kind"], operation["name"], after)
+            ended = {
                 "status": "Succeeded" if error is None else "Failed",
                 "endTime": iso(self._clock.now()),
                 "error": None if error is None else error.body()["error"],
             }
-
-        operation = self._store.update(_KIND, operation_id, end)
-        if ended:
-            after = operation["transition"]["after"] if error is None else "Failed"
-            self._set_state(operation["kind"], operation["name"], after)
+            self._store.put(_KIND, operation_id, operation | ended)
 
     def step(self, operation_id: str) -> None:
         """By hand: let a waiting operation end, or start the work that it waits with."""
@@ -116,7 +109,13 @@ class Operations:
         return [operation_id for _, operation_id in sorted(pending)]
 
     def resume(self) -> None:
-        """After a restart: go on with what waited for time; who gave an operation work finishes it."""
+        """After a restart: go on with what waited for time; who gave an operation work finishes it.
+
+        Operations that ended more than a day ago are forgotten: nobody polls them any more.
+        """
+        for operation_id, operation in self._store.list(_KIND):
+            if operation["status"] != "InProgress" and time.time() - operation["started"] > _LIFETIME:
+                self._store.delete(_KIND, operation_id)
         for operation_id in self.waiting():
             operation = self.get(operation_id)
             if not operation["works"]:

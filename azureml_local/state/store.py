@@ -51,13 +51,13 @@ class Store:
 
     def put(self, kind: str, name: str, body: Document) -> Document:
         """Create the document or replace it."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             _write(connection, kind, name, body)
         return body
 
     def create(self, kind: str, name: str, body: Document) -> Document:
         """Create the document; raises Conflict when there is one of that name."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             if self.get(kind, name) is not None:
                 raise Conflict(f"{kind} {name} already exists.")
             _write(connection, kind, name, body)
@@ -65,7 +65,7 @@ class Store:
 
     def update(self, kind: str, name: str, change: Callable[[Document], Document]) -> Document:
         """Replace the document by what `change` makes of it, atomically; raises NotFound when absent."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             body = self.get(kind, name)
             if body is None:
                 raise NotFound(f"{kind} {name} was not found.")
@@ -75,7 +75,7 @@ class Store:
 
     def delete(self, kind: str, name: str) -> bool:
         """Whether there was such a document."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             cursor = connection.execute(
                 "DELETE FROM documents WHERE kind = ? AND key = ?", (kind, _key(kind, name))
             )
@@ -105,7 +105,8 @@ class Store:
             self._connection.close()
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Changes made within the block happen together or not at all."""
         with self._lock:
             if self._connection.in_transaction:  # a change within a change is one transaction
                 yield self._connection

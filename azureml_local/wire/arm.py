@@ -97,13 +97,12 @@ def resource(
 
 
 def page(request: Request, items: Sequence[dict[str, Any]], *, size: int = 100) -> Response:
-    """One page of a list; `$skip` and `$top` of the query choose it, nextLink leads on."""
-    top = min(integer(request, "$top", size), size)
+    """One page of a list. `$skip` of the query says where it begins, `$top` where the list ends."""
+    items = items[: integer(request, "$top", len(items))]
     start = _skip(request)
-    part = list(items[start : start + top])
-    answer: dict[str, Any] = {"value": part}
-    if start + top < len(items):
-        query = dict(request.query_params) | {"$skipToken": _token(start + top)}
+    answer: dict[str, Any] = {"value": list(items[start : start + size])}
+    if start + size < len(items):
+        query = dict(request.query_params) | {"$skipToken": _token(start + size)}
         query.pop("$skip", None)
         answer["nextLink"] = f"{local(request).settings.base_url}{request.url.path}?{urlencode(query)}"
     return JSONResponse(answer)

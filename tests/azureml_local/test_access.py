@@ -11,25 +11,26 @@ import requests
 from azure.identity import DefaultAzureCredential
 
 from azureml_local.tokens import Secrets
+from tests.conftest import LocalServer
 
 GROUP = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/local"
 WORKSPACE = f"{GROUP}/providers/Microsoft.MachineLearningServices/workspaces/local"
 
 
-def _get(server: Any, path: str, token: str | None) -> requests.Response:
+def _get(server: LocalServer, path: str, token: str | None) -> requests.Response:
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     return requests.get(server.url + path, headers=headers, timeout=10)
 
 
 @pytest.fixture
-def claims(server: Any, environment: dict[str, str]) -> dict[str, Any]:
+def claims(server: LocalServer, environment: dict[str, str]) -> dict[str, Any]:
     token = DefaultAzureCredential().get_token(f"{server.url}/.default").token
     decoded: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
     return decoded
 
 
 @pytest.fixture
-def key(server: Any) -> str:
+def key(server: LocalServer) -> str:
     return Secrets.of(server.state / "secrets.json").signing_key
 
 
@@ -38,14 +39,14 @@ def key(server: Any) -> str:
     ["https://management.azure.com", "https://management.core.windows.net/", "https://ml.azure.com"],
 )
 def test_a_token_for_the_public_cloud_is_accepted(
-    server: Any, environment: dict[str, str], resource: str
+    server: LocalServer, environment: dict[str, str], resource: str
 ) -> None:
     token = DefaultAzureCredential().get_token(f"{resource}/.default").token
     assert _get(server, WORKSPACE, token).status_code == 200
 
 
 def test_without_a_token_the_answer_is_401_in_the_services_shape(
-    server: Any, environment: dict[str, str]
+    server: LocalServer, environment: dict[str, str]
 ) -> None:
     answer = _get(server, WORKSPACE, None)
     error = answer.json()["error"]
@@ -66,14 +67,16 @@ def test_without_a_token_the_answer_is_401_in_the_services_shape(
     ],
 )
 def test_a_token_of_wrong_claims_is_refused(
-    server: Any, claims: dict[str, Any], key: str, change: dict[str, Any], code: str
+    server: LocalServer, claims: dict[str, Any], key: str, change: dict[str, Any], code: str
 ) -> None:
     changed = {name: value for name, value in (claims | change).items() if value is not None}
     answer = _get(server, WORKSPACE, jwt.encode(changed, key, algorithm="HS256"))
     assert (answer.status_code, answer.json()["error"]["code"]) == (401, code)
 
 
-def test_a_token_of_another_signature_is_refused(server: Any, claims: dict[str, Any], key: str) -> None:
+def test_a_token_of_another_signature_is_refused(
+    server: LocalServer, claims: dict[str, Any], key: str
+) -> None:
     for token in (
         jwt.encode(claims, "x" * 64, algorithm="HS256"),
         jwt.encode(claims, "", algorithm="none"),
@@ -84,7 +87,7 @@ def test_a_token_of_another_signature_is_refused(server: Any, claims: dict[str, 
         assert _get(server, WORKSPACE, token).status_code == 401
 
 
-def test_a_token_needs_the_identity_header(server: Any, environment: dict[str, str]) -> None:
+def test_a_token_needs_the_identity_header(server: LocalServer, environment: dict[str, str]) -> None:
     url = os.environ["IDENTITY_ENDPOINT"]
     for headers in ({}, {"X-IDENTITY-HEADER": "wrong"}):
         answer = requests.get(url, params={"resource": "https://ml.azure.com"}, headers=headers, timeout=10)
@@ -93,13 +96,15 @@ def test_a_token_needs_the_identity_header(server: Any, environment: dict[str, s
     assert requests.get(url, headers=right, timeout=10).status_code == 400
 
 
-def test_admin_routes_need_the_admin_secret(server: Any, environment: dict[str, str]) -> None:
+def test_admin_routes_need_the_admin_secret(server: LocalServer, environment: dict[str, str]) -> None:
     for headers in ({}, {"X-Admin-Secret": "wrong"}, {"X-Admin-Secret": "é".encode().decode("latin-1")}):
         assert requests.get(f"{server.url}/admin/ledger", headers=headers, timeout=10).status_code == 401
     assert server.admin("ledger")["running"] == 0
 
 
-def test_the_case_of_a_paths_fixed_parts_does_not_matter(server: Any, environment: dict[str, str]) -> None:
+def test_the_case_of_a_paths_fixed_parts_does_not_matter(
+    server: LocalServer, environment: dict[str, str]
+) -> None:
     token = DefaultAzureCredential().get_token(f"{server.url}/.default").token
     path = WORKSPACE.replace("resourceGroups", "resourcegroups").replace("Microsoft", "microsoft")
     assert _get(server, path + "/COMPUTES", token).json() == {"value": []}
@@ -115,7 +120,7 @@ def test_the_case_of_a_paths_fixed_parts_does_not_matter(server: Any, environmen
     ],
 )
 def test_what_is_not_here_is_not_found(
-    server: Any, environment: dict[str, str], path: str, code: str
+    server: LocalServer, environment: dict[str, str], path: str, code: str
 ) -> None:
     token = DefaultAzureCredential().get_token(f"{server.url}/.default").token
     answer = _get(server, path, token)
@@ -137,7 +142,7 @@ def test_what_is_not_here_is_not_found(
     ],
 )
 def test_a_strange_body_is_refused_with_a_message(
-    server: Any, environment: dict[str, str], content: bytes, status: int
+    server: LocalServer, environment: dict[str, str], content: bytes, status: int
 ) -> None:
     token = DefaultAzureCredential().get_token(f"{server.url}/.default").token
     answer = requests.put(

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import filecmp
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from azure.ai.ml import Input, command
+from azure.ai.ml import Input, MLClient, command
 from azure.ai.ml.entities import Data, Environment, Model
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
+from azure.identity import DefaultAzureCredential
+
+from tests.conftest import LocalServer
 
 
 @pytest.fixture
@@ -20,7 +27,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def test_a_folder_becomes_a_data_asset_with_the_same_files(ml_client: Any, folder: Path, server: Any) -> None:
+def test_a_folder_becomes_a_data_asset_with_the_same_files(
+    ml_client: Any, folder: Path, server: LocalServer
+) -> None:
     made = ml_client.data.create_or_update(
         Data(path=str(folder), type="uri_folder", name="a-folder", description="words", tags={"k": "v"})
     )
@@ -42,7 +51,7 @@ def test_versions_count_up_and_latest_is_the_last_made(ml_client: Any, folder: P
     assert [data.version for data in ml_client.data.list("counted")] == ["2", "1"]
 
 
-def test_the_same_files_are_uploaded_once(ml_client: Any, folder: Path, server: Any) -> None:
+def test_the_same_files_are_uploaded_once(ml_client: Any, folder: Path, server: LocalServer) -> None:
     first = ml_client.data.create_or_update(Data(path=str(folder), type="uri_folder", name="once"))
     stored = server.state / "blobs" / "azureml-blobstore" / first.path.split("/paths/")[1] / "a.txt"
     before = stored.stat()
@@ -87,7 +96,7 @@ def test_a_local_folder_becomes_a_model_and_is_downloaded_again(
 
 
 def test_a_model_is_registered_from_a_datastore_path_with_its_flavors(
-    ml_client: Any, folder: Path, server: Any
+    ml_client: Any, folder: Path, server: LocalServer
 ) -> None:
     (folder / "MLmodel").write_text("flavors:\n  python_function:\n    loader_module: mlflow.pyfunc\n")
     data = ml_client.data.create_or_update(Data(path=str(folder), type="uri_folder", name="for-model"))
@@ -114,6 +123,15 @@ def test_a_model_of_nothing_is_refused(ml_client: Any, path: str, kind: str, cod
 def test_an_mlflow_model_needs_its_description(ml_client: Any, folder: Path) -> None:
     with pytest.raises(HttpResponseError, match="needs a file MLmodel"):
         ml_client.models.create_or_update(Model(path=str(folder), type="mlflow_model", name="bare"))
+
+
+def test_a_long_list_comes_in_pages(ml_client: Any) -> None:
+    for number in range(105):
+        ml_client.data.create_or_update(
+            Data(path="https://example.org/data", type="uri_folder", name="paged", version=str(number))
+        )
+    listed = [data.version for data in ml_client.data.list("paged")]
+    assert listed == [str(number) for number in reversed(range(105))]
 
 
 def test_a_missing_asset_is_not_found(ml_client: Any) -> None:
@@ -154,3 +172,27 @@ def test_unchanged_code_is_found_by_its_hash(ml_client: Any, tmp_path: Path) -> 
 
 def _contents(folder: Path) -> dict[str, bytes]:
     return {str(f.relative_to(folder)): f.read_bytes() for f in folder.rglob("*") if f.is_file()}
+
+
+@pytest.mark.slow
+def test_a_file_of_over_300_mb_comes_through_whole(
+    ml_client: Any, tmp_path: Path, server: LocalServer
+) -> None:
+    block = os.urandom(2**20)
+    with (tmp_path / "large.bin").open("wb") as file:
+        for number in range(310):
+            file.write(number.to_bytes(4, "big") + block[4:])
+    made = ml_client.data.create_or_update(
+        Data(path=str(tmp_path / "large.bin"), type="uri_file", name="large")
+    )
+    stored = server.state / "blobs" / "azureml-blobstore" / made.path.split("/paths/")[1]
+    assert filecmp.cmp(stored, tmp_path / "large.bin", shallow=False)
+
+
+def test_from_config_finds_the_workspace(environment: dict[str, str], tmp_path: Path) -> None:
+    config = subprocess.run(
+        [sys.executable, "-m", "azureml_local", "config"], capture_output=True, text=True, check=True
+    ).stdout
+    (tmp_path / "config.json").write_text(config)
+    client = MLClient.from_config(DefaultAzureCredential(), path=str(tmp_path))
+    assert client.workspaces.get(client.workspace_name).location == "local"

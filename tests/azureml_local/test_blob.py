@@ -26,12 +26,13 @@ from hypothesis import strategies as st
 from azureml_local.settings import Settings
 from azureml_local.state.clock import Clock
 from azureml_local.tokens import Secrets, Tokens
+from tests.conftest import LocalServer
 
 CONTAINER = "azureml-blobstore"
 
 
 @pytest.fixture
-def tokens(server: Any) -> Tokens:
+def tokens(server: LocalServer) -> Tokens:
     """What signs for the server, made of the same secrets."""
     port = int(server.url.rsplit(":", 1)[1])
     secrets = Secrets.of(server.state / "secrets.json")
@@ -39,7 +40,7 @@ def tokens(server: Any) -> Tokens:
 
 
 @pytest.fixture
-def container(environment: dict[str, str], server: Any, tokens: Tokens) -> Iterator[ContainerClient]:
+def container(environment: dict[str, str], server: LocalServer, tokens: Tokens) -> Iterator[ContainerClient]:
     url = f"{server.url}/local.blob.core.windows.net/{CONTAINER}?{tokens.sas(CONTAINER)}"
     with ContainerClient.from_container_url(
         url,
@@ -144,7 +145,7 @@ def test_a_name_is_a_blob_or_a_folder_and_not_both(container: ContainerClient, p
 
 
 def test_a_damaged_upload_is_refused(
-    server: Any, environment: dict[str, str], tokens: Tokens, prefix: str
+    server: LocalServer, environment: dict[str, str], tokens: Tokens, prefix: str
 ) -> None:
     answer = requests.put(
         _url(server, f"{prefix}/blob", tokens.sas(CONTAINER)),
@@ -156,7 +157,7 @@ def test_a_damaged_upload_is_refused(
 
 
 def test_an_upload_that_breaks_off_leaves_nothing(
-    server: Any, environment: dict[str, str], tokens: Tokens, container: ContainerClient, prefix: str
+    server: LocalServer, environment: dict[str, str], tokens: Tokens, container: ContainerClient, prefix: str
 ) -> None:
     def broken() -> Iterator[bytes]:
         yield b"half"
@@ -179,14 +180,14 @@ def _if_not_modified() -> Any:
     return MatchConditions.IfNotModified
 
 
-def test_a_signature_ends(server: Any, environment: dict[str, str], tokens: Tokens) -> None:
+def test_a_signature_ends(server: LocalServer, environment: dict[str, str], tokens: Tokens) -> None:
     expired = tokens.sas(CONTAINER, lifetime=timedelta(seconds=-1))
     answer = requests.get(_url(server, "x", expired), timeout=10)
     assert (answer.status_code, answer.headers["x-ms-error-code"]) == (403, "AuthenticationFailed")
 
 
 def test_a_signature_grants_what_it_says(
-    server: Any, environment: dict[str, str], tokens: Tokens, prefix: str
+    server: LocalServer, environment: dict[str, str], tokens: Tokens, prefix: str
 ) -> None:
     reading = tokens.sas(CONTAINER, permissions="r")
     for method, query, code in (
@@ -204,7 +205,7 @@ def test_a_signature_grants_what_it_says(
 
 
 def test_a_signature_holds_for_its_container_and_its_blob(
-    server: Any, environment: dict[str, str], tokens: Tokens, container: ContainerClient, prefix: str
+    server: LocalServer, environment: dict[str, str], tokens: Tokens, container: ContainerClient, prefix: str
 ) -> None:
     for name in ("one", "two"):
         container.upload_blob(f"{prefix}/{name}", name)
@@ -217,20 +218,20 @@ def test_a_signature_holds_for_its_container_and_its_blob(
 
 @pytest.mark.parametrize("field", ["sig", "se", "sp", "sr", "sv"])
 def test_a_changed_signature_is_refused(
-    server: Any, environment: dict[str, str], tokens: Tokens, field: str
+    server: LocalServer, environment: dict[str, str], tokens: Tokens, field: str
 ) -> None:
     fields = {name: values[0] for name, values in parse_qs(tokens.sas(CONTAINER, permissions="r")).items()}
     fields[field] = {"se": "2999-01-01T00:00:00Z", "sp": "racwdl", "sr": "b"}.get(field, "x")
     assert requests.get(_url(server, "x", urlencode(fields)), timeout=10).status_code == 403
 
 
-def test_without_a_signature_nothing_is_answered(server: Any, environment: dict[str, str]) -> None:
+def test_without_a_signature_nothing_is_answered(server: LocalServer, environment: dict[str, str]) -> None:
     answer = requests.get(_url(server, "x", ""), timeout=10)
     assert (answer.status_code, answer.headers["x-ms-error-code"]) == (401, "NoAuthenticationInformation")
 
 
 def test_the_sdk_reports_a_bad_signature_as_failed_authentication(
-    server: Any, environment: dict[str, str], tokens: Tokens
+    server: LocalServer, environment: dict[str, str], tokens: Tokens
 ) -> None:
     url = f"{server.url}/local.blob.core.windows.net/{CONTAINER}?{tokens.sas(CONTAINER)}x"
     with ContainerClient.from_container_url(url) as client, pytest.raises(ClientAuthenticationError):
@@ -240,7 +241,7 @@ def test_the_sdk_reports_a_bad_signature_as_failed_authentication(
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(path=st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("/.%\\\0"), max_size=40))
 def test_no_name_reaches_outside_its_container(
-    server: Any, environment: dict[str, str], tokens: Tokens, session: requests.Session, path: str
+    server: LocalServer, environment: dict[str, str], tokens: Tokens, session: requests.Session, path: str
 ) -> None:
     """Whatever the path, the answer is no server error, and no file appears outside the container."""
     before = _outside(server.state)
@@ -265,5 +266,5 @@ def _outside(state: Path) -> set[str]:
     }
 
 
-def _url(server: Any, name: str, sas: str) -> str:
+def _url(server: LocalServer, name: str, sas: str) -> str:
     return f"{server.url}/local.blob.core.windows.net/{CONTAINER}/{name}?{sas}"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
-from azure.ai.ml import MLClient
+from azure.ai.ml import MLClient, command
+from azure.ai.ml.entities import Model
 from azure.ai.ml.exceptions import ValidationException
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from azure.identity import DefaultAzureCredential
@@ -42,3 +44,26 @@ def test_another_registry_is_refused(environment: dict[str, str]) -> None:
     with pytest.raises(HttpResponseError, match="not allowed to access the registry") as raised:
         MLClient(DefaultAzureCredential(), registry_name="contoso")
     assert raised.value.status_code == 403
+
+
+def test_a_component_of_ones_own_is_put_into_the_registry(registry_client: Any, tmp_path: Path) -> None:
+    (tmp_path / "step").mkdir()
+    (tmp_path / "step" / "step.py").write_text("print('step')")
+    wanted = command(
+        name="own_step",
+        command="python step.py",
+        code=str(tmp_path / "step"),
+        environment="azureml://registries/azureml/environments/azureml-local-cpu/versions/1",
+    ).component
+    made = registry_client.components.create_or_update(wanted, version="1.2.3")
+    assert made.id == "azureml://registries/azureml/components/own_step/versions/1.2.3"
+    assert registry_client.components.get("own_step", label="latest").version == "1.2.3"
+
+
+def test_a_model_of_ones_own_is_put_into_the_registry(registry_client: Any, tmp_path: Path) -> None:
+    (tmp_path / "weights.bin").write_bytes(b"weights")
+    registry_client.models.create_or_update(
+        Model(name="own-model", version="1", path=str(tmp_path / "weights.bin"), type="custom_model")
+    )
+    found = registry_client.models.get("own-model", label="latest")
+    assert found.id == "azureml://registries/azureml/models/own-model/versions/1"

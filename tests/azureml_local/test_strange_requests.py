@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 
 from azureml_local.settings import PROVIDER
 from azureml_local.wire import asset, compute, datastore, operation, region, registry, workspace
+from tests.conftest import LocalServer
 
 ROUTES = [
     found
@@ -118,7 +118,7 @@ QUERIES = st.dictionaries(
 
 
 @pytest.fixture
-def session(server: Any, environment: dict[str, str]) -> Iterator[requests.Session]:
+def session(server: LocalServer, environment: dict[str, str]) -> Iterator[requests.Session]:
     with requests.Session() as session:
         token = DefaultAzureCredential().get_token(f"{server.url}/.default").token
         session.headers["Authorization"] = f"Bearer {token}"
@@ -128,7 +128,7 @@ def session(server: Any, environment: dict[str, str]) -> Iterator[requests.Sessi
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_no_request_makes_the_server_fail(
-    server: Any, session: requests.Session, data: st.DataObject
+    server: LocalServer, session: requests.Session, data: st.DataObject
 ) -> None:
     route = data.draw(st.sampled_from(ROUTES))
     method = data.draw(st.sampled_from(sorted(set(route.methods or ()) - {"HEAD"})))
@@ -147,7 +147,7 @@ def test_no_request_makes_the_server_fail(
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(path=st.text(st.characters(exclude_categories=["Cs"]), max_size=60))
-def test_no_path_makes_the_server_fail(server: Any, session: requests.Session, path: str) -> None:
+def test_no_path_makes_the_server_fail(server: LocalServer, session: requests.Session, path: str) -> None:
     for prefix in ("/", f"/subscriptions/x/providers/{PROVIDER}/"):
         answer = session.get(server.url + prefix + quote(path, safe="/"), timeout=20)
         assert answer.status_code < 500, answer.text

@@ -64,7 +64,7 @@ class Output:
 
     def write(self, good: pl.DataFrame, bad: list[Bad]) -> None:
         if good.height:
-            self._written.write(good.write_ndjson().encode())
+            good.write_ndjson(self._written)
             self.rows += good.height
         for row in bad:
             self._set_aside(row)

@@ -5,36 +5,48 @@ from __future__ import annotations
 import bisect
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import polars as pl
+
 from tasks.data import ranges
 from tasks.data.choice import Rows
 from tasks.data.meter import Meter
-from tasks.data.ranges import Patchwork, RemoteFile
+from tasks.data.ranges import Range, RemoteFile
 from tasks.failure import Failure
 
 _FOOTER = 64 * 1024  # bytes: holds the footer of most files, so that one request reads it
-_AHEAD = 3  # row groups being fetched while one is decoded
-_BATCH = 4096  # rows decoded at once, which bounds memory where a row group is the whole file
+_AHEAD = 3  # spans being fetched while one is decoded
+_SPAN = 48 * 2**20  # bytes decoded at once, uncompressed: what bounds the memory
+_BATCH = 4096  # rows, where a single row group is larger than a span
+
+Batch = tuple[Sequence[int], pl.DataFrame]  # positions in the split, and the rows there
 
 
 class ParquetRows:
     """The rows of a split's parquet files, in the order of the files' names.
 
-    Use as a context manager. Raises Failure for a file that is no parquet, or lacks the columns.
+    Use as a context manager. Raises Failure for a file that is no parquet.
     """
 
     def __init__(self, fs: Any, paths: Sequence[str], columns: Sequence[str], meter: Meter) -> None:
         self._stack = ExitStack()
-        self._pool: ThreadPoolExecutor = self._stack.enter_context(ranges.pool())
+        self._pool = self._stack.enter_context(ranges.pool())
+        folder = Path(self._stack.enter_context(TemporaryDirectory(prefix="finetune-data-")))
         self._meter = meter
         self._columns = columns
-        self._files = [_open(fs, path, self._pool, self._stack, meter) for path in paths]
+        local = "file" in ([fs.protocol] if isinstance(fs.protocol, str) else fs.protocol)
+        if local:
+            self._files = [_local(path) for path in paths]
+            return
+        copies = (folder / f"{number}.parquet" for number in range(len(paths)))
+        self._files = list(self._pool.map(partial(_remote, fs, meter), paths, copies))
 
     def __enter__(self) -> ParquetRows:
         return self
@@ -46,152 +58,176 @@ class ParquetRows:
     def total(self) -> int:
         return sum(file.metadata.num_rows for file in self._files)
 
-    def batches(self, rows: Rows) -> Iterator[tuple[list[int], Any]]:
-        """(positions, arrow table) of the wanted rows, in order."""
-        groups = iter(list(self._groups(rows)))
-        coming = deque(self._pool.submit(group.load) for group in _next(groups, _AHEAD))
+    def batches(self, rows: Rows) -> Iterator[Batch]:
+        """The wanted rows, in order; what comes next is fetched meanwhile."""
+        spans = self._spans(rows)
+        coming = deque(self._pool.submit(span.load) for span in islice(spans, _AHEAD))
         while coming:
-            group = coming.popleft().result()
-            coming.extend(self._pool.submit(group.load) for group in _next(groups, 1))
-            yield from group.batches(rows)
+            span = coming.popleft().result()
+            coming.extend(self._pool.submit(span.load) for span in islice(spans, 1))
+            yield from span.batches()
 
-    def _groups(self, rows: Rows) -> Iterator[_Group]:
-        """The row groups in which a wanted row lies."""
-        first = 0
+    def _spans(self, rows: Rows) -> Iterator[_Span]:
+        """The row groups in which wanted rows lie, neighbours together as far as memory allows."""
+        base = 0  # rows in the files before
         for file in self._files:
-            for number in range(file.metadata.num_row_groups):
-                count = file.metadata.row_group(number).num_rows
-                low, high = bisect.bisect_left(rows, first), bisect.bisect_left(rows, first + count)
-                if low < high:
-                    yield _Group(file, number, first, low, high, file.columns(self._columns), self._meter)
-                first += count
+            span: _Span | None = None
+            for group in file.groups():
+                low = bisect.bisect_left(rows, base + group.first)
+                high = bisect.bisect_left(rows, base + group.first + group.rows)
+                if low == high:
+                    continue
+                wanted = rows[low:high]
+                if span and span.groups[-1].number + 1 == group.number and span.size + group.size <= _SPAN:
+                    span.groups.append(group)
+                    span.wanted.extend(wanted)
+                    continue
+                if span:
+                    yield span
+                span = _Span(file, base, file.columns(self._columns), self._meter, [group], list(wanted))
+            if span:
+                yield span
+            base += file.metadata.num_rows
+
+
+@dataclass(frozen=True)
+class _Group:
+    """A row group: its number in the file, its first row there, its rows and its size uncompressed."""
+
+    number: int
+    first: int
+    rows: int
+    size: int
 
 
 @dataclass
 class _File:
-    """A parquet file whose footer has been read."""
+    """A parquet file whose footer has been read. Of a remote one, `local` has only what was fetched."""
 
     path: str
     metadata: Any
-    local: Path | None
-    remote: RemoteFile | None
-    pool: ThreadPoolExecutor
+    local: Path
+    remote: RemoteFile | None = None
+
+    def groups(self) -> Iterator[_Group]:
+        first = 0
+        for number in range(self.metadata.num_row_groups):
+            group = self.metadata.row_group(number)
+            yield _Group(number, first, group.num_rows, group.total_byte_size)
+            first += group.num_rows
 
     def columns(self, wanted: Sequence[str]) -> list[str]:
         there = self.metadata.schema.to_arrow_schema().names
         return [column for column in wanted if column in there]
 
-    def ranges(self, number: int, columns: Sequence[str]) -> list[ranges.Range]:
+    def ranges(self, group: _Group, columns: Sequence[str]) -> Iterator[Range]:
         """Where the columns of a row group lie in the file."""
-        group = self.metadata.row_group(number)
-        found = []
-        for index in range(group.num_columns):
-            chunk = group.column(index)
+        found = self.metadata.row_group(group.number)
+        for index in range(found.num_columns):
+            chunk = found.column(index)
             if chunk.path_in_schema.split(".")[0] in columns:
                 first = min(filter(None, (chunk.dictionary_page_offset, chunk.data_page_offset)))
-                found.append((first, first + chunk.total_compressed_size))
-        return ranges.merged(found)
+                yield first, first + chunk.total_compressed_size
 
 
 @dataclass
-class _Group:
-    """One row group and which of the wanted rows lie in it: rows[low:high] of the choice."""
+class _Span:
+    """Neighbouring row groups of a file and the positions of the wanted rows in them."""
 
     file: _File
-    number: int
-    first: int
-    low: int
-    high: int
+    base: int  # position of the file's first row
     columns: list[str]
     meter: Meter
-    reader: Any = None
+    groups: list[_Group]
+    wanted: list[int]
 
-    def load(self) -> _Group:
+    @property
+    def size(self) -> int:
+        return sum(group.size for group in self.groups)
+
+    def load(self) -> _Span:
         """Fetch what is needed; done ahead of time, in another thread."""
-        import pyarrow.parquet
-
-        where = self.file.ranges(self.number, self.columns)
-        if self.file.remote is None:
+        where = ranges.merged(
+            place for group in self.groups for place in self.file.ranges(group, self.columns)
+        )
+        if self.file.remote:
+            self.file.remote.fetch(where, self.file.local)
+        else:
             self.meter.read(sum(last - first for first, last in where))
-            self.reader = pyarrow.parquet.ParquetFile(self.file.local, metadata=self.file.metadata)
-            return self
-        assert self.file.remote.size is not None
-        patchwork = Patchwork(self.file.remote.size)
-        # In this thread: the pool's threads all load groups and must not wait for each other.
-        for place in where:
-            patchwork.lay(place, self.file.remote.read(place))
-        self.reader = pyarrow.parquet.ParquetFile(patchwork, metadata=self.file.metadata)
         return self
 
-    def batches(self, rows: Rows) -> Iterator[tuple[list[int], Any]]:
-        import pyarrow
+    def batches(self) -> Iterator[Batch]:
         import pyarrow.lib
 
-        wanted = rows[self.low : self.high]
-        start = self.first
         try:
-            for batch in self.reader.iter_batches(
-                _BATCH, row_groups=[self.number], columns=self.columns, use_threads=True
-            ):
-                low = bisect.bisect_left(wanted, start)
-                high = bisect.bisect_left(wanted, start + batch.num_rows)
-                positions = list(wanted[low:high])
-                table = pyarrow.Table.from_batches([batch])
-                if positions:
-                    yield positions, _picked(table, [position - start for position in positions])
-                start += batch.num_rows
-                if high == len(wanted):
-                    return
-        except (pyarrow.lib.ArrowException, OSError, EOFError) as error:
+            if self.size <= _SPAN:
+                yield self._picked(self.base + self.groups[0].first, self._frame())
+                return
+            start = self.base + self.groups[0].first
+            for frame in self._pieces():
+                yield self._picked(start, frame)
+                start += frame.height
+        except (pyarrow.lib.ArrowException, pl.exceptions.PolarsError, OSError) as error:
             raise _broken(self.file.path, error) from error
-        finally:
-            self.reader = None  # the memory is the next group's
+
+    def _frame(self) -> pl.DataFrame:
+        count = sum(group.rows for group in self.groups)
+        scan = pl.scan_parquet(self.file.local, glob=False).select(self.columns)
+        return scan.slice(self.groups[0].first, count).collect()
+
+    def _pieces(self) -> Iterator[pl.DataFrame]:
+        """A large row group page by page, which polars cannot; up to the last wanted row."""
+        import pyarrow.parquet
+
+        reader = pyarrow.parquet.ParquetFile(self.file.local, metadata=self.file.metadata)
+        left = self.wanted[-1] + 1 - self.base - self.groups[0].first
+        numbers = [group.number for group in self.groups]
+        for batch in reader.iter_batches(_BATCH, row_groups=numbers, columns=self.columns):
+            yield pl.DataFrame(batch)
+            left -= batch.num_rows
+            if left <= 0:
+                return
+
+    def _picked(self, start: int, frame: pl.DataFrame) -> Batch:
+        """Of rows that begin at the position `start`, those that are wanted."""
+        low = bisect.bisect_left(self.wanted, start)
+        high = bisect.bisect_left(self.wanted, start + frame.height)
+        positions = self.wanted[low:high]
+        if not positions or positions[-1] - positions[0] + 1 == len(positions):
+            return positions, frame.slice(positions[0] - start if positions else 0, len(positions))
+        return positions, frame[[position - start for position in positions]]
 
 
-def _picked(table: Any, places: list[int]) -> Any:
-    if places[-1] - places[0] + 1 == len(places):
-        return table.slice(places[0], len(places))
-    return table.take(places)
-
-
-def _open(fs: Any, path: str, pool: ThreadPoolExecutor, stack: ExitStack, meter: Meter) -> _File:
-    import pyarrow.lib
+def _local(path: str) -> _File:
     import pyarrow.parquet
 
     try:
-        if "file" in ([fs.protocol] if isinstance(fs.protocol, str) else fs.protocol):
-            return _File(path, pyarrow.parquet.read_metadata(path), Path(path), None, pool)
-        remote = RemoteFile(fs, path, meter.read)
-        if remote.has_ranges:
-            return _File(path, _footer(remote), None, remote, pool)
-        folder = Path(stack.enter_context(TemporaryDirectory(prefix="finetune-data-")))
-        copied = remote.copy(folder / "whole.parquet")
-        return _File(path, pyarrow.parquet.read_metadata(copied), copied, None, pool)
+        return _File(path, pyarrow.parquet.read_metadata(path), Path(path))
     except (pyarrow.lib.ArrowException, OSError) as error:
         raise _broken(path, error) from error
 
 
-def _footer(remote: RemoteFile) -> Any:
+def _remote(fs: Any, meter: Meter, path: str, local: Path) -> _File:
+    """A file with holes on disk, to be filled as ranges come; the whole of it where there are no ranges."""
     import pyarrow.parquet
 
-    assert remote.size is not None
-    patchwork = Patchwork(remote.size)
-    where = (max(0, remote.size - _FOOTER), remote.size)
-    tail = remote.read(where)
-    length = int.from_bytes(tail[-8:-4], "little") + 8
-    if length > len(tail):
-        where = (max(0, remote.size - length), remote.size)
-        tail = remote.read(where)
-    patchwork.lay(where, tail)
-    return pyarrow.parquet.read_metadata(patchwork)
-
-
-def _next(groups: Iterator[_Group], count: int) -> Iterator[_Group]:
-    for _ in range(count):
-        group = next(groups, None)
-        if group is None:
-            return
-        yield group
+    remote = RemoteFile(fs, path, meter.read)
+    try:
+        if remote.size is None or not remote.has_ranges:
+            remote.copy(local)
+            return _File(path, pyarrow.parquet.read_metadata(local), local)
+        with local.open("wb") as file:
+            file.truncate(remote.size)
+        first = max(0, remote.size - _FOOTER)
+        remote.fetch([(first, remote.size)], local)
+        with local.open("rb") as file:
+            file.seek(-8, 2)
+            footer = int.from_bytes(file.read(4), "little") + 8
+        if footer > remote.size - first:
+            remote.fetch([(max(0, remote.size - footer), first)], local)
+        return _File(path, pyarrow.parquet.read_metadata(local), local, remote)
+    except (pyarrow.lib.ArrowException, OSError) as error:
+        raise _broken(path, error) from error
 
 
 def _broken(path: str, error: BaseException) -> Failure:

@@ -133,10 +133,10 @@ def _parquet(data: Data, source: Source, split: Split, sieve: Any, output: Any, 
     wanted = [data.column(name) for name in ("prompt", "messages", "prompt_id")]
     with ParquetRows(source.fs, source.files(split.name), wanted, meter) as parquet:
         rows = choose(data, split, parquet.total)
-        for positions, table in parquet.batches(rows):
-            if data.column("messages") not in table.column_names:
+        for positions, frame in parquet.batches(rows):
+            if data.column("messages") not in frame.columns:
                 raise _no_messages(data, source)
-            output.write(*sieve.table(positions, table))
+            output.write(*sieve.frame(positions, frame))
             meter.done(len(positions))
         return described(data, split, rows, parquet.total)
 

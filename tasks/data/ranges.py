@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import logging
+import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -23,41 +23,6 @@ logger = logging.getLogger(__name__)
 Range = tuple[int, int]  # first byte, one past the last
 
 
-class Patchwork(io.RawIOBase):
-    """A file of which only some ranges are in memory; reading any other byte is an error of ours."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._at = 0
-        self._patches: dict[Range, bytes] = {}
-
-    def lay(self, where: Range, content: bytes) -> None:
-        self._patches[where] = content
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
-        self._at = base + offset
-        return self._at
-
-    def read(self, size: int = -1, /) -> bytes:
-        end = self._size if size < 0 else min(self._size, self._at + size)
-        for (first, last), content in self._patches.items():
-            if first <= self._at and end <= last:
-                found = content[self._at - first : end - first]
-                self._at = end
-                return found
-        raise EOFError(f"bytes {self._at} to {end} were not fetched")
-
-
 class RemoteFile:
     """A file that a server hands out, by ranges where it can.
 
@@ -73,23 +38,34 @@ class RemoteFile:
         # HTTP says whether it has ranges; other file systems always do.
         self.has_ranges: bool = self.size is not None and info.get("partial", True) is not False
 
-    def read(self, where: Range) -> bytes:
-        """The bytes of a range, fetched in parts so that a broken connection costs one part."""
-        return b"".join(self._attempted(partial(self._part, part)) for part in _parts(where))
+    def fetch(self, where: Iterable[Range], to: Path) -> None:
+        """Put the bytes of the ranges at their places in `to`, several parts of them at a time."""
+        parts = [part for place in where for part in _parts(place)]
+        with to.open("r+b", buffering=0) as file:
+            if len(parts) == 1:
+                self._attempted(partial(self._part, parts[0], file.fileno()))
+                return
+            with ThreadPoolExecutor(min(_PARALLEL, len(parts) or 1)) as threads:
+                fetched = [
+                    threads.submit(self._attempted, partial(self._part, part, file.fileno()))
+                    for part in parts
+                ]
+                for part in fetched:
+                    part.result()
 
     def copy(self, to: Path) -> Path:
         """The whole file, streamed to `to`: for servers that know no ranges."""
         self._attempted(lambda: self._streamed(to))
         return to
 
-    def _part(self, where: Range) -> bytes:
+    def _part(self, where: Range, file: int) -> None:
         content: bytes = self._fs.cat_file(self._path, start=where[0], end=where[1])
         self._count(len(content))
         if len(content) != where[1] - where[0]:
             raise EOFError(f"{len(content):,} bytes came instead of {where[1] - where[0]:,}")
-        return content
+        os.pwrite(file, content, where[0])
 
-    def _streamed(self, to: Path) -> bytes:
+    def _streamed(self, to: Path) -> None:
         size = 0
         with self._fs.open(self._path, "rb", cache_type="none") as source, to.open("wb") as target:
             while chunk := source.read(2**20):
@@ -97,12 +73,12 @@ class RemoteFile:
                 self._count(len(chunk))
         if self.size is not None and size != self.size:
             raise EOFError(f"{size:,} bytes came instead of {self.size:,}")
-        return b""
 
-    def _attempted(self, work: Callable[[], bytes]) -> bytes:
+    def _attempted(self, work: Callable[[], None]) -> None:
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                return work()
+                work()
+                return
             except (FileNotFoundError, PermissionError):
                 raise
             except Exception as error:  # noqa: BLE001 - each file system has its own for a broken connection

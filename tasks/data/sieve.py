@@ -54,21 +54,20 @@ class Sieve:
         self._prompts = set()
         self._lengths, self._turns = Counter(), Counter()
 
-    def table(self, positions: Sequence[int], table: Any) -> tuple[pl.DataFrame, list[Bad]]:
-        """Sift an arrow table: rows of the usual types by column, the rest one by one."""
-        frame = pl.DataFrame(table).rename(
-            {theirs: ours for ours, theirs in self.data.columns.items() if theirs in table.column_names}
-        )
-        if not _fits(frame.schema.get("messages")):
+    def frame(self, positions: Sequence[int], frame: pl.DataFrame) -> tuple[pl.DataFrame, list[Bad]]:
+        """Sift rows as a parquet file has them: of the usual types by column, others one by one."""
+        if not _fits(frame.schema.get(self.data.column("messages"))):
             return self.rows(positions, frame.to_dicts())
-        frame = _narrowed(frame).with_columns(pl.Series("position", positions, pl.Int64))
-        good = frame.filter(_well_formed())
-        flagged = frame.filter(~_well_formed())
+        theirs = {self.data.column(ours): ours for ours in ("prompt", "messages", "prompt_id")}
+        frame = _narrowed(frame.rename(theirs, strict=False))
+        frame = frame.with_columns(pl.Series("position", positions, pl.Int64), good=_well_formed())
+        if frame["good"].all():
+            return self._unique(_completed(frame), [])
         bad = [
             Bad(row.pop("position"), problem(row.get("messages")) or "messages cannot be trained on", row)
-            for row in flagged.to_dicts()
+            for row in frame.filter(~pl.col("good")).drop("good").to_dicts()
         ]
-        return self._unique(_completed(good), bad)
+        return self._unique(_completed(frame.filter("good")), bad)
 
     def rows(self, positions: Sequence[int], rows: Iterable[Row]) -> tuple[pl.DataFrame, list[Bad]]:
         """Sift rows of any shape."""
@@ -109,13 +108,14 @@ class Sieve:
         """Take out rows seen before, prompts of another split, and rows that are too long."""
         contents = pl.col("messages").list.eval(pl.element().struct.field("content"))
         frame = frame.with_columns(
-            conversation=contents.list.join("\x1f").hash(),
+            conversation=contents.list.eval(pl.element().hash()).hash(),
             asked=pl.col("prompt").str.strip_chars().str.to_lowercase().hash(),
             tokens=self.tokens.count(frame),
         )
         reasons = [self._seen(*row) for row in frame.select("conversation", "asked", "tokens").iter_rows()]
-        kept = frame.filter(pl.Series([reason is None for reason in reasons], dtype=pl.Boolean))
-        if kept.height < frame.height:
+        kept = frame
+        if any(reasons):
+            kept = frame.filter(pl.Series([reason is None for reason in reasons], dtype=pl.Boolean))
             columns = [*SCHEMA.names(), "position"]
             for row, reason in zip(frame.select(columns).iter_rows(named=True), reasons, strict=True):
                 if reason is not None:

@@ -1,0 +1,275 @@
+"""The data stage beside `datasets`, on a parquet set shaped like ultrachat_200k.
+
+    uv run python -m benchmarks.data [--scale 1.0] [--rounds 5] [--whole]
+
+Each way runs in a process of its own, in turn, several rounds; the figures are medians. Bytes are counted by
+the loopback server for HTTP, by the kernel (/proc/self/io) for files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+TRAIN_ROWS, TEST_ROWS, GROUP = 207_865, 23_110, 1_000  # the hub's listing; group size assumed
+SHARDS = 3
+ROUNDS = 5
+SHARE = "5%"
+
+# What is imported before the mark is not timed, for either.
+_OURS = """
+import polars, pyarrow.parquet, fsspec.implementations.http
+from tasks.data import output, parquet, sieve
+from tasks.data.prepare import prepare
+from tasks.data.section import Data
+# mark
+found = prepare(Data(dataset=source, directory=folder,
+                     train={"name": "train_sft", "take": share}, test={"name": "test_sft", "take": share}))
+rows = found.train.rows + found.test.rows
+"""
+_DATASETS = """
+import datasets
+# mark
+datasets.disable_progress_bars()
+files = {split: [f"{source}/{name}" for name in os.listdir(source) if name.startswith(split)]
+         for split in ("train_sft", "test_sft")}
+rows = 0
+for split in files:
+    found = datasets.load_dataset("parquet", data_files=files, split=f"{split}[:{share}]", cache_dir=folder)
+    found.to_json(f"{folder}/{split}.jsonl")
+    rows += found.num_rows
+"""
+_MEASURED = """
+import json, os, resource, sys, time
+source, folder, share = sys.argv[1:4]
+{code}
+cpu = time.process_time() - cpu
+io = dict(line.split(": ") for line in open("/proc/self/io").read().splitlines())
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+print(json.dumps({{"rows": rows, "seconds": time.perf_counter() - began, "cpu": cpu, "peak_mb": peak,
+                  "read_mb": int(io["rchar"]) / 1e6}}))
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--scale", type=float, default=1.0, help="share of the real number of rows")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--whole", action="store_true", help="also convert 100 %% of it, for the peak memory")
+    options = parser.parse_args()
+    folder = generate(options.scale)
+    print(f"{sum(f.stat().st_size for f in folder.iterdir()) / 1e6:,.0f} MB of parquet in {folder}\n")
+    needed = needed_bytes(folder)
+    with serving(folder) as (address, count):
+        ways = {
+            "datasets [:5%] + to_json, files": (_DATASETS, str(folder)),
+            "data stage, files": (_OURS, str(folder)),
+            "data stage, HTTP ranges": (_OURS, f"{address}/*.parquet"),
+        }
+        runs: dict[str, list[dict[str, float]]] = {name: [] for name in ways}
+        for _ in range(options.rounds):
+            for name, (code, source) in ways.items():
+                count.bytes = 0
+                run = measure(code, source, SHARE)
+                runs[name].append(run | ({"read_mb": count.bytes / 1e6} if "HTTP" in name else {}))
+        report(runs, needed)
+        if options.whole:
+            run = measure(_OURS, str(folder), "100%")
+            print(
+                f"\n100 %: {run['rows']:,.0f} rows in {run['seconds']:.1f} s, peak {run['peak_mb']:,.0f} MB"
+            )
+
+
+def generate(scale: float) -> Path:
+    """The set, made once per scale: text of random words, so that it compresses as text does."""
+    import platformdirs
+    import pyarrow
+    import pyarrow.parquet
+
+    folder = Path(platformdirs.user_cache_dir("azureml-finetune")) / "benchmark" / f"ultrachat-{scale:g}"
+    if folder.exists():
+        return folder
+    draft = Path(tempfile.mkdtemp(dir=_made(folder.parent)))
+    text = _text()
+    for split, rows, shards in (("train_sft", TRAIN_ROWS, SHARDS), ("test_sft", TEST_ROWS, 1)):
+        rows = max(GROUP, int(rows * scale))
+        for shard in range(shards):
+            path = draft / f"{split}-{shard:05}-of-{shards:05}.parquet"
+            first, last = rows * shard // shards, rows * (shard + 1) // shards
+            with pyarrow.parquet.ParquetWriter(path, _schema()) as writer:
+                for start in range(first, last, GROUP):
+                    group = [_row(text, split, row) for row in range(start, min(start + GROUP, last))]
+                    writer.write_table(pyarrow.Table.from_pylist(group, _schema()), row_group_size=GROUP)
+    draft.rename(folder)
+    return folder
+
+
+def needed_bytes(folder: Path) -> int:
+    """What the row groups of the wanted rows hold, footers not counted."""
+    import pyarrow.parquet
+
+    needed = 0
+    for split in ("train_sft", "test_sft"):
+        files = [pyarrow.parquet.read_metadata(path) for path in sorted(folder.glob(f"{split}-*"))]
+        wanted = round(sum(file.num_rows for file in files) * float(SHARE[:-1]) / 100)
+        for file in files:
+            for group in range(file.num_row_groups):
+                if wanted <= 0:
+                    break
+                columns = [file.row_group(group).column(i) for i in range(file.row_group(group).num_columns)]
+                needed += sum(column.total_compressed_size for column in columns)
+                wanted -= file.row_group(group).num_rows
+    return needed
+
+
+def measure(code: str, source: str, share: str) -> dict[str, float]:
+    """Run one way in a process of its own, with an empty output folder."""
+    folder = tempfile.mkdtemp(prefix="finetune-benchmark-")
+    try:
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-c",
+                _MEASURED.format(
+                    code=code.replace("# mark", "began, cpu = time.perf_counter(), time.process_time()")
+                ),
+                source,
+                folder,
+                share,
+            ],
+            check=True,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "HF_HUB_OFFLINE": "1"},
+        )
+    finally:
+        shutil.rmtree(folder)
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def report(runs: dict[str, list[dict[str, float]]], needed: int) -> None:
+    """A table of medians; ratios are to the first way, round by round."""
+    print(
+        f"{'':34}{'rows':>8}{'seconds':>9}{'times':>7}{'CPU s':>8}{'times':>7}"
+        f"{'peak MB':>9}{'read MB':>9}{'of needed':>10}"
+    )
+    first = next(iter(runs.values()))
+    for name, found in runs.items():
+        middle = {key: statistics.median(run[key] for run in found) for key in found[0]}
+        faster, lighter = (
+            statistics.median(a[key] / b[key] for a, b in zip(first, found, strict=True))
+            for key in ("seconds", "cpu")
+        )
+        print(
+            f"{name:34}{middle['rows']:8,.0f}{middle['seconds']:9.2f}{faster:6.1f}x"
+            f"{middle['cpu']:8.2f}{lighter:6.1f}x{middle['peak_mb']:9,.0f}"
+            f"{middle['read_mb']:9,.1f}{middle['read_mb'] * 1e6 / needed:9.2f}x"
+        )
+
+
+class _Count:
+    bytes = 0
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[tuple[str, _Count]]:
+    """A loopback server of the folder that knows ranges and counts what it sends."""
+    count, lock = _Count(), threading.Lock()
+
+    class Handler(SimpleHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args, directory=str(folder))
+
+        def do_GET(self) -> None:
+            asked = self.headers.get("Range")
+            path = Path(self.translate_path(self.path))
+            if not asked or not path.is_file():
+                super().do_GET()
+                return
+            first, last = asked.removeprefix("bytes=").split("-")
+            size = path.stat().st_size
+            start, end = int(first), min(int(last or size - 1), size - 1)
+            with path.open("rb") as file:
+                file.seek(start)
+                content = file.read(end - start + 1)
+            self.send_response(206)
+            self.send_header("Content-Range", f"bytes {start}-{end}/{size}")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+            with lock:
+                count.bytes += len(content)
+
+        def end_headers(self) -> None:
+            self.send_header("Accept-Ranges", "bytes")
+            super().end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            """Requests are not news."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", count
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def _schema() -> Any:
+    import pyarrow
+
+    message = pyarrow.struct([("content", pyarrow.string()), ("role", pyarrow.string())])
+    return pyarrow.schema(
+        [("prompt", pyarrow.string()), ("prompt_id", pyarrow.string()), ("messages", pyarrow.list_(message))]
+    )
+
+
+def _row(text: str, split: str, row: int) -> dict[str, Any]:
+    """A conversation of six messages of the hub's mean length; no two are the same."""
+    import random
+
+    draw = random.Random(f"{split}/{row}")
+    lengths = [draw.randint(60, 400), draw.randint(900, 2100)] * 3
+    starts = [draw.randrange(len(text) - length) for length in lengths]
+    said = [text[start : start + length] for start, length in zip(starts, lengths, strict=True)]
+    roles = ("user", "assistant") * 3
+    messages = [{"content": content, "role": role} for content, role in zip(said, roles, strict=True)]
+    return {"prompt": f"{said[0]} {row}", "prompt_id": f"{draw.getrandbits(256):064x}", "messages": messages}
+
+
+def _text(words: int = 2_000_000) -> str:
+    """Megabytes of words of which few are frequent, as in language."""
+    import random
+
+    draw = random.Random(0)
+    letters = "etaoinshrdlucmfwypvbgkjqxz"
+    vocabulary = ["".join(draw.choices(letters, k=draw.randint(2, 10))) for _ in range(20_000)]
+    frequency = [1 / (rank + 3) for rank in range(len(vocabulary))]
+    return " ".join(draw.choices(vocabulary, frequency, k=words))
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+if __name__ == "__main__":
+    main()

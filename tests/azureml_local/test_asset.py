@@ -195,4 +195,4 @@ def test_from_config_finds_the_workspace(environment: dict[str, str], tmp_path: 
     ).stdout
     (tmp_path / "config.json").write_text(config)
     client = MLClient.from_config(DefaultAzureCredential(), path=str(tmp_path))
-    assert client.workspaces.get(client.workspace_name).location == "local"
+    assert client.datastores.get_default().name == "workspaceblobstore"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -189,10 +190,11 @@ def test_fingerprint_follows_values_through_the_graph() -> None:
 
 
 _scalars = st.none() | st.booleans() | st.integers() | st.text(max_size=8)
-_keys = st.sampled_from(
-    "inputs outputs jobs componentId settings computeId resources limits timeout uri value path type "
-    "jobInputType jobOutputType instanceCount environmentVariables command data model displayName".split()
-)
+_NAMES = """
+inputs outputs jobs componentId settings computeId resources limits timeout uri value path type jobInputType
+jobOutputType instanceCount environmentVariables command data model displayName
+"""
+_keys = st.sampled_from(_NAMES.split())
 _json = st.recursive(
     _scalars | st.sampled_from(["train", "nested", "score", "${{parent.jobs.data.outputs.model}}"]),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(_keys, inner, max_size=4),
@@ -208,8 +210,7 @@ def _find(name: str) -> Component:
 
 @given(properties=st.dictionaries(_keys, _json, max_size=6))
 def test_whatever_comes_in_is_a_graph_or_a_bad_request(properties: dict[str, Any]) -> None:
-    for build in (lambda: of_pipeline(properties, _find), lambda: of_command(properties, None)):
-        try:
-            build()
-        except BadRequest as error:
-            assert error.message
+    with suppress(BadRequest):
+        of_pipeline(properties, _find)
+    with suppress(BadRequest):
+        of_command(properties, None)

@@ -17,7 +17,8 @@ import pytest
 from azureml_local import switch
 from azureml_local.server import Address
 
-SUBMIT = "while [ ! -e {go} ]; do sleep 0.05; done; echo went on"
+# Waits a minute at most, so that a test that fails leaves nothing behind.
+SUBMIT = "i=0; while [ ! -e {go} ] && [ $i -lt 1200 ]; do sleep 0.05; i=$((i+1)); done; echo went on"
 
 
 def until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
@@ -97,7 +98,7 @@ def test_job_that_ended_meanwhile_has_its_status(tmp_path: Path, monkeypatch: py
 def test_job_whose_node_was_lost_ends_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     state = tmp_path / "state"
     with client(state, monkeypatch) as ml:
-        name = submit(ml, "sleep 600")
+        name = submit(ml, "sleep 60")
         process = node(state, name)
         kill_server(state)
     os.killpg(process.pid, signal.SIGKILL)

@@ -51,6 +51,11 @@ def step(command: str, **kwargs: Any) -> Any:
     )
 
 
+def wait_for(path: object) -> str:
+    """A command that ends when the file is there, or after a minute: a failed test leaves nothing behind."""
+    return f"i=0; while [ ! -e {path} ] && [ $i -lt 1200 ]; do sleep 0.05; i=$((i+1)); done"
+
+
 def submit(client: Any, cluster: str, command: str, **kwargs: Any) -> Any:
     return client.jobs.create_or_update(step(command, compute=cluster, experiment_name="tests", **kwargs))
 
@@ -95,7 +100,7 @@ def test_log_can_be_read_while_it_grows(
     import requests
 
     go = tmp_path / "go"
-    job = submit(ml_client, cluster, f"echo first; while [ ! -e {go} ]; do sleep 0.05; done; echo second")
+    job = submit(ml_client, cluster, f"echo first; {wait_for(go)}; echo second")
 
     def url() -> str | None:
         details = ml_client.jobs._runs_operations.get_run_details(job.name)
@@ -155,6 +160,38 @@ def test_pipeline_passes_outputs_on(ml_client: Any, cluster: str, tmp_path: Path
     assert len([*(tmp_path / "named-outputs" / "result").iterdir()]) == 1
 
 
+def test_named_output_becomes_an_asset(ml_client: Any, cluster: str) -> None:
+    from azure.ai.ml import Output
+
+    name = f"made-{uuid4().hex[:8]}"
+    for version in ("1", "2"):
+        job = submit(
+            ml_client,
+            cluster,
+            "echo text > ${{outputs.made}}/a.txt",
+            outputs={"made": Output(type="uri_folder", name=name)},
+        )
+        assert ended(ml_client, job.name).status == "Completed"
+        assert f"/azureml/{job.name}/made" in ml_client.data.get(name, version=version).path
+
+
+def test_preempted_step_begins_again(ml_client: Any, cluster: str, server: LocalServer) -> None:
+    rule = {"kind": "preemption", "path": "/jobs/*"}
+    server.admin("faults", {"faults": [rule]})
+    try:
+        job = submit(
+            ml_client,
+            cluster,
+            "echo began; ls $AZUREML_LOCAL_CHECKPOINTS; "
+            "if [ -e $AZUREML_LOCAL_CHECKPOINTS/mark ]; then exit 0; fi; "
+            "touch $AZUREML_LOCAL_CHECKPOINTS/mark; sleep 600",
+        )
+        assert ended(ml_client, job.name).status == "Completed"
+    finally:
+        server.admin("faults", {"faults": []})
+    assert log_of(server, job.name).splitlines()[-2:] == ["began", "mark"]
+
+
 def test_equal_steps_are_reused_unless_forced(ml_client: Any, cluster: str, server: LocalServer) -> None:
     word = uuid4().hex
 
@@ -195,7 +232,7 @@ def test_continue_on_step_failure(ml_client: Any, cluster: str, tmp_path: Path, 
 
     go = tmp_path / "go"
     broken = step("exit 3")
-    patient = step("while [ ! -e ${{inputs.path}} ]; do sleep 0.05; done", inputs={"path": ""})
+    patient = step(wait_for("${{inputs.path}}"), inputs={"path": ""})
 
     @dsl.pipeline(default_compute=cluster)
     def pipeline():  # type: ignore[no-untyped-def]
@@ -241,7 +278,7 @@ def test_a_cluster_runs_no_more_than_its_nodes(
     ml_client: Any, cluster: str, server: LocalServer, tmp_path: Path
 ) -> None:
     go = tmp_path / "go"
-    jobs = [submit(ml_client, cluster, f"while [ ! -e {go} ]; do sleep 0.05; done") for _ in range(3)]
+    jobs = [submit(ml_client, cluster, wait_for(go)) for _ in range(3)]
 
     def states() -> list[str]:
         return sorted(ml_client.jobs.get(job.name).status for job in jobs)

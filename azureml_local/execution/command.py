@@ -7,6 +7,8 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
+from azureml_local.errors import BadRequest
+
 _OPTIONAL = re.compile(r"\$\[\[(.*?)\]\]", re.DOTALL)
 _PLACE = re.compile(r"\$\{\{\s*(inputs|outputs)\.([A-Za-z_][\w.]*)\s*\}\}")
 _QUOTES = "'\""
@@ -17,7 +19,7 @@ def render(command: str, inputs: Mapping[str, str | Path], outputs: Mapping[str,
 
     `${{inputs.x}}` and `${{outputs.y}}` become values and paths; a group `$[[ … ]]` stays only if every
     input in it has a value. A literal without quotes around it is words of the shell's, as on Azure; within
-    quotes, and in every path, nothing of it is. Raises KeyError for a place that nothing fills.
+    quotes, and in every path, nothing of it is. Raises BadRequest for a place that nothing fills.
     """
 
     def kept(match: re.Match[str]) -> str:
@@ -28,7 +30,9 @@ def render(command: str, inputs: Mapping[str, str | Path], outputs: Mapping[str,
     pieces: list[str] = []
     end = 0
     for match in _PLACE.finditer(text):
-        value = inputs[match[2]] if match[1] == "inputs" else outputs[match[2]]
+        value = inputs.get(match[2]) if match[1] == "inputs" else outputs.get(match[2])
+        if value is None:
+            raise BadRequest(f"The command refers to {match[0]}, which has no value.", code="ValidationError")
         pieces += [text[end : match.start()], _quoted(value, _open_quote(text[: match.start()]))]
         end = match.end()
     return "".join([*pieces, text[end:]])

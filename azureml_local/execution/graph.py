@@ -163,6 +163,8 @@ class _Expansion:
         if not count.isdigit() or int(count) < 1:
             self.objections.append(f"The instance count of {_where(path)} must be a whole number from 1 on.")
             count = "1"
+        if not component.command.strip():
+            self.objections.append(f"{_where(path)} has no command.")
         limits = _object(node.get("limits"), "limits")
         variables = _object(
             node.get("environmentVariables") or node.get("environment_variables"), "environment variables"

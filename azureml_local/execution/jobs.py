@@ -14,9 +14,10 @@ from azureml_local.execution.cluster import Clusters
 from azureml_local.execution.control import Control, Interrupted
 from azureml_local.execution.fingerprint import fingerprints
 from azureml_local.execution.graph import Graph
+from azureml_local.execution.outputs import output_uri
 from azureml_local.execution.pipeline import PipelineRun, checkpoints, child_name
 from azureml_local.execution.records import TERMINAL, Records
-from azureml_local.execution.step import StepRun, output_uri
+from azureml_local.execution.step import StepRun
 from azureml_local.execution.tracking import Tracking
 from azureml_local.local import Local
 from azureml_local.state.store import Document

@@ -16,8 +16,9 @@ from azureml_local.execution.cluster import Clusters
 from azureml_local.execution.control import Control, Interrupted, Wish
 from azureml_local.execution.fingerprint import fingerprints
 from azureml_local.execution.graph import Graph, Step
+from azureml_local.execution.outputs import output_uri
 from azureml_local.execution.records import TERMINAL, Records
-from azureml_local.execution.step import StepRun, child_properties, output_uri
+from azureml_local.execution.step import StepRun, child_properties
 from azureml_local.local import Local
 from azureml_local.settings import ARTIFACT_DATASTORE
 
@@ -55,6 +56,7 @@ class PipelineRun:
         self._jobs = {step.path: child_name(name, step.path) for step in graph.steps}
         self._statuses: dict[str, str] = {}
         self._controls: dict[str, Control] = {}
+        self._lock = threading.Lock()  # steps that are reused change the job's outputs
         self._ended: queue.Queue[tuple[str, str]] = queue.Queue()
         self._log = local.blobs.datastore_path(ARTIFACT_DATASTORE, f"ExperimentRun/dcid.{name}/{LOG}")
 
@@ -197,24 +199,25 @@ class PipelineRun:
         known = self._local.store.get(_COMPLETED, self._fingerprints[step.path])
         if not (self._reuses and step.component.deterministic and known):
             return False
-        earlier = self._records.get(known["job"])
-        outputs = earlier["properties"]["outputs"]
         try:
+            earlier = self._records.get(known["job"])
+            outputs = earlier["properties"]["outputs"]
             for output in outputs.values():
                 paths.resolve(self._local, output["uri"])
         except NotFound:
-            return False  # somebody has deleted them
+            return False  # somebody has deleted the job, or what it made
         properties = self._records.get(name)["properties"]["properties"] | {
             "azureml.isreused": "true",
             "azureml.reusedrunid": earlier["name"],
             "azureml.reusedpipelinerunid": earlier["root"],
         }
         self._records.change(name, properties={"outputs": outputs, "properties": properties})
-        shown = dict(self._records.get(self._name)["properties"]["outputs"])
-        for mine, target in self._graph.outputs.items():
-            if target.step == step.path:
-                shown[mine] = {**shown[mine], "uri": outputs[target.output]["uri"]}
-        self._records.change(self._name, properties={"outputs": shown})
+        with self._lock:
+            shown = dict(self._records.get(self._name)["properties"]["outputs"])
+            for mine, target in self._graph.outputs.items():
+                if target.step == step.path:
+                    shown[mine] = {**shown[mine], "uri": outputs[target.output]["uri"]}
+            self._records.change(self._name, properties={"outputs": shown})
         self._records.move(name, "Completed")
         return True
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import shutil
-import sys
 import threading
-import time
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -19,27 +16,22 @@ from azureml_local.errors import ServiceError
 from azureml_local.execution.cluster import Cluster, Clusters
 from azureml_local.execution.command import render
 from azureml_local.execution.control import Control, Interrupted
-from azureml_local.execution.graph import Asset, Literal, Output, Step, StepOutput
+from azureml_local.execution.graph import Asset, Literal, Step, StepOutput
+from azureml_local.execution.node import environment
+from azureml_local.execution.outputs import output_uri, register
 from azureml_local.execution.process import LOST, Detached
 from azureml_local.execution.records import Records
 from azureml_local.faults import NoCapacity, Preemption, StepFailure
 from azureml_local.local import Local
-from azureml_local.settings import ARTIFACT_DATASTORE, DEFAULT_DATASTORE
+from azureml_local.settings import ARTIFACT_DATASTORE
 
 # Seconds that a state lasts at the pace `real` when nothing real decides.
 PAUSES = {"Queued": 2.0, "Preparing": 3.0, "Finalizing": 1.0}
 LOG = "user_logs/std_log.txt"
 
 _LOOK_AGAIN = 0.05  # seconds between looks at the process
-_TOKEN_LIFETIME = 30 * 86400  # a job's token must outlive the job
-_ERROR_LINES = 20
-# What of the server's own environment a node gets: it is a machine of its own, which has no business with the
-# rest.
-_PASSED = ("PATH", "HOME", "USER", "SHELL", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
-_PASSED_PREFIXES = (
-    "LC_", "XDG_", "HF_", "OMP_", "MKL_", "KMP_", "OPENBLAS_", "CUDA_", "NVIDIA_", "AZUREML_LOCAL_",
-    "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
-)  # fmt: skip
+_ERROR_LINES = 5
+_ERROR_BYTES = 4096
 
 
 class StepRun:
@@ -117,7 +109,7 @@ class StepRun:
             self._await(process, fault)
         self._records.move(self._name, "Finalizing")
         self._pause("Finalizing")
-        self._register_outputs()
+        register(self._local, self._name, self._step.outputs)
 
     def _await_capacity(self) -> None:
         """Stay in the queue while a fault rule says that the cluster has no nodes to give."""
@@ -137,8 +129,13 @@ class StepRun:
         command = render(self._step.component.command, inputs, outputs)
         if isinstance(fault, StepFailure):
             command = f"printf '%s\\n' {shlex.quote(fault.message)} >&2; exit {fault.exit_code}"
+        self._checkpoints.mkdir(parents=True, exist_ok=True)
+        variables = {
+            **environment(self._local, self._records.get(self._name), self._checkpoints),
+            **self._step.environment_variables,
+        }
         return Detached.start(
-            self._directory, ["/bin/sh", "-c", command], cwd=code, env=self._environment(), log=self._log
+            self._directory, ["/bin/sh", "-c", command], cwd=code, env=variables, log=self._log
         )
 
     def _await(self, process: Detached, fault: StepFailure | Preemption | None) -> None:
@@ -193,41 +190,6 @@ class StepRun:
         )
         return path
 
-    def _environment(self) -> dict[str, str]:
-        settings, record = self._local.settings, self._records.get(self._name)
-        token, _ = self._local.tokens.issue(settings.base_url, _TOKEN_LIFETIME)
-        self._checkpoints.mkdir(parents=True, exist_ok=True)
-        bundle = str(settings.bundle_path)
-        passed = {
-            key: value
-            for key, value in os.environ.items()
-            if key in _PASSED or key.startswith(_PASSED_PREFIXES)
-        }
-        python = str(Path(sys.executable).parent)
-        return {
-            **passed,
-            "PATH": f"{python}{os.pathsep}{passed.get('PATH', os.defpath)}",
-            "PYTHONUNBUFFERED": "1",
-            "REQUESTS_CA_BUNDLE": bundle,
-            "SSL_CERT_FILE": bundle,
-            "CURL_CA_BUNDLE": bundle,
-            "MLFLOW_TRACKING_URI": settings.tracking_uri,
-            "MLFLOW_TRACKING_TOKEN": token,
-            "MLFLOW_TRACKING_SERVER_CERT_PATH": bundle,
-            "MLFLOW_EXPERIMENT_NAME": record["properties"]["experimentName"],
-            "MLFLOW_RUN_ID": self._name,
-            "ARM_CLOUD_METADATA_URL": f"{settings.base_url}/metadata/endpoints",
-            "AZUREML_RUN_ID": self._name,
-            "AZUREML_ROOT_RUN_ID": record["root"],
-            "AZUREML_ARM_SUBSCRIPTION": settings.subscription_id,
-            "AZUREML_ARM_RESOURCEGROUP": settings.resource_group,
-            "AZUREML_ARM_WORKSPACE_NAME": settings.workspace,
-            "AZUREML_ARM_PROJECT_NAME": record["properties"]["experimentName"],
-            "AZUREML_LOCAL_URL": settings.base_url,
-            "AZUREML_LOCAL_CHECKPOINTS": str(self._checkpoints),
-            **self._step.environment_variables,
-        }
-
     def _call(self) -> str:
         """The step as fault rules know it."""
         root = self._records.get(self._name)["root"]
@@ -249,23 +211,6 @@ class StepRun:
             f"Please check log file '{LOG}' for error details. Error: {_tail(self._log)}"
         )
 
-    def _register_outputs(self) -> None:
-        """Make assets of the outputs that were given a name."""
-        from azureml_local.wire import asset
-
-        for name, output in self._step.outputs.items():
-            if output.asset is None:
-                continue
-            uri = output_uri(self._name, name, output)
-            kind = "models" if output.type.endswith("_model") else "data"
-            properties: dict[str, Any] = {"jobName": self._name}
-            if kind == "models":
-                properties |= {"modelUri": uri, "modelType": output.type, "flavors": {}, "stage": None}
-            else:
-                properties |= {"dataUri": uri, "dataType": output.type}
-            asset_name, version = output.asset
-            asset.put(self._local, kind, asset_name, version or str(int(time.time())), properties)
-
     def _pause(self, status: str) -> None:
         self._control.pause(PAUSES[status] if self._local.settings.pace == "real" else 0.0)
 
@@ -274,21 +219,6 @@ class StepRun:
             shutil.rmtree(self._directory, ignore_errors=True)
             shutil.rmtree(self._checkpoints, ignore_errors=True)
         return str(self._records.move(self._name, status, error=error)["properties"]["status"])
-
-
-def output_uri(job: str, name: str, output: Output) -> str:
-    """Where that output of the job goes: where the user said, or below the default datastore."""
-    if output.uri is None:
-        end = "" if output.type == "uri_file" else "/"
-        return f"azureml://datastores/{DEFAULT_DATASTORE}/paths/azureml/{job}/{name}{end}"
-    uri = output.uri
-    for place, value in (
-        ("name", job),
-        ("output_name", name),
-        ("default_datastore", DEFAULT_DATASTORE),
-    ):
-        uri = uri.replace("${{" + place + "}}", value)
-    return uri
 
 
 def child_properties(cluster: Cluster, step: Step, root: str) -> dict[str, str]:
@@ -321,13 +251,12 @@ def _error(code: str, message: str) -> dict[str, Any]:
 
 
 def _tail(log: Path) -> str:
-    """The last lines of a log: the last traceback where there is one."""
+    """The end of a log: its last traceback where there is one, else its last lines."""
     try:
         with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - 16384))
+            file.seek(max(0, log.stat().st_size - _ERROR_BYTES))
             lines = [line for line in file.read().decode(errors="replace").splitlines() if line.strip()]
     except FileNotFoundError:
         return "the step wrote nothing."
-    lines = lines[-_ERROR_LINES:]
     starts = [number for number, line in enumerate(lines) if line.startswith("Traceback (most recent")]
-    return "\n".join(lines[starts[-1] :] if starts else lines[-5:])
+    return "\n".join(lines[starts[-1] :] if starts else lines[-_ERROR_LINES:])

@@ -70,14 +70,17 @@ class Tracking:
         self._child: subprocess.Popen[bytes] | None = None
         self._directory: Path | None = None
         self._queue: queue.Queue[Run | threading.Event | None] = queue.Queue()
+        self._latest: dict[str, Run] = {}  # what the queue was last given of each run
         self._worker: threading.Thread | None = None
         self._closing = False
         self._answers = False  # whether the child has come so far as to answer
 
     def put(self, run: Run) -> None:
         """Bring MLflow's run up to date, in the order of the calls, in the background."""
-        self._queue.put(run)
-        self._work()
+        if self._latest.get(run.id) != run:
+            self._latest[run.id] = run
+            self._queue.put(run)
+            self._work()
 
     def owe(self, run: Run) -> None:
         """Bring MLflow's run up to date before MLflow is next used, unless it has heard all of it already."""

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from azureml_local.errors import BadRequest
 from azureml_local.execution.command import render
 
 
@@ -27,7 +28,7 @@ def test_optional_group_needs_all_of_its_inputs() -> None:
 
 
 def test_missing_input_is_named() -> None:
-    with pytest.raises(KeyError, match="a"):
+    with pytest.raises(BadRequest, match=r"inputs\.a"):
         render("run ${{inputs.a}}", {}, {})
 
 

@@ -57,7 +57,7 @@ def test_kill_ends_the_tree_even_what_left_the_session(tmp_path: Path) -> None:
     script = (
         "import os, subprocess, sys, signal, time\n"
         "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'], start_new_session=True)\n"
+        "child = subprocess.Popen(['sleep', '600'], start_new_session=True)\n"
         "open('pids.new', 'w').write(f'{os.getpid()} {child.pid}')\n"
         "os.rename('pids.new', 'pids')\n"
         "time.sleep(600)\n"

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from flows.workspace import opened
+from tasks.failure import Failure
 
 if TYPE_CHECKING:
     from flows.report import RunReport
@@ -45,10 +46,19 @@ def _start_prefect() -> None:
     """Start Prefect's temporary server unless a server is configured: the flow would, but only later."""
     from prefect.settings import get_current_settings
 
-    if get_current_settings().api.url is None:
-        from prefect.server.api.server import SubprocessASGIServer
+    settings = get_current_settings()
+    if settings.api.url is not None:
+        return
+    from prefect.server.api.server import SubprocessASGIServer
 
-        SubprocessASGIServer().start()
+    try:
+        SubprocessASGIServer().start(timeout=settings.server.ephemeral.startup_timeout_seconds)
+    except RuntimeError as error:
+        raise Failure(
+            "Prefect's temporary server does not start.",
+            "Try again when the machine is less busy, or set PREFECT_API_URL to a server that runs.",
+            str(error),
+        ) from error
 
 
 def _import_sdks() -> None:

@@ -42,7 +42,7 @@ def run(
     ] = False,
 ) -> None:
     """Run the whole fine-tune here and now."""
-    from tasks.failure import Failure
+    from tasks.failure import explain
 
     # What libraries print belongs to the log: stdout is for the report alone.
     with contextlib.redirect_stdout(sys.stderr):
@@ -53,10 +53,13 @@ def run(
         except KeyboardInterrupt:
             typer.echo("Interrupted: the job is cancelled, the endpoint deleted.", err=True)
             raise typer.Exit(_INTERRUPTED) from None
-        except Failure as failure:
+        except Exception as error:
+            failure = explain(error)
             typer.echo(f"Error: {failure}", err=True)
-            if failure.details and os.environ.get("FINETUNE_DETAILS", "1") != "0":
+            if failure.details:
                 typer.echo(failure.details, err=True)
+            if os.environ.get("FINETUNE_TRACEBACK"):
+                raise
             raise typer.Exit(1) from None
     if as_json:
         typer.echo(report.model_dump_json(indent=2))

@@ -94,7 +94,7 @@ def apply(body: Mapping[str, Any], changes: Iterable[str]) -> dict[str, Any]:
         for section in sections:
             inner = at.get(section)
             if inner is not None and not isinstance(inner, Mapping):
-                raise Failure(f"{where} does not exist: {section} is no section.")
+                raise Failure(f"{where.strip()} does not exist: {section} is no section.")
             at[section] = {**(inner or {})}
             at = at[section]
         try:

@@ -10,6 +10,7 @@ from prefect import flow
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.flows import Flow
 from prefect.futures import PrefectFuture, wait
+from prefect.runtime import deployment
 from prefect.runtime import flow_run as this_run
 from prefect.states import Completed
 from prefect.task_runners import ThreadPoolTaskRunner
@@ -17,6 +18,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from flows import artifacts
 from flows.config import Finetune
 from flows.report import Findings, RunReport, headline
+from flows.signals import terminated_once
 from flows.workspace import opened
 from tasks.auth import sign_in
 from tasks.base_model import BaseModelVersion, find_model
@@ -69,7 +71,7 @@ def finetune(config: Finetune = _DEFAULTS) -> RunReport:
     findings = Findings(config, run=str(this_run.id), trigger=_trigger())
     lease = Lease.of_run(findings.run, config.deploy.lease_hours + config.wait.timeout_hours)
     try:
-        with opened(config.workspace.where), watching(findings.watch):
+        with terminated_once(), opened(config.workspace.where), watching(findings.watch):
             _run(config, findings, lease)
     except BaseException as error:
         findings.failure = error
@@ -219,6 +221,6 @@ def _cluster_released(session: Session, config: Finetune, found: Findings, lease
 
 def _trigger() -> str:
     """What started the run: a schedule, a deployment's button, or a person's own process."""
-    if this_run.deployment_id is None:
+    if deployment.id is None:
         return "ad hoc"
     return "schedule" if "auto-scheduled" in (this_run.tags or []) else "deployment"

@@ -45,7 +45,7 @@ class RunReport(BaseModel):
     data_source: str | None = None
     data_revision: str | None = None
     data_rows: int | None = None
-    data_share: float | None = None
+    data_share: str | None = None  # such as 5%, or a number of rows
     job: str | None = None
     studio_url: str | None = None
     base_loss: float | None = None
@@ -126,7 +126,7 @@ class Findings:
             data_source=data.source if data else None,
             data_revision=data.revision if data else None,
             data_rows=data.train.rows + data.test.rows if data else None,
-            data_share=getattr(self.config.data, "share", None),
+            data_share=self.config.data.train.take,
             job=self.submission.name if self.submission else None,
             studio_url=self.submission.studio_url if self.submission else None,
             base_loss=metrics.base_loss if metrics else None,

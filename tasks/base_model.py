@@ -14,7 +14,6 @@ from tasks.clients import Session
 from tasks.failure import Failure, is_missing
 from tasks.stage import logger, stage
 
-
 # A workspace that has not a model's own weights says so with this tag, naming whose it has.
 _STAND_IN = "local_stand_in"
 
@@ -155,7 +154,9 @@ def _warnings(
 ) -> list[str]:
     warnings = []
     if stand_in:
-        warnings.append(f"The weights are not those of {name}: {stand_in} stands in for it in this workspace.")
+        warnings.append(
+            f"The weights are not those of {name}: {stand_in} stands in for it in this workspace."
+        )
     if archived:
         warnings.append(f"{name} version {version} is archived: it still trains, but gets no more fixes.")
     if retirement:

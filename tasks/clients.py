@@ -69,6 +69,11 @@ def resource_manager() -> str:
     return str(_get_base_url_from_metadata()).rstrip("/")
 
 
+def state(value: Any) -> str:
+    """A state as the service writes it: the SDK's enumerations equal that but print their Python name."""
+    return str(getattr(value, "value", value) or "")
+
+
 def read(session: Session, path: str, api_version: str) -> Any:
     """GET a resource manager document that the SDK does not show whole; retried by azure-core's policy."""
     from azure.core.rest import HttpRequest

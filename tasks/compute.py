@@ -93,10 +93,10 @@ def find_compute(session: Session, compute: Compute, base: BaseModelVersion, lea
             raise
         check_size(sizes.find(session, compute.size), base)  # before there is anything to pay for
         found, created = _create(session, compute, lease), True
-    state = str(found.provisioning_state or "").casefold()
+    state = clients.state(found.provisioning_state).casefold()
     if state in ("failed", "canceled"):
         raise Failure(
-            f"The cluster {found.name!r} is in the state {found.provisioning_state}.",
+            f"The cluster {found.name!r} is in the state {state}.",
             "See its page in the studio; delete it, or name another one in compute.name.",
             str(getattr(found, "provisioning_errors", "") or ""),
         )

@@ -73,7 +73,7 @@ def delete_cluster(session: Session, name: str, job: str | None, lease: Lease) -
     holder = Lease.read(found.tags)
     if holder is None or holder.run != lease.run:
         return False
-    if job is not None and client.jobs.get(job).status not in history.ENDED:
+    if job is not None and clients.state(client.jobs.get(job).status) not in history.ENDED:
         logger().warning("Cluster %s stays for the job %s, which goes on", name, job)
         return False
     client.compute.begin_delete(name).wait()

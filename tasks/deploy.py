@@ -144,7 +144,7 @@ def deploy_model(
 
 def _serves(found: Any, endpoint: Endpoint, model: str) -> bool:
     return (
-        str(found.provisioning_state) == "Succeeded"
+        clients.state(found.provisioning_state) == "Succeeded"
         and (found.tags or {}).get(JOB) == endpoint.job
         and str(found.model).casefold().endswith(model.casefold().removeprefix("azureml:"))
     )
@@ -175,9 +175,9 @@ def _create(
         raise Failure(
             failure.what, failure.do, f"{failure.details}\n\n{log}".strip(), failure.retryable
         ) from error
-    if made is None or str(made.provisioning_state) != "Succeeded":
+    if made is None or clients.state(made.provisioning_state) != "Succeeded":
         raise Failure(
-            f"The deployment {name} is {made.provisioning_state if made else 'gone'}.",
+            f"The deployment {name} is {clients.state(made.provisioning_state) if made else 'gone'}.",
             "See its log below.",
             _log(session, endpoint.name, name),
         )

@@ -58,7 +58,7 @@ def open_endpoint(session: Session, name: str, job: TrainedJob, lease: Lease) ->
                 f"The endpoint {name!r} serves the job {found.tags.get(JOB)}.",
                 "Set deploy.endpoint to another name, or delete it.",
             )
-        state = str(found.provisioning_state)
+        state = clients.state(found.provisioning_state)
         if state == "Deleting":
             _until_gone(session, name)
         elif state not in _SETTLED:
@@ -99,15 +99,16 @@ def settled(get: Any, poller: Any = None) -> Any:
     for the error of what it has seen fail.
     """
     begun = monotonic()
-    while (found := get()) is not None and str(found.provisioning_state) not in _SETTLED:
+    while (found := get()) is not None and clients.state(found.provisioning_state) not in _SETTLED:
         waited = monotonic() - begun
         if waited > _LIMIT:
+            state = clients.state(found.provisioning_state)
             raise Failure(
-                f"{found.name!r} has been {found.provisioning_state} for {waited / 60:.0f} minutes.",
+                f"{found.name!r} has been {state} for {waited / 60:.0f} minutes.",
                 "See its page in the studio; run again to go on.",
             )
         sleep(min(_LONGEST, max(0.2, waited * 0.1)))
-    if found is not None and str(found.provisioning_state) != "Succeeded" and poller is not None:
+    if found is not None and clients.state(found.provisioning_state) != "Succeeded" and poller is not None:
         poller.result()  # raises what the operation says went wrong
     return found
 
@@ -139,7 +140,7 @@ def _create(session: Session, name: str, job: TrainedJob, lease: Lease) -> Endpo
     )
     poller = clients.workspace(session).online_endpoints.begin_create_or_update(endpoint)
     made = settled(lambda: find(session, name), poller)
-    if made is None or str(made.provisioning_state) != "Succeeded":
+    if made is None or clients.state(made.provisioning_state) != "Succeeded":
         raise Failure(f"The endpoint {name!r} could not be created.", "See its page in the studio.")
     logger().info("Created endpoint %s", name)
     return Endpoint(name=name, job=job.name, adopted=False)
@@ -157,7 +158,8 @@ def _until_gone(session: Session, name: str) -> None:
     begun = monotonic()
     while (found := find(session, name)) is not None:
         waited = monotonic() - begun
-        if str(found.provisioning_state) == "Failed" and waited > 1:
+        state = clients.state(found.provisioning_state)
+        if state == "Failed" and waited > 1:
             raise Failure(
                 f"The endpoint {name!r} could not be deleted and goes on to cost.",
                 f"Delete it in the studio, or run: az ml online-endpoint delete -n {name}",
@@ -165,7 +167,7 @@ def _until_gone(session: Session, name: str) -> None:
             )
         if waited > _LIMIT:
             raise Failure(
-                f"The endpoint {name!r} is still {found.provisioning_state} after {waited / 60:.0f} minutes.",
+                f"The endpoint {name!r} is still {state} after {waited / 60:.0f} minutes.",
                 "`finetune reap` deletes it later.",
                 retryable=True,
             )

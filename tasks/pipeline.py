@@ -152,9 +152,10 @@ def submit_job(
         found = _find(session, name)
         if found is None:
             return _submit(session, pipeline, plan, base, data, lease, name)
-        if found.status not in history.ENDED or found.status == "Completed":
+        status = clients.state(found.status)
+        if status not in history.ENDED or status == "Completed":
             return _adopt(found, lease)
-        logger().info("Job %s ended as %s: a new attempt follows", name, found.status)
+        logger().info("Job %s ended as %s: a new attempt follows", name, status)
     raise Failure(
         f"{_ATTEMPTS} attempts at the job {plan.fingerprint} have failed.",
         "See why in the studio, and change the recipe.",
@@ -247,7 +248,10 @@ def _adopt(found: Any, lease: Lease) -> Submission:
     if not own:
         whose = f" of flow run {holder.run}" if holder else ""
         logger().info(
-            "Adopted job %s%s (%s): the same inputs are not paid for twice", found.name, whose, found.status
+            "Adopted job %s%s (%s): the same inputs are not paid for twice",
+            found.name,
+            whose,
+            clients.state(found.status),
         )
     return _read(found, adopted=not own, adopted_from=None if own or holder is None else holder.run)
 
@@ -255,7 +259,7 @@ def _adopt(found: Any, lease: Lease) -> Submission:
 def _read(job: Any, *, adopted: bool, adopted_from: str | None = None) -> Submission:
     return Submission(
         name=job.name,
-        status=job.status or "NotStarted",
+        status=clients.state(job.status) or "NotStarted",
         created=getattr(job.creation_context, "created_at", None),
         studio_url=job.studio_url or "",
         adopted=adopted,

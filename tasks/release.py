@@ -38,7 +38,9 @@ def _endpoints(session: Session, run: str) -> list[str]:
 
 def _live_jobs(session: Session, run: str) -> Iterator[str]:
     found = islice(clients.workspace(session).jobs.list(), _RECENT)
-    return (job.name for job in found if job.status not in history.ENDED and _is_of(job.tags, run))
+    return (
+        job.name for job in found if clients.state(job.status) not in history.ENDED and _is_of(job.tags, run)
+    )
 
 
 def _is_of(tags: Any, run: str) -> bool:

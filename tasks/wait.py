@@ -132,7 +132,7 @@ class _Watch:
 
     def _look(self) -> str:
         """The job's state now, its steps and their new log lines with it."""
-        status = str(clients.workspace(self._session).jobs.get(self._job.name).status)
+        status = clients.state(clients.workspace(self._session).jobs.get(self._job.name).status)
         self._steps = history.steps(self._session, self._job.name)
         for step in self._steps:
             if self._said.get(step.id) != step.status:

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.data import PreparedData, ranges
+from tasks.data.prepare import prepare
+from tasks.data.section import Data
+
+Preparing = Callable[..., PreparedData]
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    """Where prepared data goes."""
+    return tmp_path / "prepared"
+
+
+@pytest.fixture
+def prepared(output: Path) -> Preparing:
+    """Prepare a dataset, all rows of both splits unless said otherwise."""
+
+    def run(dataset: object, **fields: Any) -> PreparedData:
+        whole: dict[str, Any] = {
+            "train": {"name": "train_sft", "take": "100%"},
+            "test": {"name": "test_sft", "take": "100%"},
+            "directory": output,
+        }
+        return prepare(Data(dataset=str(dataset), **(whole | fields)))
+
+    return run
+
+
+@pytest.fixture(autouse=True)
+def no_delay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Broken connections are tried again at once."""
+    monkeypatch.setattr(ranges, "DELAY", 0.0)

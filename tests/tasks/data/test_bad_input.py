@@ -1,0 +1,126 @@
+"""Every bad input gets one line that says what to do."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.data import output as output_module
+from tasks.failure import Failure
+from tests.tasks.data.conftest import Preparing
+from tests.tasks.data.conversations import rows, write_lines, write_parquet
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "set"
+    made.mkdir()
+    write_lines(made / "train_sft.jsonl", rows(10))
+    write_lines(made / "test_sft.jsonl", rows(10, "test_sft"))
+    return made
+
+
+def one_line(failure: pytest.ExceptionInfo[Failure]) -> str:
+    assert "\n" not in str(failure.value)
+    return str(failure.value)
+
+
+def test_unknown_split(folder: Path, prepared: Preparing) -> None:
+    with pytest.raises(Failure) as failure:
+        prepared(folder, train={"name": "train_gen", "take": "5%"})
+    assert "no split 'train_gen'" in one_line(failure)
+    assert "test_sft" in one_line(failure)
+    assert "train_sft" in one_line(failure)
+
+
+def test_no_such_file(tmp_path: Path, prepared: Preparing) -> None:
+    with pytest.raises(Failure, match="cannot be listed: no such file or folder"):
+        prepared(tmp_path / "nothing.jsonl")
+
+
+def test_no_data_files(tmp_path: Path, prepared: Preparing) -> None:
+    (tmp_path / "notes.txt").write_text("none")
+    with pytest.raises(Failure, match=r"no data files.*\.parquet"):
+        prepared(tmp_path)
+
+
+def test_no_network(prepared: Preparing, monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets.config
+    import huggingface_hub.constants
+
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", address)
+        monkeypatch.setattr(datasets.config, "HF_ENDPOINT", address)
+        with pytest.raises(Failure) as failure:
+            prepared("HuggingFaceH4/ultrachat_200k")
+    assert "cannot be reached" in one_line(failure)
+    assert "sample" in one_line(failure)
+
+
+def test_broken_parquet(tmp_path: Path, prepared: Preparing) -> None:
+    write_parquet(tmp_path)
+    (tmp_path / "test_sft-00000-of-00001.parquet").write_bytes(b"PAR1 this is none")
+    with pytest.raises(Failure, match=r"test_sft-00000-of-00001\.parquet is no readable parquet file"):
+        prepared(tmp_path)
+
+
+def test_not_utf8(folder: Path, prepared: Preparing) -> None:
+    with (folder / "train_sft.jsonl").open("ab") as file:
+        file.write('{"prompt": "blåbær"}\n'.encode("latin-1"))
+    with pytest.raises(Failure, match=r"train_sft\.jsonl is not UTF-8.*iconv"):
+        prepared(folder)
+
+
+def test_full_disk(folder: Path, prepared: Preparing, monkeypatch: pytest.MonkeyPatch, output: Path) -> None:
+    def full(self: Any, content: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(output_module._Hashed, "write", full)
+    with pytest.raises(Failure, match=r"disk is full.*data\.directory"):
+        prepared(folder)
+    assert not list(output.glob("*/*"))
+
+
+def test_nothing_left(folder: Path, prepared: Preparing) -> None:
+    write_lines(folder / "train_sft.jsonl", [{"messages": []}])
+    with pytest.raises(Failure, match="No row of train_sft is left"):
+        prepared(folder, quarantine_limit=100)
+
+
+def test_an_empty_split(folder: Path, prepared: Preparing) -> None:
+    (folder / "train_sft.jsonl").write_text("")
+    with pytest.raises(Failure, match="train_sft has no rows"):
+        prepared(folder)
+
+
+def test_no_messages(tmp_path: Path, prepared: Preparing) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for split in ("train_sft", "test_sft"):
+        pq.write_table(pa.table({"text": ["a", "b"]}), tmp_path / f"{split}.parquet")
+    with pytest.raises(Failure, match=r"no column 'messages'.*data\.columns\.messages"):
+        prepared(tmp_path)
+
+
+def test_the_same_split_twice(folder: Path, prepared: Preparing) -> None:
+    with pytest.raises(Failure, match="are the same"):
+        prepared(folder, test={"name": "train_sft", "take": "5%"})
+
+
+def test_mixed_formats(folder: Path, prepared: Preparing) -> None:
+    (folder / "more.csv").write_text("a,b\n")
+    with pytest.raises(Failure, match="several kinds"):
+        prepared(folder)
+
+
+def test_a_tokenizer_that_is_none(folder: Path, prepared: Preparing, tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_text("{}")
+    with pytest.raises(Failure, match=r"tokenizer .* cannot be loaded"):
+        prepared(folder, tokenizer=str(tmp_path))

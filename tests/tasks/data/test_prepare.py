@@ -1,0 +1,202 @@
+"""The files that come out: whole, the same for the same request, and without bad rows."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.data.section import Data, Split
+from tasks.failure import Failure
+from tests.tasks.data.conftest import Preparing
+from tests.tasks.data.conversations import read_lines, row, rows, write_lines, write_parquet
+
+
+@pytest.fixture
+def lines(tmp_path: Path) -> Path:
+    folder = tmp_path / "lines"
+    folder.mkdir()
+    write_lines(folder / "train_sft.jsonl", rows(60))
+    write_lines(folder / "test_sft.jsonl", rows(20, "test_sft"))
+    return folder
+
+
+def test_the_sample_comes_whole_and_clean(prepared: Preparing) -> None:
+    found = prepared("sample")
+    assert found.train.rows == len(read_lines(found.train.path)) >= 200
+    assert found.train.quarantined == found.test.quarantined == 0
+    assert found.train.sha256 == hashlib.sha256(found.train.path.read_bytes()).hexdigest()
+
+
+def test_the_same_request_reads_nothing_the_second_time(lines: Path, prepared: Preparing) -> None:
+    first = prepared(lines)
+    os.chmod(lines / "train_sft.jsonl", 0o644)  # its content and time are the same
+    before = first.train.path.stat().st_mtime_ns
+    second = prepared(lines)
+    assert second.reused
+    assert second.bytes_read == 0
+    assert second.train.path.stat().st_mtime_ns == before
+    assert second.sha256 == first.sha256
+
+
+def test_a_changed_source_is_read_again(lines: Path, prepared: Preparing) -> None:
+    first = prepared(lines)
+    write_lines(lines / "train_sft.jsonl", rows(61))
+    second = prepared(lines)
+    assert not second.reused
+    assert second.train.rows == 61
+    assert second.sha256 != first.sha256
+
+
+def test_every_format_gives_the_same_bytes(lines: Path, tmp_path: Path, prepared: Preparing) -> None:
+    parquet, array, table = (tmp_path / name for name in ("parquet", "json", "csv"))
+    for folder in (parquet, array, table):
+        folder.mkdir()
+    write_parquet(parquet)
+    for split, count in (("train_sft", 60), ("test_sft", 20)):
+        made = rows(count, split)
+        (array / f"{split}.json").write_text(json.dumps(made), encoding="utf-8")
+        with (table / f"{split}.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, made[0])
+            writer.writeheader()
+            writer.writerows({**one, "messages": json.dumps(one["messages"])} for one in made)
+    assert len({prepared(folder).sha256 for folder in (lines, parquet, array, table)}) == 1
+
+
+def test_a_share_and_a_number_of_rows(lines: Path, prepared: Preparing) -> None:
+    found = prepared(lines, train={"name": "train_sft", "take": "5%"}, test={"name": "test_sft", "take": 7})
+    assert read_lines(found.train.path) == rows(3)
+    assert read_lines(found.test.path) == rows(7, "test_sft")
+    assert found.train.taken == "the first 3 of 60 rows (5%)"
+
+
+def test_a_seeded_sample_is_the_same_again_and_other_for_another_seed(
+    lines: Path, prepared: Preparing, tmp_path: Path
+) -> None:
+    ten = {"train": {"name": "train_sft", "take": "10"}, "rows": "seeded"}
+    one = prepared(lines, **ten)
+    again = prepared(lines, **ten, directory=tmp_path / "elsewhere")
+    other = prepared(lines, **ten, seed=43)
+    assert one.train.sha256 == again.train.sha256 != other.train.sha256
+    assert "drawn with the seed 42" in one.train.taken
+
+
+def test_bad_rows_are_set_aside_with_their_reason(lines: Path, prepared: Preparing) -> None:
+    bad: list[Any] = rows(60)
+    bad[3]["messages"][1]["content"] = " "
+    bad[5] = bad[4]
+    bad[7]["messages"] = bad[7]["messages"][:3]
+    write_lines(lines / "train_sft.jsonl", bad)
+    with (lines / "train_sft.jsonl").open("a") as file:
+        file.write('{"messages": [\n["no object"]\n')
+    write_lines(lines / "test_sft.jsonl", [*rows(20, "test_sft"), row(9)])
+    found = prepared(lines, quarantine_limit=20)
+    assert found.train.quarantine
+    aside = {one["position"]: one["reason"] for one in read_lines(found.train.quarantine)}
+    assert aside[3] == "message 1 is blank"
+    assert aside[5] == "the same conversation stands there already"
+    assert aside[7] == "the last message is not the assistant's"
+    assert aside[60].startswith("no JSON")
+    assert aside[61] == "no JSON object"
+    assert found.train.rows + found.train.quarantined == 62
+    assert sum(found.train.findings.values()) == found.train.quarantined == 5
+    assert found.test.rows == 20  # the row of the training split was left out
+    assert found.test.quarantined == 1
+
+
+def test_a_prompt_of_the_training_split_is_not_tested_on(lines: Path, prepared: Preparing) -> None:
+    leaked = row(0, "test_sft") | {"prompt": row(3)["prompt"].upper() + " "}
+    write_lines(lines / "test_sft.jsonl", [leaked, *rows(20, "test_sft")[1:]])
+    found = prepared(lines, quarantine_limit=10)
+    assert found.test.findings == {"its prompt is in the training split too": 1}
+
+
+def test_too_many_bad_rows_fail_with_the_first_of_them(
+    lines: Path, prepared: Preparing, output: Path
+) -> None:
+    write_lines(lines / "train_sft.jsonl", [*rows(50), *({"messages": []} for _ in range(10))])
+    with pytest.raises(
+        Failure, match=r"10 of 60 rows of train_sft are bad.*row 50: messages is empty"
+    ) as failure:
+        prepared(lines)
+    kept = output.glob("*quarantine.jsonl")
+    assert all(str(path) in str(failure.value) for path in kept)
+    assert len(read_lines(next(output.glob("*quarantine.jsonl")))) == 10
+
+
+def test_long_rows_are_bad_only_where_a_limit_is_set(lines: Path, prepared: Preparing) -> None:
+    write_lines(lines / "train_sft.jsonl", [*rows(50), row(99, turns=40)])
+    assert prepared(lines).train.rows == 51
+    found = prepared(lines, max_tokens=200, quarantine_limit=10)
+    assert found.train.findings == {"longer than 200 tokens, by estimate": 1}
+    assert found.train.lengths.tokens_estimated
+
+
+def test_a_tokenizer_counts_where_one_is_named(lines: Path, tmp_path: Path, prepared: Preparing) -> None:
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    found = prepared(lines, tokenizer=str(tmp_path))
+    words = sum(len(m["content"].split()) + 4 for one in rows(60) for m in one["messages"])
+    assert found.train.lengths.tokens == words
+    assert not found.train.lengths.tokens_estimated
+
+
+def test_columns_of_other_names_map(lines: Path, prepared: Preparing) -> None:
+    renamed = [{"chat": one["messages"], "id": one["prompt_id"]} for one in rows(60)]
+    write_lines(lines / "train_sft.jsonl", renamed)
+    write_lines(
+        lines / "test_sft.jsonl",
+        [{"chat": one["messages"], "id": one["prompt_id"]} for one in rows(20, "test_sft")],
+    )
+    found = prepared(lines, columns={"messages": "chat", "prompt_id": "id"})
+    assert read_lines(found.train.path) == rows(60)  # the prompt is the first question
+
+
+def test_a_run_killed_in_the_middle_leaves_nothing_that_counts(
+    tmp_path: Path, prepared: Preparing, output: Path
+) -> None:
+    folder = tmp_path / "set"
+    folder.mkdir()
+    write_parquet(folder)
+    script = (
+        "import os, signal, sys; from tasks.data import prepare as _; from tasks.data.prepare import prepare;"
+        "from tasks.data.section import Data, Split\n"
+        "def die(read, rows):\n    if rows: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "prepare(Data(dataset=sys.argv[1], directory=sys.argv[2], train=Split(name='train_sft', take='100%'),"
+        "             test=Split(name='test_sft', take='100%')), die)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script.replace("from tasks.data import prepare as _; ", ""), folder, output],
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == -signal.SIGKILL
+    found = prepared(folder)
+    assert not found.reused
+    assert read_lines(found.train.path) == rows(60)
+
+
+def test_a_share_is_read_or_refused() -> None:
+    assert Split(name="a", take="2.5 %").count(1000) == 25
+    assert Split(name="a", take="1%").count(10) == 1
+    assert Split(name="a", take="500").count(10) == 10
+    for wrong in ("0%", "101%", "-3", "0", "many"):
+        with pytest.raises(ValueError, match="share|row"):
+            Split(name="a", take=wrong)
+
+
+def test_the_default_is_the_tutorials() -> None:
+    data = Data()
+    assert data.dataset == "HuggingFaceH4/ultrachat_200k"
+    assert (data.train.name, data.test.name, data.train.take) == ("train_sft", "test_sft", "5%")

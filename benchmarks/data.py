@@ -16,12 +16,10 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+
+from tests.tasks.data.range_server import serving
 
 TRAIN_ROWS, TEST_ROWS, GROUP = 207_865, 23_110, 1_000  # the hub's listing; group size assumed
 SHARDS = 3
@@ -74,18 +72,18 @@ def main() -> None:
     folder = generate(options.scale)
     print(f"{sum(f.stat().st_size for f in folder.iterdir()) / 1e6:,.0f} MB of parquet in {folder}\n")
     needed = needed_bytes(folder)
-    with serving(folder) as (address, count):
+    with serving(folder) as server:
         ways = {
             "datasets [:5%] + to_json, files": (_DATASETS, str(folder)),
             "data stage, files": (_OURS, str(folder)),
-            "data stage, HTTP ranges": (_OURS, f"{address}/*.parquet"),
+            "data stage, HTTP ranges": (_OURS, f"{server.url}/*.parquet"),
         }
         runs: dict[str, list[dict[str, float]]] = {name: [] for name in ways}
         for _ in range(options.rounds):
             for name, (code, source) in ways.items():
-                count.bytes = 0
+                server.bytes = 0
                 run = measure(code, source, SHARE)
-                runs[name].append(run | ({"read_mb": count.bytes / 1e6} if "HTTP" in name else {}))
+                runs[name].append(run | ({"read_mb": server.bytes / 1e6} if "HTTP" in name else {}))
         report(runs, needed)
         if options.whole:
             run = measure(_OURS, str(folder), "100%")
@@ -180,57 +178,6 @@ def report(runs: dict[str, list[dict[str, float]]], needed: int) -> None:
             f"{middle['cpu']:8.2f}{lighter:6.1f}x{middle['peak_mb']:9,.0f}"
             f"{middle['read_mb']:9,.1f}{middle['read_mb'] * 1e6 / needed:9.2f}x"
         )
-
-
-class _Count:
-    bytes = 0
-
-
-@contextmanager
-def serving(folder: Path) -> Iterator[tuple[str, _Count]]:
-    """A loopback server of the folder that knows ranges and counts what it sends."""
-    count, lock = _Count(), threading.Lock()
-
-    class Handler(SimpleHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def __init__(self, *args: Any) -> None:
-            super().__init__(*args, directory=str(folder))
-
-        def do_GET(self) -> None:
-            asked = self.headers.get("Range")
-            path = Path(self.translate_path(self.path))
-            if not asked or not path.is_file():
-                super().do_GET()
-                return
-            first, last = asked.removeprefix("bytes=").split("-")
-            size = path.stat().st_size
-            start, end = int(first), min(int(last or size - 1), size - 1)
-            with path.open("rb") as file:
-                file.seek(start)
-                content = file.read(end - start + 1)
-            self.send_response(206)
-            self.send_header("Content-Range", f"bytes {start}-{end}/{size}")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-            with lock:
-                count.bytes += len(content)
-
-        def end_headers(self) -> None:
-            self.send_header("Accept-Ranges", "bytes")
-            super().end_headers()
-
-        def log_message(self, *_: Any) -> None:
-            """Requests are not news."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", count
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def _schema() -> Any:

@@ -1,0 +1,16 @@
+"""One Prefect server process for the tests that operate the project as its users do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.flows.operations.processes import Server, serving
+
+
+@pytest.fixture(scope="session")
+def prefect_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server process with SQLite, for the whole session."""
+    with serving(tmp_path_factory.mktemp("prefect-process")) as server:
+        yield server

@@ -1,0 +1,105 @@
+"""`prefect deploy --all` from a fresh clone: no question asked, against SQLite and against PostgreSQL."""
+
+from __future__ import annotations
+
+import os
+import pty
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from prefect.client.schemas.responses import DeploymentResponse
+
+from flows.config import Finetune, load
+from tests.flows.operations import postgresql
+from tests.flows.operations.processes import POOL, ROOT, Server, serving
+
+pytestmark = pytest.mark.slow
+
+NAMES = [each["name"] for each in yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]]
+LIMIT = 180  # seconds
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """The project as git would hand it out, somewhere else."""
+    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(listed, cwd=ROOT, capture_output=True, check=True, text=True).stdout
+    folder = tmp_path / "clone"
+    for name in filter(None, names.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, folder / name)
+    return folder
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def prefect_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
+    """An empty Prefect server with the database of the parameter."""
+    home = tmp_path / "prefect"
+    if request.param == "sqlite":
+        with serving(home) as server:
+            yield server
+        return
+    if postgresql.programs() is None:
+        pytest.skip("no PostgreSQL is installed: apt-get install postgresql")
+    with (
+        postgresql.running() as address,
+        serving(home, PREFECT_API_DATABASE_CONNECTION_URL=address) as server,
+    ):
+        yield server
+
+
+def test_everything_is_deployed_from_a_fresh_clone_twice(prefect_server: Server, clone: Path) -> None:
+    prefect_server.prefect("work-pool", "create", "--type", "process", POOL)
+    prefect_server.prefect("deploy", "--all", cwd=clone)
+    first = deployments(prefect_server)
+    assert sorted(first) == sorted(NAMES)
+
+    # As a person runs it: on a terminal, where every question that Prefect has would be asked.
+    assert on_a_terminal(["prefect", "deploy", "--all"], prefect_server, clone) == 0
+    again = deployments(prefect_server)
+    assert {name: each.id for name, each in again.items()} == {name: each.id for name, each in first.items()}
+
+    for deployment in again.values():
+        (pull,) = deployment.pull_steps or []
+        assert pull == {"prefect.deployments.steps.set_working_directory": {"directory": str(clone)}}
+        assert deployment.enforce_parameter_schema
+        assert deployment.global_concurrency_limit is not None
+    assert Finetune.model_validate(again["local"].parameters["config"]) == load("local")
+    assert Finetune.model_validate(again["weekly"].parameters["config"]) == load("phi-3-mini-ultrachat")
+    (weekly,) = again["weekly"].schedules
+    assert not weekly.active
+    assert weekly.schedule.timezone == "Europe/Berlin"  # type: ignore[union-attr]
+
+
+def deployments(server: Server) -> dict[str, DeploymentResponse]:
+    with server.client() as client:
+        return {deployment.name: deployment for deployment in client.read_deployments()}
+
+
+def on_a_terminal(command: list[str], server: Server, cwd: Path) -> int:
+    """The exit status of a command whose terminal nobody types at; a question would never be answered."""
+    ours, its = pty.openpty()
+    try:
+        process = subprocess.Popen(
+            command, cwd=cwd, env=server.environment | {"TERM": "xterm"}, stdin=its, stdout=its, stderr=its
+        )
+        os.close(its)
+        drain(ours)
+        return process.wait(LIMIT)
+    finally:
+        os.close(ours)
+
+
+def drain(terminal: int) -> None:
+    """Read until the other side is closed: Linux says so with an error."""
+    while True:
+        try:
+            if not os.read(terminal, 65536):
+                return
+        except OSError:
+            return

@@ -7,12 +7,13 @@ import os
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from flows.workspace import opened
 from tasks.failure import Failure
 
 if TYPE_CHECKING:
+    from flows.reap import Reaping
     from flows.report import RunReport
 
 # Prefect's own: no telemetry, time for the start of its temporary server, its chatter kept to its own log.
@@ -27,8 +28,7 @@ _PREFECT = {
 
 def run(recipe: str, changes: Iterable[str]) -> RunReport:
     """Run a recipe in this process; raises Failure when it does not complete."""
-    for name, value in _PREFECT.items():
-        os.environ.setdefault(name, value)
+    _configure_prefect()
     with ThreadPoolExecutor() as pool:
         prefect = pool.submit(_start_prefect)
         from flows.config import load
@@ -40,6 +40,22 @@ def run(recipe: str, changes: Iterable[str]) -> RunReport:
             stack.enter_context(opened(config.workspace.where))
             _finished(prefect, sdks)
             return _watched(config)
+
+
+def reap(where: Literal["local", "azure"], *, dry_run: bool) -> Reaping:
+    """Reap in this process; raises Failure naming what could not be ended."""
+    _configure_prefect()
+    with ThreadPoolExecutor() as pool:
+        _finished(pool.submit(_start_prefect), pool.submit(_import_sdks))
+    from flows.reap import reap
+    from tasks.auth import Workspace
+
+    return reap(Workspace(where=where), dry_run)
+
+
+def _configure_prefect() -> None:
+    for name, value in _PREFECT.items():
+        os.environ.setdefault(name, value)
 
 
 def _start_prefect() -> None:

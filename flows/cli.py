@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections.abc import Iterator
+from enum import Enum
 from typing import Annotated
 
 import typer
@@ -18,6 +20,11 @@ app = typer.Typer(
 )
 
 _INTERRUPTED = 130
+
+
+class Where(Enum):
+    local = "local"
+    azure = "azure"
 
 
 @app.callback()
@@ -42,18 +49,55 @@ def run(
     ] = False,
 ) -> None:
     """Run the whole fine-tune here and now."""
-    from tasks.failure import explain
+    with _reporting("the job is cancelled, the endpoint deleted"):
+        from flows.adhoc import run as run_here
 
-    # What libraries print belongs to the log: stdout is for the report alone.
+        report = run_here(recipe, [*(changes or ()), *(["fresh=true"] if fresh else ())])
+    if as_json:
+        typer.echo(report.model_dump_json(indent=2))
+    else:
+        from flows.terminal import summary
+
+        summary(report)
+
+
+@app.command()
+def reap(
+    where: Annotated[Where, typer.Option(help="The workspace on this machine, or the one in Azure.")] = (
+        Where.local
+    ),
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be deleted, and what it costs.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print what was found and done as JSON on stdout.")
+    ] = False,
+) -> None:
+    """Delete endpoints, deployments and clusters of past runs that have outlived their leases."""
+    with _reporting("what was not reached stays"):
+        from flows.adhoc import reap as reap_here
+
+        reaping = reap_here(where.value, dry_run=dry_run)
+    if as_json:
+        typer.echo(reaping.model_dump_json(indent=2))
+    else:
+        from flows.terminal import leases
+
+        leases(reaping)
+
+
+@contextlib.contextmanager
+def _reporting(interrupted: str) -> Iterator[None]:
+    """Tell failures as one line, and keep stdout for the result: what libraries print belongs to the log."""
     with contextlib.redirect_stdout(sys.stderr):
         try:
-            from flows.adhoc import run as run_here
-
-            report = run_here(recipe, [*(changes or ()), *(["fresh=true"] if fresh else ())])
+            yield
         except KeyboardInterrupt:
-            typer.echo("Interrupted: the job is cancelled, the endpoint deleted.", err=True)
+            typer.echo(f"Interrupted: {interrupted}.", err=True)
             raise typer.Exit(_INTERRUPTED) from None
         except Exception as error:
+            from tasks.failure import explain
+
             failure = explain(error)
             typer.echo(f"Error: {failure}", err=True)
             if failure.details:
@@ -61,12 +105,6 @@ def run(
             if os.environ.get("FINETUNE_TRACEBACK"):
                 raise
             raise typer.Exit(1) from None
-    if as_json:
-        typer.echo(report.model_dump_json(indent=2))
-    else:
-        from flows.terminal import summary
-
-        summary(report)
 
 
 def main() -> None:

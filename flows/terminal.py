@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.config import Finetune
+from flows.reap import Reaping, headline, rows
 from flows.report import RunReport
 from tasks.stage import Progress, watching
 
@@ -65,6 +66,21 @@ def summary(report: RunReport) -> None:
         if value:
             table.add_row(name, Text(str(value)))
     console.print(Panel(table, title=f"{report.recipe}: {report.outcome}", title_align="left"))
+
+
+def leases(reaping: Reaping) -> None:
+    """What carries a lease, and what became of it."""
+    console = Console(stderr=True, highlight=False)
+    table = Table(box=None, pad_edge=False)
+    for column in ("", "state", "owner", "lease ends", "$ an hour", ""):
+        table.add_column(column, overflow="fold")
+    for row in rows(reaping):
+        what = "would be deleted" if reaping.dry_run and row["past its lease"] else row["what became of it"]
+        price = f"{row['dollars an hour']:.2f}"
+        table.add_row(row["thing"], row["state"], row["owner"], row["lease ends"], price, what)
+    if reaping.leased:
+        console.print(table)
+    console.print(f"[bold]{headline(reaping)}[/]")
 
 
 class _Stages:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from tasks import clients, sizes
+from tasks import clients, operation, sizes
 from tasks.base_model import BaseModelVersion, allows
 from tasks.clients import Session
 from tasks.failure import Failure, is_missing
@@ -85,15 +85,11 @@ def find_compute(session: Session, compute: Compute, base: BaseModelVersion, lea
 
     Raises Failure when the cluster is missing and must not be created, is broken, or of an unsuited size.
     """
-    computes = clients.workspace(session).compute
-    try:
-        found, created = computes.get(compute.training), False
-    except Exception as error:
-        if not is_missing(error):
-            raise
+    found, created = find(session, compute.training), False
+    if found is None:
         check_size(sizes.find(session, compute.size), base)  # before there is anything to pay for
         found, created = _create(session, compute, lease), True
-    state = clients.state(found.provisioning_state).casefold()
+    state = operation.state(found).casefold()
     if state in ("failed", "canceled"):
         raise Failure(
             f"The cluster {found.name!r} is in the state {state}.",
@@ -146,7 +142,23 @@ def check_size(size: Size, base: BaseModelVersion) -> None:
         )
 
 
-def _create(session: Session, compute: Compute, lease: Lease) -> object:
+def find(session: Session, name: str) -> Any:
+    """The SDK's cluster, or None."""
+    try:
+        return clients.workspace(session).compute.get(name)
+    except Exception as error:
+        if is_missing(error):
+            return None
+        raise
+
+
+def remove(session: Session, name: str) -> None:
+    """Delete the cluster, and return when it is seen to be gone."""
+    clients.workspace(session).compute.begin_delete(name)
+    operation.gone(lambda: find(session, name), f"cluster {name}", f"az ml compute delete -n {name}")
+
+
+def _create(session: Session, compute: Compute, lease: Lease) -> Any:
     from azure.ai.ml.entities import AmlCompute
 
     if not compute.create:
@@ -157,6 +169,8 @@ def _create(session: Session, compute: Compute, lease: Lease) -> object:
     tell("compute", f"creating {compute.training} ({compute.size})")
     logger().info("Creating cluster %s of %s", compute.training, compute.size)
     hourly = sizes.find(session, compute.size).hourly(compute.tier) * compute.min_nodes
+    if compute.keep:
+        lease = lease.extended(None)
     cluster = AmlCompute(
         name=compute.training,
         size=compute.size,

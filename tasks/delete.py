@@ -7,9 +7,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from tasks import clients, endpoint, history
+from tasks import clients, compute, endpoint, history, pipeline
 from tasks.clients import Session
-from tasks.failure import Failure, is_missing
+from tasks.failure import Failure
 from tasks.lease import PREFIX, Lease
 from tasks.stage import logger, stage
 
@@ -63,19 +63,16 @@ def keep_endpoint(session: Session, name: str, lease: Lease) -> Deletion:
 @stage("delete compute", retries=5)
 def delete_cluster(session: Session, name: str, job: str | None, lease: Lease) -> bool:
     """Delete the cluster if this run created it; one whose job still runs is left to its lease."""
-    client = clients.workspace(session)
-    try:
-        found = client.compute.get(name)
-    except Exception as error:
-        if is_missing(error):
-            return False
-        raise
+    found = compute.find(session, name)
+    if found is None:
+        return False
     holder = Lease.read(found.tags)
     if holder is None or holder.run != lease.run:
         return False
-    if job is not None and clients.state(client.jobs.get(job).status) not in history.ENDED:
+    using = pipeline.find(session, job) if job else None
+    if using is not None and clients.state(using.status) not in history.ENDED:
         logger().warning("Cluster %s stays for the job %s, which goes on", name, job)
         return False
-    client.compute.begin_delete(name).wait()
+    compute.remove(session, name)
     logger().info("Cluster %s is gone", name)
     return True

@@ -8,10 +8,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from tasks import clients, sizes
+from tasks import clients, operation, sizes
 from tasks.base_model import BaseModelVersion, allows
 from tasks.clients import Session
-from tasks.endpoint import JOB, Endpoint, settled
+from tasks.endpoint import JOB, Endpoint
 from tasks.failure import Failure, explain, is_missing
 from tasks.lease import Lease
 from tasks.sizes import Size
@@ -123,11 +123,12 @@ def deploy_model(
     """
     begun = monotonic()
     lease = lease.priced(size.hourly() * deploy.instance_count)
-    found = settled(lambda: _find(session, endpoint.name, name))
+    found = operation.settled(lambda: find(session, endpoint.name, name))
     adopted = found is not None and _serves(found, endpoint, model)
     if not adopted:
         if found is not None:
-            _remove(session, endpoint.name, name)
+            logger().info("Deployment %s is made anew", name)
+            remove(session, endpoint.name, name)
         tell("deploy", f"{name} on {size.name}")
         _create(session, deploy, endpoint, name, model, size, lease)
     logger().info("Deployment %s is ready", name)
@@ -142,9 +143,29 @@ def deploy_model(
     )
 
 
+def find(session: Session, endpoint: str, name: str) -> Any:
+    """The SDK's deployment, or None."""
+    try:
+        return clients.workspace(session).online_deployments.get(name, endpoint)
+    except Exception as error:
+        if is_missing(error):
+            return None
+        raise
+
+
+def remove(session: Session, endpoint: str, name: str) -> None:
+    """Delete the deployment, and return when it is seen to be gone."""
+    clients.workspace(session).online_deployments.begin_delete(name, endpoint)
+    operation.gone(
+        lambda: find(session, endpoint, name),
+        f"deployment {endpoint}/{name}",
+        f"az ml online-deployment delete -e {endpoint} -n {name}",
+    )
+
+
 def _serves(found: Any, endpoint: Endpoint, model: str) -> bool:
     return (
-        clients.state(found.provisioning_state) == "Succeeded"
+        operation.state(found) == "Succeeded"
         and (found.tags or {}).get(JOB) == endpoint.job
         and str(found.model).casefold().endswith(model.casefold().removeprefix("azureml:"))
     )
@@ -168,33 +189,19 @@ def _create(
     )
     try:
         poller = clients.workspace(session).online_deployments.begin_create_or_update(deployment)
-        made = settled(lambda: _find(session, endpoint.name, name), poller)
+        made = operation.settled(lambda: find(session, endpoint.name, name), poller)
     except Exception as error:
         failure = explain(error)
         log = _log(session, endpoint.name, name)
         raise Failure(
             failure.what, failure.do, f"{failure.details}\n\n{log}".strip(), failure.retryable
         ) from error
-    if made is None or clients.state(made.provisioning_state) != "Succeeded":
+    if made is None or operation.state(made) != "Succeeded":
         raise Failure(
-            f"The deployment {name} is {clients.state(made.provisioning_state) if made else 'gone'}.",
+            f"The deployment {name} is {operation.state(made) if made else 'gone'}.",
             "See its log below.",
             _log(session, endpoint.name, name),
         )
-
-
-def _find(session: Session, endpoint: str, name: str) -> Any:
-    try:
-        return clients.workspace(session).online_deployments.get(name, endpoint)
-    except Exception as error:
-        if is_missing(error):
-            return None
-        raise
-
-
-def _remove(session: Session, endpoint: str, name: str) -> None:
-    logger().info("Deployment %s is made anew", name)
-    clients.workspace(session).online_deployments.begin_delete(name, endpoint).wait()
 
 
 def _log(session: Session, endpoint: str, name: str) -> str:

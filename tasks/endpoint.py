@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from time import monotonic, sleep
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from tasks import clients
+from tasks import clients, operation
 from tasks.clients import Session
 from tasks.failure import Failure, is_missing
 from tasks.fingerprint import endpoint_name
@@ -17,9 +16,6 @@ from tasks.stage import logger, stage, tell
 from tasks.wait import TrainedJob
 
 JOB = f"{PREFIX}job"
-_SETTLED = frozenset({"Succeeded", "Failed", "Canceled"})
-_LIMIT = 30 * 60  # seconds; the service's own limit of one operation
-_LONGEST = 10.0  # seconds between two polls
 
 
 class Endpoint(BaseModel):
@@ -58,11 +54,11 @@ def open_endpoint(session: Session, name: str, job: TrainedJob, lease: Lease) ->
                 f"The endpoint {name!r} serves the job {found.tags.get(JOB)}.",
                 "Set deploy.endpoint to another name, or delete it.",
             )
-        state = clients.state(found.provisioning_state)
+        state = operation.state(found)
         if state == "Deleting":
             _until_gone(session, name)
-        elif state not in _SETTLED:
-            settled(lambda: find(session, name))
+        elif not operation.is_settled(found):
+            operation.settled(lambda: find(session, name))
         elif state != "Succeeded" or found.tags.get(JOB) != job.name:
             logger().info("Endpoint %s is %s: it is created anew", name, state)
             remove(session, name)
@@ -92,33 +88,12 @@ def find(session: Session, name: str) -> Any:
         raise
 
 
-def settled(get: Any, poller: Any = None) -> Any:
-    """Poll until the thing is in a state that stays; returns it, None when it is gone.
-
-    The SDK's own poller looks every five seconds, and gives up at the first lost connection; it is asked only
-    for the error of what it has seen fail.
-    """
-    begun = monotonic()
-    while (found := get()) is not None and clients.state(found.provisioning_state) not in _SETTLED:
-        waited = monotonic() - begun
-        if waited > _LIMIT:
-            state = clients.state(found.provisioning_state)
-            raise Failure(
-                f"{found.name!r} has been {state} for {waited / 60:.0f} minutes.",
-                "See its page in the studio; run again to go on.",
-            )
-        sleep(min(_LONGEST, max(0.2, waited * 0.1)))
-    if found is not None and clients.state(found.provisioning_state) != "Succeeded" and poller is not None:
-        poller.result()  # raises what the operation says went wrong
-    return found
-
-
 def update(session: Session, found: Any, tags: dict[str, str], traffic: dict[str, int]) -> None:
     """Set the endpoint's tags and the shares of its traffic, in percent by deployment."""
     found.tags = tags
     found.traffic = {name: share for name, share in (traffic or {}).items() if share}
     poller = clients.workspace(session).online_endpoints.begin_create_or_update(found)
-    settled(lambda: find(session, found.name), poller)
+    operation.settled(lambda: find(session, found.name), poller)
 
 
 def remove(session: Session, name: str) -> None:
@@ -139,8 +114,8 @@ def _create(session: Session, name: str, job: TrainedJob, lease: Lease) -> Endpo
         tags={**lease.tags(), JOB: job.name},
     )
     poller = clients.workspace(session).online_endpoints.begin_create_or_update(endpoint)
-    made = settled(lambda: find(session, name), poller)
-    if made is None or clients.state(made.provisioning_state) != "Succeeded":
+    made = operation.settled(lambda: find(session, name), poller)
+    if made is None or operation.state(made) != "Succeeded":
         raise Failure(f"The endpoint {name!r} could not be created.", "See its page in the studio.")
     logger().info("Created endpoint %s", name)
     return Endpoint(name=name, job=job.name, adopted=False)
@@ -155,20 +130,6 @@ def _take_over(session: Session, found: Any, holder: Lease, job: TrainedJob, lea
 
 
 def _until_gone(session: Session, name: str) -> None:
-    begun = monotonic()
-    while (found := find(session, name)) is not None:
-        waited = monotonic() - begun
-        state = clients.state(found.provisioning_state)
-        if state == "Failed" and waited > 1:
-            raise Failure(
-                f"The endpoint {name!r} could not be deleted and goes on to cost.",
-                f"Delete it in the studio, or run: az ml online-endpoint delete -n {name}",
-                retryable=True,
-            )
-        if waited > _LIMIT:
-            raise Failure(
-                f"The endpoint {name!r} is still {state} after {waited / 60:.0f} minutes.",
-                "`finetune reap` deletes it later.",
-                retryable=True,
-            )
-        sleep(min(_LONGEST, max(0.2, waited * 0.1)))
+    operation.gone(
+        lambda: find(session, name), f"endpoint {name!r}", f"az ml online-endpoint delete -n {name}"
+    )

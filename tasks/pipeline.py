@@ -149,7 +149,7 @@ def submit_job(
     """
     for attempt in range(1, _ATTEMPTS + 1):
         name = job_name(base.name, plan.fingerprint, attempt, lease.run if fresh else None)
-        found = _find(session, name)
+        found = find(session, name)
         if found is None:
             return _submit(session, pipeline, plan, base, data, lease, name)
         status = clients.state(found.status)
@@ -160,6 +160,16 @@ def submit_job(
         f"{_ATTEMPTS} attempts at the job {plan.fingerprint} have failed.",
         "See why in the studio, and change the recipe.",
     )
+
+
+def find(session: Session, name: str) -> Any:
+    """The SDK's job, or None."""
+    try:
+        return clients.workspace(session).jobs.get(name)
+    except Exception as error:
+        if is_missing(error):
+            return None
+        raise
 
 
 def dataset_name(data: PreparedData) -> str:
@@ -197,15 +207,6 @@ def _bindings(compute: Compute, cluster: Cluster) -> dict[str, str | int]:
     }
 
 
-def _find(session: Session, name: str) -> Any:
-    try:
-        return clients.workspace(session).jobs.get(name)
-    except Exception as error:
-        if is_missing(error):
-            return None
-        raise
-
-
 def _submit(
     session: Session,
     pipeline: Pipeline,
@@ -233,7 +234,7 @@ def _submit(
         made = clients.workspace(session).jobs.create_or_update(job, experiment_name=plan.experiment)
     except Exception as error:
         # Another run of the same inputs was faster, or the answer to our own request was lost.
-        found = _find(session, name) if any(word in str(error).casefold() for word in _IMMUTABLE) else None
+        found = find(session, name) if any(word in str(error).casefold() for word in _IMMUTABLE) else None
         if found is None:
             raise
         return _adopt(found, lease)

@@ -12,7 +12,7 @@ from tasks.lease import Lease
 from tasks.stage import logger
 from tasks.wait import cancel
 
-_RECENT = 200  # jobs looked at, newest first
+RECENT = 200  # jobs looked at, newest first
 
 
 def release(session: Session, run: str, *, jobs: bool) -> list[str]:
@@ -37,7 +37,7 @@ def _endpoints(session: Session, run: str) -> list[str]:
 
 
 def _live_jobs(session: Session, run: str) -> Iterator[str]:
-    found = islice(clients.workspace(session).jobs.list(), _RECENT)
+    found = islice(clients.workspace(session).jobs.list(), RECENT)
     return (
         job.name for job in found if clients.state(job.status) not in history.ENDED and _is_of(job.tags, run)
     )

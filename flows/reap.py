@@ -1,0 +1,133 @@
+"""Reap: what has outlived its lease in the workspace is deleted, whoever left it there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from prefect import flow
+from prefect.artifacts import create_table_artifact
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
+from pydantic import BaseModel, ConfigDict
+
+from flows.workspace import opened
+from tasks.auth import Workspace, sign_in
+from tasks.clients import Session
+from tasks.failure import Failure
+from tasks.reap import Leased, Reaped, end, find_leased
+from tasks.stage import displaying, logger
+
+KEY = "finetune-reap"
+_DEFAULT = Workspace()
+
+
+class Reaping(BaseModel):
+    """Everything that carries a lease, and what was done about it; prices in US dollars an hour."""
+
+    model_config = ConfigDict(frozen=True)
+
+    at: datetime
+    dry_run: bool
+    leased: tuple[Leased, ...]
+    due: tuple[Leased, ...]  # what had outlived its lease
+    reaped: tuple[Reaped, ...] = ()
+    left: dict[str, str] = {}  # what could not be ended, and why
+    stopped_hourly: float = 0.0  # what no longer costs
+    overdue_usd: float = 0.0  # what the due things have cost since their leases ended
+
+
+@flow(name="reap", flow_run_name="reap {workspace.where}")
+def reap(workspace: Workspace = _DEFAULT, dry_run: bool = False) -> Reaping:
+    """Delete whatever has outlived its lease, half-created and Failed things included; touch nothing else."""
+    with opened(workspace.where):
+        session = sign_in(workspace)
+        at = datetime.now(UTC)
+        leased = find_leased(session)
+        due = due_of(leased, at)
+        reaping = Reaping(
+            at=at,
+            dry_run=dry_run,
+            leased=leased,
+            due=due,
+            overdue_usd=sum(item.overdue(at) for item in due),
+        )
+        if not dry_run:
+            reaping = _end_all(session, reaping)
+    _publish(reaping)
+    logger().info("%s", headline(reaping))
+    if reaping.left:
+        raise Failure(
+            f"THESE STILL COST MONEY: {', '.join(reaping.left)}.",
+            "Delete them in the studio; the next reap tries again.",
+            "\n".join(f"{what}: {why}" for what, why in reaping.left.items()),
+        )
+    return Completed(message=headline(reaping), data=reaping)  # type: ignore[return-value]
+
+
+def due_of(leased: Iterable[Leased], now: datetime) -> tuple[Leased, ...]:
+    """What has outlived its lease, without what goes with its endpoint anyway.
+
+    An endpoint that serves a deployment of somebody else stays: it loses only what is ours.
+    """
+    expired = [item for item in leased if item.expired(now)]
+    endpoints = {item.name for item in expired if item.kind == "endpoint" and not item.foreign}
+    return tuple(
+        item
+        for item in expired
+        if (item.name in endpoints if item.kind == "endpoint" else item.parent not in endpoints)
+    )
+
+
+def headline(reaping: Reaping) -> str:
+    """The outcome in one line."""
+    things = f"{len(reaping.leased)} with a lease, {len(reaping.due)} past it"
+    if reaping.dry_run:
+        would = sum(item.hourly for item in reaping.due)
+        return f"{things}; would stop ${would:.2f} an hour"
+    left = f", {len(reaping.left)} LEFT" if reaping.left else ""
+    return f"{things}, {len(reaping.reaped)} ended{left}; stopped ${reaping.stopped_hourly:.2f} an hour"
+
+
+def rows(reaping: Reaping) -> list[dict[str, Any]]:
+    """The things with a lease as a table."""
+    proofs = {one.item: one.proof for one in reaping.reaped}
+    return [
+        {
+            "thing": item.label,
+            "state": item.state,
+            "owner": item.owner,
+            "flow run": item.run,
+            "lease ends": item.expires.isoformat(timespec="minutes"),
+            "dollars an hour": item.hourly,
+            "past its lease": item in reaping.due,
+            "what became of it": proofs.get(item, reaping.left.get(item.label, "untouched")),
+        }
+        for item in reaping.leased
+    ]
+
+
+def _end_all(session: Session, reaping: Reaping) -> Reaping:
+    """End what is due, each thing by itself: one that resists keeps nothing else alive."""
+    reaped: list[Reaped] = []
+    left: dict[str, str] = {}
+    for item in reaping.due:
+        state: State[Reaped] = end(session, item, return_state=True)
+        if state.is_completed():
+            reaped.append(state.result())
+        else:
+            left[item.label] = str(state.result(raise_on_failure=False))
+            logger().error("%s STILL COSTS MONEY: %s", item.label, left[item.label])
+    return reaping.model_copy(
+        update={
+            "reaped": tuple(reaped),
+            "left": left,
+            "stopped_hourly": sum(one.item.hourly for one in reaped),
+        }
+    )
+
+
+def _publish(reaping: Reaping) -> None:
+    with displaying():
+        create_table_artifact(rows(reaping), key=KEY, description=headline(reaping))

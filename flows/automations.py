@@ -123,7 +123,7 @@ def notifying(block: UUID) -> Iterator[AutomationCore]:
         f"{run}: {{{{ event.payload.message }}}}",
     )
     yield _notification(
-        "finetune: an endpoint is past its lease",
+        "finetune: something is past its lease",
         EventTrigger(expect={LEASE_ENDED}),
         block,
         f"{run}: {{{{ event.payload.message }}}}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -84,6 +85,35 @@ def reap(
         from flows.terminal import leases
 
         leases(reaping)
+
+
+@app.command()
+def automations(
+    webhook: Annotated[
+        str | None,
+        typer.Option(
+            envvar="FINETUNE_WEBHOOK",
+            show_envvar=True,
+            help="The address to notify; the one of last time when left out.",
+        ),
+    ] = None,
+    silent_seconds: Annotated[
+        int, typer.Option(min=60, help="A run without a heartbeat for so long is taken to have crashed.")
+    ] = 300,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print what was changed as JSON on stdout.")
+    ] = False,
+) -> None:
+    """Create or update the automations that heal lost runs and notify people, in the Prefect server."""
+    with _reporting("run it again"):
+        from flows.automations import declare
+
+        declared = declare(webhook, silent_seconds)
+    if as_json:
+        typer.echo(json.dumps([each.model_dump() for each in declared], indent=2))
+    else:
+        for each in declared:
+            typer.echo(f"{each.change}{'' if each.enabled else ' (switched off)'}  {each.name}")
 
 
 @contextlib.contextmanager

@@ -19,9 +19,9 @@ def budget_reached(run: UUID | str, name: str, message: str) -> None:
     _emit(BUDGET_REACHED, resource, message)
 
 
-def lease_ended(endpoint_id: str, name: str, message: str) -> None:
-    """Tell that an endpoint was found that has outlived its lease; `endpoint_id` is its ARM id."""
-    _emit(LEASE_ENDED, {"prefect.resource.id": endpoint_id, "prefect.resource.name": name}, message)
+def lease_ended(thing: str, name: str, message: str) -> None:
+    """Tell that an endpoint, a deployment or a cluster was found that has outlived its lease."""
+    _emit(LEASE_ENDED, {"prefect.resource.id": thing, "prefect.resource.name": name}, message)
 
 
 def _emit(event: str, resource: dict[str, str], message: str) -> None:

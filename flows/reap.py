@@ -12,6 +12,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 from pydantic import BaseModel, ConfigDict
 
+from flows import events
 from flows.workspace import opened
 from tasks.auth import Workspace, sign_in
 from tasks.clients import Session
@@ -54,6 +55,7 @@ def reap(workspace: Workspace = _DEFAULT, dry_run: bool = False) -> Reaping:
             overdue_usd=sum(item.overdue(at) for item in due),
         )
         if not dry_run:
+            _notify(session, reaping)
             reaping = _end_all(session, reaping)
     _publish(reaping)
     logger().info("%s", headline(reaping))
@@ -126,6 +128,17 @@ def _end_all(session: Session, reaping: Reaping) -> Reaping:
             "stopped_hourly": sum(one.item.hourly for one in reaped),
         }
     )
+
+
+def _notify(session: Session, reaping: Reaping) -> None:
+    """Let people hear that something was forgotten, which ought not to happen."""
+    for item in reaping.due:
+        past = f"the {item.kind} has been past its lease since {item.expires.isoformat(timespec='minutes')}"
+        events.lease_ended(
+            f"{session.workspace_id}/{item.label.replace(' ', '/')}",
+            item.label,
+            f"{past}, at ${item.hourly:.2f} an hour (owner {item.owner}, flow run {item.run})",
+        )
 
 
 def _publish(reaping: Reaping) -> None:

@@ -1,0 +1,213 @@
+"""The history as one HTML file that needs nothing beside it: no network, no server, no library."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from markupsafe import Markup
+
+from flows import charts, figures
+from flows.runs import STATES, Run
+from flows.stages import in_order
+from flows.trends import failures, trends
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_MOST_CAUSES = 8
+
+COLUMNS = (
+    "when",
+    "state",
+    "recipe",
+    "model",
+    "rows",
+    "duration",
+    "queued",
+    "cost",
+    "eval loss",
+    "trigger",
+)
+
+# A cell is a text, or a number to sort by and the text that is shown.
+Cell = str | tuple[float | None, str]
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One figure that sums the history up."""
+
+    name: str
+    value: str
+    note: str = ""
+
+
+def page(runs: Sequence[Run], *, prefect: str | None = None, now: datetime | None = None) -> str:
+    """The page of these runs; `prefect` is the address of Prefect's UI, where each run has its own page."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    now = now or datetime.now(UTC)
+    jinja = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    script = (_TEMPLATES / "history.js").read_text(encoding="utf-8")
+    return jinja.get_template("history.html").render(
+        now=now,
+        style=Markup((_TEMPLATES / "history.css").read_text(encoding="utf-8")),
+        script=Markup(script),
+        script_hash=b64encode(sha256(script.encode()).digest()).decode(),
+        tiles=tiles(runs, now),
+        trends=[(trend, Markup(charts.chart(trend))) for trend in trends(runs, now)],
+        failures=_matrix(runs),
+        choices=_choices(runs),
+        columns=COLUMNS,
+        runs=len(runs),
+        data=_data(runs, prefect),
+    )
+
+
+def tiles(runs: Sequence[Run], now: datetime) -> tuple[Tile, ...]:
+    """What people ask first: how many, how reliable, how dear, how long, what is up at this moment."""
+    ended = [run for run in runs if run.ended is not None or run.unsuccessful or run.state == "completed"]
+    completed = [run for run in runs if run.state == "completed"]
+    took = [run.seconds for run in completed if run.seconds is not None]
+    queued = [run.queued_seconds for run in completed if run.queued_seconds is not None]
+    month = now - timedelta(days=30)
+    spent = sum(run.cost_usd or 0 for run in runs)
+    recent = sum(run.cost_usd or 0 for run in runs if run.when >= month)
+    running = sum(run.state in ("running", "cancelling") for run in runs)
+    waiting = sum(run.state in ("pending", "paused", "scheduled") for run in runs)
+    live = [run for run in runs if run.serves(now)]
+    return (
+        Tile("runs", figures.count(len(runs)), f"{sum(run.when >= month for run in runs):,} in 30 days"),
+        Tile(
+            "completed",
+            figures.share(len(completed), len(ended)),
+            f"{len(ended) - len(completed):,} did not",
+        ),
+        Tile("spent", figures.dollars(spent), f"{figures.dollars(recent)} in 30 days"),
+        Tile(
+            "median duration",
+            figures.duration(median(took) if took else None),
+            f"{figures.duration(median(queued))} of it queued" if queued else "",
+        ),
+        Tile("running now", figures.count(running), f"{waiting:,} waiting" if waiting else ""),
+        Tile("endpoints kept", figures.count(len(live)), ", ".join(run.endpoint or "" for run in live[:2])),
+    )
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Failures by stage and cause: the causes are the columns; each number has its share of the greatest."""
+
+    causes: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[tuple[int, float], ...]], ...]
+
+
+def _matrix(runs: Sequence[Run]) -> Matrix:
+    counted = failures(runs)
+    by_cause: dict[str, int] = {}
+    for (_, cause), times in counted.items():
+        by_cause[cause] = by_cause.get(cause, 0) + times
+    causes = tuple(sorted(by_cause, key=lambda cause: (-by_cause[cause], cause))[:_MOST_CAUSES])
+    most = max((counted[key] for key in counted if key[1] in causes), default=1)
+    stages = in_order({stage for stage, cause in counted if cause in causes})
+    return Matrix(
+        causes,
+        tuple(
+            (stage, tuple((counted[stage, cause], counted[stage, cause] / most) for cause in causes))
+            for stage in stages
+        ),
+    )
+
+
+def _choices(runs: Sequence[Run]) -> dict[str, list[str]]:
+    """What each filter offers: the values that occur."""
+    states = {run.state for run in runs}
+    return {
+        "state": [state for state in STATES if state in states],
+        "recipe": sorted({run.recipe for run in runs}),
+        "model": sorted({_model(run) for run in runs}),
+        "trigger": sorted({run.trigger for run in runs}),
+    }
+
+
+def _data(runs: Sequence[Run], prefect: str | None) -> dict[str, Any]:
+    """The table's rows for the script: what is shown is formatted here, what it is sorted by goes with it."""
+    return {
+        "columns": COLUMNS,
+        "rows": [
+            {
+                "at": int(run.when.timestamp()),
+                "cells": _cells(run),
+                "model": _model(run),
+                "facts": [fact for fact in _facts(run, prefect) if fact[1]],
+            }
+            for run in runs
+        ],
+    }
+
+
+def _cells(run: Run) -> list[Cell]:
+    return [
+        (run.when.timestamp(), f"{run.when.astimezone(UTC):%Y-%m-%d %H:%M}"),
+        run.state,
+        run.recipe,
+        run.model,
+        (run.rows, figures.count(run.rows)),
+        (run.seconds, figures.duration(run.seconds)),
+        (run.queued_seconds, figures.duration(run.queued_seconds)),
+        (run.cost_usd, figures.dollars(run.cost_usd)),
+        (run.eval_loss, _losses(run)),
+        run.trigger,
+    ]
+
+
+def _facts(run: Run, prefect: str | None) -> list[tuple[str, str, str | None]]:
+    """What a row says when it is opened: a name, a text and, where there is one, an address."""
+    stages = "  ·  ".join(
+        f"{stage} {figures.duration(run.seconds_by_stage[stage])}"
+        for stage in in_order(set(run.seconds_by_stage))
+    )
+    where = f" at {run.failed_stage}" if run.failed_stage else ""
+    paid = f"training {figures.dollars(run.training_usd)}, serving {figures.dollars(run.serving_usd)}"
+    return [
+        ("outcome", f"{run.state}{where}: {run.cause}" if run.cause else "", None),
+        ("said", run.failure or run.message, None),
+        ("stages", stages, None),
+        ("model", run.registered or "", None),
+        (
+            "endpoint",
+            f"{run.endpoint}, {run.endpoint_state or 'state unknown'}" if run.endpoint else "",
+            None,
+        ),
+        ("cost", paid if run.cost_usd else "", None),
+        ("train loss", figures.loss(run.train_loss) if run.train_loss is not None else "", None),
+        ("adopted", ", ".join(run.adopted), None),
+        ("data", f"{run.data_share} of the training split" if run.data_share else "", None),
+        ("job", run.job or "", _address(run.studio_url)),
+        ("flow run", run.name, f"{prefect.rstrip('/')}/runs/flow-run/{run.id}" if prefect else None),
+    ]
+
+
+def _model(run: Run) -> str:
+    return run.model.partition(":")[0]
+
+
+def _losses(run: Run) -> str:
+    was = f"{figures.loss(run.base_loss)} → " if run.base_loss is not None else ""
+    return f"{was}{figures.loss(run.eval_loss)}"
+
+
+def _address(url: str | None) -> str | None:
+    """The address if a browser may follow it: what a run reports is not trusted to be one."""
+    return url if url and url.startswith(("https://", "http://")) else None

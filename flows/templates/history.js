@@ -1,0 +1,145 @@
+"use strict";
+
+// Every text goes into the page as text, never as markup: what runs report is not trusted.
+const AT_ONCE = 100; // rows
+const DAY = 86400; // seconds
+const COMPLETED = "completed";
+
+const source = document.getElementById("data");
+if (source) show(JSON.parse(source.textContent));
+
+function show({ columns, rows }) {
+  const form = document.querySelector(".filters");
+  const body = document.querySelector(".runs tbody");
+  const heads = [...document.querySelectorAll(".runs th")];
+  const more = document.querySelector(".more");
+  const newest = Date.now() / 1000;
+  const at = Object.fromEntries(columns.map((name, index) => [name, index]));
+  let sorted = { column: at.when, ascending: false };
+  let chosen = [];
+
+  for (const row of rows) row.text = searchable(row);
+  for (const [name, value] of new URLSearchParams(location.hash.slice(1))) {
+    if (form.elements[name]) form.elements[name].value = value;
+  }
+  form.addEventListener("input", update);
+  form.addEventListener("submit", (event) => event.preventDefault());
+  form.addEventListener("reset", () => setTimeout(update));
+  more.addEventListener("click", append);
+  body.addEventListener("click", open);
+  heads.forEach((head, column) => head.addEventListener("click", () => sort(column)));
+  update();
+
+  function update() {
+    const wanted = Object.fromEntries([...new FormData(form)].filter(([, value]) => value));
+    history.replaceState(null, "", `#${new URLSearchParams(wanted)}`);
+    chosen = rows.filter((row) => takes(row, wanted)).sort(compare);
+    document.querySelector(".sum").textContent = summary();
+    heads.forEach((head, column) => {
+      if (column === sorted.column) head.setAttribute("aria-sort", sorted.ascending ? "ascending" : "descending");
+      else head.removeAttribute("aria-sort");
+    });
+    body.replaceChildren();
+    append();
+  }
+
+  function takes(row, wanted) {
+    return (
+      (!wanted.text || wanted.text.toLowerCase().split(/\s+/).every((word) => row.text.includes(word))) &&
+      (!wanted.model || row.model === wanted.model) &&
+      (!wanted.days || row.at >= newest - wanted.days * DAY) &&
+      ["state", "recipe", "trigger"].every((name) => !wanted[name] || row.cells[at[name]] === wanted[name])
+    );
+  }
+
+  function sort(column) {
+    const text = typeof rows[0].cells[column] === "string";
+    sorted = { column, ascending: sorted.column === column ? !sorted.ascending : text };
+    update();
+  }
+
+  // What has no value comes last, whichever way the others are sorted.
+  function compare(one, other) {
+    const [a, b] = [one, other].map((row) => key(row.cells[sorted.column]));
+    if (a === null || b === null) return (a === null) - (b === null) || other.at - one.at;
+    const order = a < b ? -1 : a > b ? 1 : 0;
+    return (sorted.ascending ? order : -order) || other.at - one.at;
+  }
+
+  function summary() {
+    const completed = chosen.filter((row) => row.cells[at.state] === COMPLETED).length;
+    const dollars = chosen.reduce((sum, row) => sum + (row.cells[at.cost][0] ?? 0), 0);
+    const money = dollars.toLocaleString("en", { style: "currency", currency: "USD" });
+    const some = chosen.length === rows.length ? "" : ` of ${rows.length.toLocaleString("en")}`;
+    return `${chosen.length.toLocaleString("en")}${some} runs, ${completed.toLocaleString("en")} completed, ${money}`;
+  }
+
+  function append() {
+    const shown = body.querySelectorAll(".run").length;
+    body.append(...chosen.slice(shown, shown + AT_ONCE).map(line));
+    const left = chosen.length - Math.min(chosen.length, shown + AT_ONCE);
+    more.hidden = left === 0;
+    more.textContent = `Show ${Math.min(left, AT_ONCE)} more of ${left.toLocaleString("en")}`;
+  }
+
+  function line(row) {
+    const tr = element("tr", "run");
+    row.cells.forEach((cell, column) => {
+      const td = element("td", typeof cell === "string" || column === at.when ? "" : "number");
+      td.dataset.name = columns[column];
+      const text = typeof cell === "string" ? cell : cell[1];
+      if (column === at.when) td.append(opener(text));
+      else if (column === at.state) td.append(element("span", `state ${text}`, text));
+      else td.textContent = text;
+      tr.append(td);
+    });
+    tr.row = row;
+    return tr;
+  }
+
+  function open(event) {
+    const tr = event.target.closest(".run");
+    if (!tr || String(getSelection())) return;
+    const button = tr.querySelector(".open");
+    const opened = button.getAttribute("aria-expanded") === "true";
+    button.setAttribute("aria-expanded", String(!opened));
+    if (opened) tr.nextElementSibling.remove();
+    else tr.after(details(tr.row, columns.length));
+  }
+}
+
+function details(row, width) {
+  const facts = element("dl", "facts");
+  for (const [name, text, address] of row.facts) {
+    const value = element("dd");
+    if (address) value.append(Object.assign(element("a", "", text), { href: address, rel: "noreferrer" }));
+    else value.textContent = text;
+    facts.append(element("dt", "", name), value);
+  }
+  const cell = element("td");
+  cell.colSpan = width;
+  cell.append(facts);
+  const tr = element("tr", "more-of");
+  tr.append(cell);
+  return tr;
+}
+
+function opener(text) {
+  const button = element("button", "open", text);
+  button.type = "button";
+  button.setAttribute("aria-expanded", "false");
+  return button;
+}
+
+function element(kind, style = "", text = "") {
+  return Object.assign(document.createElement(kind), { className: style, textContent: text });
+}
+
+function searchable(row) {
+  const cells = row.cells.map((cell) => (typeof cell === "string" ? cell : cell[1]));
+  return [...cells, ...row.facts.map((fact) => fact[1])].join(" ").toLowerCase();
+}
+
+function key(cell) {
+  return typeof cell === "string" ? cell : cell[0];
+}

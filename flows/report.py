@@ -157,16 +157,19 @@ class Findings:
 
     def _adopted(self) -> list[str]:
         """What an earlier run had made and this one has used."""
-        found = []
-        if self.submission and self.submission.adopted:
-            whose = f" of run {self.submission.adopted_from}" if self.submission.adopted_from else ""
-            found.append(f"job {self.submission.name}{whose}")
-        if self.model and self.model.adopted:
-            found.append(f"model {self.model.name}:{self.model.version}")
-        if self.endpoint and self.endpoint.adopted:
-            found.append(f"endpoint {self.endpoint.name}")
-        found += [f"deployment {deployment.name}" for deployment in self.deployments if deployment.adopted]
-        return found
+        found: list[tuple[str, Submission | RegisteredModel | Endpoint | Deployment]] = []
+        if self.submission:
+            found.append((f"job {self.submission.name}", self.submission))
+        if self.model:
+            found.append((f"model {self.model.name}:{self.model.version}", self.model))
+        if self.endpoint:
+            found.append((f"endpoint {self.endpoint.name}", self.endpoint))
+        found += [(f"deployment {deployment.name}", deployment) for deployment in self.deployments]
+        return [
+            f"{what} of run {thing.adopted_from}" if thing.adopted_from else what
+            for what, thing in found
+            if thing.adopted
+        ]
 
     def _training_usd(self) -> float:
         """What this run paid for training: nothing for a job that it found completed."""

@@ -84,7 +84,10 @@ class Deploy(BaseModel):
 
 
 class Deployment(BaseModel):
-    """A deployment that is ready; `hourly` in dollars, `seconds` from the request until it was ready."""
+    """A deployment that is ready; `hourly` in dollars, `seconds` from the request until it was ready.
+
+    `adopted_from` is the flow run that an adopted one was made by.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -95,6 +98,7 @@ class Deployment(BaseModel):
     hourly: float
     seconds: float
     adopted: bool
+    adopted_from: str | None = None
 
 
 @stage("deploy check")
@@ -124,14 +128,20 @@ def deploy_model(
     begun = monotonic()
     lease = lease.priced(size.hourly() * deploy.instance_count)
     found = operation.settled(lambda: find(session, endpoint.name, name))
-    adopted = found is not None and _serves(found, endpoint, model)
-    if not adopted:
+    holder = Lease.read(found.tags) if found is not None else None
+    found_ready = found is not None and _serves(found, endpoint, model)
+    if not found_ready:
         if found is not None:
             logger().info("Deployment %s is made anew", name)
             remove(session, endpoint.name, name)
         tell("deploy", f"{name} on {size.name}")
         _create(session, deploy, endpoint, name, model, size, lease)
-    logger().info("Deployment %s is ready", name)
+    # One made by an earlier attempt of this flow run is its own.
+    adopted = found_ready and (holder is None or holder.run != lease.run)
+    adopted_from = holder.run if adopted and holder else None
+    logger().info(
+        "Deployment %s is ready%s", name, f", made by flow run {adopted_from}" if adopted_from else ""
+    )
     return Deployment(
         name=name,
         endpoint=endpoint.name,
@@ -140,6 +150,7 @@ def deploy_model(
         hourly=lease.hourly,
         seconds=monotonic() - begun,
         adopted=adopted,
+        adopted_from=adopted_from,
     )
 
 

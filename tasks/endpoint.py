@@ -19,13 +19,14 @@ JOB = f"{PREFIX}job"
 
 
 class Endpoint(BaseModel):
-    """An online endpoint; `adopted` when an earlier run had created it."""
+    """An online endpoint; `adopted` when an earlier flow run had created it, `adopted_from` that run."""
 
     model_config = ConfigDict(frozen=True)
 
     name: str
     job: str
     adopted: bool
+    adopted_from: str | None = None
 
 
 def name_of(session: Session, chosen: str | None, plan: Plan, job: TrainedJob) -> str:
@@ -126,7 +127,7 @@ def _take_over(session: Session, found: Any, holder: Lease, job: TrainedJob, lea
         return Endpoint(name=found.name, job=job.name, adopted=False)
     update(session, found, {**found.tags, **lease.tags()}, found.traffic)
     logger().info("Adopted endpoint %s of flow run %s", found.name, holder.run)
-    return Endpoint(name=found.name, job=job.name, adopted=True)
+    return Endpoint(name=found.name, job=job.name, adopted=True, adopted_from=holder.run)
 
 
 def _until_gone(session: Session, name: str) -> None:

@@ -19,6 +19,7 @@ from tasks.stage import logger, stage
 from tasks.wait import TrainedJob
 
 _JOB = f"{PREFIX}job"
+_RUN = f"{PREFIX}run"
 
 
 class Register(BaseModel):
@@ -42,6 +43,7 @@ class RegisteredModel(BaseModel):
     name: str
     version: str
     adopted: bool
+    adopted_from: str | None = None  # the flow run that registered it
 
 
 @stage("register")
@@ -63,8 +65,7 @@ def register_model(
     name = register.name or model_name(base.name, plan.dataset)
     earlier = _of_job(models, name, job.name)
     if earlier is not None:
-        logger().info("Adopted model %s:%s, registered from job %s earlier", name, earlier.version, job.name)
-        return _read(earlier, adopted=True)
+        return _adopt(earlier, lease)
     made = models.create_or_update(
         Model(
             name=name,
@@ -79,13 +80,22 @@ def register_model(
                 f"{PREFIX}data": data.source,
                 f"{PREFIX}data-revision": data.revision or "",
                 f"{PREFIX}data-sha256": data.sha256,
-                f"{PREFIX}run": lease.run,
+                _RUN: lease.run,
                 **_losses(metrics),
             },
         )
     )
     logger().info("Registered model %s:%s", made.name, made.version)
     return _read(made, adopted=False)
+
+
+def _adopt(earlier: Any, lease: Lease) -> RegisteredModel:
+    """The version found; one of an earlier attempt of this flow run is no adoption."""
+    run = (earlier.tags or {}).get(_RUN)
+    if run == lease.run:
+        return _read(earlier, adopted=False)
+    logger().info("Adopted model %s:%s of flow run %s", earlier.name, earlier.version, run)
+    return _read(earlier, adopted=True, adopted_from=run)
 
 
 def _of_job(models: Any, name: str, job: str) -> Any:
@@ -97,8 +107,14 @@ def _of_job(models: Any, name: str, job: str) -> Any:
         raise
 
 
-def _read(model: Any, *, adopted: bool) -> RegisteredModel:
-    return RegisteredModel(id=model.id, name=model.name, version=str(model.version), adopted=adopted)
+def _read(model: Any, *, adopted: bool, adopted_from: str | None = None) -> RegisteredModel:
+    return RegisteredModel(
+        id=model.id,
+        name=model.name,
+        version=str(model.version),
+        adopted=adopted,
+        adopted_from=adopted_from,
+    )
 
 
 def _losses(metrics: Metrics) -> dict[str, str]:

@@ -1,0 +1,72 @@
+"""An endpoint kept on purpose: left by its run, spared by the reap, and gone once its lease is over."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from tasks import clients, endpoint
+from tasks.auth import Workspace, sign_in
+from tasks.lease import FOREVER, Lease
+from tests.conftest import LocalServer
+from tests.flows.conftest import MakeConfig, PrefectServer
+
+
+def test_a_kept_endpoint_lives_as_long_as_was_said(
+    prefect_server: PrefectServer, server: LocalServer, config: MakeConfig
+) -> None:
+    from flows.finetune import finetune
+    from flows.reap import reap
+
+    report = finetune(config("deploy.keep_endpoint=4h"))
+    assert report.endpoint is not None
+    assert report.deletion is not None
+    assert report.deletion.startswith("kept: lease ends: ")
+    session = sign_in.fn(Workspace())
+    lease = lease_of(session, report.endpoint)
+    assert lease.kept
+    assert lease.run == report.run
+    assert abs(lease.expires - datetime.now(UTC) - timedelta(hours=4)) < timedelta(minutes=2)
+
+    # A further run of the same inputs finds it, and says from which run; for ever is said as `forever`.
+    again = finetune(config("deploy.keep_endpoint=forever"))
+    assert again.endpoint == report.endpoint
+    assert again.training_usd == 0
+    for what in ("job", "model", "endpoint", "deployment"):
+        assert any(said.startswith(what) and said.endswith(f"of run {report.run}") for said in again.adopted)
+    assert lease_of(session, report.endpoint).expires == FOREVER
+
+    spared = reap()
+    (kept,) = [item for item in spared.leased if item.kind == "endpoint" and item.name == report.endpoint]
+    assert kept not in spared.due
+    assert kept.hourly > 0
+
+    expire(session, report.endpoint)
+    planned = reap(dry_run=True)
+    assert [item.name for item in planned.due] == [report.endpoint]
+    assert not planned.reaped
+    assert endpoint.find(session, report.endpoint) is not None
+
+    done = reap()
+    assert [one.item.name for one in done.reaped] == [report.endpoint]
+    assert done.reaped[0].proof.startswith("404 at ")
+    assert done.stopped_hourly == kept.hourly
+    assert 0 < done.overdue_usd < kept.hourly
+    assert endpoint.find(session, report.endpoint) is None
+    assert not [row for row in server.admin("ledger")["rows"] if row["running"]]
+
+
+def lease_of(session: Any, name: str) -> Lease:
+    lease = Lease.read(endpoint.find(session, name).tags)
+    assert lease is not None
+    return lease
+
+
+def expire(session: Any, name: str) -> None:
+    """Let the leases of the endpoint and its deployments end half an hour ago."""
+    found = endpoint.find(session, name)
+    ended = lease_of(session, name).model_copy(update={"expires": datetime.now(UTC) - timedelta(minutes=30)})
+    for each in clients.workspace(session).online_deployments.list(name):
+        each.tags = {**each.tags, **ended.priced(Lease.read(each.tags).hourly).tags()}  # type: ignore[union-attr]
+        clients.workspace(session).online_deployments.begin_create_or_update(each).wait()
+    endpoint.update(session, found, {**found.tags, **ended.tags()}, found.traffic)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +17,8 @@ _SCRIPT = '"$@"; code=$?; printf %s "$code" > "$0/exit.new"; mv "$0/exit.new" "$
 
 # What kill -9 or a lost machine leaves: no exit status at all.
 LOST = -1
+
+_LOOK_AGAIN = 0.02  # seconds between looks at processes that are to end
 
 
 class Detached:
@@ -71,19 +74,28 @@ class Detached:
         for process in tree:
             with suppress(psutil.NoSuchProcess):
                 process.terminate()
-        psutil.wait_procs(tree, timeout=grace)
+        # psutil's own wait goes on until a zombie is reaped, and some machines' first process takes seconds.
+        ends = time.monotonic() + grace
+        while any(map(_breathes, tree)) and time.monotonic() < ends:
+            time.sleep(_LOOK_AGAIN)
         while tree := [process for process in {*tree, *self._tree()} if _breathes(process)]:
             for process in tree:
                 with suppress(psutil.NoSuchProcess):
                     process.kill()
-            psutil.wait_procs(tree, timeout=0.1)
+            time.sleep(_LOOK_AGAIN)
+        self._reap()
 
     def _running(self) -> bool:
         if self._process is None:
             return False
-        with suppress(ChildProcessError):
-            os.waitpid(self._process.pid, os.WNOHANG)  # ours: leave no zombie
+        self._reap()
         return _breathes(self._process)
+
+    def _reap(self) -> None:
+        """Leave no zombie of a process that this one started."""
+        if self._process is not None:
+            with suppress(ChildProcessError):
+                os.waitpid(self._process.pid, os.WNOHANG)
 
     def _tree(self) -> list[psutil.Process]:
         """The shell, its descendants, and whatever else is left in its session."""

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import psutil
 import pytest
 import requests
 from azure.ai.ml import MLClient
@@ -26,6 +25,7 @@ from azure.ai.ml.entities import (
 from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
 from azure.identity import DefaultAzureCredential
 
+from tests.azureml_local.processes import runs
 from tests.conftest import LocalServer
 
 # A scoring script that does what the request says.
@@ -294,10 +294,10 @@ def test_settings_change_without_a_new_server_and_code_with_one(
     client.online_deployments.begin_create_or_update(changed).result()
     after = score(client, name, {}).json()
     assert (after["version"], after["setting"]) == ("two", "on")
-    assert not psutil.pid_exists(before["pid"])
+    assert not runs(before["pid"])
 
     client.online_endpoints.begin_delete(name).wait()
-    assert not psutil.pid_exists(after["pid"])
+    assert not runs(after["pid"])
     assert not any(row["running"] for row in server.admin("ledger")["rows"] if row["owner"] == name)
 
 
@@ -368,7 +368,7 @@ def test_a_deployment_is_deleted_while_it_is_created(
     client.online_endpoints.begin_delete(name).wait()
     with pytest.raises(HttpResponseError, match="deleted or replaced"):
         poller.result()
-    assert not psutil.pid_exists(int(began.read_text()))
+    assert not runs(int(began.read_text()))
 
 
 @pytest.mark.parametrize(

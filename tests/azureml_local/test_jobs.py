@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import psutil
 import pytest
 
+from tests.azureml_local.processes import runs
 from tests.conftest import LocalServer
 
 TERMINAL = {"Completed", "Failed", "Canceled"}
@@ -176,7 +176,7 @@ def test_named_output_becomes_an_asset(ml_client: Any, cluster: str) -> None:
 
 
 def test_preempted_step_begins_again(ml_client: Any, cluster: str, server: LocalServer) -> None:
-    rule = {"kind": "preemption", "path": "/jobs/*"}
+    rule = {"kind": "preemption", "path": "/jobs/*", "seconds": 1}  # time to leave the mark
     server.admin("faults", {"faults": [rule]})
     try:
         job = submit(
@@ -259,7 +259,7 @@ def test_cancel_ends_the_processes(ml_client: Any, cluster: str, tmp_path: Path)
     ml_client.jobs.begin_cancel(job.name).result()
     assert ended(ml_client, job.name).status == "Canceled"
     assert [child.status for child in children(ml_client, job.name).values()] == ["Canceled"]
-    assert not psutil.pid_exists(int(pid.read_text()))
+    assert not runs(int(pid.read_text()))
     ml_client.jobs.begin_cancel(job.name).result()  # as the service: no complaint about one that has ended
 
 

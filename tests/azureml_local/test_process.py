@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
 
 from azureml_local.execution.process import LOST, Detached
+from tests.azureml_local.processes import runs
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 20.0) -> None:
@@ -69,4 +69,4 @@ def test_kill_ends_the_tree_even_what_left_the_session(tmp_path: Path) -> None:
     process.kill(grace=0.1)
     assert process.exit_code() == LOST
     for pid in pids:
-        assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+        assert not runs(pid)

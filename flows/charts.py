@@ -48,7 +48,9 @@ def picture(trend: Trend) -> str:
     for index, series in enumerate(trend.series):
         at = 1.5 + index * 98 / max(len(trend.series), 4)
         SubElement(
-            root, "rect", {"x": f"{at}%", "y": "38", "width": "10", "height": "10", "class": f"mark c{index}"}
+            root,
+            "rect",
+            {"x": f"{at}%", "y": "38", "width": "10", "height": "10", "class": f"mark c{series.colour}"},
         )
         _text(root, f"{at + 2}%", 48, _short(series.name), "")
     plot = SubElement(root, "svg", {"y": str(_HEAD), "width": "100%", "height": str(HEIGHT)})
@@ -70,8 +72,8 @@ def _draw(root: Element, trend: Trend) -> None:
     if trend.stacked:
         _stack(root, trend, low, high)
     else:
-        for index, series in enumerate(trend.series):
-            _line(root, series, index, low, high)
+        for series in trend.series:
+            _line(root, series, low, high)
     _explain(root, trend)
 
 
@@ -80,7 +82,7 @@ def _stack(root: Element, trend: Trend, low: float, high: float) -> None:
     width = min(step * 0.8, _WIDEST_BAR)
     for at in range(len(trend.weeks)):
         below = 0.0
-        for index, series in enumerate(trend.series):
+        for series in trend.series:
             value = series.values[at]
             if not value:
                 continue
@@ -90,7 +92,7 @@ def _stack(root: Element, trend: Trend, low: float, high: float) -> None:
                 root,
                 "rect",
                 {
-                    "class": f"mark c{index}",
+                    "class": f"mark c{series.colour}",
                     "x": f"{_across(at, len(trend.weeks)) - width / 2:.2f}%",
                     "width": f"{width:.2f}%",
                     "y": f"{top:.1f}",
@@ -99,10 +101,10 @@ def _stack(root: Element, trend: Trend, low: float, high: float) -> None:
             )
 
 
-def _line(root: Element, series: Series, index: int, low: float, high: float) -> None:
+def _line(root: Element, series: Series, low: float, high: float) -> None:
     weeks = len(series.values)
     points = [(at, value) for at, value in enumerate(series.values) if value is not None]
-    group = SubElement(root, "g", {"class": f"c{index}"})
+    group = SubElement(root, "g", {"class": f"c{series.colour}"})
     for (at, value), (to, other) in pairwise(points):
         if to - at > _GAP:
             continue
@@ -149,7 +151,7 @@ def _explain(root: Element, trend: Trend) -> None:
 
 def _name_weeks(root: Element, weeks: Sequence[date]) -> None:
     stride = math.ceil(len(weeks) / _LABELS)
-    style = "%-d %b" if len(weeks) <= 26 else "%b %Y"
+    style = "%-d %b" if len(weeks) <= 26 else "%b ’%y"
     for at in range(stride // 2, len(weeks), stride):
         _text(root, f"{_across(at, len(weeks)):.2f}%", HEIGHT - 6, f"{weeks[at]:{style}}", "", "middle")
 

@@ -16,7 +16,7 @@ from markupsafe import Markup
 from flows import charts, figures
 from flows.runs import STATES, Run
 from flows.stages import in_order
-from flows.trends import failures, trends
+from flows.trends import Series, failures, trends
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _MOST_CAUSES = 8
@@ -31,8 +31,11 @@ COLUMNS = (
     "queued",
     "cost",
     "eval loss",
+    "endpoint",
+    "adopted",
     "trigger",
 )
+NUMERIC = frozenset({"rows", "duration", "queued", "cost", "eval loss"})
 
 # A cell is a text, or a number to sort by and the text that is shown.
 Cell = str | tuple[float | None, str]
@@ -59,6 +62,7 @@ def page(runs: Sequence[Run], *, prefect: str | None = None, now: datetime | Non
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    drawn = trends(runs, now)
     script = (_TEMPLATES / "history.js").read_text(encoding="utf-8")
     return jinja.get_template("history.html").render(
         now=now,
@@ -66,12 +70,13 @@ def page(runs: Sequence[Run], *, prefect: str | None = None, now: datetime | Non
         script=Markup(script),
         script_hash=b64encode(sha256(script.encode()).digest()).decode(),
         tiles=tiles(runs, now),
-        trends=[(trend, Markup(charts.chart(trend))) for trend in trends(runs, now)],
+        trends=[(trend, Markup(charts.chart(trend))) for trend in drawn],
         failures=_matrix(runs),
         choices=_choices(runs),
         columns=COLUMNS,
+        numeric=NUMERIC,
         runs=len(runs),
-        data=_data(runs, prefect),
+        data=_data(runs, prefect, drawn[0].series),
     )
 
 
@@ -141,15 +146,17 @@ def _choices(runs: Sequence[Run]) -> dict[str, list[str]]:
     }
 
 
-def _data(runs: Sequence[Run], prefect: str | None) -> dict[str, Any]:
+def _data(runs: Sequence[Run], prefect: str | None, stages: Sequence[Series]) -> dict[str, Any]:
     """The table's rows for the script: what is shown is formatted here, what it is sorted by goes with it."""
     return {
         "columns": COLUMNS,
+        "numeric": sorted(NUMERIC),
         "rows": [
             {
                 "at": int(run.when.timestamp()),
                 "cells": _cells(run),
                 "model": _model(run),
+                "bar": _bar(run, stages),
                 "facts": [fact for fact in _facts(run, prefect) if fact[1]],
             }
             for run in runs
@@ -168,8 +175,21 @@ def _cells(run: Run) -> list[Cell]:
         (run.queued_seconds, figures.duration(run.queued_seconds)),
         (run.cost_usd, figures.dollars(run.cost_usd)),
         (run.eval_loss, _losses(run)),
+        (run.endpoint_state or "").partition(":")[0] or (figures.NONE if run.endpoint is None else "unknown"),
+        ", ".join(adopted.split()[0] for adopted in run.adopted) or figures.NONE,
         run.trigger,
     ]
+
+
+def _bar(run: Run, stages: Sequence[Series]) -> list[tuple[int, int]]:
+    """The colour and the share, in per cent, of each stage as the chart of durations has them."""
+    total = sum(run.seconds_by_stage.values())
+    if not total or not stages:
+        return []
+    shares = {stage.colour: run.seconds_by_stage.get(stage.name, 0) / total for stage in stages}
+    rest = stages[-1].colour  # the series of all others, where there is one
+    shares[rest] += max(0.0, 1 - sum(shares.values()))
+    return [(colour, round(100 * share)) for colour, share in shares.items()]
 
 
 def _facts(run: Run, prefect: str | None) -> list[tuple[str, str, str | None]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+START = "start"  # of a run that did not reach a stage
 STAGES = (
     "sign in",
     "base model",
@@ -31,4 +32,5 @@ def stage_of(task_run: str) -> str:
 
 def in_order(stages: set[str]) -> list[str]:
     """The stages in the order of a run; those unknown here come last."""
-    return sorted(stages, key=lambda stage: (STAGES.index(stage) if stage in STAGES else len(STAGES), stage))
+    order = (START, *STAGES)
+    return sorted(stages, key=lambda stage: (order.index(stage) if stage in order else len(order), stage))

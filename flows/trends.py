@@ -11,21 +11,36 @@ from typing import Literal
 
 from flows import figures
 from flows.runs import Run
-from flows.stages import in_order
+from flows.stages import START, in_order
 
 Unit = Literal["seconds", "dollars", "loss", "runs"]
 
 MOST_WEEKS, FEWEST_WEEKS = 104, 8
 _MOST_SERIES = 6  # colours that eyes can tell apart; the rest is one series more
-_REST = "other"
+REST = "other"
 _WEEK = timedelta(weeks=1)
+_COLOURS = {
+    "data": 0,
+    "train": 1,
+    "training": 1,
+    "register": 2,
+    "endpoint": 3,
+    "deploy": 4,
+    "serving": 4,
+    "delete": 5,
+    REST: 6,
+}
 
 
 @dataclass(frozen=True)
 class Series:
-    """A value for each week, None where there is none, and what to say of it."""
+    """A value for each week, None where there is none, and what to say of it.
+
+    `colour` counts in a palette: a stage has the same one in every chart that has room for it.
+    """
 
     name: str
+    colour: int
     values: tuple[float | None, ...]
     notes: tuple[str, ...]
 
@@ -170,10 +185,20 @@ def _series(
     value: Callable[[Iterable[str], date], tuple[float | None, str]],
 ) -> tuple[Series, ...]:
     made = []
+    colours = _coloured(groups)
     for name, members in groups.items():
         values = [value(members, week) for week in weeks]
-        made.append(Series(name, tuple(each for each, _ in values), tuple(note for _, note in values)))
+        made.append(
+            Series(name, colours[name], tuple(each for each, _ in values), tuple(note for _, note in values))
+        )
     return tuple(made)
+
+
+def _coloured(names: Iterable[str]) -> dict[str, int]:
+    """A colour for each name: its own one, or one that is free."""
+    colours = {name: _COLOURS[name] for name in names if name in _COLOURS}
+    free = iter(sorted(set(range(_MOST_SERIES + 1)) - set(colours.values())))
+    return {name: colours[name] if name in colours else next(free) for name in names}
 
 
 def _grouped(totals: Counter[str]) -> dict[str, list[str]]:
@@ -182,11 +207,11 @@ def _grouped(totals: Counter[str]) -> dict[str, list[str]]:
     few = ranked if len(ranked) <= _MOST_SERIES + 1 else ranked[:_MOST_SERIES]
     groups = {stage: [stage] for stage in in_order(set(few))}
     rest = [stage for stage in ranked if stage not in groups]
-    return {**groups, _REST: rest} if rest else groups
+    return {**groups, REST: rest} if rest else groups
 
 
 def _failed(run: Run) -> tuple[str, str]:
-    return run.failed_stage or "start", run.cause or ""
+    return run.failed_stage or START, run.cause or ""
 
 
 def _weeks(runs: Sequence[Run], now: datetime) -> list[date]:

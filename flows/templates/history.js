@@ -8,7 +8,7 @@ const COMPLETED = "completed";
 const source = document.getElementById("data");
 if (source) show(JSON.parse(source.textContent));
 
-function show({ columns, rows }) {
+function show({ columns, numeric, rows }) {
   const form = document.querySelector(".filters");
   const body = document.querySelector(".runs tbody");
   const heads = [...document.querySelectorAll(".runs th")];
@@ -85,12 +85,14 @@ function show({ columns, rows }) {
   function line(row) {
     const tr = element("tr", "run");
     row.cells.forEach((cell, column) => {
-      const td = element("td", typeof cell === "string" || column === at.when ? "" : "number");
-      td.dataset.name = columns[column];
+      const name = columns[column];
+      const td = element("td", numeric.includes(name) ? "number" : "");
+      td.dataset.name = name;
       const text = typeof cell === "string" ? cell : cell[1];
       if (column === at.when) td.append(opener(text));
       else if (column === at.state) td.append(element("span", `state ${text}`, text));
       else td.textContent = text;
+      if (column === at.duration && row.bar.length) td.append(bar(row.bar));
       tr.append(td);
     });
     tr.row = row;
@@ -122,6 +124,17 @@ function details(row, width) {
   const tr = element("tr", "more-of");
   tr.append(cell);
   return tr;
+}
+
+// The stages in the colours of the chart of durations.
+function bar(shares) {
+  const whole = element("span", "bar");
+  for (const [colour, share] of shares.filter(([, share]) => share)) {
+    const part = element("i", `c${colour}`);
+    part.style.flexGrow = share;
+    whole.append(part);
+  }
+  return whole;
 }
 
 function opener(text) {

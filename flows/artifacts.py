@@ -13,7 +13,8 @@ from prefect.artifacts import (
 )
 
 from flows import picture
-from flows.report import Findings, RunReport, failure_of, headline
+from flows.listing import outcome
+from flows.report import Findings, RunReport, failure_of
 from tasks.data import PreparedData
 from tasks.delete import Deletion
 from tasks.invoke import Conversation
@@ -100,9 +101,9 @@ def publish_report(report: RunReport, found: Findings) -> None:
     """The machine-readable row of the run, and the summary with what it cost."""
     with displaying():
         row = json.loads(report.model_dump_json())
-        create_table_artifact([row], key=KEY, description=headline(report))
+        create_table_artifact([row], key=KEY, description=outcome(report))
         create_markdown_artifact(
-            summary_page(report, found), key="finetune-summary", description=headline(report)
+            summary_page(report, found), key="finetune-summary", description=outcome(report)
         )
         create_table_artifact(cost_rows(report), key="finetune-cost", description="US dollars")
 
@@ -181,7 +182,7 @@ def conversation_page(conversation: Conversation) -> str:
 def summary_page(report: RunReport, found: Findings) -> str:
     """One page that says what was made, what it cost and how long each stage took."""
     rows: list[tuple[str, str | None]] = [
-        ("outcome", headline(report)),
+        ("outcome", outcome(report)),
         ("job", report.job),
         ("model", f"{report.model}:{report.model_version}" if report.model else None),
         ("held-out loss", _losses(report)),

@@ -12,12 +12,11 @@ from prefect.flows import Flow
 from prefect.futures import PrefectFuture, wait
 from prefect.runtime import deployment
 from prefect.runtime import flow_run as this_run
-from prefect.states import Completed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows import artifacts
+from flows import artifacts, listing
 from flows.config import Finetune
-from flows.report import Findings, RunReport, headline
+from flows.report import Findings, RunReport
 from flows.signals import terminated_once
 from flows.workspace import opened
 from tasks.auth import sign_in
@@ -44,11 +43,6 @@ _GRACE = 10.0
 _DEFAULTS = Finetune()
 
 
-def _run_name() -> str:
-    config = this_run.parameters["config"]
-    return f"{config.recipe}: {config.base.name}"
-
-
 # A hook's parameters must have these names, and it must be a plain function.
 def release_what_is_left(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> None:
     """Delete what a run that was cancelled or has crashed still bills; runs wherever that was noticed."""
@@ -61,26 +55,28 @@ def release_what_is_left(flow: Flow[Any, Any], flow_run: FlowRun, state: State[A
 
 @flow(
     name="finetune",
-    flow_run_name=_run_name,
+    flow_run_name=listing.initial_name,
     task_runner=ThreadPoolTaskRunner(max_workers=4),  # type: ignore[arg-type]
     on_cancellation=[release_what_is_left],
     on_crashed=[release_what_is_left],
 )
 def finetune(config: Finetune = _DEFAULTS) -> RunReport:
     """Fine-tune a chat model on Azure ML, register it, prove it behind an endpoint, delete the endpoint."""
+    failure: Exception | None = None
     findings = Findings(config, run=str(this_run.id), trigger=_trigger())
     lease = Lease.of_run(findings.run, config.deploy.lease_hours + config.wait.timeout_hours)
     try:
         with terminated_once(), opened(config.workspace.where), watching(findings.watch):
             _run(config, findings, lease)
+    except Exception as error:  # noqa: BLE001 - it is the result of a state that reads better
+        failure = findings.failure = error
     except BaseException as error:
         findings.failure = error
         raise
     finally:
         report = findings.report()
         artifacts.publish_report(report, findings)
-    logger().info("%s", headline(report))
-    return Completed(message=headline(report), data=report)  # type: ignore[return-value]
+    return listing.end(report, failure)  # type: ignore[return-value]
 
 
 class _Prepared(NamedTuple):
@@ -126,6 +122,7 @@ def _train(
     plan = found.plan = plan_job(
         session, config.pipeline, config.parameters, base, config.compute, cluster, data
     )
+    listing.show_plan(config, plan)
     artifacts.publish_plan(plan, found)
     found.submission = submit_job(session, config.pipeline, plan, base, data, lease, config.fresh)
     artifacts.publish_links(found)

@@ -23,7 +23,7 @@ from tasks.metrics import Metrics
 from tasks.pipeline import Plan, Submission
 from tasks.register import RegisteredModel
 from tasks.stage import Progress
-from tasks.wait import TrainedJob
+from tasks.wait import BudgetReached, TrainedJob
 
 
 class RunReport(BaseModel):
@@ -39,6 +39,7 @@ class RunReport(BaseModel):
     outcome: Literal["completed", "failed", "cancelled"]
     failed_stage: str | None = None
     failure: str | None = None
+    over_budget: bool = False
     workspace: str | None = None
     base_model: str
     fingerprint: str | None = None
@@ -120,6 +121,7 @@ class Findings:
             outcome=self._outcome(),
             failed_stage=self.failed_stage if self.failure is not None else None,
             failure=str(self.failure) or type(self.failure).__name__ if self.failure is not None else None,
+            over_budget=isinstance(self.failure, BudgetReached),
             workspace=self.session.workspace if self.session else None,
             base_model=f"{self.base.name}:{self.base.version}" if self.base else self.config.base.name,
             fingerprint=self.plan.fingerprint if self.plan else None,
@@ -183,18 +185,6 @@ class Findings:
             self._seconds.get("deploy", 0) + self._seconds.get("invoke", 0) + self._seconds.get("delete", 0)
         )
         return sum(deployment.hourly for deployment in self.deployments) * serving / 3600
-
-
-def headline(report: RunReport) -> str:
-    """The outcome in one line, for lists of runs."""
-    if report.outcome != "completed":
-        return f"{report.outcome} at {report.failed_stage or 'the start'}: {report.failure}"
-    loss = ""
-    if report.eval_loss is not None:
-        was = f"{report.base_loss:.3f} → " if report.base_loss is not None else ""
-        loss = f", held-out loss {was}{report.eval_loss:.3f}"
-    adopted = f", adopted {', '.join(report.adopted)}" if report.adopted else ""
-    return f"{report.model}:{report.model_version} answers{loss}; endpoint {report.deletion}{adopted}"
 
 
 def failure_of(error: BaseException) -> tuple[str, str]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections import deque
 from datetime import UTC, datetime, timedelta
 from time import monotonic, sleep
-from typing import Any
+from typing import Any, Literal, NoReturn
 from uuid import UUID
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
@@ -14,19 +13,18 @@ from prefect.cache_policies import CacheKeyFnPolicy
 from prefect.context import TaskRunContext
 from pydantic import BaseModel, ConfigDict, Field
 
-from tasks import clients, history
+from tasks import clients, history, meter
 from tasks.clients import Session
 from tasks.compute import Cluster
-from tasks.failure import Failure, is_transient
-from tasks.history import Log, Step
+from tasks.failure import Failure, explain, is_transient, is_unauthorised
+from tasks.follow import Follower
+from tasks.history import Step
+from tasks.meter import Elapsed
 from tasks.pipeline import OUTPUT, Submission
 from tasks.stage import displaying, logger, stage, tell
 
 _SHORTEST = 0.5  # seconds between two polls
 _SHARE = 0.05  # of the time waited: a long wait is polled seldom
-_LINES_A_POLL = 200
-_LAST_LINES = 30
-_UNAUTHORISED = 401
 
 
 class Wait(BaseModel):
@@ -34,6 +32,11 @@ class Wait(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, title="Wait")
 
+    mode: Literal["poll", "suspend"] = Field(
+        "poll",
+        title="While it waits",
+        description="`poll` keeps the run's process; `suspend` ends it until the flow `watch` resumes the run.",
+    )
     timeout_hours: float = Field(24, gt=0, description="Cancel the job after this.")
     budget_usd: float | None = Field(None, gt=0, description="Cancel the job when it has cost this much.")
     poll_seconds: float = Field(30, ge=0.1, description="The longest pause between two looks at the job.")
@@ -41,6 +44,10 @@ class Wait(BaseModel):
         60, ge=0, description="How long Azure may be out of reach before giving up."
     )
     forward_logs: bool = Field(True, description="Copy the running step's log into the run's log.")
+
+
+class BudgetReached(Failure):
+    """The job has cost as much as it may, and is cancelled."""
 
 
 class TrainedJob(BaseModel):
@@ -100,12 +107,9 @@ class _Watch:
         self._job = job
         self._cluster = cluster
         self._wait = wait
-        self._begun = datetime.now(UTC)
-        self._seconds = {"queued": 0.0, "provisioning": 0.0, "running": 0.0}
+        self._provisioning = 0.0
         self._steps: list[Step] = []
-        self._logs: dict[str, Log] = {}
-        self._tails: dict[str, deque[str]] = {}
-        self._said: dict[str, str] = {}
+        self._follower = Follower(session, forward=wait.forward_logs)
         self._artifact: UUID | None = None
 
     def until_completed(self) -> TrainedJob:
@@ -117,110 +121,106 @@ class _Watch:
                 unseen_since = None
             except Exception as error:
                 unseen_since = unseen_since or monotonic()
-                if not self._outlasts(error, monotonic() - unseen_since):
-                    raise
+                self._outlast(error, monotonic() - unseen_since)
                 status = "Unknown"
             now = monotonic()
-            self._seconds[self._phase(status)] += now - last
-            last = now
             if status in history.ENDED:
                 return self._end(status)
+            if self._is_provisioning(status):
+                self._provisioning += now - last
+            last = now
             self._check_limits(now - waited_since)
             self._show(status)
             pause = min(self._wait.poll_seconds, max(_SHORTEST, _SHARE * (now - waited_since)))
             sleep(pause * random.uniform(0.8, 1.2))
 
     def _look(self) -> str:
-        """The job's state now, its steps and their new log lines with it."""
+        """The job's state now; its steps and their new log lines are read on the way.
+
+        Raises only what makes the state itself unknown: a log that cannot be read ends no training.
+        """
         status = clients.state(clients.workspace(self._session).jobs.get(self._job.name).status)
-        self._steps = history.steps(self._session, self._job.name)
-        for step in self._steps:
-            if self._said.get(step.id) != step.status:
-                logger().info("Step %s: %s", step.name, step.status)
-                self._said[step.id] = step.status
-                self._forward(step)
-            elif step.status in history.RUNNING:
-                self._forward(step)
+        try:
+            self._steps = history.steps(self._session, self._job.name)
+            self._follower.follow(self._steps)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the job is what counts
+            logger().warning("The steps of %s cannot be seen at the moment: %s", self._job.name, error)
         return status
 
-    def _forward(self, step: Step) -> None:
-        if step.status in history.QUEUED:
-            return
-        log = self._logs.setdefault(step.id, Log(self._session, step.id))
-        lines = log.rest() if step.status in history.ENDED else log.new_lines()
-        self._tails.setdefault(step.id, deque(maxlen=_LAST_LINES)).extend(lines)
-        if not self._wait.forward_logs:
-            return
-        if len(lines) > _LINES_A_POLL:
-            logger().info("%s | … %d lines left out", step.name, len(lines) - _LINES_A_POLL)
-        for line in lines[-_LINES_A_POLL:]:
-            logger().info("%s | %s", step.name, line)
-
-    def _outlasts(self, error: Exception, seconds: float) -> bool:
-        """Whether the error is an outage that may pass; raises Failure when it has lasted too long."""
-        if not is_transient(error) and getattr(error, "status_code", None) != _UNAUTHORISED:
-            return False
+    def _outlast(self, error: Exception, seconds: float) -> None:
+        """Take the error for an outage that may pass; raises it, or a Failure after too long a time."""
+        unauthorised = is_unauthorised(error)
+        if not unauthorised and not is_transient(error):
+            raise error
         if seconds > self._wait.outage_minutes * 60:
             raise Failure(
                 f"Azure was out of reach for {seconds / 60:.0f} minutes; the job {self._job.name} goes on.",
                 "Run again: the same job is found and waited for.",
                 str(error),
             ) from error
+        if unauthorised:
+            clients.forget()  # somebody may have signed in anew meanwhile
         logger().warning("The job cannot be seen at the moment, waiting on: %s", error)
-        return True
 
-    def _phase(self, status: str) -> str:
-        """What the time is spent on: a pipeline runs from the start, while its steps are still queued."""
+    def _is_provisioning(self, status: str) -> bool:
+        """Whether a node is being made ready: a pipeline counts as running while its steps still wait."""
         states = {step.status for step in self._steps} - history.ENDED
-        if status in history.QUEUED or (states and states <= history.QUEUED):
-            return "queued"
-        if status in history.PROVISIONING or (states and not states & history.RUNNING):
-            return "provisioning"
-        return "running"
+        if not states:
+            return status in history.PROVISIONING
+        return bool(states & history.PROVISIONING) and not states & history.RUNNING
 
     def _cost(self) -> float:
-        """Dollars so far: each step's time on its nodes, at the price of the cluster that trains."""
-        now = datetime.now(UTC)
-        hours = sum(step.seconds(now) * self._nodes(step) for step in self._steps) / 3600
-        return hours * self._cluster.price
-
-    def _nodes(self, step: Step) -> int:
-        """Only the training step runs on more than one node."""
-        return self._cluster.nodes if "finetune" in step.name.casefold().replace("-", "") else 1
+        return meter.dollars(self._steps, self._cluster)
 
     def _check_limits(self, waited: float) -> None:
         budget, spent = self._wait.budget_usd, self._cost()
         if budget is not None and spent >= budget:
-            cancel(self._session, self._job.name)
-            raise Failure(
-                f"The budget of ${budget:g} is spent (${spent:.2f}): the job {self._job.name} is cancelled.",
+            self._give_up(
+                f"The budget of ${budget:g} is spent (${spent:.2f})",
                 "Raise wait.budget_usd, or train less.",
             )
         hours = max(waited, self._age()) / 3600
         if hours >= self._wait.timeout_hours:
-            cancel(self._session, self._job.name)
-            raise Failure(
-                f"The job {self._job.name} took longer than {self._wait.timeout_hours:g} h and is cancelled.",
+            self._give_up(
+                f"The job {self._job.name} took longer than {self._wait.timeout_hours:g} h",
                 "Raise wait.timeout_hours; a job that stays queued waits for quota or for a free node.",
             )
+
+    def _give_up(self, why: str, do: str) -> NoReturn:
+        """Cancel the job and raise Failure; one that cannot be cancelled is told as what goes on to cost."""
+        name = self._job.name
+        try:
+            cancel(self._session, name)
+        except Exception as error:
+            failure = explain(error)
+            raise Failure(
+                f"{why}, but the job {name} COULD NOT BE CANCELLED AND GOES ON TO COST: {failure.what}",
+                f"Cancel it in the studio, or run: az ml job cancel -n {name}",
+                failure.details,
+                failure.retryable,
+            ) from error
+        raise Failure(f"{why}: the job {name} is cancelled.", do)
 
     def _age(self) -> float:
         """Seconds since the job was submitted, by whomever."""
         created = self._job.created
-        return 0.0 if created is None else (datetime.now(UTC) - _aware(created)).total_seconds()
+        return 0.0 if created is None else (datetime.now(UTC) - meter.aware(created)).total_seconds()
+
+    def _elapsed(self, ended: datetime | None = None) -> Elapsed:
+        return meter.elapsed(self._job.created, self._steps, self._provisioning, ended)
 
     def _show(self, status: str) -> None:
         """Where the job stands, in the progress artifact and for whoever watches the terminal."""
         active = next((step for step in reversed(self._steps) if step.status not in history.ENDED), None)
         done = sum(step.status == "Completed" for step in self._steps)
         text = f"{active.name}: {active.status}" if active else status
-        spent = ", ".join(f"{name} {_clock(value)}" for name, value in self._seconds.items() if value >= 1)
-        tail = self._tails.get(active.id) if active else None
+        tail = self._follower.tail(active) if active else ()
         tell("train", f"{text}, ${self._cost():.2f}" + (f" | {tail[-1]}" if tail else ""))
-        description = (
-            f"{self._job.name} is {status}. {text}. {spent or 'just begun'}; ${self._cost():.4f} so far."
+        spent = ", ".join(f"{name} {_clock(value)}" for name, value in self._elapsed().model_dump().items())
+        self._publish(
+            99 * done / max(len(self._steps), 5),
+            f"{self._job.name} is {status}. {text}. {spent}; ${self._cost():.4f} so far.",
         )
-        self._publish(99 * done / max(len(self._steps), 5), description)
 
     def _publish(self, percent: float, description: str) -> None:
         if TaskRunContext.get() is None:
@@ -236,16 +236,13 @@ class _Watch:
         if status != "Completed":
             raise self._failure(status)
         self._publish(100.0, f"{self._job.name} completed; ${self._cost():.4f}.")
-        queued, provisioning, running = self._seconds.values()
         return TrainedJob(
             name=self._job.name,
             output=f"azureml://jobs/{self._job.name}/outputs/{OUTPUT}",
             studio_url=self._job.studio_url,
-            queued=queued,
-            provisioning=provisioning,
-            running=running,
             cost=self._cost(),
             steps=tuple(self._steps),
+            **self._elapsed(meter.ended(self._steps)).model_dump(),
         )
 
     def _failure(self, status: str) -> Failure:
@@ -261,17 +258,13 @@ class _Watch:
                 why,
             )
         why = history.error(self._session, failed.id)
-        lines = "\n".join(self._tails.get(failed.id, ()))
+        lines = "\n".join(self._follower.tail(failed))
         headline = why.strip().splitlines()[0] if why.strip() else "see its log below"
         return Failure(
             f"The step {failed.name} of the job {name} failed: {headline}",
             f"See {self._job.studio_url}." if self._job.studio_url else "",
             f"{why}\n\nLast log lines of {failed.name}:\n{lines}".strip(),
         )
-
-
-def _aware(moment: datetime) -> datetime:
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _clock(seconds: float) -> str:

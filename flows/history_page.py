@@ -14,28 +14,13 @@ from typing import Any
 from markupsafe import Markup
 
 from flows import charts, figures
+from flows.history_table import COLUMNS, RIGHT, Column, stages
 from flows.runs import STATES, Run
 from flows.stages import in_order
 from flows.trends import Series, failures, trends
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _MOST_CAUSES = 8
-
-COLUMNS = (
-    "when",
-    "state",
-    "recipe",
-    "model",
-    "rows",
-    "duration",
-    "queued",
-    "cost",
-    "eval loss",
-    "endpoint",
-    "adopted",
-    "trigger",
-)
-NUMERIC = frozenset({"rows", "duration", "queued", "cost", "eval loss"})
 
 # A cell is a text, or a number to sort by and the text that is shown.
 Cell = str | tuple[float | None, str]
@@ -73,8 +58,8 @@ def page(runs: Sequence[Run], *, prefect: str | None = None, now: datetime | Non
         trends=[(trend, Markup(charts.chart(trend))) for trend in drawn],
         failures=_matrix(runs),
         choices=_choices(runs),
-        columns=COLUMNS,
-        numeric=NUMERIC,
+        columns=[column.name for column in COLUMNS],
+        numeric=RIGHT,
         runs=len(runs),
         data=_data(runs, prefect, drawn[0].series),
     )
@@ -141,7 +126,7 @@ def _choices(runs: Sequence[Run]) -> dict[str, list[str]]:
     return {
         "state": [state for state in STATES if state in states],
         "recipe": sorted({run.recipe for run in runs}),
-        "model": sorted({_model(run) for run in runs}),
+        "model": sorted({run.base for run in runs}),
         "trigger": sorted({run.trigger for run in runs}),
     }
 
@@ -149,13 +134,13 @@ def _choices(runs: Sequence[Run]) -> dict[str, list[str]]:
 def _data(runs: Sequence[Run], prefect: str | None, stages: Sequence[Series]) -> dict[str, Any]:
     """The table's rows for the script: what is shown is formatted here, what it is sorted by goes with it."""
     return {
-        "columns": COLUMNS,
-        "numeric": sorted(NUMERIC),
+        "columns": [column.name for column in COLUMNS],
+        "numeric": sorted(RIGHT),
         "rows": [
             {
                 "at": int(run.when.timestamp()),
-                "cells": _cells(run),
-                "model": _model(run),
+                "cells": [_cell(run, column) for column in COLUMNS],
+                "model": run.base,
                 "bar": _bar(run, stages),
                 "facts": [fact for fact in _facts(run, prefect) if fact[1]],
             }
@@ -164,21 +149,9 @@ def _data(runs: Sequence[Run], prefect: str | None, stages: Sequence[Series]) ->
     }
 
 
-def _cells(run: Run) -> list[Cell]:
-    return [
-        (run.when.timestamp(), f"{run.when.astimezone(UTC):%Y-%m-%d %H:%M}"),
-        run.state,
-        run.recipe,
-        run.model,
-        (run.rows, figures.count(run.rows)),
-        (run.seconds, figures.duration(run.seconds)),
-        (run.queued_seconds, figures.duration(run.queued_seconds)),
-        (run.cost_usd, figures.dollars(run.cost_usd)),
-        (run.eval_loss, _losses(run)),
-        (run.endpoint_state or "").partition(":")[0] or (figures.NONE if run.endpoint is None else "unknown"),
-        ", ".join(adopted.split()[0] for adopted in run.adopted) or figures.NONE,
-        run.trigger,
-    ]
+def _cell(run: Run, column: Column) -> Cell:
+    text = column.text(run)
+    return text if column.number is None else (column.number(run), text)
 
 
 def _bar(run: Run, stages: Sequence[Series]) -> list[tuple[int, int]]:
@@ -194,16 +167,12 @@ def _bar(run: Run, stages: Sequence[Series]) -> list[tuple[int, int]]:
 
 def _facts(run: Run, prefect: str | None) -> list[tuple[str, str, str | None]]:
     """What a row says when it is opened: a name, a text and, where there is one, an address."""
-    stages = "  ·  ".join(
-        f"{stage} {figures.duration(run.seconds_by_stage[stage])}"
-        for stage in in_order(set(run.seconds_by_stage))
-    )
     where = f" at {run.failed_stage}" if run.failed_stage else ""
     paid = f"training {figures.dollars(run.training_usd)}, serving {figures.dollars(run.serving_usd)}"
     return [
         ("outcome", f"{run.state}{where}: {run.cause}" if run.cause else "", None),
         ("said", run.failure or run.message, None),
-        ("stages", stages, None),
+        ("stages", stages(run), None),
         ("model", run.registered or "", None),
         (
             "endpoint",
@@ -217,15 +186,6 @@ def _facts(run: Run, prefect: str | None) -> list[tuple[str, str, str | None]]:
         ("job", run.job or "", _address(run.studio_url)),
         ("flow run", run.name, f"{prefect.rstrip('/')}/runs/flow-run/{run.id}" if prefect else None),
     ]
-
-
-def _model(run: Run) -> str:
-    return run.model.partition(":")[0]
-
-
-def _losses(run: Run) -> str:
-    was = f"{figures.loss(run.base_loss)} → " if run.base_loss is not None else ""
-    return f"{was}{figures.loss(run.eval_loss)}"
 
 
 def _address(url: str | None) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -18,19 +18,11 @@ if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun, TaskRun
 
 # Prefect's types of states, in the words of the history.
-STATES = (
-    "completed",
-    "failed",
-    "crashed",
-    "cancelled",
-    "running",
-    "cancelling",
-    "paused",
-    "pending",
-    "scheduled",
-)
+State = Literal[
+    "completed", "failed", "crashed", "cancelled", "running", "cancelling", "paused", "pending", "scheduled"
+]
+STATES: tuple[State, ...] = get_args(State)
 UNSUCCESSFUL = frozenset({"failed", "crashed", "cancelled"})
-ENDED = UNSUCCESSFUL | {"completed"}
 
 
 class Run(BaseModel):
@@ -51,7 +43,7 @@ class Run(BaseModel):
     model: str
     rows: int | None = None
     data_share: str | None = None
-    state: str
+    state: State
     message: str = ""
     failed_stage: str | None = None
     failure: str | None = None
@@ -73,6 +65,11 @@ class Run(BaseModel):
     studio_url: str | None = None
     workspace: str | None = None
     fingerprint: str | None = None
+
+    @property
+    def base(self) -> str:
+        """The base model without its version."""
+        return self.model.partition(":")[0]
 
     @property
     def unsuccessful(self) -> bool:

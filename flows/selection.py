@@ -9,7 +9,7 @@ from itertools import islice
 
 from pydantic import BaseModel, ConfigDict
 
-from flows.runs import STATES, Run
+from flows.runs import STATES, Run, State
 from tasks.failure import Failure
 
 _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
@@ -20,7 +20,7 @@ class Selection(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    states: tuple[str, ...] = ()
+    states: tuple[State, ...] = ()
     recipe: str | None = None
     model: str | None = None
     since: datetime | None = None
@@ -54,14 +54,14 @@ def select(
     limit: int | None = None,
 ) -> Selection:
     """The selection of filters as people write them; raises Failure naming the one that is wrong."""
-    chosen = tuple(state.strip().casefold() for text in states for state in text.split(",") if state.strip())
-    unknown = [state for state in chosen if state not in STATES]
+    chosen = {state.strip().casefold() for text in states for state in text.split(",") if state.strip()}
+    unknown = sorted(chosen.difference(STATES))
     if unknown:
         raise Failure(f"There is no state {unknown[0]!r}.", f"Choose from: {', '.join(STATES)}.")
     if limit is not None and limit < 1:
         raise Failure(f"A limit of {limit} leaves no run.", "Ask for 1 or more.")
     return Selection(
-        states=chosen,
+        states=tuple(state for state in STATES if state in chosen),
         recipe=recipe or None,
         model=model or None,
         since=_moment(since, datetime.now(UTC)) if since else None,

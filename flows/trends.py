@@ -131,9 +131,8 @@ def _losses(runs: Iterable[Run], weeks: Sequence[date]) -> Trend:
     totals: Counter[str] = Counter()
     for run in runs:
         if run.eval_loss is not None:
-            model = run.model.partition(":")[0]
-            found[model, _monday(run.when)].append(run.eval_loss)
-            totals[model] += 1
+            found[run.base, _monday(run.when)].append(run.eval_loss)
+            totals[run.base] += 1
 
     def middle(models: Iterable[str], week: date) -> tuple[float | None, str]:
         losses = [loss for model in models for loss in found.get((model, week), ())]

@@ -1,0 +1,107 @@
+"""The history as a table: a line for each run, the same on the page, in Prefect and in the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import UTC
+from typing import TYPE_CHECKING, NamedTuple
+
+from flows import figures
+from flows.runs import Run
+from flows.stages import in_order
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+class Column(NamedTuple):
+    """What a column shows of a run; a `number` is what its lines are sorted by."""
+
+    name: str
+    text: Callable[[Run], str]
+    number: Callable[[Run], float | None] | None = None
+
+
+def stages(run: Run) -> str:
+    """How long each stage took, in the order of the stages."""
+    return "  ·  ".join(
+        f"{stage} {figures.duration(run.seconds_by_stage[stage])}"
+        for stage in in_order(set(run.seconds_by_stage))
+    )
+
+
+def losses(run: Run) -> str:
+    """The held-out loss, before and after training where both are known."""
+    was = f"{figures.loss(run.base_loss)} → " if run.base_loss is not None else ""
+    return f"{was}{figures.loss(run.eval_loss)}"
+
+
+def _when(run: Run) -> str:
+    return f"{run.when.astimezone(UTC):%Y-%m-%d %H:%M}"
+
+
+def _endpoint(run: Run) -> str:
+    """What became of the endpoint: its name is in the details."""
+    if run.endpoint is None:
+        return figures.NONE
+    return (run.endpoint_state or "unknown").partition(":")[0]
+
+
+def _adopted(run: Run) -> str:
+    return ", ".join(adopted.split()[0] for adopted in run.adopted) or figures.NONE
+
+
+WHEN, STATE, DURATION, COST = "when", "state", "duration", "cost"
+COLUMNS = (
+    Column(WHEN, _when, lambda run: run.when.timestamp()),
+    Column(STATE, lambda run: run.state),
+    Column("recipe", lambda run: run.recipe),
+    Column("model", lambda run: run.model),
+    Column("rows", lambda run: figures.count(run.rows), lambda run: run.rows),
+    Column(DURATION, lambda run: figures.duration(run.seconds), lambda run: run.seconds),
+    Column("queued", lambda run: figures.duration(run.queued_seconds), lambda run: run.queued_seconds),
+    Column(COST, lambda run: figures.dollars(run.cost_usd), lambda run: run.cost_usd),
+    Column("eval loss", losses, lambda run: run.eval_loss),
+    Column("endpoint", _endpoint),
+    Column("adopted", _adopted),
+    Column("trigger", lambda run: run.trigger),
+)
+# Numbers are read from the right; a time is read like a name.
+RIGHT = frozenset(column.name for column in COLUMNS if column.number is not None) - {WHEN}
+
+_TONES = {"completed": "green", "failed": "red", "crashed": "red", "cancelled": "yellow", "running": "cyan"}
+
+
+def lines(runs: Iterable[Run]) -> list[dict[str, str]]:
+    """The table in full, for where there is room: what the other columns leave to the details as well."""
+    return [
+        {column.name: column.text(run) for column in COLUMNS}
+        | {
+            "stages": stages(run),
+            "outcome": f"{run.failed_stage or ''} {run.cause or ''}".strip(),
+            "endpoint": f"{run.endpoint}: {run.endpoint_state or 'unknown'}"
+            if run.endpoint
+            else figures.NONE,
+            "adopted": ", ".join(run.adopted) or figures.NONE,
+        }
+        for run in runs
+    ]
+
+
+def terminal(runs: Iterable[Run]) -> Table:
+    """The table for a terminal."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+    for column in COLUMNS:
+        right = column.name in RIGHT
+        table.add_column(
+            column.name, justify="right" if right else "left", no_wrap=right or column.name == WHEN
+        )
+    for run in runs:
+        tone = _TONES.get(run.state, "")
+        table.add_row(
+            *(Text(column.text(run), style=tone if column.name == STATE else "") for column in COLUMNS)
+        )
+    return table

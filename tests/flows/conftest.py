@@ -82,9 +82,13 @@ def tiny(server: LocalServer, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def config(environment: dict[str, str], tiny: str, tmp_path: Path) -> MakeConfig:
-    """Makes the tiny recipe's configuration, with changes such as `deploy.instance_count=2`."""
+    """Makes the tiny recipe's configuration, with changes such as `deploy.instance_count=2`.
 
-    def make(*changes: str) -> Finetune:
-        return parse(apply(document(RECIPE), [f"data.directory={tmp_path / 'data'}", *changes]), "tiny")
+    Equal configurations adopt each other's jobs: a test that wants one of its own takes other rows.
+    """
+    return lambda *changes: tiny_config(tmp_path / "data", *changes)
 
-    return make
+
+def tiny_config(data: Path, *changes: str) -> Finetune:
+    """The tiny recipe with its prepared data below `data`."""
+    return parse(apply(document(RECIPE), [f"data.directory={data}", *changes]), "tiny")

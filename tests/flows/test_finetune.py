@@ -2,11 +2,150 @@
 
 from __future__ import annotations
 
-from tests.flows.conftest import MakeConfig, PrefectServer
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.report import RunReport
+from tests.conftest import LocalServer
+from tests.flows.conftest import BASE, MakeConfig, PrefectServer
+from tests.flows.tiny.code.tiny_chat import NOTHING_LEARNT
+
+# Of no other test's run: equal inputs would adopt each other's jobs.
+INPUTS = ("data.train.take=30", "deploy.compare_with_base=true")
+CLUSTER = ("compute.name=whole-run", "compute.keep=false")
 
 
-def test_the_flow_completes(prefect_server: PrefectServer, config: MakeConfig) -> None:
+@pytest.fixture(scope="module")
+def first(
+    prefect_server: PrefectServer, server: LocalServer, tiny: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunReport]:
+    """The report of a run that finds nothing made before."""
+    from flows.finetune import finetune
+    from tests.flows.conftest import tiny_config
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in server.environment.items():
+            patch.setenv(name, value)
+        yield finetune(tiny_config(tmp_path_factory.mktemp("data"), *INPUTS, *CLUSTER))
+
+
+def test_the_report_says_what_was_made(first: RunReport) -> None:
+    assert (first.outcome, first.failure, first.adopted) == ("completed", None, ())
+    assert first.job is not None
+    assert first.job.startswith(f"{BASE}-{first.fingerprint}")
+    assert first.base_loss is not None
+    assert first.eval_loss is not None
+    assert first.eval_loss < first.base_loss - 0.3
+    assert first.model == f"{BASE}-sample"
+    assert first.model_version is not None
+    assert first.endpoint is not None
+    assert first.endpoint.startswith("sample-completion-")
+    assert first.deletion is not None
+    assert first.deletion.startswith("deleted: 404 at ")
+    assert first.training_usd > 0
+    assert first.cost_usd == pytest.approx(first.training_usd + first.serving_usd, abs=1e-6)
+
+
+def test_the_answers_stand_beside_the_truth(first: RunReport) -> None:
+    sample = Path(__file__).parents[2] / "azureml_local" / "sample" / "test_sft.jsonl"
+    rows = [json.loads(line)["messages"] for line in sample.read_text(encoding="utf-8").splitlines()]
+    turns = [(m["content"], n["content"]) for row in rows for m, n in zip(row, row[1:], strict=False)]
+    assert (first.prompt, first.ground_truth) in turns
+    assert first.base_answer == NOTHING_LEARNT
+    assert first.answer not in (None, "", NOTHING_LEARNT)
+
+
+def test_every_stage_has_its_seconds(first: RunReport) -> None:
+    assert set(first.seconds_by_stage) >= {
+        *("sign in", "base model", "compute", "data", "parameters", "submit", "train", "metrics"),
+        *("register", "endpoint", "deploy", "invoke", "delete"),
+    }
+    assert all(0 <= seconds <= first.seconds for seconds in first.seconds_by_stage.values())
+
+
+def test_the_artifacts_are_there(first: RunReport) -> None:
+    found = artifacts(first.run)
+    assert set(found) >= {
+        *("finetune-data", "finetune-parameters", "finetune-plan", "finetune-job", "finetune-progress"),
+        *("finetune-metrics", "finetune-loss", "finetune-endpoint", "finetune-conversation"),
+        *("finetune-deletion", "finetune-summary", "finetune-cost", "finetune-run"),
+    }
+    shown = str(found["finetune-conversation"])
+    assert all(
+        text in shown.replace("\n> ", "\n")
+        for text in (first.prompt, first.answer, first.ground_truth)
+        if text
+    )
+    assert str(found["finetune-loss"]).startswith("data:image/")
+    assert json.loads(found["finetune-run"])[0]["job"] == first.job
+
+
+def test_nothing_is_left(first: RunReport, ml_client: Any, server: LocalServer) -> None:
+    from azure.core.exceptions import ResourceNotFoundError
+
+    with pytest.raises(ResourceNotFoundError):
+        ml_client.online_endpoints.get(first.endpoint)
+    with pytest.raises(ResourceNotFoundError):
+        ml_client.compute.get("whole-run")
+    rows = server.admin("ledger")["rows"]
+    assert [row for row in rows if row["running"] and row["owner"] in (first.endpoint, "whole-run")] == []
+
+
+def test_the_model_carries_its_lineage(first: RunReport, ml_client: Any) -> None:
+    tags = ml_client.models.get(first.model, version=first.model_version).tags
+    assert tags["finetune.job"] == first.job
+    assert tags["finetune.run"] == first.run
+    assert tags["finetune.fingerprint"] == first.fingerprint
+    assert f"models/{BASE}/versions/1" in tags["finetune.base-model"]
+    assert tags["finetune.component"] == "tiny_chat:1"
+    assert tags["finetune.eval-loss"] == f"{first.eval_loss:.4f}"
+
+
+def test_a_second_run_adopts_what_the_first_made(
+    first: RunReport, config: MakeConfig, ml_client: Any
+) -> None:
+    from azure.ai.ml.entities import AmlCompute
+
     from flows.finetune import finetune
 
-    report = finetune(config())
-    assert report.outcome == "completed"
+    # Somebody's own cluster this time: it is used and left alone.
+    ml_client.compute.begin_create_or_update(
+        AmlCompute(name="whole-run", size="Standard_NC4as_T4_v3", max_instances=1)
+    ).result()
+    second = finetune(config(*INPUTS, *CLUSTER))
+    assert ml_client.compute.get("whole-run").name == "whole-run"
+    ml_client.compute.begin_delete("whole-run").result()
+    assert (second.job, second.model, second.model_version) == (first.job, first.model, first.model_version)
+    job, model = second.adopted
+    assert job.startswith(f"job {first.job}")
+    assert first.run in job
+    assert model.startswith(f"model {first.model}:{first.model_version}")
+    assert second.training_usd == 0
+    assert second.eval_loss == first.eval_loss
+    assert second.deletion is not None
+    assert second.deletion.startswith("deleted: 404 at ")
+
+
+def test_fresh_trains_anew(first: RunReport, config: MakeConfig) -> None:
+    from flows.finetune import finetune
+
+    third = finetune(config(*INPUTS, "fresh=true"))
+    assert third.fingerprint == first.fingerprint
+    assert third.job != first.job
+    assert third.adopted == ()
+    assert third.model == first.model
+    assert third.model_version != first.model_version
+
+
+def artifacts(run: str) -> dict[str, Any]:
+    """The artifacts of a flow run by their keys."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
+
+    with get_client(sync_client=True) as client:
+        of_run = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run]))
+        return {str(each.key): each.data for each in client.read_artifacts(artifact_filter=of_run)}

@@ -61,6 +61,12 @@ def credential(browser_login: bool) -> Any:
     return _credential(browser_login and sys.stdin.isatty(), resource_manager())
 
 
+def forget() -> None:
+    """Drop clients and credentials with the tokens they hold: the next ones sign in anew."""
+    for kept in (_workspace, _registry, _credential, _pipeline):
+        kept.cache_clear()
+
+
 def resource_manager() -> str:
     """The address of the current cloud's resource manager, as the SDK resolves it."""
     # The SDK reads AZUREML_CURRENT_CLOUD and ARM_CLOUD_METADATA_URL itself and tells nobody the answer.

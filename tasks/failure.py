@@ -154,6 +154,11 @@ def is_transient(error: BaseException) -> bool:
     }
 
 
+def is_unauthorised(error: BaseException) -> bool:
+    """Whether the service refused the token: it may have expired on the way."""
+    return _status(error) == 401
+
+
 def is_missing(error: BaseException) -> bool:
     """Whether the service said that the thing asked for does not exist."""
     return _status(error) == 404 or "RESOURCE_NOT_FOUND" in str(getattr(error, "error_type", "")).upper()

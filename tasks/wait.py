@@ -35,7 +35,7 @@ class Wait(BaseModel):
     mode: Literal["poll", "suspend"] = Field(
         "poll",
         title="While it waits",
-        description="`poll` keeps the run's process; `suspend` ends it until the flow `watch` resumes the run.",
+        description="`poll` keeps the process; `suspend` ends it, and the flow `watch` resumes the run.",
     )
     timeout_hours: float = Field(24, gt=0, description="Cancel the job after this.")
     budget_usd: float | None = Field(None, gt=0, description="Cancel the job when it has cost this much.")
@@ -121,7 +121,8 @@ class _Watch:
                 unseen_since = None
             except Exception as error:
                 unseen_since = unseen_since or monotonic()
-                self._outlast(error, monotonic() - unseen_since)
+                if not self._outlasts(error, monotonic() - unseen_since):
+                    raise
                 status = "Unknown"
             now = monotonic()
             if status in history.ENDED:
@@ -143,15 +144,17 @@ class _Watch:
         try:
             self._steps = history.steps(self._session, self._job.name)
             self._follower.follow(self._steps)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the job is what counts
+        except Exception as error:
+            if status in history.ENDED and is_transient(error):
+                raise  # there is no hurry any more, and the last lines are wanted
             logger().warning("The steps of %s cannot be seen at the moment: %s", self._job.name, error)
         return status
 
-    def _outlast(self, error: Exception, seconds: float) -> None:
-        """Take the error for an outage that may pass; raises it, or a Failure after too long a time."""
+    def _outlasts(self, error: Exception, seconds: float) -> bool:
+        """Whether the error is an outage that may pass; raises Failure when it has lasted too long."""
         unauthorised = is_unauthorised(error)
         if not unauthorised and not is_transient(error):
-            raise error
+            return False
         if seconds > self._wait.outage_minutes * 60:
             raise Failure(
                 f"Azure was out of reach for {seconds / 60:.0f} minutes; the job {self._job.name} goes on.",
@@ -161,6 +164,7 @@ class _Watch:
         if unauthorised:
             clients.forget()  # somebody may have signed in anew meanwhile
         logger().warning("The job cannot be seen at the moment, waiting on: %s", error)
+        return True
 
     def _is_provisioning(self, status: str) -> bool:
         """Whether a node is being made ready: a pipeline counts as running while its steps still wait."""
@@ -178,6 +182,7 @@ class _Watch:
             self._give_up(
                 f"The budget of ${budget:g} is spent (${spent:.2f})",
                 "Raise wait.budget_usd, or train less.",
+                BudgetReached,
             )
         hours = max(waited, self._age()) / 3600
         if hours >= self._wait.timeout_hours:
@@ -186,7 +191,7 @@ class _Watch:
                 "Raise wait.timeout_hours; a job that stays queued waits for quota or for a free node.",
             )
 
-    def _give_up(self, why: str, do: str) -> NoReturn:
+    def _give_up(self, why: str, do: str, kind: type[Failure] = Failure) -> NoReturn:
         """Cancel the job and raise Failure; one that cannot be cancelled is told as what goes on to cost."""
         name = self._job.name
         try:
@@ -199,7 +204,7 @@ class _Watch:
                 failure.details,
                 failure.retryable,
             ) from error
-        raise Failure(f"{why}: the job {name} is cancelled.", do)
+        raise kind(f"{why}: the job {name} is cancelled.", do)
 
     def _age(self) -> float:
         """Seconds since the job was submitted, by whomever."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import os
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from threading import Event
 from typing import TYPE_CHECKING, Any, Literal
 
 from flows.workspace import opened
@@ -15,6 +17,8 @@ from tasks.failure import Failure
 if TYPE_CHECKING:
     from flows.reap import Reaping
     from flows.report import RunReport
+    from flows.runs import Run
+    from flows.selection import Selection
 
 # Prefect's own: no telemetry, time for the start of its temporary server, its chatter kept to its own log.
 _PREFECT = {
@@ -37,7 +41,7 @@ def run(recipe: str, changes: Iterable[str]) -> RunReport:
         sdks = pool.submit(_import_sdks)
         with ExitStack() as stack:
             # Held from here on, so that the flow finds it running; the flow itself opens it as well.
-            stack.enter_context(opened(config.workspace.where))
+            stack.enter_context(opened(config.workspace.where, config.workspace.credentials))
             _finished(prefect, sdks)
             return _watched(config)
 
@@ -51,6 +55,30 @@ def reap(where: Literal["local", "azure"], *, dry_run: bool) -> Reaping:
     from tasks.auth import Workspace
 
     return reap(Workspace(where=where), dry_run)
+
+
+def read_history(selection: Selection, losses_of: Literal["local", "azure"] | None = None) -> list[Run]:
+    """The runs that Prefect knows, with losses from MLflow if asked; raises Failure when either is away."""
+    _configure_prefect()
+    _start_prefect()
+    from flows import records
+
+    runs = asyncio.run(records.read(selection))
+    if losses_of is None:
+        return runs
+    from flows import losses
+    from tasks.auth import Workspace
+
+    return losses.completed(runs, Workspace(where=losses_of))
+
+
+def serve_metrics(port: int, address: str) -> None:
+    """Answer Prometheus' scrapes until interrupted."""
+    from flows import exporter
+    from flows.selection import Selection
+
+    with exporter.serving(lambda: read_history(Selection()), port, address):
+        Event().wait()
 
 
 def _configure_prefect() -> None:

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Iterator
 from enum import Enum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -21,6 +22,7 @@ app = typer.Typer(
 )
 
 _INTERRUPTED = 130
+_SHOWN = 25  # runs in a terminal, unless a limit is given
 
 
 class Where(Enum):
@@ -114,6 +116,63 @@ def automations(
     else:
         for each in declared:
             typer.echo(f"{each.change}{'' if each.enabled else ' (switched off)'}  {each.name}")
+
+
+@app.command()
+def history(
+    state: Annotated[
+        list[str] | None, typer.Option(help="Only runs in this state; may be repeated, or a,b.")
+    ] = None,
+    recipe: Annotated[str | None, typer.Option(help="Only runs of this recipe.")] = None,
+    model: Annotated[str | None, typer.Option(help="Only runs of models with this in their name.")] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="WHEN", help="Only runs since 2026-03-01, or since 36h, 14d, 8w ago."),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="At most so many runs, the newest.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the page: one file that needs no network.")
+    ] = None,
+    metrics: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the metrics in Prometheus' text format.")
+    ] = None,
+    mlflow: Annotated[
+        Where | None, typer.Option(help="Ask this workspace's MLflow for losses that a run could not report.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print every run as JSON on stdout.")] = False,
+) -> None:
+    """List all runs: when, what, how long, at what cost, how good; as a table, JSON, a page or metrics."""
+    with _reporting("nothing was written"):
+        from flows.selection import select
+
+        selection = select(state or (), recipe, model, since, limit)
+        from flows.adhoc import read_history
+
+        runs = read_history(selection, mlflow.value if mlflow else None)
+        if html or metrics:
+            from flows.history import write_metrics, write_page
+
+            written = [write_page(runs, html)] if html else []
+            written += [write_metrics(runs, metrics)] if metrics else []
+            typer.echo(f"{len(runs):,} runs in {' and '.join(written)}", err=True)
+    if as_json:
+        typer.echo(json.dumps([run.model_dump(mode="json") for run in runs], indent=2))
+    elif not (html or metrics):
+        from flows.history_table import show
+
+        show(runs, limit or _SHOWN)
+
+
+@app.command()
+def metrics(
+    port: Annotated[int, typer.Option(help="The port to be scraped at.")] = 9464,
+    address: Annotated[str, typer.Option(help="The address to listen at; 0.0.0.0 for all.")] = "127.0.0.1",
+) -> None:
+    """Serve the metrics of all runs to Prometheus, until interrupted."""
+    with _reporting("no more metrics"):
+        from flows.adhoc import serve_metrics
+
+        serve_metrics(port, address)
 
 
 @contextlib.contextmanager

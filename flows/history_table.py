@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -88,17 +88,27 @@ def lines(runs: Iterable[Run]) -> list[dict[str, str]]:
     ]
 
 
-def terminal(runs: Iterable[Run]) -> Table:
-    """The table for a terminal."""
+def show(runs: Sequence[Run], most: int) -> None:
+    """Print so many of the runs as a table on stdout."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    if not runs:
+        console.print("No such run. Start one: finetune run local")
+        return
+    console.print(_table(runs[:most]))
+    if len(runs) > most:
+        console.print(f"{len(runs) - most:,} more: --limit N, or --html FILE for all of them.", style="dim")
+
+
+def _table(runs: Iterable[Run]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
     for column in COLUMNS:
         right = column.name in RIGHT
-        table.add_column(
-            column.name, justify="right" if right else "left", no_wrap=right or column.name == WHEN
-        )
+        table.add_column(column.name, justify="right" if right else "left", overflow="fold")
     for run in runs:
         tone = _TONES.get(run.state, "")
         table.add_row(

@@ -36,17 +36,13 @@ class ParquetRows:
     """
 
     def __init__(self, fs: Any, paths: Sequence[str], columns: Sequence[str], meter: Meter) -> None:
-        self._stack = ExitStack()
-        self._pool = self._stack.enter_context(ranges.pool())
-        folder = Path(self._stack.enter_context(TemporaryDirectory(prefix="finetune-data-")))
         self._meter = meter
         self._columns = columns
-        local = "file" in ([fs.protocol] if isinstance(fs.protocol, str) else fs.protocol)
-        if local:
-            self._files = [_local(path) for path in paths]
-            return
-        copies = (folder / f"{number}.parquet" for number in range(len(paths)))
-        self._files = list(self._pool.map(partial(_remote, fs, meter), paths, copies))
+        with ExitStack() as stack:  # what was opened is closed again where a file is none
+            self._pool = stack.enter_context(ranges.pool())
+            folder = Path(stack.enter_context(TemporaryDirectory(prefix="finetune-data-")))
+            self._files = self._opened(fs, paths, folder)
+            self._stack = stack.pop_all()
 
     def __enter__(self) -> ParquetRows:
         return self
@@ -66,6 +62,12 @@ class ParquetRows:
             span = coming.popleft().result()
             coming.extend(self._pool.submit(span.load) for span in islice(spans, 1))
             yield from span.batches()
+
+    def _opened(self, fs: Any, paths: Sequence[str], folder: Path) -> list[_File]:
+        if "file" in ([fs.protocol] if isinstance(fs.protocol, str) else fs.protocol):
+            return [_local(path) for path in paths]
+        copies = (folder / f"{number}.parquet" for number in range(len(paths)))
+        return list(self._pool.map(partial(_remote, fs, self._meter), paths, copies))
 
     def _spans(self, rows: Rows) -> Iterator[_Span]:
         """The row groups in which wanted rows lie, neighbours together as far as memory allows."""

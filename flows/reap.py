@@ -42,7 +42,7 @@ class Reaping(BaseModel):
 @flow(name="reap", flow_run_name="reap {workspace.where}")
 def reap(workspace: Workspace = _DEFAULT, dry_run: bool = False) -> Reaping:
     """Delete whatever has outlived its lease, half-created and Failed things included; touch nothing else."""
-    with opened(workspace.where):
+    with opened(workspace.where, workspace.credentials):
         session = sign_in(workspace)
         at = datetime.now(UTC)
         leased = find_leased(session)

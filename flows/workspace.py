@@ -7,14 +7,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
+from tasks.credentials import AzureSignIn
 from tasks.failure import Failure
 
 
 @contextmanager
-def opened(where: Literal["local", "azure"]) -> Iterator[None]:
-    """While the block runs, SDK clients reach the workspace; a local one is started when none runs."""
+def opened(where: Literal["local", "azure"], credentials: AzureSignIn | None = None) -> Iterator[None]:
+    """While the block runs, SDK clients reach the workspace; a local one is started when none runs.
+
+    Credentials go into the environment, as not all of the SDKs take them in another way.
+    """
     if where == "azure":
-        yield
+        with _environment(credentials.environment() if credentials else {}):
+            yield
         return
     try:
         from azureml_local import switch

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_serializer, model_validator
 
 from tasks import clients
 from tasks.clients import Session
+from tasks.credentials import AzureSignIn, resolved
 from tasks.failure import Failure, is_missing
 from tasks.stage import logger, stage, tell
 
@@ -37,18 +38,28 @@ class Workspace(BaseModel):
     config: str | None = Field(
         None, description="A workspace's config.json; else one in this directory, its parents or .azureml/."
     )
+    credentials: Annotated[AzureSignIn | None, BeforeValidator(resolved)] = Field(
+        None,
+        title="Sign-in",
+        description="A block in which Prefect keeps the credentials; else those of the environment, the "
+        "machine or `az login`.",
+    )
     browser_login: bool = Field(
         False,
         title="Browser login",
         description="Sign in in the browser when nothing else works at a terminal.",
     )
 
+    @field_serializer("credentials")
+    def _by_reference(self, credentials: AzureSignIn | None) -> dict[str, Any] | None:
+        return None if credentials is None else credentials.reference()
+
     @model_validator(mode="after")
     def _local_has_no_address(self) -> Workspace:
-        given = [name for name in (*_VARIABLES, "config") if getattr(self, name) is not None]
+        given = [name for name in (*_VARIABLES, "config", "credentials") if getattr(self, name) is not None]
         if self.where == "local" and given:
             raise ValueError(
-                f"{', '.join(given)} names a workspace in Azure: set where to azure, or leave it out"
+                f"{', '.join(given)} is for a workspace in Azure: set where to azure, or leave it out"
             )
         return self
 

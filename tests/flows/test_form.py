@@ -54,7 +54,7 @@ def test_every_fine_tune_takes_its_form_from_a_recipe_and_from_nowhere_else() ->
         if deployment["entrypoint"] != "flows/finetune.py:finetune":
             continue
         assert deployment["parameters"] == {"config": "{{ config }}"}
-        (step,) = deployment["build"]
+        _, step = deployment["build"]
         load(str(ROOT / step["flows.form.filled"]["recipe"]))
 
 

@@ -87,7 +87,8 @@ class AdaptedLinear(Function):  # type: ignore[misc]
             _parts(gradient, ups, low), for_low.split(low.shape[1] // len(ups), 1), strict=True
         ):
             torch.mm(columns, up, out=inner) if inner.is_contiguous() else inner.copy_(columns @ up)
-            for_ups.append((columns.T @ part).mul_(ctx.scale).to(ctx.adapter_dtype))
+            # The transpose of columns.T @ part: the large matrix is read as it lies in memory.
+            for_ups.append((part.T @ columns).T.mul(ctx.scale).to(ctx.adapter_dtype))
         for_low.mul_(ctx.scale)
         if for_x is not None:
             for_x.addmm_(for_low, down)

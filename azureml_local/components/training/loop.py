@@ -16,7 +16,7 @@ from azureml_local.components.tokenized import Tokenized
 from azureml_local.components.training import packing, schedule
 from azureml_local.components.training.checkpoint import Checkpoints
 from azureml_local.components.training.decoder import Decoder
-from azureml_local.components.training.metrics import Metrics
+from azureml_local.components.training.metrics import Reporter
 from azureml_local.components.training.packing import Pack
 from azureml_local.components.training.parameters import Parameters
 from azureml_local.components.training.processor import Threads
@@ -50,7 +50,7 @@ class Training:
         parameters: Parameters,
         train: Tokenized,
         validation: Tokenized,
-        metrics: Metrics,
+        metrics: Reporter,
         checkpoints: Path | None = None,
     ) -> None:
         self.decoder, self.parameters = decoder, parameters
@@ -224,9 +224,17 @@ class Training:
     def _make_optimizer(self) -> torch.optim.Optimizer:
         parameters, trainable = self.parameters, list(self._trainable.values())
         if parameters.optim == "adafactor":
-            return torch.optim.Adafactor(
-                trainable, lr=parameters.learning_rate, weight_decay=parameters.weight_decay
+            # PyTorch's own scales a step by the weights' size, which is nothing for an adapter's first.
+            from transformers.optimization import Adafactor
+
+            made: torch.optim.Optimizer = Adafactor(
+                trainable,
+                lr=parameters.learning_rate,
+                weight_decay=parameters.weight_decay,
+                scale_parameter=False,
+                relative_step=False,
             )
+            return made
         return torch.optim.AdamW(
             trainable,
             lr=parameters.learning_rate,

@@ -8,7 +8,13 @@ import queue
 import threading
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
+
+
+class Reporter(Protocol):
+    """Takes the values of a step."""
+
+    def log(self, values: Mapping[str, float], step: int) -> None: ...
 
 
 class Metrics:

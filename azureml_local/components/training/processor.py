@@ -31,7 +31,7 @@ def wait_without_spinning() -> None:
 
     A thread that spins takes the processor from the very one it waits for when others compute as well.
     """
-    os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+    os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 
 def compute_dtype(precision: str) -> torch.dtype:

@@ -12,7 +12,7 @@ from azureml_local.components import PIPELINE, definitions
 from azureml_local.execution.component import Component
 from azureml_local.execution.graph import of_pipeline
 
-_REFERENCE = Path(__file__).parents[3] / "shared" / "azure" / "chat_completion_pipeline.json"
+_REFERENCE = Path(__file__).parents[4] / "shared" / "azure" / "chat_completion_pipeline.json"
 
 needs_reference = pytest.mark.skipif(not _REFERENCE.exists(), reason="the reference data is not here")
 

@@ -133,9 +133,10 @@ def _smollm2() -> Entry:
     defaults = {
         "apply_lora": "true",
         "apply_deepspeed": "false",
-        "precision": 32,
+        "precision": 16,
+        "per_device_train_batch_size": 4,
         "lr_scheduler_type": "cosine",
-        "learning_rate": 2e-3,
+        "learning_rate": 3e-3,
         "lora_r": 8,
         "lora_alpha": 16,
         "logging_steps": 5,

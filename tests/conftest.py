@@ -1,4 +1,4 @@
-"""A local workspace for the tests, and real clients of it."""
+"""A local workspace for the tests, real clients of it, and a component and a model that are tiny."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ import pytest
 
 from azureml_local import switch
 from azureml_local.server import Address
+
+TINY = Path(__file__).parent / "flows" / "tiny"
+BASE = "tiny-chat-base"
+_SIZES = "['Standard_NC4as_T4_v3', 'Standard_NC24ads_A100_v4']"
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,42 @@ def environment(server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> dict[st
 @pytest.fixture
 def ml_client(environment: dict[str, str]) -> Any:
     """The SDK's client of the workspace, signed in as a script would."""
+    return _workspace_client()
+
+
+@pytest.fixture
+def registry_client(environment: dict[str, str]) -> Any:
+    """The SDK's client of the registry."""
+    return _registry_client()
+
+
+@pytest.fixture(scope="session")
+def tiny(server: LocalServer, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The component of tiny/ in the workspace and its base model in the registry; the model's name."""
+    from azure.ai.ml import load_component
+    from azure.ai.ml.entities import Model
+
+    from tests.flows.tiny.code import tiny_chat
+
+    folder = tmp_path_factory.mktemp("base") / "model"
+    tiny_chat.write(folder, [])
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in server.environment.items():
+            patch.setenv(name, value)
+        _workspace_client().components.create_or_update(load_component(TINY / "component.yaml"))
+        _registry_client().models.create_or_update(
+            Model(
+                name=BASE,
+                version="1",
+                path=str(folder),
+                type="mlflow_model",
+                tags={"finetune_compute_allow_list": _SIZES, "inference_compute_allow_list": _SIZES},
+            )
+        )
+    return BASE
+
+
+def _workspace_client() -> Any:
     from azure.ai.ml import MLClient
     from azure.identity import DefaultAzureCredential
 
@@ -57,9 +97,7 @@ def ml_client(environment: dict[str, str]) -> Any:
     )
 
 
-@pytest.fixture
-def registry_client(environment: dict[str, str]) -> Any:
-    """The SDK's client of the registry."""
+def _registry_client() -> Any:
     from azure.ai.ml import MLClient
     from azure.identity import DefaultAzureCredential
 

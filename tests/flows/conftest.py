@@ -1,8 +1,7 @@
-"""The whole flow in seconds: a Prefect server for the session, and a component and a model that are tiny."""
+"""The whole flow in seconds: a Prefect server for the session, and the recipe of the tiny component."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +10,8 @@ from typing import Any
 import pytest
 
 from flows.config import Finetune, apply, document, parse
-from tests.conftest import LocalServer
 
-TINY = Path(__file__).parent / "tiny"
-RECIPE = TINY / "recipe.yaml"
-BASE = "tiny-chat-base"
-SIZES = "['Standard_NC4as_T4_v3', 'Standard_NC24ads_A100_v4']"
+RECIPE = Path(__file__).parent / "tiny" / "recipe.yaml"
 
 MakeConfig = Callable[..., Finetune]
 
@@ -45,39 +40,6 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefect
     with settings.temporary_settings(updates), prefect_test_harness(server_startup_timeout=120):
         found = settings.get_current_settings().to_environment_variables(exclude_unset=True)
         yield PrefectServer(found["PREFECT_API_URL"], found)
-
-
-@pytest.fixture(scope="session")
-def tiny(server: LocalServer, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The component of tiny/ in the workspace and its base model in the registry; the model's name."""
-    from azure.ai.ml import MLClient, load_component
-    from azure.ai.ml.entities import Model
-    from azure.identity import DefaultAzureCredential
-
-    from tests.flows.tiny.code import tiny_chat
-
-    folder = tmp_path_factory.mktemp("base") / "model"
-    tiny_chat.write(folder, [])
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in server.environment.items():
-            patch.setenv(name, value)
-        workspace = MLClient(
-            DefaultAzureCredential(),
-            os.environ["AZURE_SUBSCRIPTION_ID"],
-            os.environ["AZURE_RESOURCE_GROUP"],
-            os.environ["AZUREML_WORKSPACE_NAME"],
-        )
-        workspace.components.create_or_update(load_component(TINY / "component.yaml"))
-        MLClient(DefaultAzureCredential(), registry_name="azureml").models.create_or_update(
-            Model(
-                name=BASE,
-                version="1",
-                path=str(folder),
-                type="mlflow_model",
-                tags={"finetune_compute_allow_list": SIZES, "inference_compute_allow_list": SIZES},
-            )
-        )
-    return BASE
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from flows.report import RunReport
-from tests.conftest import LocalServer
-from tests.flows.conftest import BASE, MakeConfig, PrefectServer
+from tests.conftest import BASE, LocalServer
+from tests.flows.conftest import MakeConfig, PrefectServer
 from tests.flows.tiny.code.tiny_chat import NOTHING_LEARNT
 
 # Of no other test's run: equal inputs would adopt each other's jobs.

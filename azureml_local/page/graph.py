@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from azureml_local.execution.graph import Step
 
-NODE_WIDTH, NODE_HEIGHT = 190, 56  # pixels
-_GAP_X, _GAP_Y = 60, 22
+NODE_WIDTH, NODE_HEIGHT = 240, 56  # pixels
+_GAP_X, _GAP_Y = 44, 22
 _MARGIN = 4
 
 
@@ -36,14 +36,17 @@ def draw(steps: Sequence[Step]) -> Drawing:
     layer: dict[str, int] = {}
     for step in steps:
         layer[step.path] = 1 + max((layer[need] for need in step.needs), default=-1)
-    nodes: dict[str, Node] = {}
     rows = [0] * (1 + max(layer.values(), default=-1))
+    nodes = {step.path: _next(step.path, layer[step.path], rows) for step in steps}
+    passages: dict[tuple[str, int], Node] = {}
+    edges = []
     for step in steps:
-        column = layer[step.path]
-        x = _MARGIN + column * (NODE_WIDTH + _GAP_X)
-        nodes[step.path] = Node(step.path, x, _MARGIN + rows[column] * (NODE_HEIGHT + _GAP_Y))
-        rows[column] += 1
-    edges = [_edge(nodes[need], nodes[step.path]) for step in steps for need in sorted(step.needs)]
+        for need in sorted(step.needs):
+            between = range(layer[need] + 1, layer[step.path])
+            for column in between:
+                if (need, column) not in passages:
+                    passages[need, column] = _next(need, column, rows)
+            edges.append(_edge([nodes[need], *(passages[need, c] for c in between), nodes[step.path]]))
     return Drawing(
         tuple(nodes.values()),
         tuple(edges),
@@ -52,8 +55,21 @@ def draw(steps: Sequence[Step]) -> Drawing:
     )
 
 
-def _edge(start: Node, end: Node) -> str:
-    x1, y1 = start.x + NODE_WIDTH, start.y + NODE_HEIGHT // 2
-    x2, y2 = end.x, end.y + NODE_HEIGHT // 2
-    middle = (x1 + x2) // 2
-    return f"M {x1} {y1} C {middle} {y1}, {middle} {y2}, {x2} {y2}"
+def _next(path: str, column: int, rows: list[int]) -> Node:
+    """The next free place of a column: for a box, or for an edge that passes between the boxes."""
+    row = rows[column]
+    rows[column] += 1
+    return Node(path, _MARGIN + column * (NODE_WIDTH + _GAP_X), _MARGIN + row * (NODE_HEIGHT + _GAP_Y))
+
+
+def _edge(stations: Sequence[Node]) -> str:
+    """From the first box's right side to the last one's left side, straight through the places between."""
+    first, *passed, last = [(node.x, node.y + NODE_HEIGHT // 2) for node in stations]
+    path, x, y = f"M {first[0] + NODE_WIDTH} {first[1]}", first[0] + NODE_WIDTH, first[1]
+    for x2, y2 in [*passed, last]:
+        middle = (x + x2) // 2
+        path += f" C {middle} {y}, {middle} {y2}, {x2} {y2}"
+        x, y = x2 + NODE_WIDTH, y2
+        if (x2, y2) != last:
+            path += f" H {x}"
+    return path

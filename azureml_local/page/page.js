@@ -6,6 +6,7 @@ const PERIOD = 1000; // milliseconds
 for (const section of document.querySelectorAll("[data-follow]")) follow(section);
 
 async function follow(section) {
+  let shown;
   for (;;) {
     await new Promise((resolve) => setTimeout(resolve, PERIOD));
     if (document.hidden) continue;
@@ -20,18 +21,21 @@ async function follow(section) {
     document.querySelector(".stale").hidden = answer.ok;
     if (answer.status === 401) location.reload();
     if (!answer.ok) continue;
-    replace(section, text);
+    if (text !== shown) replace(section, text);
+    shown = text;
     if (answer.headers.get("x-final") === "true") return;
   }
 }
 
-// The log stays where it was scrolled to; at its end it stays at its end. Open details stay open.
+// What was scrolled stays where it was; a log at its end stays at its end. Open details stay open.
 function replace(section, text) {
   const log = section.querySelector(".log");
   const followed = !log || log.scrollHeight - log.scrollTop - log.clientHeight < 8;
   const position = log ? log.scrollTop : 0;
   const open = section.querySelector("details")?.open;
+  const across = [...section.querySelectorAll(".wide")].map((wide) => wide.scrollLeft);
   section.innerHTML = text;
+  section.querySelectorAll(".wide").forEach((wide, index) => (wide.scrollLeft = across[index] ?? 0));
   const fresh = section.querySelector(".log");
   if (fresh) fresh.scrollTop = followed ? fresh.scrollHeight : position;
   if (open) section.querySelector("details")?.setAttribute("open", "");

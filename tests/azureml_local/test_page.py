@@ -1,8 +1,9 @@
-"""The page: who may see it, what it shows, that it escapes, and how a browser follows a job on it."""
+"""The page: who may see it, what it shows, that it escapes, and its drawings."""
 
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,17 +18,6 @@ from azureml_local.execution.graph import Step, StepOutput
 from azureml_local.page import curve, graph
 from tests.conftest import LocalServer
 
-CHROMIUM = Path("/usr/bin/chromium")
-CHROMIUM_FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 HOSTILE = "<img src=x onerror=alert(1)>"
 TRAINING = """
 import sys, time, pathlib, mlflow
@@ -211,40 +201,6 @@ def test_an_endpoint_is_shown_with_its_traffic(
     ml_client.online_endpoints.begin_delete(name).wait()
 
 
-@pytest.mark.skipif(not CHROMIUM.exists(), reason="Chromium is not installed")
-def test_a_browser_follows_a_job_to_its_end(
-    server: LocalServer, secret: str, ml_client: Any, cluster: str, tmp_path: Path
-) -> None:
-    from playwright.sync_api import expect, sync_playwright
-
-    job, go = submit(ml_client, cluster, tmp_path)
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
-        page = chromium.new_page(ignore_https_errors=True)
-        problems: list[str] = []
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.set_default_timeout(60_000)
-        expect.set_options(timeout=60_000)
-        page.goto(job.studio_url)
-        page.get_by_label("Secret").fill(secret)
-        page.get_by_role("button", name="Sign in").click()
-        expect(page.locator("h1")).to_have_text("A chat model")
-        expect(page.locator("#log .log")).to_contain_text("step 4")
-        expect(page.locator("#state")).to_have_text("Running")
-        expect(page.locator(".node")).to_have_count(2)
-        expect(page.locator("#curve .legend")).to_contain_text("eval_loss 1.5")
-        page.evaluate("window.same = true")
-        go.touch()
-        expect(page.locator("#state")).to_have_text("Completed")
-        expect(page.locator("#log .log")).to_contain_text("<b>trained</b>")
-        expect(page.locator("#curve .line path")).to_have_count(2)
-        assert page.evaluate("window.same") is True, "the page was loaded anew instead of followed"
-        page.locator(".node").first.click()
-        expect(page.locator("#log h2")).to_have_text("Log of first")
-        chromium.close()
-    assert problems == []
-
-
 def step(path: str, *needs: str) -> Step:
     component = Component(id="", name="", version="", type="command", inputs={}, outputs={})
     return Step(path, path, component, {need: StepOutput(need, "out") for need in needs}, {})
@@ -257,6 +213,18 @@ def test_a_step_stands_right_of_what_it_needs() -> None:
     assert len({(node.x, node.y) for node in drawing.nodes}) == 4
     assert len(drawing.edges) == 3
     assert all(node.x + graph.NODE_WIDTH <= drawing.width for node in drawing.nodes)
+
+
+def test_an_edge_goes_around_the_boxes_between() -> None:
+    drawing = graph.draw([step("a"), step("b", "a"), step("c", "a", "b")])
+    a, b, c = drawing.nodes
+    assert a.y == b.y == c.y
+    around = drawing.edges[1]
+    assert around.startswith(f"M {a.x + graph.NODE_WIDTH} {a.y + graph.NODE_HEIGHT // 2} ")
+    assert around.endswith(f" {c.x} {c.y + graph.NODE_HEIGHT // 2}")
+    below = b.y + graph.NODE_HEIGHT
+    assert all(int(y) > below for y in re.findall(rf"{b.x} (\d+) H", around))
+    assert drawing.height > below + graph.NODE_HEIGHT
 
 
 def test_a_curve_keeps_within_its_picture_and_drops_what_is_not_finite() -> None:

@@ -186,7 +186,9 @@ def test_an_endpoint_is_shown_with_its_traffic(
             name="blue",
             endpoint_name=name,
             code_configuration=CodeConfiguration(code=str(tmp_path), scoring_script="score.py"),
-            environment=Environment(name="scoring", version="1", image="mcr.microsoft.com/azureml/minimal"),
+            environment=Environment(
+                name="scoring", version="1", image="mcr.microsoft.com/azureml/minimal:latest"
+            ),
             instance_type="Standard_DS3_v2",
             instance_count=1,
         )

@@ -60,7 +60,7 @@ def resolved(value: Any) -> Any:
         return value
     if set(value) != {"$ref"}:
         raise ValueError("credentials must not be parameters: save a block in Prefect, and refer to it")
-    return AzureSignIn.load_from_ref(value["$ref"])
+    return Block.load_from_ref(value["$ref"])
 
 
 def register() -> None:

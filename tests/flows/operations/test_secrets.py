@@ -1,0 +1,135 @@
+"""Credentials are kept in a block and used, and no database, log, result or artifact shows them."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from pydantic import SecretStr, ValidationError
+
+from flows.workspace import opened
+from tasks import clients
+from tasks.auth import Workspace, sign_in
+from tasks.credentials import AzureSignIn
+from tasks.failure import Failure
+from tests.conftest import LocalServer
+from tests.flows.conftest import RECIPE, MakeConfig
+from tests.flows.operations.login import TENANT, logging_in
+from tests.flows.operations.processes import ROOT, Server
+
+pytestmark = pytest.mark.slow
+
+SECRET = "Planted8Q~client7secret0which4nobody2may9see"
+IDENTITY = "11111111-2222-3333-4444-555555555555"
+
+
+def test_a_service_principal_of_a_block_signs_in(
+    environment: dict[str, str], server: LocalServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    block = AzureSignIn(client_id=IDENTITY, tenant_id=TENANT, client_secret=SecretStr(SECRET))
+    clients.forget()
+    with logging_in(server, SECRET, tmp_path) as login:
+        for name, value in login.environment.items():
+            monkeypatch.setenv(name, value)
+        with opened("azure", block):
+            assert sign_in.fn(Workspace(where="azure")).workspace == "local"
+    clients.forget()
+    assert {(each["client_id"], each["client_secret"]) for each in login.requests} == {(IDENTITY, SECRET)}
+
+
+def test_a_wrong_secret_is_one_line_that_does_not_say_it(
+    environment: dict[str, str], server: LocalServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    block = AzureSignIn(client_id=IDENTITY, tenant_id=TENANT, client_secret=SecretStr(SECRET))
+    clients.forget()
+    with logging_in(server, "another", tmp_path) as login:
+        for name, value in login.environment.items():
+            monkeypatch.setenv(name, value)
+        with opened("azure", block), pytest.raises(Failure, match="did not accept the sign-in") as error:
+            sign_in.fn(Workspace(where="azure"))
+    clients.forget()
+    assert "The secret is wrong" in error.value.details
+    assert SECRET not in str(error.value) + error.value.details
+
+
+def test_credentials_themselves_are_no_parameters() -> None:
+    with pytest.raises(ValidationError, match="must not be parameters"):
+        Workspace.model_validate(
+            {"where": "azure", "credentials": {"client_id": IDENTITY, "client_secret": SECRET}}
+        )
+
+
+def test_nothing_secret_is_left_behind(
+    prefect_process: Server, server: LocalServer, config: MakeConfig, tmp_path: Path
+) -> None:
+    with temporary_settings({PREFECT_API_URL: f"{prefect_process.url}/api"}):
+        AzureSignIn(client_id=IDENTITY, tenant_id=TENANT, client_secret=SecretStr(SECRET)).save("principal")
+        AzureSignIn(client_id=IDENTITY).save("identity")
+    addresses = {name: server.environment[name] for name in server.environment}
+    planted = {"AZURE_CLIENT_SECRET": f"{SECRET}-environment", "FINETUNE_WEBHOOK": f"https://{SECRET}/hook"}
+
+    recipe = write_recipe(tmp_path / "identity.yaml", "identity")
+    done = run(prefect_process, recipe, addresses | planted)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    with logging_in(server, "another", tmp_path) as login:
+        refused = run(
+            prefect_process,
+            write_recipe(tmp_path / "principal.yaml", "principal"),
+            addresses | planted | login.environment,
+        )
+    assert refused.returncode == 1
+    assert login.requests[0]["client_secret"] == SECRET  # it was used
+
+    secrets = {SECRET, *json.loads((server.state / "secrets.json").read_text()).values()}
+    said = [done.stdout, done.stderr, refused.stdout, refused.stderr]
+    everything = {
+        **{path: path.read_bytes() for path in prefect_process.home.rglob("*") if path.is_file()},
+        **{Path(f"output {index}"): text.encode() for index, text in enumerate(said)},
+    }
+    assert places(report["fingerprint"], everything), "the search finds nothing at all"
+    assert places(f'"client_id": "{IDENTITY}"', everything), "the block is not in the database"
+    for secret in secrets:
+        assert places(secret, everything) == []
+    assert places("eyJhbGciOi", everything) == []  # how every token begins
+    signed = re.compile(rb"sig=[\w%-]{20,}")  # an address with a signature opens a blob to everybody
+    assert [place for place, content in everything.items() if signed.search(content)] == []
+
+
+def write_recipe(path: Path, block: str) -> Path:
+    """The tiny recipe for the workspace of the environment, signed in to by a block."""
+    body: dict[str, Any] = yaml.safe_load(RECIPE.read_text())
+    reference = {"block_document_slug": f"finetune-azure-sign-in/{block}"}
+    body["workspace"] = {"where": "azure", "credentials": {"$ref": reference}}
+    body["data"]["directory"] = str(path.parent / "data")
+    path.write_text(yaml.safe_dump(body))
+    return path
+
+
+def run(server: Server, recipe: Path, variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "flows.cli", "run", str(recipe), "--json"],
+        cwd=ROOT,
+        env=server.environment | variables,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+
+def places(text: str, everything: dict[Path, bytes]) -> list[Path]:
+    """Where the text occurs, in clear or within what is encoded in base 64."""
+    forms = [text.encode()]
+    for offset in range(3):
+        encoded = base64.b64encode(b"\0" * offset + text.encode())
+        forms.append(encoded[4 if offset else 0 : len(encoded) // 4 * 4 - 4])
+    return [place for place, content in everything.items() if any(form in content for form in forms)]

@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 
 from prefect import flow
 from prefect.client.schemas.objects import FlowRun, State
+from prefect.exceptions import Pause
 from prefect.flows import Flow
 from prefect.futures import PrefectFuture, wait
 from prefect.runtime import deployment
 from prefect.runtime import flow_run as this_run
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows import artifacts, listing
+from flows import artifacts, listing, suspension
 from flows.config import Finetune
 from flows.report import Findings, RunReport
 from flows.signals import terminated_once
@@ -33,7 +34,7 @@ from tasks.lease import Lease
 from tasks.metrics import read_metrics
 from tasks.pipeline import Plan, plan_job, submit_job
 from tasks.register import RegisteredModel, register_model
-from tasks.release import release
+from tasks.release import cancel_jobs, release
 from tasks.sizes import Size
 from tasks.stage import logger, watching
 from tasks.wait import TrainedJob, wait_for_job
@@ -47,10 +48,10 @@ _DEFAULTS = Finetune()
 def release_what_is_left(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> None:
     """Delete what a run that was cancelled or has crashed still bills; runs wherever that was noticed."""
     config = Finetune.model_validate(flow_run.parameters.get("config") or {})
-    with opened(config.workspace.where):
+    with opened(config.workspace.where, config.workspace.credentials):
         session = sign_in.fn(config.workspace)
         # A crashed run's job goes on, for the run that resumes it; nobody wants a cancelled run's any more.
-        release(session, str(flow_run.id), jobs=state.is_cancelled() or state.is_cancelling())
+        release(session, str(flow_run.id), training=state.is_cancelled() or state.is_cancelling())
 
 
 @flow(
@@ -66,16 +67,22 @@ def finetune(config: Finetune = _DEFAULTS) -> RunReport:
     findings = Findings(config, run=str(this_run.id), trigger=_trigger())
     lease = Lease.of_run(findings.run, config.deploy.lease_hours + config.wait.timeout_hours)
     try:
-        with terminated_once(), opened(config.workspace.where), watching(findings.watch):
+        with (
+            terminated_once(),
+            opened(config.workspace.where, config.workspace.credentials),
+            watching(findings.watch),
+        ):
             _run(config, findings, lease)
     except Exception as error:  # noqa: BLE001 - it is the result of a state that reads better
         failure = findings.failure = error
+    except Pause:  # suspended: the run goes on in another process, and has nothing to report yet
+        raise
     except BaseException as error:
         findings.failure = error
+        artifacts.publish_report(findings.report(), findings)
         raise
-    finally:
-        report = findings.report()
-        artifacts.publish_report(report, findings)
+    report = findings.report()
+    artifacts.publish_report(report, findings)
     return listing.end(report, failure)  # type: ignore[return-value]
 
 
@@ -90,6 +97,7 @@ class _Prepared(NamedTuple):
 
 def _run(config: Finetune, found: Findings, lease: Lease) -> None:
     """The stages, in their order; each result is kept as soon as it is there."""
+    suspension.check(config.wait)
     session = found.session = sign_in(config.workspace)
     with _cluster_released(session, config, found, lease):
         prepared = _prepare(session, config, found, lease)
@@ -124,8 +132,11 @@ def _train(
     )
     listing.show_plan(config, plan)
     artifacts.publish_plan(plan, found)
-    found.submission = submit_job(session, config.pipeline, plan, base, data, lease, config.fresh)
+    with _cancelled_when_interrupted(session, lease):
+        found.submission = submit_job(session, config.pipeline, plan, base, data, lease, config.fresh)
     artifacts.publish_links(found)
+    if config.wait.mode == "suspend":
+        suspension.suspend_while_live(session, found.submission, cluster, config.wait)
     # In the main thread, where Ctrl-C and a worker's SIGTERM arrive: the wait cancels the job then.
     found.trained = wait_for_job(session, found.submission, cluster, config.wait)
     return plan, found.trained
@@ -175,6 +186,18 @@ def _deploy(
 
 
 @contextmanager
+def _cancelled_when_interrupted(session: Session, lease: Lease) -> Iterator[None]:
+    """Cancel what was submitted while the block was interrupted, before it could tell the job's name."""
+    try:
+        yield
+    except Exception:
+        raise
+    except BaseException:
+        cancel_jobs(session, lease.run)
+        raise
+
+
+@contextmanager
 def _endpoint(
     session: Session, config: Finetune, found: Findings, lease: Lease, plan: Plan, trained: TrainedJob
 ) -> Iterator[PrefectFuture[Endpoint]]:
@@ -208,10 +231,14 @@ def _end(session: Session, config: Finetune, name: str, lease: Lease, keep: bool
 @contextmanager
 def _cluster_released(session: Session, config: Finetune, found: Findings, lease: Lease) -> Iterator[None]:
     """Delete a cluster that this run created, unless it is to be kept or its job still runs."""
+    keep = config.compute.keep
     try:
         yield
+    except Pause:
+        keep = True  # its job goes on
+        raise
     finally:
-        if not config.compute.keep:
+        if not keep:
             job = found.submission.name if found.submission else None
             delete_cluster(session, config.compute.training, job, lease)
 

@@ -70,7 +70,7 @@ def delete_cluster(session: Session, name: str, job: str | None, lease: Lease) -
     if holder is None or holder.run != lease.run:
         return False
     using = pipeline.find(session, job) if job else None
-    if using is not None and clients.state(using.status) not in history.ENDED:
+    if using is not None and clients.state(using.status) not in {*history.ENDED, "CancelRequested"}:
         logger().warning("Cluster %s stays for the job %s, which goes on", name, job)
         return False
     compute.remove(session, name)

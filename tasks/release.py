@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-from tasks import clients, endpoint, history
+from tasks import clients, compute, endpoint, history
 from tasks.clients import Session
 from tasks.lease import Lease
 from tasks.stage import logger
@@ -15,34 +15,38 @@ from tasks.wait import cancel
 RECENT = 200  # jobs looked at, newest first
 
 
-def release(session: Session, run: str, *, jobs: bool) -> list[str]:
-    """Delete the endpoints of a flow run and, if asked, cancel its live jobs; returns what was ended."""
-    ended = []
-    for name in _endpoints(session, run):
+def release(session: Session, run: str, *, training: bool) -> list[str]:
+    """Delete the endpoints of a flow run; with its `training` its live jobs and its clusters are ended too.
+
+    Returns what was ended.
+    """
+    client = clients.workspace(session)
+    ended = cancel_jobs(session, run) if training else []
+    for name in _of_run(client.online_endpoints.list(), run):
         endpoint.remove(session, name)
         ended.append(f"endpoint {name}")
-    if jobs:
-        for name in _live_jobs(session, run):
-            cancel(session, name)
-            ended.append(f"job {name}")
+    if training:
+        for name in _of_run(client.compute.list(), run):
+            compute.remove(session, name)
+            ended.append(f"cluster {name}")
     for what in ended:
         logger().info("Released %s of flow run %s", what, run)
     return ended
 
 
-def _endpoints(session: Session, run: str) -> list[str]:
-    found = clients.workspace(session).online_endpoints.list()
-    # A kept endpoint outlives its run on purpose.
-    return [each.name for each in found if _is_of(each.tags, run) and not Lease.read(each.tags).kept]  # type: ignore[union-attr]
+def cancel_jobs(session: Session, run: str) -> list[str]:
+    """Cancel the live jobs that a flow run has submitted."""
+    recent = islice(clients.workspace(session).jobs.list(), RECENT)
+    live = [job for job in recent if clients.state(job.status) not in history.ENDED]
+    names = list(_of_run(live, run))
+    for name in names:
+        cancel(session, name)
+    return [f"job {name}" for name in names]
 
 
-def _live_jobs(session: Session, run: str) -> Iterator[str]:
-    found = islice(clients.workspace(session).jobs.list(), RECENT)
-    return (
-        job.name for job in found if clients.state(job.status) not in history.ENDED and _is_of(job.tags, run)
-    )
-
-
-def _is_of(tags: Any, run: str) -> bool:
-    lease = Lease.read(tags)
-    return lease is not None and lease.run == run
+def _of_run(things: Iterable[Any], run: str) -> Iterator[str]:
+    """The names of those that the run made, without what was kept on purpose: that outlives its run."""
+    for thing in things:
+        lease = Lease.read(thing.tags)
+        if lease is not None and lease.run == run and not lease.kept:
+            yield thing.name

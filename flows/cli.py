@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
+import logging
 import os
-import sys
 from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
@@ -177,8 +178,8 @@ def metrics(
 
 @contextlib.contextmanager
 def _reporting(interrupted: str) -> Iterator[None]:
-    """Tell failures as one line, and keep stdout for the result: what libraries print belongs to the log."""
-    with contextlib.redirect_stdout(sys.stderr):
+    """Tell failures as one line, and keep stdout for the result."""
+    with contextlib.redirect_stdout(_Printed()):
         try:
             yield
         except KeyboardInterrupt:
@@ -194,6 +195,18 @@ def _reporting(interrupted: str) -> Iterator[None]:
             if os.environ.get("FINETUNE_TRACEBACK"):
                 raise
             raise typer.Exit(1) from None
+
+
+class _Printed(io.TextIOBase):
+    """Takes what libraries print, dots and all: it belongs to the log, at its lowest level."""
+
+    def __init__(self) -> None:
+        self._log = logging.getLogger("finetune.printed")
+
+    def write(self, text: str) -> int:
+        if text.strip():
+            self._log.debug("%s", text.strip())
+        return len(text)
 
 
 def main() -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from tasks.credentials import AzureSignIn
 from tasks.failure import Failure
+
+if TYPE_CHECKING:
+    from tasks.credentials import AzureSignIn
 
 
 @contextmanager

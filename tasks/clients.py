@@ -5,6 +5,7 @@ They are kept within the process: a client costs a tenth of a second and its own
 
 from __future__ import annotations
 
+import logging
 import sys
 from functools import lru_cache
 from typing import Any
@@ -95,25 +96,25 @@ def read(session: Session, path: str, api_version: str) -> Any:
 def _workspace(
     subscription_id: str, resource_group: str, name: str, manager: str, browser_login: bool
 ) -> Any:  # the resource manager is part of the key only: the SDK finds it by itself
-    from azure.ai.ml import MLClient
-
-    return MLClient(
-        credential(browser_login),
+    return _client(
+        browser_login,
         subscription_id,
         resource_group,
         name,
-        show_progress=False,
-        enable_telemetry=False,
     )
 
 
 @lru_cache(maxsize=8)
 def _registry(name: str, manager: str, browser_login: bool) -> Any:
+    return _client(browser_login, registry_name=name)
+
+
+def _client(browser_login: bool, *names: str, **named: str) -> Any:
     from azure.ai.ml import MLClient
 
-    return MLClient(
-        credential(browser_login), registry_name=name, show_progress=False, enable_telemetry=False
-    )
+    # The SDK warns of each of its own classes that is not final yet, whatever it is used for.
+    logging.getLogger("azure.ai.ml._utils._experimental").setLevel(logging.ERROR)
+    return MLClient(credential(browser_login), *names, **named, show_progress=False, enable_telemetry=False)
 
 
 @lru_cache(maxsize=8)

@@ -9,6 +9,7 @@ import pytest
 import yaml
 from prefect.flows import Flow, load_flow_from_entrypoint
 
+from flows.automations import SILENT_SECONDS
 from flows.config import Finetune, load
 from flows.form import filled
 from tasks.failure import Failure
@@ -22,7 +23,11 @@ NAMES = [deployment["name"] for deployment in DEPLOYMENTS]
 def test_every_deployment_says_what_it_is_for(deployment: dict[str, Any]) -> None:
     assert len(deployment["description"]) > 50
     assert deployment["tags"]
-    assert deployment["work_pool"] == {"name": "finetune"}
+    assert deployment["work_pool"]["name"] == "finetune"
+    assert (
+        int(deployment["work_pool"]["job_variables"]["env"]["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"]) * 5
+        < SILENT_SECONDS
+    )
     assert deployment["concurrency_limit"]["collision_strategy"] in ("ENQUEUE", "CANCEL_NEW")
     flow: Flow[..., Any] = load_flow_from_entrypoint(
         str(ROOT / deployment["entrypoint"]), use_placeholder_flow=False
@@ -35,7 +40,7 @@ def test_only_what_watches_and_tidies_up_runs_by_itself() -> None:
         deployment["name"]: [bool(schedule.get("active", True)) for schedule in deployment["schedules"]]
         for deployment in DEPLOYMENTS
     }
-    assert {name for name, active in schedules.items() if any(active)} <= {"watcher", "reap", "history"}
+    assert {name for name, active in schedules.items() if any(active)} == {"watcher", "reap", "history"}
     weekly = next(each for each in DEPLOYMENTS if each["name"] == "weekly")["schedules"]
     assert [(each["cron"], each["timezone"]) for each in weekly] == [("0 6 * * 1", "Europe/Berlin")]
 

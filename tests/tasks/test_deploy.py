@@ -1,0 +1,211 @@
+"""The endpoint, its deployments and the question, where the service refuses, crashes or says nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from tasks import clients
+from tasks.auth import Workspace, sign_in
+from tasks.base_model import Base, find_model
+from tasks.clients import Session
+from tasks.data import Data, PreparedData, prepare_data
+from tasks.data.section import Split
+from tasks.delete import delete_endpoint
+from tasks.deploy import Deploy, Deployment, Probe, check_deployment, deploy_model
+from tasks.endpoint import Endpoint, find, open_endpoint, route
+from tasks.failure import Failure
+from tasks.invoke import Conversation, Invoke, ask
+from tasks.lease import PREFIX, Lease
+from tasks.wait import TrainedJob
+from tests.conftest import LocalServer
+from tests.flows.tiny.code.tiny_chat import NOTHING_LEARNT
+from tests.tasks.conftest import LetFail
+
+T4 = "Standard_NC4as_T4_v3"
+PROBE = Probe(initial_delay=1, period=1, timeout=2, failure_threshold=30)
+DEPLOY = Deploy(instance_type=T4, liveness=PROBE, readiness=PROBE)
+
+
+@pytest.fixture
+def name(session: Session) -> Iterator[str]:
+    """A free endpoint name; what the test leaves there is deleted."""
+    chosen = f"e-{uuid4().hex[:10]}"
+    yield chosen
+    if find(session, chosen) is not None:
+        clients.workspace(session).online_endpoints.begin_delete(chosen).result()
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> PreparedData:
+    few = {"train": Split(name="train_sft", take="4"), "test": Split(name="test_sft", take="4")}
+    return prepare_data.fn(Data(dataset="sample", directory=tmp_path_factory.mktemp("data"), **few))
+
+
+@pytest.fixture(scope="module")
+def served(server: LocalServer, tiny: str) -> Iterator[Deployment]:
+    """A deployment for the whole module."""
+    with pytest.MonkeyPatch.context() as patch:
+        for variable, value in server.environment.items():
+            patch.setenv(variable, value)
+        session, lease = sign_in.fn(Workspace()), Lease.of_run("served", hours=1)
+        name = f"e-{uuid4().hex[:10]}"
+        yield deploy(session, lease, open_endpoint.fn(session, name, job("served"), lease), tiny)
+        delete_endpoint.fn(session, name, lease)
+
+
+def job(name: str) -> TrainedJob:
+    return TrainedJob(
+        name=name, output="", studio_url="", queued=0, provisioning=0, running=0, cost=0, steps=()
+    )
+
+
+def deploy(session: Session, lease: Lease, endpoint: Endpoint, tiny: str) -> Deployment:
+    base = find_model.fn(session, Base(name=tiny))
+    size = check_deployment.fn(session, DEPLOY, base)
+    made = deploy_model.fn(session, DEPLOY, endpoint, "demo", base.id, size, lease)
+    route.fn(session, endpoint, "demo")
+    return made
+
+
+@pytest.mark.parametrize(
+    ("model", "size"), [("Phi-3-mini-4k-instruct", T4), ("Phi-4", T4.upper())], ids=["tags", "metadata"]
+)
+def test_a_size_off_the_inference_list_is_refused(session: Session, model: str, size: str) -> None:
+    base = find_model.fn(session, Base(name=model))
+    with pytest.raises(Failure, match=rf"^{model} cannot be deployed on {T4}\. Set deploy\.instance_type"):
+        check_deployment.fn(session, Deploy(instance_type=size), base)
+
+
+def test_a_size_on_the_list_is_taken_in_any_case(session: Session) -> None:
+    base = find_model.fn(session, Base(name="Phi-4"))
+    size = check_deployment.fn(session, Deploy(instance_type="standard_nc24ads_a100_V4"), base)
+    assert size.name == "Standard_NC24ads_A100_v4"
+
+
+def test_a_size_that_serves_nothing_is_refused(session: Session, tiny: str) -> None:
+    base = find_model.fn(session, Base(name=tiny)).model_copy(update={"inference_sizes": None})
+    with pytest.raises(Failure, match=r"can serve no managed endpoint\. Set deploy\.instance_type"):
+        check_deployment.fn(session, Deploy(instance_type="Standard_NC6"), base)
+
+
+def test_a_name_that_is_taken_in_the_region_is_told_with_the_fix(
+    session: Session, name: str, lease: Lease, server: LocalServer
+) -> None:
+    server.admin("endpoint-names", {"name": name})
+    with pytest.raises(Failure, match=r"endpoint's name is taken: .* Set deploy\.endpoint to another name"):
+        open_endpoint.fn(session, name, job("j"), lease)
+
+
+def test_an_endpoint_that_is_not_ours_is_left_alone(session: Session, name: str, lease: Lease) -> None:
+    from azure.ai.ml.entities import ManagedOnlineEndpoint
+
+    endpoints = clients.workspace(session).online_endpoints
+    endpoints.begin_create_or_update(ManagedOnlineEndpoint(name=name, auth_mode="key")).result()
+    with pytest.raises(Failure, match="taken by an endpoint that this project did not create"):
+        open_endpoint.fn(session, name, job("j"), lease)
+    assert delete_endpoint.fn(session, name, lease).state == "handed over"
+    assert find(session, name) is not None
+
+
+def test_an_endpoint_that_serves_another_job_is_not_taken_over(
+    session: Session, name: str, lease: Lease
+) -> None:
+    open_endpoint.fn(session, name, job("first"), lease)
+    other = lease.model_copy(update={"run": "another"})
+    with pytest.raises(Failure, match=f"^The endpoint '{name}' serves the job first."):
+        open_endpoint.fn(session, name, job("second"), other)
+
+
+def test_one_left_by_an_earlier_run_of_the_job_is_taken_over(
+    session: Session, name: str, lease: Lease
+) -> None:
+    assert not open_endpoint.fn(session, name, job("j"), lease).adopted
+    later = lease.model_copy(update={"run": "later"})
+    assert open_endpoint.fn(session, name, job("j"), later).adopted
+    assert find(session, name).tags[f"{PREFIX}run"] == "later"
+    assert delete_endpoint.fn(session, name, lease).state == "handed over"
+    assert delete_endpoint.fn(session, name, later).state == "deleted"
+
+
+def test_the_deployment_answers_and_is_gone_with_its_endpoint(
+    session: Session, name: str, lease: Lease, tiny: str, data: PreparedData, server: LocalServer
+) -> None:
+    endpoint = open_endpoint.fn(session, name, job("j"), lease)
+    made = deploy(session, lease, endpoint, tiny)
+    assert (made.adopted, made.instance_type, made.instance_count) == (False, T4, 1)
+    assert deploy(session, lease.model_copy(update={"run": "later"}), endpoint, tiny).adopted
+    found = clients.workspace(session).online_deployments.get("demo", name)
+    assert float(found.tags[f"{PREFIX}hourly-usd"]) == pytest.approx(made.hourly)
+    assert find(session, name).traffic == {"demo": 100}
+    assert question(session, data, made).answer == NOTHING_LEARNT
+    deletion = delete_endpoint.fn(session, name, lease)
+    assert (deletion.state, deletion.proof[:3]) == ("deleted", "404")
+    assert not any(row["running"] for row in server.admin("ledger")["rows"] if row["owner"] == name)
+
+
+def test_a_crashed_container_is_told_with_its_log(
+    session: Session, name: str, lease: Lease, tiny: str, let_fail: LetFail
+) -> None:
+    endpoint = open_endpoint.fn(session, name, job("j"), lease)
+    let_fail({"kind": "crash", "path": f"/onlineEndpoints/{name}/deployments/demo", "count": None})
+    with pytest.raises(Failure, match="container did not become ready. Read its log below") as caught:
+        deploy(session, lease, endpoint, tiny)
+    assert "Log of demo:" in caught.value.details
+
+
+def test_serving_quota_reads_as_what_to_do(
+    session: Session, name: str, lease: Lease, tiny: str, let_fail: LetFail
+) -> None:
+    endpoint = open_endpoint.fn(session, name, job("j"), lease)
+    let_fail({"kind": "quota", "method": "PUT", "path": "deployments/demo"})
+    with pytest.raises(Failure, match="quota does not leave room for this"):
+        deploy(session, lease, endpoint, tiny)
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        ({}, "an empty answer"),
+        ({"output": "  "}, "an empty answer"),
+        ([{"0": ""}], "an empty answer"),
+        ([], "an empty answer"),
+        ({"output": None, "error": {"code": 500}}, "the engine's error {'code': 500}"),
+        ("plain words", "Expecting value"),
+    ],
+)
+def test_an_answer_without_text_is_a_failure(
+    session: Session, served: Deployment, data: PreparedData, let_fail: LetFail, body: Any, why: str
+) -> None:
+    let_fail({"kind": "status", "method": "POST", "path": "/**/score", "status": 200, "body": body})
+    with pytest.raises(Failure, match=r"^The deployment demo gave no answer: ") as caught:
+        question(session, data, served)
+    assert why in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("status", "line"),
+    [
+        (401, r"did not accept its key\. Keys may just have been renewed"),
+        (404, "No deployment demo takes requests"),
+        (408, "took too long. Raise deploy.request_timeout_ms"),
+        (424, r"The model failed with 500\. See the deployment's log"),
+        (429, "too many requests. Raise deploy.instance_count"),
+    ],
+)
+def test_a_refusal_says_what_to_do(
+    session: Session, served: Deployment, data: PreparedData, let_fail: LetFail, status: int, line: str
+) -> None:
+    headers = {"ms-azureml-model-error-statuscode": "500"} if status == 424 else {}
+    rule = {"kind": "status", "method": "POST", "path": "/**/score", "status": status, "headers": headers}
+    let_fail(rule)
+    with pytest.raises(Failure, match=line) as caught:
+        question(session, data, served)
+    assert caught.value.retryable == (status in (408, 429))
+
+
+def question(session: Session, data: PreparedData, deployment: Deployment) -> Conversation:
+    return ask.fn(session, Invoke(), data, deployment, None)

@@ -146,7 +146,10 @@ def history(
     with _reporting("nothing was written"):
         from flows.selection import select
 
-        selection = select(state or (), recipe, model, since, limit)
+        listed = not (as_json or html or metrics)
+        selection = select(
+            state or (), recipe, model, since, limit if limit is not None or not listed else _SHOWN
+        )
         from flows.adhoc import read_history
 
         runs = read_history(selection, mlflow.value if mlflow else None)
@@ -158,10 +161,10 @@ def history(
             typer.echo(f"{len(runs):,} runs in {' and '.join(written)}", err=True)
     if as_json:
         typer.echo(json.dumps([run.model_dump(mode="json") for run in runs], indent=2))
-    elif not (html or metrics):
+    elif listed:
         from flows.history_table import show
 
-        show(runs, limit or _SHOWN)
+        show(runs)
 
 
 @app.command()

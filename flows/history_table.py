@@ -88,17 +88,15 @@ def lines(runs: Iterable[Run]) -> list[dict[str, str]]:
     ]
 
 
-def show(runs: Sequence[Run], most: int) -> None:
-    """Print so many of the runs as a table on stdout."""
+def show(runs: Sequence[Run]) -> None:
+    """Print the runs as a table on stdout."""
     from rich.console import Console
 
     console = Console(highlight=False)
-    if not runs:
+    if runs:
+        console.print(_table(runs))
+    else:
         console.print("No such run. Start one: finetune run local")
-        return
-    console.print(_table(runs[:most]))
-    if len(runs) > most:
-        console.print(f"{len(runs) - most:,} more: --limit N, or --html FILE for all of them.", style="dim")
 
 
 def _table(runs: Iterable[Run]) -> Table:

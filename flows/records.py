@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient, get_client
@@ -32,11 +31,8 @@ from tasks.failure import Failure
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun, TaskRun
 
-T = TypeVar("T")
-
 FLOW = "finetune"
 _AT_ONCE = 4  # requests: a server on SQLite answers 503 when pressed
-_REPORTS = 100  # run ids a request: their reports fit into one page
 
 
 async def read(selection: Selection) -> list[Run]:
@@ -48,7 +44,7 @@ async def read(selection: Selection) -> list[Run]:
 
     try:
         async with get_client() as client:
-            runs = await _Reader(client).runs(selection)
+            runs = await _Reader(client, selection).runs()
     except (HTTPError, RuntimeError) as error:
         raise Failure(
             "Prefect's server gives no history.",
@@ -62,103 +58,96 @@ async def read(selection: Selection) -> list[Run]:
 
 
 class _Reader:
-    """Reads of one server, a few at a time."""
+    """Reads of one server, a few at a time. How many things a page holds is the server's setting."""
 
-    def __init__(self, client: PrefectClient) -> None:
+    def __init__(self, client: PrefectClient, selection: Selection) -> None:
         self._client = client
+        self._selection = selection
+        self._flow = FlowFilter(name=FlowFilterName(any_=[FLOW]))
+        self._begun = _begun_since(selection.since) if selection.since else None
         self._free = asyncio.Semaphore(_AT_ONCE)
 
-    async def runs(self, selection: Selection) -> list[Run]:
-        # A run that the scheduler has made for a day to come has not happened; one that is retried has.
-        records = [
-            record
-            for record in await self._records(selection.since)
-            if record.start_time
+    async def runs(self) -> list[Run]:
+        """All runs, or so many of the newest that enough of them are selected."""
+        total = await self._client.count_flow_runs(flow_filter=self._flow, flow_run_filter=self._begun)
+        first = await self._records(0)
+        # Once each: a run that begins meanwhile moves others to the next page.
+        found = {run.id: run for run in await self._described(first)}
+        offsets = range(len(first), total, len(first)) if first else range(0)
+        if self._selection.limit is None:
+            for page in await asyncio.gather(*map(self._page, offsets)):
+                found |= {run.id: run for run in page}
+            return list(found.values())
+        for offset in offsets:
+            if sum(map(self._selection.takes, found.values())) >= self._selection.limit:
+                break
+            found |= {run.id: run for run in await self._page(offset)}
+        return list(found.values())
+
+    async def _page(self, offset: int) -> list[Run]:
+        async with self._free:
+            return await self._described(await self._records(offset))
+
+    async def _records(self, offset: int) -> list[FlowRun]:
+        return await self._client.read_flow_runs(
+            flow_filter=self._flow,
+            flow_run_filter=self._begun,
+            sort=FlowRunSort.START_TIME_DESC,
+            offset=offset,
+        )
+
+    async def _described(self, records: list[FlowRun]) -> list[Run]:
+        """The runs of these records, with what they reported or, failing that, what their tasks show."""
+        happened = [record for record in records if self._has_happened(record)]
+        rows = await self._rows([record.id for record in happened])
+        tasks = await self._tasks([r.id for r in happened if r.start_time and r.id not in rows])
+        return [run_of(record, rows.get(record.id), tasks[record.id]) for record in happened]
+
+    def _has_happened(self, record: FlowRun) -> bool:
+        """Not so a run that the scheduler has made for a day to come, unless those are asked for."""
+        return (
+            record.start_time is not None
             or record.state_type is not StateType.SCHEDULED
-            or "scheduled" in selection.states
-        ]
-        rows = await self._rows([record.id for record in records])
-        unreported = [record.id for record in records if record.start_time and record.id not in rows]
-        tasks = await self._tasks(unreported)
-        return [run_of(record, rows.get(record.id), tasks[record.id]) for record in records]
-
-    async def _records(self, since: datetime | None) -> list[FlowRun]:
-        """Prefect's record of each run, once: a run that begins meanwhile moves others to the next page."""
-        flows = FlowFilter(name=FlowFilterName(any_=[FLOW]))
-        begun = _begun_since(since) if since else None
-
-        async def page(offset: int) -> list[FlowRun]:
-            return await self._client.read_flow_runs(
-                flow_filter=flows, flow_run_filter=begun, sort=FlowRunSort.START_TIME_DESC, offset=offset
-            )
-
-        total = await self._client.count_flow_runs(flow_filter=flows, flow_run_filter=begun)
-        return list({record.id: record for record in await self._pages(page, total)}.values())
+            or "scheduled" in self._selection.states
+        )
 
     async def _rows(self, runs: list[UUID]) -> dict[UUID, dict[str, Any]]:
         """The newest report of each run: one that was retried has left several."""
-
-        async def of(some: list[UUID]) -> dict[UUID, dict[str, Any]]:
-            wanted = ArtifactFilter(
-                key=ArtifactFilterKey(any_=[KEY]), flow_run_id=ArtifactFilterFlowRunId(any_=some)
+        wanted = ArtifactFilter(
+            key=ArtifactFilterKey(any_=[KEY]), flow_run_id=ArtifactFilterFlowRunId(any_=runs)
+        )
+        found: dict[UUID, dict[str, Any]] = {}
+        offset = 0
+        while len(found) < len(runs):
+            page = await self._client.read_artifacts(
+                artifact_filter=wanted, sort=ArtifactSort.CREATED_DESC, offset=offset
             )
-
-            async def page(offset: int) -> list[Any]:
-                return await self._client.read_artifacts(
-                    artifact_filter=wanted, sort=ArtifactSort.CREATED_DESC, offset=offset
-                )
-
-            found: dict[UUID, dict[str, Any]] = {}
-            for artifact in await self._all(page):
+            for artifact in page:
                 row = row_of(artifact.data)
                 if artifact.flow_run_id is not None and row is not None:
                     found.setdefault(artifact.flow_run_id, row)
-            return found
-
-        found = await asyncio.gather(*(of(some) for some in _batches(runs, _REPORTS)))
-        return {run: row for some in found for run, row in some.items()}
+            if len(page) < len(runs):  # there were that many in a page of runs: this one is not full
+                break
+            offset += len(page)
+        return found
 
     async def _tasks(self, runs: list[UUID]) -> dict[UUID, list[TaskRun]]:
         """The task runs of these runs, by run."""
-
-        async def of(some: list[UUID]) -> list[TaskRun]:
-            wanted = FlowRunFilter(id=FlowRunFilterId(any_=some))
-
-            async def page(offset: int) -> list[TaskRun]:
-                return await self._client.read_task_runs(
-                    flow_run_filter=wanted, sort=TaskRunSort.ID_DESC, offset=offset
-                )
-
-            return await self._all(page)
-
         found: dict[UUID, list[TaskRun]] = defaultdict(list)
-        for some in await asyncio.gather(*(of(some) for some in _batches(runs, _REPORTS))):
-            for task in some:
+        offset = 0
+        while runs:
+            page = await self._client.read_task_runs(
+                flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=runs)),
+                sort=TaskRunSort.ID_DESC,
+                offset=offset,
+            )
+            for task in page:
                 if task.flow_run_id is not None:
                     found[task.flow_run_id].append(task)
+            if len(page) < len(runs):
+                break
+            offset += len(page)
         return found
-
-    async def _all(self, page: Callable[[int], Awaitable[list[T]]]) -> list[T]:
-        """Every page, one after the other, until one is empty or shorter than the first."""
-        found = first = await self._one(page, 0)
-        last = first
-        while last and len(last) == len(first):
-            last = await self._one(page, len(found))
-            found = [*found, *last]
-        return found
-
-    async def _pages(self, page: Callable[[int], Awaitable[list[T]]], total: int) -> list[T]:
-        """Every page of so many things; how many a page holds is the server's setting."""
-        first = await self._one(page, 0)
-        if not first:
-            return []
-        offsets = range(len(first), total, len(first))
-        rest = await asyncio.gather(*(self._one(page, offset) for offset in offsets))
-        return [thing for things in (first, *rest) for thing in things]
-
-    async def _one(self, page: Callable[[int], Awaitable[list[T]]], offset: int) -> list[T]:
-        async with self._free:
-            return await page(offset)
 
 
 def _begun_since(moment: datetime) -> FlowRunFilter:
@@ -169,7 +158,3 @@ def _begun_since(moment: datetime) -> FlowRunFilter:
             "expected_start_time": FlowRunFilterExpectedStartTime(after_=moment),
         }
     )
-
-
-def _batches(ids: list[UUID], size: int) -> list[list[UUID]]:
-    return [ids[start : start + size] for start in range(0, len(ids), size)]

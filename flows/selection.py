@@ -39,7 +39,7 @@ class Selection(BaseModel):
         runs = list(seen)
         for option, asked, there in (
             ("recipe", self.recipe, {run.recipe for run in runs}),
-            ("model", self.model, {run.model for run in runs}),
+            ("model", self.model, {run.base for run in runs}),
         ):
             only = Selection(**{option: asked})
             if asked is not None and runs and not any(map(only.takes, runs)):

@@ -16,17 +16,22 @@ EXAMPLES = 3  # bad rows shown when there are too many
 
 
 class _Hashed:
-    """A file that knows the hash of what was written to it."""
+    """A file that knows the hash of what was written to it, and why no more could be."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self.sha256 = hashlib.sha256()
         self.bytes = 0
+        self.error: OSError | None = None
 
     def write(self, content: bytes) -> int:
         self.sha256.update(content)
         self.bytes += len(content)
-        return self._file.write(content)
+        try:
+            return self._file.write(content)
+        except OSError as error:
+            self.error = error
+            raise
 
 
 class Output:
@@ -64,10 +69,16 @@ class Output:
 
     def write(self, good: pl.DataFrame, bad: list[Bad]) -> None:
         if good.height:
-            good.write_ndjson(self._written)
+            self._append(good)
             self.rows += good.height
         for row in bad:
             self._set_aside(row)
+
+    def _append(self, good: pl.DataFrame) -> None:
+        try:
+            good.write_ndjson(self._written)
+        except OSError as error:
+            raise self._written.error or error from error  # polars' own has lost its number
 
     def _set_aside(self, bad: Bad) -> None:
         if self._bad is None:

@@ -19,6 +19,7 @@ from tasks.data import ranges
 from tasks.data.choice import Rows
 from tasks.data.meter import Meter
 from tasks.data.ranges import Range, RemoteFile
+from tasks.data.stream import copied
 from tasks.failure import Failure
 
 _FOOTER = 64 * 1024  # bytes: holds the footer of most files, so that one request reads it
@@ -64,7 +65,7 @@ class ParquetRows:
             yield from span.batches()
 
     def _opened(self, fs: Any, paths: Sequence[str], folder: Path) -> list[_File]:
-        if "file" in ([fs.protocol] if isinstance(fs.protocol, str) else fs.protocol):
+        if ranges.is_local(fs):
             return [_local(path) for path in paths]
         copies = (folder / f"{number}.parquet" for number in range(len(paths)))
         return list(self._pool.map(partial(_remote, fs, self._meter), paths, copies))
@@ -213,20 +214,21 @@ def _remote(fs: Any, meter: Meter, path: str, local: Path) -> _File:
     """A file with holes on disk, to be filled as ranges come; the whole of it where there are no ranges."""
     import pyarrow.parquet
 
-    remote = RemoteFile(fs, path, meter.read)
     try:
-        if remote.size is None or not remote.has_ranges:
-            remote.copy(local)
-            return _File(path, pyarrow.parquet.read_metadata(local), local)
+        remote = RemoteFile(fs, path, meter.read)
+        tail = remote.tail(_FOOTER)
+        if tail is None or remote.size is None:
+            return _File(path, pyarrow.parquet.read_metadata(copied(fs, path, local, meter.read)), local)
+        first = remote.size - len(tail)
         with local.open("wb") as file:
             file.truncate(remote.size)
-        first = max(0, remote.size - _FOOTER)
-        remote.fetch([(first, remote.size)], local)
-        with local.open("rb") as file:
-            file.seek(-8, 2)
-            footer = int.from_bytes(file.read(4), "little") + 8
-        if footer > remote.size - first:
-            remote.fetch([(max(0, remote.size - footer), first)], local)
+            file.seek(first)
+            file.write(tail)
+        if not first:  # the tail is all of it, whether or not there are ranges
+            return _File(path, pyarrow.parquet.read_metadata(local), local)
+        footer = int.from_bytes(tail[-8:-4], "little") + 8
+        if len(tail) < footer <= remote.size:
+            remote.fetch([(remote.size - footer, first)], local)
         return _File(path, pyarrow.parquet.read_metadata(local), local, remote)
     except (pyarrow.lib.ArrowException, OSError) as error:
         raise _broken(path, error) from error

@@ -24,6 +24,7 @@ SCHEMA = pl.Schema(
         "prompt_id": pl.String(),
     }
 )
+_SPOKEN = r"[^\s\x1c-\x1f]"  # as str.strip has it: to Python these four are white space too
 _IN_ORDER = r"^(system\|)?user\|assistant(\|user\|assistant)*$"
 
 
@@ -162,11 +163,13 @@ def _narrowed(frame: pl.DataFrame) -> pl.DataFrame:
 
 def _well_formed() -> pl.Expr:
     """The rules of chat.problem by column, for the many rows that have none."""
-    roles = pl.col("messages").list.eval(pl.element().struct.field("role"))
-    spoken = pl.element().struct.field("content").str.strip_chars().str.len_bytes() > 0
-    return roles.list.join("|", ignore_nulls=False).str.contains(_IN_ORDER).fill_null(False) & pl.col(
-        "messages"
-    ).list.eval(spoken.fill_null(False)).list.all().fill_null(False)
+    messages = pl.col("messages")
+    roles = messages.list.eval(pl.element().struct.field("role")).list.join("|", ignore_nulls=False)
+    in_order = roles.str.contains(_IN_ORDER)
+    # A role that has the separator in itself would pass for two.
+    apart = roles.str.count_matches("|", literal=True) == messages.list.len() - 1
+    spoken = messages.list.eval(pl.element().struct.field("content").str.contains(_SPOKEN).fill_null(False))
+    return (in_order & apart & spoken.list.all()).fill_null(False)
 
 
 def _completed(frame: pl.DataFrame) -> pl.DataFrame:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tasks.data import PreparedData, ranges
+from tasks.data import PreparedData, attempts
 from tasks.data.prepare import prepare
 from tasks.data.section import Data
 
@@ -37,4 +37,4 @@ def prepared(output: Path) -> Preparing:
 @pytest.fixture(autouse=True)
 def no_delay(monkeypatch: pytest.MonkeyPatch) -> None:
     """Broken connections are tried again at once."""
-    monkeypatch.setattr(ranges, "DELAY", 0.0)
+    monkeypatch.setattr(attempts, "DELAY", 0.0)

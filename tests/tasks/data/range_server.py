@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,7 +38,7 @@ class RangeServer:
 def serving(folder: Path, *, ranges: bool = True) -> Iterator[RangeServer]:
     """Serve the folder while the block runs."""
     found = RangeServer(ranges=ranges)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(folder, found))
+    server = _Server(("127.0.0.1", 0), _handler(folder, found))
     found.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -47,6 +48,13 @@ def serving(folder: Path, *, ranges: bool = True) -> Iterator[RangeServer]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Clients that go away are not news; everything else is."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 def _handler(folder: Path, found: RangeServer) -> type[SimpleHTTPRequestHandler]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import socket
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import pytest
 
-from tasks.data import output as output_module
+from tasks.data import prepare
 from tasks.failure import Failure
 from tests.tasks.data.conftest import Preparing
 from tests.tasks.data.conversations import rows, write_lines, write_parquet
@@ -78,13 +78,15 @@ def test_not_utf8(folder: Path, prepared: Preparing) -> None:
 
 
 def test_full_disk(folder: Path, prepared: Preparing, monkeypatch: pytest.MonkeyPatch, output: Path) -> None:
-    def full(self: Any, content: bytes) -> int:
-        raise OSError(errno.ENOSPC, "No space left on device")
+    def on_a_full_disk(**place: Any) -> str:
+        made = mkdtemp(**place)
+        (Path(made) / "train_sft.jsonl").symlink_to("/dev/full")
+        return made
 
-    monkeypatch.setattr(output_module._Hashed, "write", full)
+    monkeypatch.setattr(prepare, "mkdtemp", on_a_full_disk)
     with pytest.raises(Failure, match=r"disk is full.*data\.directory"):
         prepared(folder)
-    assert not list(output.glob("*/*"))
+    assert not list(output.iterdir())
 
 
 def test_nothing_left(folder: Path, prepared: Preparing) -> None:

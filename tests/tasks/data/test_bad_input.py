@@ -79,7 +79,7 @@ def test_not_utf8(folder: Path, prepared: Preparing) -> None:
 
 def test_full_disk(folder: Path, prepared: Preparing, monkeypatch: pytest.MonkeyPatch, output: Path) -> None:
     def on_a_full_disk(**place: Any) -> str:
-        made = mkdtemp(**place)
+        made: str = mkdtemp(**place)
         (Path(made) / "train_sft.jsonl").symlink_to("/dev/full")
         return made
 

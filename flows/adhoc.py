@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from threading import Event
@@ -34,23 +34,22 @@ def run(recipe: str, changes: Iterable[str]) -> RunReport:
     """Run a recipe in this process; raises Failure when it does not complete."""
     _configure_prefect()
     with ThreadPoolExecutor() as pool:
-        prefect = pool.submit(_start_prefect)
+        prefect = pool.submit(_prefect_server())
         from flows.config import load
 
         config = load(recipe, changes)
-        sdks = pool.submit(_import_sdks)
         with ExitStack() as stack:
             # Held from here on, so that the flow finds it running; the flow itself opens it as well.
             stack.enter_context(opened(config.workspace.where, config.workspace.credentials))
-            _finished(prefect, sdks)
+            _import_sdks()  # within: azureml-mlflow reads the cloud's address when it is imported
+            _finished(prefect)
             return _watched(config)
 
 
 def reap(where: Literal["local", "azure"], *, dry_run: bool) -> Reaping:
     """Reap in this process; raises Failure naming what could not be ended."""
     _configure_prefect()
-    with ThreadPoolExecutor() as pool:
-        _finished(pool.submit(_start_prefect), pool.submit(_import_sdks))
+    _prefect_server()()
     from flows.reap import reap
     from tasks.auth import Workspace
 
@@ -60,7 +59,7 @@ def reap(where: Literal["local", "azure"], *, dry_run: bool) -> Reaping:
 def read_history(selection: Selection, losses_of: Literal["local", "azure"] | None = None) -> list[Run]:
     """The runs that Prefect knows, with losses from MLflow if asked; raises Failure when either is away."""
     _configure_prefect()
-    _start_prefect()
+    _prefect_server()()
     from flows import records
 
     runs = asyncio.run(records.read(selection))
@@ -86,23 +85,29 @@ def _configure_prefect() -> None:
         os.environ.setdefault(name, value)
 
 
-def _start_prefect() -> None:
-    """Start Prefect's temporary server unless a server is configured: the flow would, but only later."""
+def _prefect_server() -> Callable[[], None]:
+    """What starts Prefect's temporary server unless one is configured: the flow would, but only later.
+
+    Prefect is imported by the caller's thread: two threads in the midst of its circular imports lock.
+    """
     from prefect.settings import get_current_settings
 
     settings = get_current_settings()
     if settings.api.url is not None:
-        return
+        return lambda: None
     from prefect.server.api.server import SubprocessASGIServer
 
-    try:
-        SubprocessASGIServer().start(timeout=settings.server.ephemeral.startup_timeout_seconds)
-    except RuntimeError as error:
-        raise Failure(
-            "Prefect's temporary server does not start.",
-            "Try again when the machine is less busy, or set PREFECT_API_URL to a server that runs.",
-            str(error),
-        ) from error
+    def start() -> None:
+        try:
+            SubprocessASGIServer().start(timeout=settings.server.ephemeral.startup_timeout_seconds)
+        except RuntimeError as error:
+            raise Failure(
+                "Prefect's temporary server does not start.",
+                "Try again when the machine is less busy, or set PREFECT_API_URL to a server that runs.",
+                str(error),
+            ) from error
+
+    return start
 
 
 def _import_sdks() -> None:

@@ -96,12 +96,7 @@ def read(session: Session, path: str, api_version: str) -> Any:
 def _workspace(
     subscription_id: str, resource_group: str, name: str, manager: str, browser_login: bool
 ) -> Any:  # the resource manager is part of the key only: the SDK finds it by itself
-    return _client(
-        browser_login,
-        subscription_id,
-        resource_group,
-        name,
-    )
+    return _client(browser_login, subscription_id, resource_group, name)
 
 
 @lru_cache(maxsize=8)
@@ -112,7 +107,8 @@ def _registry(name: str, manager: str, browser_login: bool) -> Any:
 def _client(browser_login: bool, *names: str, **named: str) -> Any:
     from azure.ai.ml import MLClient
 
-    # The SDK warns of each of its own classes that is not final yet, whatever it is used for.
+    # The SDK tells of what it checks, and warns of each of its own classes that is not final yet.
+    logging.getLogger("azure.ai.ml").setLevel(logging.WARNING)
     logging.getLogger("azure.ai.ml._utils._experimental").setLevel(logging.ERROR)
     return MLClient(credential(browser_login), *names, **named, show_progress=False, enable_telemetry=False)
 

@@ -90,7 +90,12 @@ _KNOWN = (
         retryable=True,
     ),
     _Known(
-        r"AuthorizationFailed|does not have authorization|UnAuthorizedRegistryAccess",
+        r"UnAuthorizedRegistryAccess|not allowed to access the registry",
+        "There is no such registry, or the signed-in identity may not read it.",
+        "Check base.registry and pipeline.registry; reading one takes the role AzureML Registry User.",
+    ),
+    _Known(
+        r"AuthorizationFailed|does not have authorization",
         "The signed-in identity may not do this.",
         "Give it the role AzureML Data Scientist on the workspace, AzureML Compute Operator for clusters.",
     ),

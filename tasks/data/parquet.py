@@ -105,12 +105,16 @@ class _Group:
 
 @dataclass
 class _File:
-    """A parquet file whose footer has been read. Of a remote one, `local` has only what was fetched."""
+    """A parquet file whose footer has been read. Of a remote one, `local` has only what was fetched.
+
+    `copied` is a remote one that came whole, and has been counted so.
+    """
 
     path: str
     metadata: Any
     local: Path
     remote: RemoteFile | None = None
+    copied: bool = False
 
     def groups(self) -> Iterator[_Group]:
         first = 0
@@ -155,7 +159,7 @@ class _Span:
         )
         if self.file.remote:
             self.file.remote.fetch(where, self.file.local)
-        else:
+        elif not self.file.copied:
             self.meter.read(sum(last - first for first, last in where))
         return self
 
@@ -218,14 +222,15 @@ def _remote(fs: Any, meter: Meter, path: str, local: Path) -> _File:
         remote = RemoteFile(fs, path, meter.read)
         tail = remote.tail(_FOOTER)
         if tail is None or remote.size is None:
-            return _File(path, pyarrow.parquet.read_metadata(copied(fs, path, local, meter.read)), local)
+            copied(fs, path, local, meter.read)
+            return _File(path, pyarrow.parquet.read_metadata(local), local, copied=True)
         first = remote.size - len(tail)
         with local.open("wb") as file:
             file.truncate(remote.size)
             file.seek(first)
             file.write(tail)
         if not first:  # the tail is all of it, whether or not there are ranges
-            return _File(path, pyarrow.parquet.read_metadata(local), local)
+            return _File(path, pyarrow.parquet.read_metadata(local), local, copied=True)
         footer = int.from_bytes(tail[-8:-4], "little") + 8
         if len(tail) < footer <= remote.size:
             remote.fetch([(remote.size - footer, first)], local)

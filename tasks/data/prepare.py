@@ -9,7 +9,6 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -23,7 +22,6 @@ Watch = Callable[[int, int], None]  # bytes read, rows done
 
 _MANIFEST = "manifest.json"
 _FORMAT = 1  # of the files written; part of the request, so that an older layout is not taken for this one
-_TEXT_BATCH = 2000  # rows
 
 
 def prepare(data: Data, watch: Watch = lambda _bytes, _rows: None) -> PreparedData:
@@ -146,21 +144,15 @@ def _text(data: Data, source: Source, split: Split, sieve: Any, output: Any, met
     from tasks.data.choice import choose, described
     from tasks.data.text import TextRows
 
-    files = TextRows(source.fs, source.files(split.name), source.format, meter)
-    if data.rows == "first" and not split.take.endswith("%"):
-        limit = int(split.take)
-        chosen: Iterator[tuple[int, Any]] = enumerate(islice(files, limit))
-        taken = f"the first {limit:,} rows"
-    else:
-        total = files.count()
-        rows = choose(data, split, total)
-        wanted = set(rows)
-        chosen = ((at, row) for at, row in enumerate(islice(files, rows[-1] + 1)) if at in wanted)
-        taken = described(data, split, rows, total)
-    while batch := list(islice(chosen, _TEXT_BATCH)):
-        output.write(*sieve.rows([at for at, _ in batch], [row for _, row in batch]))
-        meter.done(len(batch))
-    return taken
+    with TextRows(source.fs, source.files(split.name), source.format, meter) as files:
+        total = None if data.rows == "first" and not split.take.endswith("%") else files.count()
+        rows = range(int(split.take)) if total is None else choose(data, split, total)
+        done = 0
+        for positions, batch in files.batches(rows):
+            output.write(*sieve.rows(positions, batch))
+            meter.done(len(batch))
+            done += len(batch)
+        return f"the first {done:,} rows" if total is None else described(data, split, rows, total)
 
 
 def _no_messages(data: Data, source: Source) -> Failure:

@@ -20,7 +20,7 @@ def completed(runs: Iterable[Run], workspace: Workspace) -> list[Run]:
     """
     from mlflow import MlflowClient
 
-    with opened(workspace.where):
+    with opened(workspace.where, workspace.credentials):
         client = MlflowClient(tracking_uri=sign_in.fn(workspace).tracking_uri)
         experiments: list[str] = []
         found = []

@@ -76,7 +76,7 @@ def _moment(text: str, now: datetime) -> datetime:
         if ago:
             return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
         moment = datetime.fromisoformat(text.strip())
-    except (ValueError, OverflowError):
+    except ValueError:
         raise Failure(
             f"{text!r} is no date and no duration.", "Write 2026-03-01, or 36h, 14d, 8w for that long ago."
         ) from None

@@ -9,6 +9,7 @@ from typing import Any
 
 from azureml_local.errors import BadRequest
 from azureml_local.execution import duration
+from azureml_local.fields import record, refused, text, texts
 from azureml_local.state import sizes
 from azureml_local.state.sizes import Size
 from azureml_local.state.store import Document
@@ -93,7 +94,7 @@ def check_name(name: str, what: str) -> None:
 def complete(given: Mapping[str, Any]) -> dict[str, Any]:
     """A deployment's properties with every default filled in; raises BadRequest for what is not allowed."""
     if str(given.get("endpointComputeType", "Managed")).casefold() != "managed":
-        raise _refused("endpointComputeType", "only managed endpoints are served; leave Kubernetes out")
+        raise refused("endpointComputeType", "only managed endpoints are served; leave Kubernetes out")
     return {
         "description": text(given, "description"),
         "properties": texts(given, "properties"),
@@ -120,41 +121,17 @@ def capacity(sku: Any, default: int = 1) -> int:
     if count is None:
         return default
     if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= _MAX_INSTANCES:
-        raise _refused("sku.capacity", f"the number of instances must be from 1 to {_MAX_INSTANCES}")
+        raise refused("sku.capacity", f"the number of instances must be from 1 to {_MAX_INSTANCES}")
     return count
-
-
-def text(given: Mapping[str, Any], name: str) -> str | None:
-    """A property that is a string or missing; raises BadRequest."""
-    value = given.get(name)
-    if value is not None and not isinstance(value, str):
-        raise _refused(name, "it must be a string")
-    return value
-
-
-def texts(given: Mapping[str, Any], name: str) -> dict[str, str]:
-    """A property that is an object of strings, empty when missing; raises BadRequest."""
-    value = given.get(name) or {}
-    if not isinstance(value, dict) or not all(isinstance(each, str) for each in value.values()):
-        raise _refused(name, "it must be an object of strings")
-    return dict(value)
-
-
-def record(given: Mapping[str, Any], name: str) -> dict[str, Any] | None:
-    """A property that is an object of anything, or missing; raises BadRequest."""
-    value = given.get(name)
-    if value is not None and not isinstance(value, dict):
-        raise _refused(name, "it must be an object")
-    return value
 
 
 def _instance_type(given: Mapping[str, Any]) -> str:
     name = text(given, "instanceType")
     if not name:
-        raise _refused("instanceType", "a managed deployment needs an instance type")
+        raise refused("instanceType", "a managed deployment needs an instance type")
     size = sizes.lookup(name)
     if "MIR" not in size.compute_types:
-        raise _refused(
+        raise refused(
             "instanceType",
             f"the size {size.name} cannot serve a managed online endpoint: choose one whose "
             "supportedComputeTypes hold MIR",
@@ -165,11 +142,11 @@ def _instance_type(given: Mapping[str, Any]) -> str:
 def _model(given: Mapping[str, Any]) -> str | None:
     model = text(given, "model")
     if model is None and _code(given) is None:
-        raise _refused(
+        raise refused(
             "model", "a deployment needs an MLflow model, or a codeConfiguration with a scoring script"
         )
     if _code(given) is not None and text(given, "environmentId") is None:
-        raise _refused("environmentId", "a deployment with a scoring script needs an environment")
+        raise refused("environmentId", "a deployment with a scoring script needs an environment")
     return model
 
 
@@ -178,9 +155,9 @@ def _code(given: Mapping[str, Any]) -> dict[str, Any] | None:
     if code is None:
         return None
     if not isinstance(code, dict) or not isinstance(code.get("scoringScript"), str):
-        raise _refused("codeConfiguration", "it needs a codeId and a scoringScript")
+        raise refused("codeConfiguration", "it needs a codeId and a scoringScript")
     if not isinstance(code.get("codeId"), str):
-        raise _refused("codeConfiguration.codeId", "it must be the id of a code asset")
+        raise refused("codeConfiguration.codeId", "it must be the id of a code asset")
     return {"codeId": code["codeId"], "scoringScript": code["scoringScript"]}
 
 
@@ -188,7 +165,7 @@ def _requests(given: Mapping[str, Any]) -> dict[str, Any]:
     settings = _merged(given, "requestSettings", _REQUESTS)
     timeout = _seconds(settings, "requestSettings", "requestTimeout")
     if not 0 < timeout <= _MAX_REQUEST_TIMEOUT:
-        raise _refused(
+        raise refused(
             "requestSettings.requestTimeout",
             f"request_timeout_ms must be above 0 and at most {_MAX_REQUEST_TIMEOUT * 1000:.0f}",
         )
@@ -204,9 +181,9 @@ def _probe_settings(given: Mapping[str, Any], which: str) -> dict[str, Any]:
     _seconds(settings, which, "initialDelay")
     for name in ("timeout", "period"):
         if _seconds(settings, which, name) <= 0:
-            raise _refused(f"{which}.{name}", "it must be above 0")
+            raise refused(f"{which}.{name}", "it must be above 0")
     if _seconds(settings, which, "timeout") >= _MAX_PROBE_TIMEOUT:
-        raise _refused(f"{which}.timeout", f"it must be below {_MAX_PROBE_TIMEOUT:.0f} seconds")
+        raise refused(f"{which}.timeout", f"it must be below {_MAX_PROBE_TIMEOUT:.0f} seconds")
     return settings
 
 
@@ -227,15 +204,11 @@ def _merged(given: Mapping[str, Any], name: str, defaults: Mapping[str, Any]) ->
 def _seconds(settings: Mapping[str, Any], where: str, name: str) -> float:
     value = settings[name]
     if not isinstance(value, str):
-        raise _refused(f"{where}.{name}", "it must be a duration such as PT10S")
+        raise refused(f"{where}.{name}", "it must be a duration such as PT10S")
     return duration.seconds(value) or 0.0
 
 
 def _count(settings: Mapping[str, Any], where: str, name: str) -> None:
     value = settings[name]
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 10_000:
-        raise _refused(f"{where}.{name}", "it must be a whole number of 1 or more")
-
-
-def _refused(target: str, why: str) -> BadRequest:
-    return BadRequest(f"The property {target} is not valid: {why}.", code="BadArgument", target=target)
+        raise refused(f"{where}.{name}", "it must be a whole number of 1 or more")

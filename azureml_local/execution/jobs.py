@@ -19,6 +19,7 @@ from azureml_local.execution.pipeline import PipelineRun, checkpoints, child_nam
 from azureml_local.execution.records import TERMINAL, Records
 from azureml_local.execution.step import StepRun
 from azureml_local.execution.tracking import Tracking
+from azureml_local.fields import texts
 from azureml_local.local import Local
 from azureml_local.state.store import Document
 
@@ -50,8 +51,8 @@ class Jobs:
         shown = {
             "experimentName": str(properties.get("experimentName") or "Default"),
             "displayName": str(properties.get("displayName") or name),
-            "tags": strings(properties.get("tags"), "tags"),
-            "properties": strings(properties.get("properties"), "properties"),
+            "tags": texts(properties, "tags"),
+            "properties": texts(properties, "properties"),
             "outputs": _outputs(name, properties, found),
         }
         document = self.records.create(name, {**properties, **shown}, request=dict(properties))
@@ -144,15 +145,6 @@ class Jobs:
             live.control.ask(wish)
         elif isinstance(live.run, PipelineRun):
             live.run.ask(document["name"], wish)
-
-
-def strings(value: object, what: str) -> dict[str, str]:
-    """Tags or properties, which are objects of strings; raises BadRequest."""
-    if value is None:
-        return {}
-    if not isinstance(value, Mapping) or not all(isinstance(v, str | None) for v in value.values()):
-        raise BadRequest(f"The {what} must be an object of strings.", code="ValidationError", target=what)
-    return {key: "" if v is None else v for key, v in value.items()}
 
 
 def _outputs(name: str, properties: Mapping[str, Any], found: Graph) -> dict[str, Any]:

@@ -20,6 +20,7 @@ class Transition:
 CREATE_COMPUTE = Transition("Creating", "Succeeded", 6.0)
 UPDATE_COMPUTE = Transition("Updating", "Succeeded", 2.0)
 DELETE_COMPUTE = Transition("Deleting", None, 3.0)
+CREATE_ASSET = Transition("Creating", "Succeeded", 2.0)  # in a registry; in a workspace it takes no time
 CREATE_ENDPOINT = Transition("Creating", "Succeeded", 4.0)
 UPDATE_ENDPOINT = Transition("Updating", "Succeeded", 2.0)
 DELETE_ENDPOINT = Transition("Deleting", None, 4.0)

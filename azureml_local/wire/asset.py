@@ -5,21 +5,23 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import yaml
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from azureml_local import paths
 from azureml_local.errors import BadRequest, Conflict, NotFound
+from azureml_local.fields import texts
 from azureml_local.local import Local
+from azureml_local.state import transitions
 from azureml_local.state.clock import iso
 from azureml_local.state.store import Document
+from azureml_local.wire import content
 from azureml_local.wire.arm import REGISTRY, WORKSPACE, local, page, properties, resource, route
+from azureml_local.wire.operation import accepted
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,254}$")
 _VERSION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,99}$")
@@ -54,9 +56,8 @@ class Assets:
 
     def put_name(self, request: Request) -> Response:
         """Set the description, tags and archive flag that all versions share."""
-        name, given = request.path_params["name"], properties(request)
+        name, given = request.path_params["name"], _given(request)
         _check_label("name", name, _NAME)
-        _check_tags(given)
         kept: Document = {
             key: given[key] for key in ("description", "tags", "properties", "isArchived") if key in given
         }
@@ -88,10 +89,9 @@ class Assets:
         """Create a version, or change what may change of one that exists."""
         here, kind = local(request), self._kind(request)
         name, version = request.path_params["name"], request.path_params["version"]
-        given = properties(request)
+        given = _given(request)
         _check_label("name", name, _NAME)
         _check_label("version", version, _VERSION)
-        _check_tags(given)
         full = f"{name}/{version}"
         if here.store.get(kind, full) is not None:
             document = here.store.update(kind, full, lambda old: self._changed(here, old, given))
@@ -104,7 +104,11 @@ class Assets:
             "systemData": _system_data(now),
         }
         here.store.create(kind, full, document)
-        return JSONResponse(self._resource(request, document), 201)
+        if "registry" not in request.path_params:
+            return JSONResponse(self._resource(request, document), 201)
+        # A registry copies the version to its regions, which is a long operation.
+        operation = here.operations.begin(kind, full, transitions.CREATE_ASSET)
+        return accepted(request, operation, self._resource(request, document), 201)
 
     def delete_version(self, request: Request) -> Response:
         deleted = local(request).store.delete(self._kind(request), self._full(request))
@@ -203,10 +207,13 @@ class Assets:
 
     def _resource(self, request: Request, document: Document) -> dict[str, Any]:
         path = f"{self._base(request)}/{self.collection}/{document['name']}/versions/{document['version']}"
+        shown = {"provisioningState": "Succeeded"} | document["properties"]
+        if self is DATA:
+            del shown["provisioningState"]  # the one kind that has none
         return resource(
             path,
             f"{self._scope(request)}/{self.collection}/versions",
-            document["properties"],
+            shown,
             systemData=document["systemData"],
         )
 
@@ -280,11 +287,11 @@ def _check_label(what: str, text: str, pattern: re.Pattern[str]) -> None:
         )
 
 
-def _check_tags(given: dict[str, Any]) -> None:
-    for field in ("tags", "properties"):
-        value = given.get(field)
-        if value is not None and not isinstance(value, dict):
-            raise BadRequest(f"The asset's {field} must be an object of strings.", target=field)
+def _given(request: Request) -> dict[str, Any]:
+    """The properties of the body, with tags and properties as the objects of strings that they are."""
+    given = properties(request)
+    said = [field for field in ("tags", "properties") if given.get(field) is not None]
+    return given | {field: texts(given, field) for field in said}
 
 
 def _in_view(request: Request, properties: dict[str, Any]) -> bool:
@@ -305,94 +312,11 @@ def _matches(request: Request, document: Document) -> bool:
     return "hash" not in query or query["hash"] == given["properties"].get("hash_sha256")
 
 
-def _model(here: Local, name: str, version: str, given: dict[str, Any]) -> dict[str, Any]:
-    uri = _text(given, "modelUri")
-    kept, folder = _located(here, uri)
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-        from_job = "/jobs/" in uri or uri.startswith("runs:")
-        raise BadRequest(
-            f"No artifacts were found at {uri}, so no model can be made of them.",
-            code="NoMatchingArtifactsFoundFromJob" if from_job else "NoMatchingArtifactsFound",
-            target="modelUri",
-        )
-    kind = given.get("modelType") or "custom_model"
-    flavors = given.get("flavors") or {}
-    if kind == "mlflow_model":
-        description = folder / "MLmodel"
-        if not description.is_file():
-            raise BadRequest(
-                f"A model of type mlflow_model needs a file MLmodel, and {uri} has none.", target="modelUri"
-            )
-        flavors = _flavors(description.read_text(errors="replace"))
-    if (job := _job(uri)) is not None:
-        given = given | {"jobName": given.get("jobName") or job}
-    return given | {"modelUri": kept, "modelType": kind, "flavors": flavors}
-
-
-def _located(here: Local, uri: str) -> tuple[str, Path]:
-    """Where a model's files lie, and the address to keep: one that outlives the job it was made of."""
-    if uri.startswith("https://"):
-        return uri, paths.resolve(here, uri)
-    place = paths.locate(here, uri)
-    return place.uri(here), here.blobs.datastore_path(place.datastore, place.path)
-
-
-def _flavors(text: str) -> dict[str, Any]:
-    try:
-        described = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise BadRequest(f"The model's file MLmodel is not valid YAML: {error}.") from error
-    found = described.get("flavors") if isinstance(described, dict) else None
-    return {
-        str(name): {"data": {str(k): str(v) for k, v in (data or {}).items()}}
-        for name, data in (found or {}).items()
-    }
-
-
-def _job(uri: str) -> str | None:
-    match = re.search(r"(?:/jobs/|^runs:/)([^/]+)", uri)
-    return match[1] if match else None
-
-
-def _data(here: Local, name: str, version: str, given: dict[str, Any]) -> dict[str, Any]:
-    uri = _text(given, "dataUri")
-    if given.get("dataType") not in ("uri_file", "uri_folder", "mltable"):
-        raise BadRequest("dataType must be uri_file, uri_folder or mltable.", target="dataType")
-    if uri.startswith("azureml:"):
-        return given | {"dataUri": paths.locate(here, uri).uri(here)}
-    return given  # an address elsewhere is kept as it is
-
-
-def _code(here: Local, name: str, version: str, given: dict[str, Any]) -> dict[str, Any]:
-    _text(given, "codeUri")
-    return given
-
-
-def _environment(here: Local, name: str, version: str, given: dict[str, Any]) -> dict[str, Any]:
-    if not (given.get("image") or given.get("build") or given.get("condaFile")):
-        raise BadRequest("An environment needs an image, a build context or a conda file.", target="image")
-    return {"osType": "Linux", "environmentType": "UserCreated", "autoRebuild": "Disabled"} | given
-
-
-def _component(here: Local, name: str, version: str, given: dict[str, Any]) -> dict[str, Any]:
-    spec = given.get("componentSpec")
-    if not isinstance(spec, dict) or not isinstance(spec.get("type"), str):
-        raise BadRequest("A component needs an object 'componentSpec' with a 'type'.", target="componentSpec")
-    return given | {"componentSpec": spec | {"name": name, "version": version}}
-
-
-def _text(given: dict[str, Any], name: str) -> str:
-    value = given.get(name)
-    if not isinstance(value, str) or not value:
-        raise BadRequest(f"The property {name} is missing.", target=name)
-    return value
-
-
-MODELS = Assets("models", ("modelUri",), _model)
-DATA = Assets("data", ("dataUri",), _data)
-CODES = Assets("codes", ("codeUri",), _code)
-ENVIRONMENTS = Assets("environments", ("image", "condaFile", "build"), _environment)
-COMPONENTS = Assets("components", ("componentSpec",), _component)
+MODELS = Assets("models", ("modelUri",), content.model)
+DATA = Assets("data", ("dataUri",), content.data)
+CODES = Assets("codes", ("codeUri",), content.code)
+ENVIRONMENTS = Assets("environments", ("image", "condaFile", "build"), content.environment)
+COMPONENTS = Assets("components", ("componentSpec",), content.component)
 
 _REGISTRY_UPLOAD = REGISTRY + "/tempdatarefs/{name}/versions/{version}"
 routes = [route(_REGISTRY_UPLOAD, PUT=MODELS.start_upload)]

@@ -98,7 +98,8 @@ def _resource(here: Local, name: str, document: Document) -> dict[str, Any]:
             "tags": given.get("tags") or {},
             "properties": given.get("properties") or {},
             "isDefault": name == DEFAULT_DATASTORE,
-            "credentials": {"credentialsType": "Sas"},
+            # Secrets are never shown here; listSecrets has them.
+            "credentials": {"credentialsType": "Sas", "secrets": {"secretsType": "Sas"}},
             "accountName": here.settings.account,
             "containerName": given["containerName"],
             "endpoint": here.settings.storage_suffix,

@@ -9,8 +9,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from azureml_local.errors import BadRequest, Conflict, NotFound
-from azureml_local.execution.deployment import check_name, record, text, texts
+from azureml_local.execution.deployment import check_name
 from azureml_local.execution.endpoints import DEPLOYMENTS, ENDPOINTS, FOREIGN_ENDPOINTS
+from azureml_local.fields import record, text, texts
 from azureml_local.local import Local
 from azureml_local.state import transitions
 from azureml_local.state.clock import iso

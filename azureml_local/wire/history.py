@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from azureml_local import paths
 from azureml_local.errors import BadRequest, NotFound
-from azureml_local.execution.jobs import strings
+from azureml_local.fields import texts
 from azureml_local.local import Local
 from azureml_local.settings import ARTIFACT_DATASTORE, CONTAINERS
 from azureml_local.state.blobs import Blob
@@ -39,7 +39,7 @@ def patch_run(request: Request) -> Response:
         key: given[key] for key in ("displayName", "description") if given.get(key) is not None
     }
     for key in ("tags", "properties"):
-        change[key] = {**(shown.get(key) or {}), **strings(given.get(key), key)}
+        change[key] = {**(shown.get(key) or {}), **texts(given, key)}
     hidden = given.get("hidden")
     document = here.jobs.records.change(
         document["name"], properties=change, hidden=document["hidden"] if hidden is None else bool(hidden)

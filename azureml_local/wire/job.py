@@ -10,8 +10,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from azureml_local.errors import BadRequest, Conflict
-from azureml_local.execution.jobs import strings
 from azureml_local.execution.records import TERMINAL
+from azureml_local.fields import texts
 from azureml_local.local import Local
 from azureml_local.settings import ARTIFACT_DATASTORE
 from azureml_local.state.store import Document
@@ -153,7 +153,7 @@ def _changed(here: Local, document: Document, given: Mapping[str, Any]) -> Docum
             inner=("BadArgument", "ImmutableProperty"),
         )
     change = {key: given[key] for key in ("description", "displayName") if isinstance(given.get(key), str)}
-    change |= {key: strings(given[key], key) for key in ("tags", "properties") if given.get(key) is not None}
+    change |= {key: texts(given, key) for key in ("tags", "properties") if given.get(key) is not None}
     hidden = bool(given.get("isArchived", document["hidden"]))
     return here.jobs.records.change(document["name"], properties=change, hidden=hidden)
 

@@ -1,0 +1,98 @@
+"""What a new version of each kind of asset must say, and what the service makes of it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from azureml_local import paths
+from azureml_local.errors import BadRequest
+from azureml_local.local import Local
+
+
+def model(here: Local, name: str, version: str, given: dict[str, Any]) -> dict[str, Any]:
+    uri = _text(given, "modelUri")
+    kept, folder = _located(here, uri)
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        from_job = "/jobs/" in uri or uri.startswith("runs:")
+        raise BadRequest(
+            f"No artifacts were found at {uri}, so no model can be made of them.",
+            code="NoMatchingArtifactsFoundFromJob" if from_job else "NoMatchingArtifactsFound",
+            target="modelUri",
+        )
+    kind = given.get("modelType") or "custom_model"
+    flavors = given.get("flavors") or {}
+    if kind == "mlflow_model":
+        description = folder / "MLmodel"
+        if not description.is_file():
+            raise BadRequest(
+                f"A model of type mlflow_model needs a file MLmodel, and {uri} has none.", target="modelUri"
+            )
+        flavors = _flavors(description.read_text(errors="replace"))
+    if (job := _job(uri)) is not None:
+        given = given | {"jobName": given.get("jobName") or job}
+    said = {key: value for key, value in given.items() if value is not None}
+    found = {"modelUri": kept, "modelType": kind, "flavors": flavors}
+    return {"jobName": None, "stage": "Development"} | said | found
+
+
+def _located(here: Local, uri: str) -> tuple[str, Path]:
+    """Where a model's files lie, and the address to keep: one that outlives the job it was made of."""
+    if uri.startswith("https://"):
+        return uri, paths.resolve(here, uri)
+    place = paths.locate(here, uri)
+    return place.uri(here), here.blobs.datastore_path(place.datastore, place.path)
+
+
+def _flavors(text: str) -> dict[str, Any]:
+    try:
+        described = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise BadRequest(f"The model's file MLmodel is not valid YAML: {error}.") from error
+    found = described.get("flavors") if isinstance(described, dict) else None
+    return {
+        str(name): {"data": {str(k): str(v) for k, v in (data or {}).items()}}
+        for name, data in (found or {}).items()
+    }
+
+
+def _job(uri: str) -> str | None:
+    match = re.search(r"(?:/jobs/|^runs:/)([^/]+)", uri)
+    return match[1] if match else None
+
+
+def data(here: Local, name: str, version: str, given: dict[str, Any]) -> dict[str, Any]:
+    uri = _text(given, "dataUri")
+    if given.get("dataType") not in ("uri_file", "uri_folder", "mltable"):
+        raise BadRequest("dataType must be uri_file, uri_folder or mltable.", target="dataType")
+    if uri.startswith("azureml:"):
+        return given | {"dataUri": paths.locate(here, uri).uri(here)}
+    return given  # an address elsewhere is kept as it is
+
+
+def code(here: Local, name: str, version: str, given: dict[str, Any]) -> dict[str, Any]:
+    _text(given, "codeUri")
+    return given
+
+
+def environment(here: Local, name: str, version: str, given: dict[str, Any]) -> dict[str, Any]:
+    if not (given.get("image") or given.get("build") or given.get("condaFile")):
+        raise BadRequest("An environment needs an image, a build context or a conda file.", target="image")
+    return {"osType": "Linux", "environmentType": "UserCreated", "autoRebuild": "Disabled"} | given
+
+
+def component(here: Local, name: str, version: str, given: dict[str, Any]) -> dict[str, Any]:
+    spec = given.get("componentSpec")
+    if not isinstance(spec, dict) or not isinstance(spec.get("type"), str):
+        raise BadRequest("A component needs an object 'componentSpec' with a 'type'.", target="componentSpec")
+    return given | {"componentSpec": spec | {"name": name, "version": version}}
+
+
+def _text(given: dict[str, Any], name: str) -> str:
+    value = given.get(name)
+    if not isinstance(value, str) or not value:
+        raise BadRequest(f"The property {name} is missing.", target=name)
+    return value

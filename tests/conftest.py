@@ -13,6 +13,8 @@ import pytest
 from azureml_local import switch
 from azureml_local.server import Address
 
+pytest_plugins = ["tests.azureml_local.contract.plugin"]
+
 TINY = Path(__file__).parent / "flows" / "tiny"
 BASE = "tiny-chat-base"
 _SIZES = "['Standard_NC4as_T4_v3', 'Standard_NC24ads_A100_v4']"

@@ -1,0 +1,60 @@
+"""Where the SDK's requests or the server's answers are not as the documents have them, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Literal
+
+Side = Literal["request", "response"]
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """One known difference; `operation` and `finding` are patterns with stars."""
+
+    operation: str
+    side: Side | None
+    finding: str
+    reason: str
+
+    def covers(self, operation: str, side: Side, finding: str) -> bool:
+        """Whether this is that finding; a deviation without a side is both sides'."""
+        return (
+            self.side in (None, side)
+            and fnmatchcase(operation, self.operation)
+            and fnmatchcase(finding, self.finding)
+        )
+
+
+DEVIATIONS = (
+    Deviation(
+        "*CodeVersions_CreateOrUpdate",
+        "request",
+        "type of properties.properties.* is not 'string'",
+        "the SDK sends the version of its hash as a number; the server keeps a string",
+    ),
+    Deviation(
+        "Jobs_*",
+        None,
+        "unknown property *properties.outputs.*.assetName",
+        "an output that becomes an asset: new in 2024-01-01-preview, which the SDK uses for jobs",
+    ),
+    Deviation(
+        "RegistryModelVersions_*",
+        "response",
+        "unknown property *properties.systemMetadata",
+        "what a registry says of a model itself: only in 2021-10-01-dataplanepreview, which the SDK uses",
+    ),
+    Deviation(
+        "Registry*Containers_List",
+        "request",
+        "query parameter listViewType is 'ListViewType.*'",
+        "the SDK writes the name of its enumeration's member instead of the value",
+    ),
+)
+
+
+def reason(operation: str, side: Side, finding: str) -> str | None:
+    """Why such a finding is no mistake; None when it is one."""
+    return next((known.reason for known in DEVIATIONS if known.covers(operation, side, finding)), None)

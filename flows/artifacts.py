@@ -30,7 +30,7 @@ def publish_data(data: PreparedData) -> None:
         create_markdown_artifact(data_card(data), key="finetune-data", description="The data")
 
 
-def publish_plan(plan: Plan, found: Findings) -> None:
+def publish_plan(plan: Plan, found: Findings, price: str) -> None:
     with displaying():
         create_table_artifact(
             parameter_rows(plan),
@@ -38,7 +38,7 @@ def publish_plan(plan: Plan, found: Findings) -> None:
             description="Effective parameters, with their origin",
         )
         create_markdown_artifact(
-            plan_page(plan, found), key="finetune-plan", description="What the run is about to do"
+            plan_page(plan, found, price), key="finetune-plan", description="What the run is about to do"
         )
 
 
@@ -140,7 +140,7 @@ def parameter_rows(plan: Plan) -> list[dict[str, str]]:
     return rows
 
 
-def plan_page(plan: Plan, found: Findings) -> str:
+def plan_page(plan: Plan, found: Findings, price: str) -> str:
     config, cluster = found.config, found.cluster
     lines = [f"# {plan.display_name}", ""]
     if found.base:
@@ -150,10 +150,9 @@ def plan_page(plan: Plan, found: Findings) -> str:
         lines.append(f"- {found.data.train.rows:,} rows of {found.data.source} to train on")
     lines.append(f"- component `{plan.component.name}` version {plan.component.version}")
     if cluster:
-        lines.append(f"- {cluster.nodes} × {cluster.size} in `{cluster.name}`, ${cluster.hourly:.2f} an hour")
-    budget = f"${config.wait.budget_usd:g}" if config.wait.budget_usd else "no budget"
-    lines.append(f"- at most {config.wait.timeout_hours:g} h, {budget}")
+        lines.append(f"- {cluster.nodes} × {cluster.size} in `{cluster.name}`")
     lines.append(f"- served by {config.deploy.instance_count} × {config.deploy.instance_type}")
+    lines.append(f"- {price}")
     lines.append(f"- fingerprint `{plan.fingerprint}`")
     return "\n".join(lines)
 

@@ -17,6 +17,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows import artifacts, listing, suspension
 from flows.config import Finetune
+from flows.price import forecast
 from flows.report import Findings, RunReport
 from flows.signals import terminated_once
 from flows.workspace import opened
@@ -36,7 +37,7 @@ from tasks.pipeline import Plan, plan_job, submit_job
 from tasks.register import RegisteredModel, register_model
 from tasks.release import cancel_jobs, release
 from tasks.sizes import Size
-from tasks.stage import logger, watching
+from tasks.stage import logger, tell, watching
 from tasks.wait import TrainedJob, wait_for_job
 
 # A cancelled run has 30 s until it is killed; what is left then is for the hook and for `finetune reap`.
@@ -126,12 +127,15 @@ def _train(
     session: Session, config: Finetune, found: Findings, lease: Lease, prepared: _Prepared
 ) -> tuple[Plan, TrainedJob]:
     """Submit or find the job, and wait for it."""
-    base, cluster, data, _ = prepared
+    base, cluster, data, serving = prepared
     plan = found.plan = plan_job(
         session, config.pipeline, config.parameters, base, config.compute, cluster, data
     )
     listing.show_plan(config, plan)
-    artifacts.publish_plan(plan, found)
+    price = forecast(config, cluster, serving)
+    logger().info("Before anything is submitted: %s", price)
+    tell("submit", price)
+    artifacts.publish_plan(plan, found, price)
     with _cancelled_when_interrupted(session, lease):
         found.submission = submit_job(session, config.pipeline, plan, base, data, lease, config.fresh)
     artifacts.publish_links(found)

@@ -53,8 +53,8 @@ class Place:
 def resolve(local: Local, uri: str) -> Path:
     """The local file or folder behind an address; raises BadRequest (unknown form) or NotFound (no data).
 
-    Known are datastore paths, job outputs, `runs:/`, assets by id or short name, registry models, and URLs of
-    this server's blobs. A registry model's weights are made on first use.
+    Known are datastore paths, job outputs, `runs:/`, assets by id or short name, those of the registry, and
+    URLs of this server's blobs. A registry model's weights are made on first use.
     """
     address = _follow(local, _bare(uri))
     if match := _REGISTRY.match(address):
@@ -150,20 +150,20 @@ def _short_asset_uri(local: Local, match: re.Match[str]) -> str:
 
 
 def _registry_asset(local: Local, match: re.Match[str]) -> Path:
-    if match["collection"].lower() != "models":
+    collection, name, version = match["collection"].lower(), match["name"], match["version"]
+    if collection not in ASSET_URIS:
         raise BadRequest(f"A registry's {match['collection']} are no data.", code="InvalidUri")
-    kind, name, version = "registry/models", match["name"], match["version"]
+    kind = f"registry/{collection}"
     if match["by"].lower() == "labels":
         version = latest(local, kind, name)
     document = local.store.get(kind, f"{name}/{version}")
     if document is None:
-        raise NotFound(f"The registry has no model {name} of version {version}.")
-    uri = str(document["properties"].get("modelUri", ""))
+        raise NotFound(f"The registry has no {collection.removesuffix('s')} {name} of version {version}.")
+    uri = str(document["properties"].get(ASSET_URIS[collection], ""))
     if uri.startswith("https://"):  # uploaded by a client
         return _blob(local, uri)
-    from azureml_local import (
-        catalogue,
-    )  # reads and converts weights: only when a job or deployment wants them
+    # Late: reads and converts weights, which only a job or a deployment wants.
+    from azureml_local import catalogue
 
     return catalogue.materialise(name, version, local.settings.cache_path)
 

@@ -48,10 +48,11 @@ def joined(state: Path | None = None, *, pace: Pace = "instant", port: int = 0) 
         try:
             yield environment(directory)
         finally:
-            leaves = _leaves(directory)
+            leaving = _leaving(directory)
             fcntl.flock(holders, fcntl.LOCK_UN)
-            if leaves:
-                _wait(lambda: not is_served(directory) or _held(directory), _STOP_LIMIT)
+            if leaving is not None:
+                process = leaving.pid
+                _wait(lambda: _ended(process, server) or _held(directory), _STOP_LIMIT)
             if server is not None and server.poll() is None:
                 server.returncode = 0  # it goes on without us: nobody waits for it, and that is no mistake
 
@@ -140,15 +141,27 @@ def _address_of(directory: Path, server: subprocess.Popen[bytes]) -> Address | N
     return address if address is not None and address.pid == server.pid else None
 
 
-def _leaves(directory: Path) -> bool:
-    """Whether the server ends when nobody holds it: not one started by hand, nor while a job runs."""
+def _leaving(directory: Path) -> Address | None:
+    """The server if it ends when nobody holds it: not one started by hand, nor while a job runs."""
     address = Address.read(directory)
     if address is None or not address.leaves:
-        return False
+        return None
     try:
-        return not ask(directory, address, "/admin/live")["jobs"]
+        return None if ask(directory, address, "/admin/live")["jobs"] else address
     except OSError:  # it has just ended
-        return False
+        return None
+
+
+def _ended(pid: int, server: subprocess.Popen[bytes] | None) -> bool:
+    """Whether the process is gone, not only its lock: who ran a command shall find nothing left of it."""
+    if server is not None and server.pid == pid:
+        return server.poll() is not None
+    import psutil
+
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _held(directory: Path) -> bool:

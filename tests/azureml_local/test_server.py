@@ -19,6 +19,7 @@ import requests
 
 from azureml_local import switch
 from azureml_local.server import Address, CannotServe
+from tests.azureml_local.processes import of_state
 
 COMMAND = [sys.executable, "-m", "azureml_local"]
 
@@ -83,6 +84,7 @@ def test_exec_runs_a_command_in_the_environment_and_leaves_nothing_behind(tmp_pa
     assert (done.returncode, done.stderr) == (7, "")
     assert done.stdout.startswith("https://localhost:")
     assert Address.read(tmp_path) is None
+    assert of_state(tmp_path) == []
 
 
 def test_exec_says_when_a_command_cannot_be_run(tmp_path: Path) -> None:

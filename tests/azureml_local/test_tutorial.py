@@ -1,0 +1,67 @@
+"""The tutorial under exec: the program of a stranger, who knows nothing of the local workspace."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.azureml_local.processes import of_state
+
+HERE = Path(__file__).parent / "tutorial"
+CLI = [sys.executable, "-m", "azureml_local"]
+PYTHON = f"{sys.executable} -W ignore"
+MODEL = "SmolLM2-135M-Instruct"
+
+
+def run(state: Path, folder: Path, *commands: str) -> None:
+    """Run the commands in the folder, one after the other, under one `azureml-local exec`."""
+    # Of the environment only what a shell has: nothing that another test has set for Azure's clients.
+    environment = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    done = subprocess.run(
+        [*CLI, "exec", "--state", str(state), "--", "sh", "-ec", "\n".join(commands)],
+        cwd=folder,
+        env={**environment, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=280,
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+
+
+@pytest.mark.slow
+def test_the_tutorial_runs_as_it_stands(tmp_path: Path) -> None:
+    """With a component that takes a second; of what is trained nothing here depends on the registry's own."""
+    state, folder = tmp_path / "state", tmp_path / "work"
+    folder.mkdir()
+    (folder / "config.json").write_text(subprocess.check_output([*CLI, "config"], text=True))
+    run(
+        state,
+        folder,
+        f"{PYTHON} {HERE / 'register.py'} {HERE / 'pipeline.yaml'}",
+        f"{PYTHON} {HERE / 'script.py'} quick_chat_pipeline {MODEL}",
+    )
+    assert of_state(state) == []
+    seen: dict[str, Any] = json.loads((folder / "seen.json").read_text())
+
+    assert seen["token"] is True
+    assert seen["base"] == f"azureml://registries/azureml/models/{MODEL}/versions/1"
+    assert seen["cluster was there"] is False
+    assert seen["cluster"][0] == "Succeeded"
+    assert seen["job"] == ["Completed", "tutorial", "chat_completion_tutorial"]
+    assert seen["metrics"] == {"epoch": 1.0, "eval_loss": 0.0}
+    assert seen["runs"] == 2
+    assert seen["model"][0] == f"{MODEL}-tutorial"
+    assert seen["model"][2] is True, "the model does not know its job"
+    assert (folder / "down" / "artifacts" / "logs" / "azureml" / "executionlogs.txt").is_file()
+    assert (folder / "down" / f"{MODEL}-tutorial" / "model" / "MLmodel").is_file()
+    assert seen["answer"] == {"output": "Nothing at all."}
+    assert seen["plain"] == [200, seen["answer"]]
+    assert "POST /score" in seen["logs"]
+    assert seen["endpoint afterwards"] == 404

@@ -264,12 +264,19 @@ class _Watch:
             )
         why = history.error(self._session, failed.id)
         lines = "\n".join(self._follower.tail(failed))
-        headline = why.strip().splitlines()[0] if why.strip() else "see its log below"
         return Failure(
-            f"The step {failed.name} of the job {name} failed: {headline}",
+            f"The step {failed.name} of the job {name} failed: {_cause(why)}",
             f"See {self._job.studio_url}." if self._job.studio_url else "",
             f"{why}\n\nLast log lines of {failed.name}:\n{lines}".strip(),
         )
+
+
+def _cause(why: str) -> str:
+    """The line of a step's error that says most: the exception's in a traceback, else the first."""
+    lines = [line.strip() for line in why.splitlines() if line.strip()]
+    if not lines:
+        return "see its log below"
+    return lines[-1] if "Traceback (most recent call last)" in why else lines[0]
 
 
 def _clock(seconds: float) -> str:

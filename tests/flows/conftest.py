@@ -37,7 +37,7 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefect
         settings.PREFECT_SERVER_ANALYTICS_ENABLED: False,
         settings.PREFECT_LOGGING_LEVEL: "WARNING",
     }
-    with settings.temporary_settings(updates), prefect_test_harness(server_startup_timeout=120):
+    with settings.temporary_settings(updates), prefect_test_harness(server_startup_timeout=240):
         found = settings.get_current_settings().to_environment_variables(exclude_unset=True)
         yield PrefectServer(found["PREFECT_API_URL"], found)
 

@@ -205,7 +205,7 @@ def test_the_steps_own_error_is_the_line(
 ) -> None:
     with pytest.raises(Failure) as caught:
         wait_for_job.fn(session, submit(plan(learning_rate=1.5 + unlike_any())), cluster, QUICK)
-    assert "RuntimeError: the loss is not a number" in caught.value.details
+    assert "failed: RuntimeError: the loss is not a number: learning rate 1.5" in str(caught.value)
     assert "base model with 0 answers" in caught.value.details
 
 

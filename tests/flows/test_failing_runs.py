@@ -1,0 +1,106 @@
+"""Runs that fail: what they say, what their report keeps, and that nothing goes on to cost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from flows.report import RunReport
+from tasks.failure import Failure
+from tests.conftest import LocalServer
+from tests.flows.conftest import MakeConfig, PrefectServer
+
+FailingRun = Callable[..., tuple[Failure, RunReport]]
+
+
+@pytest.fixture
+def let_fail(server: LocalServer) -> Iterator[Callable[..., None]]:
+    """Puts fault rules in force until the test ends."""
+
+    def put(*rules: dict[str, Any]) -> None:
+        server.admin("faults", {"faults": list(rules)})
+
+    yield put
+    put()
+
+
+@pytest.fixture
+def failing(prefect_server: PrefectServer, config: MakeConfig) -> FailingRun:
+    """Runs the flow; its failure, and the report that it leaves nevertheless."""
+    from flows.finetune import finetune
+
+    def run(*changes: str) -> tuple[Failure, RunReport]:
+        state = finetune(config("data.train.take=20", "compute.name=failing", *changes), return_state=True)
+        assert state.is_failed()
+        failure = state.result(raise_on_failure=False)
+        assert isinstance(failure, Failure)
+        return failure, report_of(str(state.state_details.flow_run_id))
+
+    return run
+
+
+def test_a_crashed_deployment_costs_nothing_afterwards(
+    failing: FailingRun, let_fail: Callable[..., None], server: LocalServer
+) -> None:
+    let_fail({"kind": "crash", "path": "/onlineEndpoints/*/deployments/demo", "count": None})
+    failure, report = failing()
+    assert str(failure).startswith("The deployment's container did not become ready.")
+    assert "Log of demo:" in failure.details
+    assert (report.outcome, report.failed_stage) == ("failed", "deploy")
+    assert report.failure == str(failure)
+    assert report.model is not None  # what was paid for is kept
+    assert report.deletion is not None
+    assert report.deletion.startswith("deleted: 404 at ")
+    assert running(server) == []
+
+
+def test_an_empty_answer_is_a_failure_and_the_endpoint_goes(
+    failing: FailingRun, let_fail: Callable[..., None], server: LocalServer
+) -> None:
+    rule = {"kind": "status", "method": "POST", "path": "/**/score", "status": 200, "body": {}}
+    let_fail({**rule, "count": None})
+    failure, report = failing()
+    assert "gave no answer: an empty answer" in str(failure)
+    assert (report.failed_stage, report.answer) == ("invoke", None)
+    assert report.deletion is not None
+    assert running(server) == []
+
+
+def test_a_failed_job_is_not_deployed_and_its_cluster_goes(
+    failing: FailingRun, server: LocalServer, ml_client: Any
+) -> None:
+    own = ("compute.name=goes-with-its-run", "compute.keep=false")
+    failure, report = failing("parameters.training.learning_rate=2", *own)
+    assert "failed: RuntimeError: the loss is not a number: learning rate 2 is too high" in str(failure)
+    assert (report.failed_stage, report.endpoint, report.model) == ("train", None, None)
+    assert report.job is not None
+    assert ml_client.jobs.get(report.job).status == "Failed"
+    assert "goes-with-its-run" not in [cluster.name for cluster in ml_client.compute.list()]
+    assert running(server) == []
+
+
+def test_a_refused_size_costs_no_job(failing: FailingRun, server: LocalServer) -> None:
+    failure, report = failing("deploy.instance_type=Standard_NC6s_v3")
+    assert str(failure).startswith("tiny-chat-base cannot be deployed on Standard_NC6s_v3.")
+    assert (report.failed_stage, report.job) == ("deploy check", None)
+    assert running(server) == []
+
+
+def running(server: LocalServer) -> list[dict[str, Any]]:
+    """What the workspace bills at this moment."""
+    return [row for row in server.admin("ledger")["rows"] if row["running"]]
+
+
+def report_of(run: str) -> RunReport:
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, ArtifactFilterKey
+
+    wanted = ArtifactFilter(
+        flow_run_id=ArtifactFilterFlowRunId(any_=[run]), key=ArtifactFilterKey(any_=["finetune-run"])
+    )
+    with get_client(sync_client=True) as client:
+        (artifact,) = client.read_artifacts(artifact_filter=wanted)
+    return RunReport.model_validate(json.loads(str(artifact.data))[0])

@@ -18,7 +18,6 @@ function show({ columns, numeric, rows }) {
   let sorted = { column: at.when, ascending: false };
   let chosen = [];
 
-  for (const row of rows) row.text = searchable(row);
   for (const [name, value] of new URLSearchParams(location.hash.slice(1))) {
     if (form.elements[name]) form.elements[name].value = value;
   }
@@ -44,8 +43,9 @@ function show({ columns, numeric, rows }) {
   }
 
   function takes(row, wanted) {
+    const words = wanted.text?.toLowerCase().split(/\s+/) ?? [];
     return (
-      (!wanted.text || wanted.text.toLowerCase().split(/\s+/).every((word) => row.text.includes(word))) &&
+      words.every((word) => searchable(row).includes(word)) &&
       (!wanted.model || row.model === wanted.model) &&
       (!wanted.days || row.at >= newest - wanted.days * DAY) &&
       ["state", "recipe", "trigger"].every((name) => !wanted[name] || row.cells[at[name]] === wanted[name])
@@ -148,9 +148,10 @@ function element(kind, style = "", text = "") {
   return Object.assign(document.createElement(kind), { className: style, textContent: text });
 }
 
+// Put together when first searched: most pages are only looked at.
 function searchable(row) {
-  const cells = row.cells.map((cell) => (typeof cell === "string" ? cell : cell[1]));
-  return [...cells, ...row.facts.map((fact) => fact[1])].join(" ").toLowerCase();
+  row.text ??= [...row.cells.map((cell) => [cell].flat().at(-1)), ...row.facts.map((fact) => fact[1])].join(" ").toLowerCase();
+  return row.text;
 }
 
 function key(cell) {

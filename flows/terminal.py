@@ -20,7 +20,7 @@ from flows.report import RunReport
 from tasks.stage import Progress, watching
 
 _MARKS = {"running": ("●", "cyan"), "done": ("✓", "green"), "failed": ("✗", "red")}
-_WIDTH = 100
+_WIDTH = 160  # characters of what a stage does
 
 
 @contextmanager

@@ -22,7 +22,6 @@ FORMATS: dict[str, Format] = {
 }
 # data/train_sft-00000-of-00003-a1b2c3.parquet belongs to the split train_sft.
 _SHARD = re.compile(r"[-_.]\d{1,6}(-of-\d{1,6})?([-_.][0-9a-f]{8,})?$")
-_OFFLINE = "Name a local path instead, or dataset: sample for the conversations that come along."
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,9 @@ def resolve(data: Data) -> Source:
         return _files(str(resources.files("azureml_local") / SAMPLE), SAMPLE)
     if _is_path(data.dataset):
         return _files(data.dataset, data.dataset)
-    return _hub(data)
+    from tasks.data.hub import listed
+
+    return listed(data)
 
 
 def _is_path(dataset: str) -> bool:
@@ -118,56 +119,6 @@ def _by_split(files: dict[str, Any], root: str) -> dict[str, tuple[str, ...]]:
         if file != root:
             splits.setdefault(path.name, [file])
     return {name: tuple(dict.fromkeys(found)) for name, found in splits.items()}
-
-
-def _hub(data: Data) -> Source:
-    """The hub's dataset as its card lays it out; the libraries resolve the revision to a commit."""
-    import datasets
-    from fsspec.core import url_to_fs
-
-    try:
-        builder = datasets.load_dataset_builder(data.dataset, data.subset, revision=data.revision)
-    except Exception as error:  # the libraries raise a dozen kinds, their own and the network's
-        raise _hub_failure(data, error) from error
-    found = {str(split): tuple(files) for split, files in (builder.config.data_files or {}).items()}
-    files = [file for split in found.values() for file in split]
-    formats = {FORMATS.get(PurePosixPath(file).suffix.lower()) for file in files}
-    kind = formats.pop() if len(formats) == 1 else None
-    if kind is None:
-        raise Failure(
-            f"The hub's dataset {data.dataset} is in no format that can be read here.",
-            f"Download it and name the files; they must end in {', '.join(FORMATS)}.",
-        )
-    fs, _ = url_to_fs(files[0])
-    commit = re.search(r"@([0-9a-f]{40})/", files[0])
-    splits = {name: tuple(fs._strip_protocol(file) for file in paths) for name, paths in found.items()}
-    return Source(
-        data.dataset, commit[1] if commit else data.revision, fs, splits, kind, "\n".join(sorted(files))
-    )
-
-
-def _hub_failure(data: Data, error: Exception) -> Failure:
-    kinds = {kind.__name__ for kind in type(error).__mro__}
-    if "GatedRepoError" in kinds or "gated" in str(error):
-        return Failure(
-            f"The hub's dataset {data.dataset} is gated.", "Accept its terms and set HF_TOKEN.", str(error)
-        )
-    if kinds & {"DatasetNotFoundError", "RepositoryNotFoundError", "RevisionNotFoundError"}:
-        at = f" at revision {data.revision}" if data.revision else ""
-        return Failure(
-            f"The hub has no dataset {data.dataset}{at}.", f"Check the name. {_OFFLINE}", str(error)
-        )
-    if kinds & {
-        "ConnectionError",
-        "OfflineModeIsEnabled",
-        "ConnectError",
-        "TimeoutException",
-        "LocalEntryNotFoundError",
-    }:
-        return Failure(
-            f"The Hugging Face hub cannot be reached, so {data.dataset} cannot be read.", _OFFLINE, str(error)
-        )
-    return Failure(f"The hub's dataset {data.dataset} cannot be opened: {_line(error)}.", "", str(error))
 
 
 def _stamp(info: dict[str, Any]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -46,21 +45,6 @@ def test_no_data_files(tmp_path: Path, prepared: Preparing) -> None:
     (tmp_path / "notes.txt").write_text("none")
     with pytest.raises(Failure, match=r"no data files.*\.parquet"):
         prepared(tmp_path)
-
-
-def test_no_network(prepared: Preparing, monkeypatch: pytest.MonkeyPatch) -> None:
-    import datasets.config
-    import huggingface_hub.constants
-
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        address = f"http://127.0.0.1:{closed.getsockname()[1]}"
-        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", address)
-        monkeypatch.setattr(datasets.config, "HF_ENDPOINT", address)
-        with pytest.raises(Failure) as failure:
-            prepared("HuggingFaceH4/ultrachat_200k")
-    assert "cannot be reached" in one_line(failure)
-    assert "sample" in one_line(failure)
 
 
 def test_broken_parquet(tmp_path: Path, prepared: Preparing) -> None:

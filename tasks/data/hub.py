@@ -1,0 +1,67 @@
+"""Datasets of the Hugging Face hub: which files a revision has for each split."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+
+from tasks.data.section import Data
+from tasks.data.source import FORMATS, Source
+from tasks.failure import Failure
+
+_OFFLINE = "Name a local path instead, or dataset: sample for the conversations that come along."
+_UNREACHABLE = {"ConnectionError", "OfflineModeIsEnabled", "ConnectError", "TimeoutException"}
+_UNKNOWN = {"DatasetNotFoundError", "RepositoryNotFoundError", "HFValidationError"}
+_TIMEOUT = 20.0  # seconds
+
+
+def listed(data: Data) -> Source:
+    """The dataset as its card lays it out, at the commit that the revision is now."""
+    from fsspec.core import url_to_fs
+    from huggingface_hub import HfApi
+
+    try:
+        # Asked first and once: the loader would try for half a minute to reach what is not there.
+        commit = HfApi().dataset_info(data.dataset, revision=data.revision, timeout=_TIMEOUT).sha
+        import datasets
+
+        builder = datasets.load_dataset_builder(data.dataset, data.subset, revision=commit)
+    except Exception as error:  # the libraries raise a dozen kinds, their own and the network's
+        raise _failure(data, error) from error
+    found = {str(split): tuple(files) for split, files in (builder.config.data_files or {}).items()}
+    files = [file for split in found.values() for file in split]
+    formats = {FORMATS.get(PurePosixPath(file).suffix.lower()) for file in files}
+    kind = formats.pop() if len(formats) == 1 else None
+    if kind is None:
+        raise Failure(
+            f"The hub's dataset {data.dataset} is in no format that can be read here.",
+            f"Download it and name the files; they must end in {', '.join(FORMATS)}.",
+        )
+    fs, _ = url_to_fs(files[0])
+    splits = {name: tuple(fs._strip_protocol(file) for file in paths) for name, paths in found.items()}
+    return Source(data.dataset, commit, fs, splits, kind, "\n".join(sorted(files)))
+
+
+def _failure(data: Data, error: Exception) -> Failure:
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    if "GatedRepoError" in kinds:
+        return Failure(
+            f"The hub's dataset {data.dataset} is gated.", "Accept its terms and set HF_TOKEN.", str(error)
+        )
+    if "RevisionNotFoundError" in kinds:
+        return Failure(
+            f"The hub's dataset {data.dataset} has no revision {data.revision}.",
+            "Set data.revision to a branch, a tag or a commit of it, or leave it empty.",
+            str(error),
+        )
+    if kinds & _UNKNOWN:
+        return Failure(
+            f"The hub has no dataset {data.dataset}, or none that you may read.",
+            f"Check the name, and HF_TOKEN for a private one. {_OFFLINE}",
+            str(error),
+        )
+    if kinds & _UNREACHABLE:
+        return Failure(
+            f"The Hugging Face hub cannot be reached, so {data.dataset} cannot be read.", _OFFLINE, str(error)
+        )
+    reason = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
+    return Failure(f"The hub's dataset {data.dataset} cannot be opened: {reason}.", _OFFLINE, str(error))

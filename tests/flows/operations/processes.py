@@ -51,6 +51,7 @@ class Server:
             "PREFECT_API_URL": f"{self.url}/api",
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "PREFECT_SERVER_UI_API_URL": "/api",
+            "PREFECT_WORKER_QUERY_SECONDS": "1",
             "NO_PROXY": "127.0.0.1,localhost",
             **self.extra,
         }
@@ -160,7 +161,7 @@ def end(process: subprocess.Popen[bytes], number: int = signal.SIGTERM) -> None:
         return
 
 
-def until(condition: Callable[[], T], limit: float, otherwise: str) -> T:
+def until(condition: Callable[[], T | None], limit: float, otherwise: str) -> T:
     """The first true answer of the condition; fails the test after so many seconds."""
     ends = time.monotonic() + limit
     while time.monotonic() < ends:

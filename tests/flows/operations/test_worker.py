@@ -1,0 +1,186 @@
+"""A worker's life: scheduled runs, lost processes, a server that restarts, two runs of one fingerprint."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+import pytest
+from prefect.client.schemas.actions import DeploymentScheduleCreate
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymentId, FlowRunFilterTags
+from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.schedules import CronSchedule
+
+from flows.config import Finetune
+from tests.conftest import LocalServer
+from tests.flows.conftest import MakeConfig
+from tests.flows.operations.processes import ROOT, Server, end, serving, start_worker, until, working
+from tests.flows.operations.runs import (
+    artifacts,
+    deployment_id,
+    ended,
+    jobs,
+    read,
+    row,
+    start,
+    training,
+    when,
+)
+
+pytestmark = pytest.mark.slow
+
+KEYS = {
+    *("finetune-conversation", "finetune-cost", "finetune-data", "finetune-deletion", "finetune-endpoint"),
+    *("finetune-job", "finetune-loss", "finetune-metrics", "finetune-parameters", "finetune-plan"),
+    *("finetune-progress", "finetune-run", "finetune-summary"),
+}
+
+
+@pytest.fixture(scope="module")
+def prefect(server: LocalServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with everything deployed; what runs by the clock is paused, the tests say what runs."""
+    home = tmp_path_factory.mktemp("prefect-worker")
+    with serving(home, AZUREML_LOCAL_STATE=str(server.state)) as prefect:
+        prefect.prefect("work-pool", "create", "--type", "process", "finetune")
+        prefect.prefect("deploy", "--all")
+        with prefect.client() as client:
+            for deployment in client.read_deployments():
+                if "housekeeping" in deployment.tags:
+                    client.request(
+                        "POST", "/deployments/{id}/pause_deployment", path_params={"id": deployment.id}
+                    )
+        yield prefect
+
+
+def test_a_scheduled_run_completes_and_shows_its_artifacts(prefect: Server, config: MakeConfig) -> None:
+    wanted = config("data.train.take=31")
+    with working(prefect):
+        with every_minute(prefect, "finetune/local", wanted):
+            first = until(lambda: scheduled(prefect), 60, "the scheduler has made no run")
+            when(prefect, first.id, lambda found: bool(found.state and not found.state.is_scheduled()))
+        run = ended(prefect, first.id)
+    assert run.state is not None
+    assert run.state.is_completed(), run.state
+    assert (run.state.message or "").startswith("Proved and deleted (404 at ")
+    found = artifacts(prefect, run.id)
+    print("\n".join(sorted(found)))
+    assert set(found) >= KEYS
+    assert row(prefect, run.id)["trigger"] == "schedule"
+    assert {"finetune", "local", "auto-scheduled", "recipe: tiny"} <= set(run.tags)
+
+
+def test_two_runs_of_one_fingerprint_at_once_train_once(
+    prefect: Server, config: MakeConfig, ml_client: Any
+) -> None:
+    wanted = config("data.train.take=32", "parameters.more={seconds: 8}")
+    with working(prefect):
+        # Of two deployments, as each of them lets its own runs wait for each other.
+        both = [start(prefect, f"finetune/{name}", wanted) for name in ("local", "ad-hoc")]
+        ends = [ended(prefect, run) for run in both]
+    assert [run.state and run.state.type.value for run in ends] == ["COMPLETED", "COMPLETED"]
+    rows = [row(prefect, run) for run in both]
+    assert rows[0]["fingerprint"] == rows[1]["fingerprint"]
+    assert len(jobs(ml_client, rows[0]["fingerprint"])) == 1
+    assert any(each["adopted"] for each in rows)
+    assert_no_endpoint(ml_client, rows[0]["endpoint"])
+
+
+def test_a_server_that_restarts_while_a_run_waits_loses_nothing(
+    prefect: Server, config: MakeConfig, ml_client: Any
+) -> None:
+    wanted = config("data.train.take=33", "parameters.more={seconds: 25}")
+    with working(prefect):
+        run = start(prefect, "finetune/local", wanted)
+        until(lambda: training(prefect, run), 90, "the run is not training")
+        prefect.stop()
+        prefect.start()
+        done = ended(prefect, run)
+    assert done.state is not None
+    assert done.state.is_completed(), done.state
+    assert done.run_count == 1
+    assert len(jobs(ml_client, row(prefect, run)["fingerprint"])) == 1
+
+
+def test_a_run_whose_worker_was_killed_goes_on_with_the_next_worker(
+    prefect: Server, config: MakeConfig, ml_client: Any
+) -> None:
+    declared = subprocess.run(
+        [sys.executable, "-m", "flows.cli", "automations", "--silent-seconds", "60", "--json"],
+        cwd=ROOT,
+        env=prefect.environment,
+        capture_output=True,
+        check=True,
+        timeout=120,
+    )
+    assert len(json.loads(declared.stdout)) == 2  # no webhook: those that heal
+    wanted = config("data.train.take=34", "parameters.more={seconds: 40}")
+    worker = start_worker(prefect)
+    try:
+        run = start(prefect, "finetune/local", wanted)
+        until(lambda: training(prefect, run), 90, "the run is not training")
+        kill_with_children(worker)
+        state = read(prefect, run).state
+        assert state is not None
+        assert state.is_running()  # nobody has noticed yet
+        with working(prefect):
+            again = when(prefect, run, lambda found: found.run_count == 2)
+            done = ended(prefect, run)
+    finally:
+        end(worker)
+    assert again.id == done.id
+    assert done.state is not None
+    assert done.state.is_completed(), done.state
+    report = row(prefect, run)
+    assert len(jobs(ml_client, report["fingerprint"])) == 1
+    assert_no_endpoint(ml_client, report["endpoint"])
+
+
+@contextmanager
+def every_minute(server: Server, deployment: str, config: Finetune) -> Iterator[None]:
+    """A schedule of the deployment while the block runs: as its own nightly one, but sooner."""
+    schedule = DeploymentScheduleCreate(
+        schedule=CronSchedule(cron="* * * * *"), parameters={"config": config.model_dump(mode="json")}
+    )
+    path = {"id": deployment_id(server, deployment)}
+    with server.client() as client:
+        made = client.request(
+            "POST",
+            "/deployments/{id}/schedules",
+            path_params=path,
+            json=[schedule.model_dump(mode="json", exclude_unset=True)],
+        )
+        try:
+            yield
+        finally:
+            path["schedule_id"] = made.json()[0]["id"]
+            client.request("DELETE", "/deployments/{id}/schedules/{schedule_id}", path_params=path)
+
+
+def kill_with_children(worker: subprocess.Popen[bytes]) -> None:
+    """SIGKILL to the worker and to the processes of its runs, as when the machine is lost."""
+    import psutil
+
+    lost = [psutil.Process(worker.pid), *psutil.Process(worker.pid).children(recursive=True)]
+    for process in lost:
+        process.kill()
+    psutil.wait_procs(lost, timeout=10)
+
+
+def scheduled(server: Server) -> FlowRun | None:
+    """The first run that the scheduler, and nobody else, has made of the deployment `local`."""
+    wanted = FlowRunFilter(
+        deployment_id=FlowRunFilterDeploymentId(any_=[deployment_id(server, "finetune/local")]),
+        tags=FlowRunFilterTags(all_=["auto-scheduled"]),
+    )
+    with server.client() as client:
+        found = client.read_flow_runs(flow_run_filter=wanted)
+    return min(found, key=lambda run: run.expected_start_time or datetime.max, default=None)
+
+
+def assert_no_endpoint(ml_client: Any, name: str) -> None:
+    assert name not in [endpoint.name for endpoint in ml_client.online_endpoints.list()]

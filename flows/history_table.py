@@ -15,11 +15,15 @@ if TYPE_CHECKING:
 
 
 class Column(NamedTuple):
-    """What a column shows of a run; a `number` is what its lines are sorted by."""
+    """What a column shows of a run; a `number` is what its lines are sorted by.
+
+    A terminal shows it from the width on, in characters, at which there is room for it.
+    """
 
     name: str
     text: Callable[[Run], str]
     number: Callable[[Run], float | None] | None = None
+    width: int = 0
 
 
 def stages(run: Run) -> str:
@@ -56,15 +60,17 @@ COLUMNS = (
     Column(WHEN, _when, lambda run: run.when.timestamp()),
     Column(STATE, lambda run: run.state),
     Column("recipe", lambda run: run.recipe),
-    Column("model", lambda run: run.model),
-    Column("rows", lambda run: figures.count(run.rows), lambda run: run.rows),
+    Column("model", lambda run: run.model, width=110),
+    Column("rows", lambda run: figures.count(run.rows), lambda run: run.rows, width=150),
     Column(DURATION, lambda run: figures.duration(run.seconds), lambda run: run.seconds),
-    Column("queued", lambda run: figures.duration(run.queued_seconds), lambda run: run.queued_seconds),
+    Column(
+        "queued", lambda run: figures.duration(run.queued_seconds), lambda run: run.queued_seconds, width=150
+    ),
     Column(COST, lambda run: figures.dollars(run.cost_usd), lambda run: run.cost_usd),
     Column("eval loss", losses, lambda run: run.eval_loss),
-    Column("endpoint", _endpoint),
-    Column("adopted", _adopted),
-    Column("trigger", lambda run: run.trigger),
+    Column("endpoint", _endpoint, width=130),
+    Column("adopted", _adopted, width=160),
+    Column("trigger", lambda run: run.trigger, width=130),
 )
 # Numbers are read from the right; a time is read like a name.
 RIGHT = frozenset(column.name for column in COLUMNS if column.number is not None) - {WHEN}
@@ -94,22 +100,22 @@ def show(runs: Sequence[Run]) -> None:
 
     console = Console(highlight=False)
     if runs:
-        console.print(_table(runs))
+        console.print(_table(runs, [column for column in COLUMNS if column.width <= console.width]))
     else:
         console.print("No such run. Start one: finetune run local")
 
 
-def _table(runs: Iterable[Run]) -> Table:
+def _table(runs: Iterable[Run], columns: Sequence[Column]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
-    for column in COLUMNS:
+    for column in columns:
         right = column.name in RIGHT
         table.add_column(column.name, justify="right" if right else "left", overflow="fold")
     for run in runs:
         tone = _TONES.get(run.state, "")
         table.add_row(
-            *(Text(column.text(run), style=tone if column.name == STATE else "") for column in COLUMNS)
+            *(Text(column.text(run), style=tone if column.name == STATE else "") for column in columns)
         )
     return table

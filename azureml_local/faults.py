@@ -13,6 +13,7 @@ import json
 import re
 import threading
 import types
+from collections import deque
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import MISSING, dataclass, field, fields
@@ -133,6 +134,9 @@ KINDS: Mapping[str, type[Fault]] = {
 }
 
 
+_HIT = 100  # calls that a rule remembers to have let go wrong
+
+
 class BadRule(ValueError):
     """A rule that cannot be understood; the message says which and why."""
 
@@ -160,17 +164,18 @@ class Rule:
 
 
 class Faults:
-    """The rules in force, and how many calls each has matched. Thread-safe."""
+    """The rules in force, how many calls each has matched, and which it let go wrong. Thread-safe."""
 
     def __init__(self, rules: Sequence[Rule] = ()) -> None:
         self._lock = threading.Lock()
-        self._rules: tuple[Rule, ...] = tuple(rules)
-        self._calls: list[int] = [0] * len(rules)
+        self.replace(rules)
 
     def replace(self, rules: Sequence[Rule]) -> None:
         """Put these rules in force instead, with their counts at nought."""
         with self._lock:
-            self._rules, self._calls = tuple(rules), [0] * len(rules)
+            self._rules: tuple[Rule, ...] = tuple(rules)
+            self._calls: list[int] = [0] * len(rules)
+            self._hit: list[deque[str]] = [deque(maxlen=_HIT) for _ in rules]
 
     @overload
     def at(self, method: str, path: str, kind: type[T], /) -> T | None: ...
@@ -192,12 +197,16 @@ class Faults:
                     self._calls[index] += 1
                     if found is None and rule.due(self._calls[index]):
                         found = rule.fault
+                        self._hit[index].append(f"{method} {path}")
         return found
 
     def report(self) -> list[dict[str, Any]]:
-        """The rules with the calls that each has seen, as JSON."""
+        """The rules with the number of calls that each has seen, and the last that it hit, as JSON."""
         with self._lock:
-            pairs = list(zip(self._rules, self._calls, strict=True))
+            seen = [
+                (rule, calls, list(hit))
+                for rule, calls, hit in zip(self._rules, self._calls, self._hit, strict=True)
+            ]
         return [
             {
                 "kind": next(name for name, kind in KINDS.items() if isinstance(rule.fault, kind)),
@@ -206,8 +215,9 @@ class Faults:
                 "nth": rule.nth,
                 "count": rule.count,
                 "calls": calls,
+                "hit": hit,
             }
-            for rule, calls in pairs
+            for rule, calls, hit in seen
         ]
 
 
@@ -220,7 +230,8 @@ def read(path: Path) -> list[Rule]:
     except (OSError, UnicodeDecodeError) as error:
         raise BadRule(f"{path} cannot be read: {error}.") from error
     except yaml.YAMLError as error:
-        raise BadRule(f"{path} is no valid YAML: {error}.") from error
+        what = " ".join(str(error).split())  # PyYAML says it in several lines
+        raise BadRule(f"{path} is no valid YAML: {what}.") from error
     except BadRule as error:
         raise BadRule(f"{path}: {error}") from error
 

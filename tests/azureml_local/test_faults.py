@@ -92,6 +92,7 @@ def test_a_rule_acts_from_the_nth_call_for_count_calls() -> None:
     rules = Faults(faults.parse([{"path": "x", "kind": "status", "status": 418, "nth": 2, "count": 2}]))
     assert [rules.at("GET", "/x") is not None for _ in range(5)] == [False, True, True, False, False]
     assert rules.report()[0]["calls"] == 5
+    assert rules.report()[0]["hit"] == ["GET /x", "GET /x"]
 
 
 def test_the_first_rule_that_is_due_acts_and_every_one_counts() -> None:

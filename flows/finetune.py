@@ -28,9 +28,9 @@ from tasks.compute import Cluster, find_compute
 from tasks.data import PreparedData, prepare_data
 from tasks.delete import Deletion, delete_cluster, delete_endpoint, keep_endpoint
 from tasks.deploy import BASE, Deployment, check_deployment, deploy_model
-from tasks.endpoint import Endpoint, name_of, open_endpoint, route
+from tasks.endpoint import Endpoint, lost, name_of, open_endpoint, route
 from tasks.failure import Failure
-from tasks.invoke import ask
+from tasks.invoke import Conversation, ask
 from tasks.lease import Lease
 from tasks.metrics import read_metrics
 from tasks.pipeline import Plan, plan_job, submit_job
@@ -42,6 +42,8 @@ from tasks.wait import TrainedJob, wait_for_job
 
 # A cancelled run has 30 s until it is killed; what is left then is for the hook and for `finetune reap`.
 _GRACE = 10.0
+# How many other runs of the same job may take the endpoint from under this one before it gives up.
+_OTHERS = 3
 _DEFAULTS = Finetune()
 
 
@@ -105,9 +107,8 @@ def _run(config: Finetune, found: Findings, lease: Lease) -> None:
         plan, trained = _train(session, config, found, lease, prepared)
         with _endpoint(session, config, found, lease, plan, trained) as opening:
             model = _register(session, config, found, lease, prepared, plan, trained)
-            endpoint = found.endpoint = opening.result()
-            tuned, base = _deploy(session, config, found, lease, prepared, endpoint, model)
-            found.conversation = ask(session, config.invoke, prepared.data, tuned, base)
+            found.endpoint = opening.result()
+            found.conversation = _prove(session, config, found, lease, prepared, trained, model)
             artifacts.publish_conversation(found.conversation)
 
 
@@ -162,6 +163,34 @@ def _register(
         session, config.registration, plan, prepared.base, prepared.data, trained, metrics, lease
     )
     return found.model
+
+
+def _prove(
+    session: Session,
+    config: Finetune,
+    found: Findings,
+    lease: Lease,
+    prepared: _Prepared,
+    trained: TrainedJob,
+    model: RegisteredModel,
+) -> Conversation:
+    """Deploy the model and ask it.
+
+    Runs of the same job at the same time share its endpoint, and the one that ends first may delete it: the
+    other then makes it anew.
+    """
+    endpoint = found.endpoint
+    assert endpoint is not None
+    for others in range(_OTHERS, -1, -1):
+        try:
+            tuned, base = _deploy(session, config, found, lease, prepared, endpoint, model)
+            return ask(session, config.invoke, prepared.data, tuned, base)
+        except Failure as failure:
+            if not others or not lost(session, endpoint, lease):
+                raise
+            logger().warning("Another run of this job had the endpoint, and ended: %s", failure)
+        endpoint = found.endpoint = open_endpoint(session, endpoint.name, trained, lease)
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _deploy(

@@ -67,6 +67,15 @@ def open_endpoint(session: Session, name: str, job: TrainedJob, lease: Lease) ->
             return _take_over(session, found, holder, job, lease)
 
 
+def lost(session: Session, endpoint: Endpoint, lease: Lease) -> bool:
+    """Whether another run of the same job, which shares the endpoint, has deleted it or taken it over."""
+    found = find(session, endpoint.name)
+    if found is None or operation.state(found) == "Deleting":
+        return True
+    holder = Lease.read(found.tags)
+    return holder is None or holder.run != lease.run
+
+
 @stage("traffic")
 def route(session: Session, endpoint: Endpoint, deployment: str) -> None:
     """Send all traffic to one deployment."""

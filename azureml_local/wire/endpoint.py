@@ -17,7 +17,7 @@ from azureml_local.state import transitions
 from azureml_local.state.clock import iso
 from azureml_local.state.store import Document
 from azureml_local.wire.arm import WORKSPACE, body, local, page, properties, resource, route
-from azureml_local.wire.operation import accepted
+from azureml_local.wire.operation import accepted, address
 
 INFERENCE = "/inference"
 
@@ -44,7 +44,7 @@ def check_idle(document: Document, what: str) -> None:
     state = document["properties"]["provisioningState"]
     if state in _BUSY:
         raise Conflict(
-            f"The {what} '{document['name']}' is in the state {state}: wait until that operation has ended."
+            f"Another operation on the {what} '{document['name']}' is in progress ({state}): wait."
         )
 
 
@@ -59,6 +59,16 @@ def envelope(request: Request, old: Document) -> Document:
         "location": here.settings.location,
         "systemData": {**made, "lastModifiedAt": now},
     }
+
+
+def noted(request: Request, kind: str, name: str, operation_id: str) -> Document:
+    """Keep the operation's address among the resource's properties, as the service does."""
+
+    def change(old: Document) -> Document:
+        kept = {**old["properties"]["properties"], "AzureAsyncOperationUri": address(request, operation_id)}
+        return {**old, "properties": {**old["properties"], "properties": kept}}
+
+    return local(request).store.update(kind, name, change)
 
 
 def get(request: Request) -> Response:
@@ -82,10 +92,9 @@ def put(request: Request) -> Response:
     wanted = _endpoint(here, existing["name"], given, existing["properties"])
     if wanted["authMode"] != existing["properties"]["authMode"]:
         raise BadRequest("The authMode of an endpoint cannot be changed: create another.", target="authMode")
-    document = here.store.update(
-        ENDPOINTS, name, lambda old: {**old, **envelope(request, old), "properties": wanted}
-    )
+    here.store.update(ENDPOINTS, name, lambda old: {**old, **envelope(request, old), "properties": wanted})
     operation = here.operations.begin(ENDPOINTS, name, transitions.UPDATE_ENDPOINT)
+    document = noted(request, ENDPOINTS, name, operation)
     return accepted(request, operation, _resource(here, document, "Updating"), 200)
 
 
@@ -93,8 +102,9 @@ def patch(request: Request) -> Response:
     """Change tags and identity."""
     here, name = local(request), request.path_params["endpoint"]
     check_idle(find(here, name), "endpoint")
-    document = here.store.update(ENDPOINTS, name, lambda old: {**old, **envelope(request, old)})
+    here.store.update(ENDPOINTS, name, lambda old: {**old, **envelope(request, old)})
     operation = here.operations.begin(ENDPOINTS, name, transitions.UPDATE_ENDPOINT)
+    document = noted(request, ENDPOINTS, name, operation)
     return accepted(request, operation, _resource(here, document, "Updating"), 202)
 
 
@@ -174,6 +184,7 @@ def _create(request: Request, here: Local, name: str, given: dict[str, Any]) -> 
     }
     here.store.create(ENDPOINTS, name, document)
     operation = here.operations.begin(ENDPOINTS, name, transitions.CREATE_ENDPOINT)
+    document = noted(request, ENDPOINTS, name, operation)
     return accepted(request, operation, _resource(here, document, "Creating"), 201)
 
 
@@ -246,9 +257,9 @@ def _resource(here: Local, document: Document, state: str | None = None) -> dict
     if state is not None:
         shown["provisioningState"] = state
     ready = shown["provisioningState"] != "Creating"
-    address = f"{here.settings.base_url}{INFERENCE}/{document['name']}"
-    shown["scoringUri"] = f"{address}/score" if ready else None
-    shown["swaggerUri"] = f"{address}/swagger.json" if ready else None
+    scoring = f"{here.settings.base_url}{INFERENCE}/{document['name']}"
+    shown["scoringUri"] = f"{scoring}/score" if ready else None
+    shown["swaggerUri"] = f"{scoring}/swagger.json" if ready else None
     return resource(
         f"{here.settings.workspace_arm_id}/onlineEndpoints/{document['name']}",
         "workspaces/onlineEndpoints",

@@ -1,0 +1,34 @@
+"""Runs of one job share its endpoint, and each may be the first to end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from flows.finetune import finetune
+from tasks.stage import Progress, watching
+from tests.flows.conftest import MakeConfig, PrefectServer
+
+
+@pytest.mark.parametrize("stage", ["deploy", "invoke"])
+def test_an_endpoint_deleted_by_another_run_is_made_anew(
+    prefect_server: PrefectServer, config: MakeConfig, ml_client: Any, stage: str
+) -> None:
+    deleted: list[str] = []
+
+    def delete_once(progress: Progress) -> None:
+        if progress.stage == stage and progress.state == "running" and not deleted:
+            (endpoint,) = ml_client.online_endpoints.list()
+            deleted.append(endpoint.name)
+            ml_client.online_endpoints.begin_delete(endpoint.name).wait()
+
+    with watching(delete_once):
+        report = finetune(config("data.train.take=33", "compute.name=shared-endpoint"))
+
+    assert deleted == [report.endpoint]
+    assert report.outcome == "completed"
+    assert report.answer
+    assert report.deletion is not None
+    assert report.deletion.startswith("deleted: 404")
+    assert list(ml_client.online_endpoints.list()) == []

@@ -82,8 +82,10 @@ def test_two_runs_of_one_fingerprint_at_once_train_once(
         # Of two deployments, as each of them lets its own runs wait for each other.
         both = [start(prefect, f"finetune/{name}", wanted) for name in ("local", "ad-hoc")]
         ends = [ended(prefect, run) for run in both]
-    assert [run.state and run.state.type.value for run in ends] == ["COMPLETED", "COMPLETED"]
-    rows = [row(prefect, run) for run in both]
+    for run in ends:
+        assert run.state is not None
+        assert run.state.is_completed(), run.state
+    rows = [row(prefect, identity) for identity in both]
     assert rows[0]["fingerprint"] == rows[1]["fingerprint"]
     assert len(jobs(ml_client, rows[0]["fingerprint"])) == 1
     assert any(each["adopted"] for each in rows)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
+_TOO_MANY = 429
 TRANSIENT_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 
 
@@ -13,15 +16,25 @@ class Failure(Exception):
     """Something a stage could not do.
 
     `what` happened and what to `do` about it read as one line; `details` are the service's own words. A
-    `retryable` failure may be gone when the same is tried again.
+    `retryable` failure may be gone when the same is tried again, after the seconds of `retry_after` where the
+    service names some.
     """
 
-    def __init__(self, what: str, do: str = "", details: str = "", retryable: bool = False) -> None:
-        super().__init__(what, do, details, retryable)  # in full, or a pickled failure could not be read back
+    def __init__(
+        self,
+        what: str,
+        do: str = "",
+        details: str = "",
+        retryable: bool = False,
+        retry_after: float | None = None,
+    ) -> None:
+        # In full, or a pickled failure could not be read back.
+        super().__init__(what, do, details, retryable, retry_after)
         self.what = redact(what)
         self.do = redact(do)
         self.details = redact(details)
         self.retryable = retryable
+        self.retry_after = retry_after
 
     def __str__(self) -> str:
         return " ".join(f"{self.what} {self.do}".split())
@@ -109,9 +122,11 @@ def explain(error: BaseException) -> Failure:
     status = _status(error)
     text = _text(error)
     details = text if status is None else f"HTTP {status}: {text}"
+    pause = retry_after(error)
     for known in _KNOWN:
-        if re.search(known.pattern, text, re.IGNORECASE | re.DOTALL):
-            return Failure(known.what, known.do, details, known.retryable)
+        # A rate of requests may be called a quota as well, but more cores are of no help there.
+        if status != _TOO_MANY and re.search(known.pattern, text, re.IGNORECASE | re.DOTALL):
+            return Failure(known.what, known.do, details, known.retryable, pause)
     if _is_authentication(error, status):
         return Failure(
             "Azure did not accept the sign-in.",
@@ -127,7 +142,11 @@ def explain(error: BaseException) -> Failure:
         )
     if is_transient(error):
         return Failure(
-            f"Azure could not be reached or was busy: {_headline(text)}", "", details, retryable=True
+            f"Azure could not be reached or was busy: {_headline(text)}",
+            "Run again: what was made is found and used.",
+            details,
+            retryable=True,
+            retry_after=pause,
         )
     return Failure(_headline(text), "", details if details != _headline(text) else "")
 
@@ -159,6 +178,18 @@ def is_transient(error: BaseException) -> bool:
     }
 
 
+def retry_after(error: BaseException) -> float | None:
+    """The seconds that the service's answer asks to wait before the next request; None where it does not."""
+    headers = getattr(getattr(error, "response", None), "headers", None) or {}
+    value = headers.get("Retry-After")
+    if not value:
+        return None
+    try:
+        return max(float(value), 0.0)
+    except ValueError:
+        return _until(value)
+
+
 def is_unauthorised(error: BaseException) -> bool:
     """Whether the service refused the token: it may have expired on the way."""
     return _status(error) == 401
@@ -177,6 +208,15 @@ def redact(text: str) -> str:
         text,
     )
     return re.sub(r"(?i)\bBearer\s+[\w.~+/=-]+", "Bearer ***", text)
+
+
+def _until(date: str) -> float | None:
+    """Seconds from now until an HTTP date."""
+    try:
+        moment = parsedate_to_datetime(date)
+    except ValueError:
+        return None
+    return max((moment - datetime.now(UTC)).total_seconds(), 0.0)
 
 
 def _status(error: BaseException) -> int | None:

@@ -15,7 +15,7 @@ from tasks import clients
 from tasks.clients import Session
 from tasks.data import PreparedData
 from tasks.deploy import BASE, Deployment
-from tasks.failure import TRANSIENT_STATUSES, Failure
+from tasks.failure import TRANSIENT_STATUSES, Failure, retry_after
 from tasks.stage import stage, tell
 
 _SLACK = 15.0  # seconds that the way takes beyond the request's own time-out
@@ -172,4 +172,6 @@ def _refused(answer: requests.Response, deployment: str) -> Failure:
         424: (f"The model failed with {model_status} {reason}".rstrip(), "See the deployment's log."),
         429: ("The deployment has too many requests", "Raise deploy.instance_count."),
     }.get(status, (f"The endpoint answered {status}", "See the deployment's log."))
-    return Failure(f"{what}.", do, answer.text[:2000], retryable=status in TRANSIENT_STATUSES)
+    transient = status in TRANSIENT_STATUSES
+    pause = retry_after(requests.HTTPError(response=answer)) if transient else None
+    return Failure(f"{what}.", do, answer.text[:2000], transient, pause)

@@ -7,17 +7,21 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any, Literal, ParamSpec, TypeVar
 
 from prefect import Task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.context import TaskRunContext
 from prefect.exceptions import MissingContextError
 from prefect.logging import get_run_logger
 from prefect.tasks import exponential_backoff
 
-from tasks.failure import Failure, explain, is_transient
+from tasks import clients
+from tasks.failure import Failure, explain, is_transient, is_unauthorised
+
+_LONGEST_PAUSE = 600.0  # seconds
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -45,7 +49,14 @@ def stage(
         @functools.wraps(function)
         def run(*args: P.args, **kwargs: P.kwargs) -> R:
             with watched(name):
-                return function(*args, **kwargs)
+                try:
+                    return function(*args, **kwargs)
+                except Exception as error:
+                    if not is_unauthorised(error):
+                        raise
+                    logger().info("A token was refused: signing in anew")
+                clients.forget()
+                return function(*args, **kwargs)  # a second refusal is no matter of an expired token
 
         return Task(
             run,
@@ -71,6 +82,7 @@ def watched(name: str) -> Iterator[None]:
     except Exception as error:
         failure = explain(error)
         _publish(Progress(name, "failed", str(failure), monotonic() - begun))
+        _wait_as_asked(failure)
         if failure is error:
             raise
         raise failure from error
@@ -107,6 +119,16 @@ def logger() -> logging.Logger | logging.LoggerAdapter[Any]:
         return get_run_logger()
     except MissingContextError:
         return logging.getLogger("finetune")
+
+
+def _wait_as_asked(failure: Failure) -> None:
+    """Let the time pass that the service wants between two requests, where there will be a second one."""
+    context = TaskRunContext.get()
+    if context is None or not failure.retryable or failure.retry_after is None:
+        return
+    if context.task_run.run_count <= context.task.retries:
+        logger().info("The service asks for a pause of %.0f s", failure.retry_after)
+        sleep(min(failure.retry_after, _LONGEST_PAUSE))
 
 
 def _publish(progress: Progress) -> None:

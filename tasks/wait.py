@@ -187,7 +187,8 @@ class _Watch:
         hours = max(waited, self._age()) / 3600
         if hours >= self._wait.timeout_hours:
             self._give_up(
-                f"The job {self._job.name} took longer than {self._wait.timeout_hours:g} h",
+                f"The job {self._job.name} took longer than {self._wait.timeout_hours:g} h"
+                + ("" if self._elapsed().running else " and never left the queue"),
                 "Raise wait.timeout_hours; a job that stays queued waits for quota or for a free node.",
             )
 

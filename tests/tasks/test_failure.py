@@ -85,6 +85,23 @@ def test_a_refused_sign_in_says_how_to_sign_in() -> None:
     assert "AZURE_CLIENT_ID" in failure.do
 
 
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [("7", 7.0), ("0.5", 0.5), ("Mon, 01 Jan 2001 00:00:00 GMT", 0.0), ("soon", None), ("", None)],
+)
+def test_the_pause_that_the_service_asks_for_is_read(value: str, seconds: float | None) -> None:
+    response = _response(429)
+    response.headers["Retry-After"] = value
+    failure = explain(requests.HTTPError(response=response))
+    assert failure.retryable
+    assert failure.retry_after == seconds
+
+
+def test_a_rate_of_requests_is_no_quota_of_cores() -> None:
+    assert explain(http(429, "Quota exceeded: too many requests")).retryable
+    assert not explain(http(400, "Quota exceeded: too few cores")).retryable
+
+
 def test_missing_is_told_by_the_status() -> None:
     assert is_missing(ResourceNotFoundError(response=_response(404)))
     assert not is_missing(http(500))
@@ -107,10 +124,12 @@ def test_no_failure_tells_a_secret(secret: str) -> None:
 
 
 def test_a_failure_survives_pickling() -> None:
-    failure = pickle.loads(pickle.dumps(Failure("It broke.", "Mend it.", "details", retryable=True)))
+    failure = pickle.loads(
+        pickle.dumps(Failure("It broke.", "Mend it.", "details", retryable=True, retry_after=3))
+    )
     assert str(failure) == "It broke. Mend it."
     assert failure.details == "details"
-    assert failure.retryable
+    assert (failure.retryable, failure.retry_after) == (True, 3)
 
 
 def _response(status: int) -> Any:

@@ -156,6 +156,7 @@ def _cluster(given: dict[str, Any]) -> dict[str, Any]:
         "remoteLoginPortPublicAccess": wanted.get("remoteLoginPortPublicAccess") or "NotSpecified",
         "enableNodePublicIp": wanted.get("enableNodePublicIp", True),
         "isolatedNetwork": bool(wanted.get("isolatedNetwork", False)),
+        "enableBatchPrivateLink": False,
         "subnet": wanted.get("subnet"),
         "virtualMachineImage": wanted.get("virtualMachineImage"),
     }

@@ -73,7 +73,7 @@ def patch(request: Request) -> Response:
     endpoint.check_idle(document, "deployment")
     count = capacity(body(request).get("sku"), default=document["sku"]["capacity"])
     quota.check_deployment(here.store, _name(request), document["properties"]["instanceType"], count)
-    changed = here.store.update(
+    here.store.update(
         DEPLOYMENTS,
         _name(request),
         lambda old: {**old, **endpoint.envelope(request, old), "sku": {**old["sku"], "capacity": count}},
@@ -82,6 +82,7 @@ def patch(request: Request) -> Response:
     scaled = count != document["sku"]["capacity"]
     transition = transitions.SCALE_DEPLOYMENT if scaled else transitions.UPDATE_DEPLOYMENT
     operation = here.operations.begin(DEPLOYMENTS, _name(request), transition)
+    changed = endpoint.noted(request, DEPLOYMENTS, _name(request), operation)
     return accepted(request, operation, _resource(here, changed, transition.during), 202)
 
 
@@ -149,7 +150,7 @@ def _begin(
         transition = transitions.SCALE_DEPLOYMENT if scaled else transitions.UPDATE_DEPLOYMENT
         here.endpoints.update(name)
         operation = here.operations.begin(DEPLOYMENTS, name, transition)
-    answer = _resource(here, document, transition.during)
+    answer = _resource(here, endpoint.noted(request, DEPLOYMENTS, name, operation), transition.during)
     return accepted(request, operation, answer, 201 if existing is None else 200)
 
 
@@ -183,7 +184,7 @@ def _resource(here: Local, document: Document, state: str | None = None) -> dict
         f"{here.settings.workspace_arm_id}/onlineEndpoints/{document['endpoint']}/deployments/{document['name']}",
         "workspaces/onlineEndpoints/deployments",
         shown,
-        **{name: document[name] for name in ("tags", "location", "kind", "identity", "sku", "systemData")},
+        **{name: document[name] for name in endpoint.ENVELOPE if name in document},
     )
 
 

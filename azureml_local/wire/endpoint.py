@@ -21,6 +21,9 @@ from azureml_local.wire.operation import accepted, address
 
 INFERENCE = "/inference"
 
+# What stands beside the properties, where it is known.
+ENVELOPE = ("tags", "location", "kind", "identity", "sku", "systemData")
+
 _PATH = WORKSPACE + "/onlineEndpoints"
 _AUTH_MODES = {mode.casefold(): mode for mode in ("Key", "AMLToken", "AADToken")}
 _MAX_MIRRORED = 50  # per cent, Azure's limit
@@ -52,10 +55,11 @@ def envelope(request: Request, old: Document) -> Document:
     """What a request sets beside the properties of an endpoint or deployment; what it leaves out stays."""
     given, here = body(request), local(request)
     now = iso(here.clock.now())
-    made = old.get("systemData") or {"createdAt": now, "createdBy": "local user", "createdByType": "User"}
+    made = old.get("systemData") or {"createdAt": now, "createdBy": "local user"}
+    identity = record(given, "identity") or old.get("identity")
     return {
         "tags": texts(given, "tags") if given.get("tags") is not None else old.get("tags", {}),
-        "identity": record(given, "identity") or old.get("identity"),
+        **({"identity": identity} if identity else {}),
         "location": here.settings.location,
         "systemData": {**made, "lastModifiedAt": now},
     }
@@ -264,7 +268,7 @@ def _resource(here: Local, document: Document, state: str | None = None) -> dict
         f"{here.settings.workspace_arm_id}/onlineEndpoints/{document['name']}",
         "workspaces/onlineEndpoints",
         shown,
-        **{name: document[name] for name in ("tags", "location", "kind", "identity", "systemData")},
+        **{name: document[name] for name in ENVELOPE if name in document},
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -15,23 +16,23 @@ RETRY_AFTER = 1
 
 def accepted(request: Request, operation_id: str, body: dict[str, Any] | None, status: int = 201) -> Response:
     """The answer to a request that began a long operation: 201 with the resource, or 202 without."""
-    settings = local(request).settings
-    version = request.query_params.get("api-version", "")
-    operations = settings.base_url + LOCATION.format(
-        subscription=settings.subscription_id, location=settings.location
-    )
-    result = f"{operations}/mfeOperationResults/{operation_id}?api-version={version}"
+    own = f"{local(request).settings.base_url}{request.url.path}?api-version={_version(request)}"
     headers = {
-        "Azure-AsyncOperation": f"{operations}/mfeOperationsStatus/{operation_id}?api-version={version}",
-        "Location": result
-        if status == 202
-        else f"{settings.base_url}{request.url.path}?api-version={version}",
+        "Azure-AsyncOperation": address(request, operation_id),
+        "Location": address(request, operation_id, "mfeOperationResults") if status == 202 else own,
         "Retry-After": str(RETRY_AFTER),
         "x-ms-async-operation-timeout": "PT30M",
     }
     if body is None:
         return Response(status_code=status, headers=headers)
     return JSONResponse(body, status, headers)
+
+
+def address(request: Request, operation_id: str, collection: str = "mfeOperationsStatus") -> str:
+    """Where to poll the operation."""
+    settings = local(request).settings
+    region = LOCATION.format(subscription=settings.subscription_id, location=settings.location)
+    return f"{settings.base_url}{region}/{collection}/{operation_id}?api-version={_version(request)}"
 
 
 def status(request: Request) -> Response:
@@ -62,6 +63,10 @@ def result(request: Request) -> Response:
     if operation["error"]:
         return JSONResponse({"error": operation["error"]}, 400)
     return Response(status_code=204)
+
+
+def _version(request: Request) -> str:
+    return quote(request.query_params.get("api-version", ""))
 
 
 routes = [

@@ -78,7 +78,7 @@ def find(store: Store, reference: str) -> Component:
     document = store.get(kind, f"{name}/{version}")
     if document is None:
         raise BadRequest(
-            f"The component {name}:{version} was not found; create it before the job that uses it.",
+            f"key: {reference}, Message: the component was not found; create it before the job that uses it.",
             target="componentId",
         )
     return _component(reference, name, version, document["properties"]["componentSpec"])

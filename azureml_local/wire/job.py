@@ -20,6 +20,22 @@ from azureml_local.wire.arm import WORKSPACE, local, page, properties, resource,
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}")
 # All that may change once a job exists.
 _MUTABLE = frozenset({"description", "displayName", "tags", "properties", "isArchived"})
+# What the service says of a command job that asks for nothing particular.
+_COMMAND: Mapping[str, Any] = {
+    "codeId": None,
+    "resources": {
+        "instanceCount": 1,
+        "instanceType": None,
+        "properties": None,
+        "shmSize": "2g",
+        "dockerArgs": None,
+    },
+    "distribution": None,
+    "limits": {"jobLimitsType": "Command", "timeout": None},
+    "environmentVariables": None,
+    "parameters": {},
+    "queueSettings": {"jobTier": "Null"},
+}
 # What a client sends back when it has read a job, and the service says itself.
 _SAID_BY_SERVICE = frozenset({"status", "services", "notificationSetting"})
 
@@ -112,7 +128,8 @@ def _properties(here: Local, document: Document) -> dict[str, Any]:
         "identity": None,
         "notificationSetting": None,
         "inputs": {},
-        **shown,
+        **(_COMMAND if shown["jobType"] == "Command" else {}),
+        **_said(shown),
         "isArchived": document["hidden"],
         "properties": {**shown["properties"], **times},
         "services": {
@@ -137,12 +154,13 @@ def _service(kind: str, endpoint: str) -> dict[str, Any]:
 
 def _changed(here: Local, document: Document, given: Mapping[str, Any]) -> Document:
     """The job with what the request changes of it; raises BadRequest when it would change the work itself."""
-    asked = document["request"]
+    usual = _COMMAND if document["properties"]["jobType"] == "Command" else {}
+    asked, wanted = {**usual, **_said(document["request"])}, {**usual, **_said(given)}
     wrong = [
         key
-        for key in sorted(asked.keys() | given.keys())
+        for key in sorted(asked.keys() | wanted.keys())
         if key not in _MUTABLE | _SAID_BY_SERVICE
-        and _comparable(key, asked.get(key)) != _comparable(key, given.get(key))
+        and _comparable(key, asked.get(key)) != _comparable(key, wanted.get(key))
     ]
     if wrong:
         raise BadRequest(
@@ -156,6 +174,10 @@ def _changed(here: Local, document: Document, given: Mapping[str, Any]) -> Docum
     change |= {key: texts(given, key) for key in ("tags", "properties") if given.get(key) is not None}
     hidden = bool(given.get("isArchived", document["hidden"]))
     return here.jobs.records.change(document["name"], properties=change, hidden=hidden)
+
+
+def _said(properties: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in properties.items() if value is not None}
 
 
 def _comparable(key: str, value: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from azureml_local.errors import Forbidden
+from azureml_local.errors import ServiceError
 from azureml_local.local import Local
 from azureml_local.wire import asset
 from azureml_local.wire.arm import REGISTRY, local, resource, route
@@ -29,11 +29,14 @@ def discover(request: Request) -> Response:
     settings = local(request).settings
     name = request.path_params["name"]
     if name.casefold() != settings.registry.casefold():
-        raise Forbidden(
+        denied = ServiceError(
+            403,
+            "UserError",
             f"The user is not allowed to access the registry {name}; here there is only {settings.registry}.",
-            code="UserError",
             inner=("Auth", "Authorization", "UnAuthorizedRegistryAccess"),
         )
+        # The registries' own service words its errors in a way of its own.
+        return JSONResponse(denied.body() | {"correlation": {}, "statusCode": denied.status}, denied.status)
     return JSONResponse(
         {
             "registryName": settings.registry,

@@ -312,6 +312,15 @@ def test_traffic_is_split_and_mirrored(
     assert {score(client, name, {}).json()["version"] for _ in range(5)} == {"green"}
     assert score(client, name, {}, **{"azureml-model-deployment": "blue"}).json()["version"] == "blue"
 
+    route(client, name, {"blue": 40, "green": 60})
+    heard: set[str] = set()
+
+    def both() -> bool:
+        heard.add(score(client, name, {}).json()["version"])
+        return heard == {"blue", "green"}
+
+    wait_for(both)
+
     route(client, name, {"blue": 100}, {"green": 50})
     copies = tmp_path / "copies"
 

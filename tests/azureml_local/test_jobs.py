@@ -210,6 +210,51 @@ def test_equal_steps_are_reused_unless_forced(ml_client: Any, cluster: str, serv
     assert log_of(server, third["write"].name) == "ran\n"
 
 
+CHECKED = """
+type: command
+name: checked
+version: "{version}"
+inputs:
+  rate: {{type: number}}
+  epochs: {{type: integer, min: 1, max: 5, default: 2}}
+  precision: {{type: string, enum: ["16", "32"], default: "32", optional: true}}
+  note: {{type: string, optional: true}}
+command: >-
+  echo ${{{{inputs.rate}}}} ${{{{inputs.epochs}}}} $[[${{{{inputs.precision}}}}]] $[[note ${{{{inputs.note}}}}]]
+environment: azureml://registries/azureml/environments/any/versions/1
+"""
+
+
+def test_inputs_are_checked_and_defaults_taken(
+    ml_client: Any, cluster: str, server: LocalServer, tmp_path: Path
+) -> None:
+    from azure.ai.ml import dsl, load_component
+    from azure.core.exceptions import HttpResponseError
+
+    (tmp_path / "checked.yaml").write_text(CHECKED.format(version=uuid4().hex[:8]))
+    component = ml_client.components.create_or_update(load_component(str(tmp_path / "checked.yaml")))
+
+    def submit_with(**inputs: Any) -> Any:
+        @dsl.pipeline(default_compute=cluster)  # type: ignore[untyped-decorator]
+        def pipeline() -> None:
+            component(**inputs).name = "checked"
+
+        return ml_client.jobs.create_or_update(pipeline(), experiment_name="tests")
+
+    for inputs, complaint in (
+        ({"rate": "fast"}, "'rate' must be of type number, not 'fast'"),
+        ({"rate": 1, "epochs": 6}, "'epochs' must be at most 5, not 6"),
+        ({"rate": 1, "precision": "8"}, "'precision' must be one of 16, 32, not '8'"),
+    ):
+        with pytest.raises(HttpResponseError, match=complaint) as caught:
+            submit_with(**inputs)
+        assert caught.value.status_code == 400
+    job = submit_with(rate=0.5)
+    assert ended(ml_client, job.name).status == "Completed"
+    (child,) = children(ml_client, job.name).values()
+    assert log_of(server, child.name) == "0.5 2 32\n"
+
+
 def test_failed_step_says_why(ml_client: Any, cluster: str) -> None:
     from azure.ai.ml.exceptions import JobException
 

@@ -50,7 +50,7 @@ class _Known:
     retryable: bool = False
 
 
-# Sources: the service's error codes and the questions users ask; FACTS of the project's first issue.
+# By the service's error codes, and by what users report of it.
 _KNOWN = (
     _Known(
         r"JobNodeCountExceedsCoreQuota|ClusterCoreQuotaReached|not enough quota|OutOfQuota|QuotaExceeded"

@@ -213,14 +213,13 @@ def test_equal_steps_are_reused_unless_forced(ml_client: Any, cluster: str, serv
 CHECKED = """
 type: command
 name: checked
-version: "{version}"
+version: "VERSION"
 inputs:
-  rate: {{type: number}}
-  epochs: {{type: integer, min: 1, max: 5, default: 2}}
-  precision: {{type: string, enum: ["16", "32"], default: "32", optional: true}}
-  note: {{type: string, optional: true}}
-command: >-
-  echo ${{{{inputs.rate}}}} ${{{{inputs.epochs}}}} $[[${{{{inputs.precision}}}}]] $[[note ${{{{inputs.note}}}}]]
+  rate: {type: number}
+  epochs: {type: integer, min: 1, max: 5, default: 2}
+  precision: {type: string, enum: ["16", "32"], default: "32", optional: true}
+  note: {type: string, optional: true}
+command: echo ${{inputs.rate}} ${{inputs.epochs}} $[[${{inputs.precision}}]] $[[note ${{inputs.note}}]]
 environment: azureml://registries/azureml/environments/any/versions/1
 """
 
@@ -231,7 +230,7 @@ def test_inputs_are_checked_and_defaults_taken(
     from azure.ai.ml import dsl, load_component
     from azure.core.exceptions import HttpResponseError
 
-    (tmp_path / "checked.yaml").write_text(CHECKED.format(version=uuid4().hex[:8]))
+    (tmp_path / "checked.yaml").write_text(CHECKED.replace("VERSION", uuid4().hex[:8]))
     component = ml_client.components.create_or_update(load_component(str(tmp_path / "checked.yaml")))
 
     def submit_with(**inputs: Any) -> Any:

@@ -1,0 +1,108 @@
+"""The history of thousands of runs: reading them from a Prefect server, drawing the page, showing it.
+
+    uv run python -m benchmarks.history [--runs 5000] [--rounds 5]
+
+The runs are made up and put into the server's database; then a real server (SQLite) is asked for them, and a
+headless Chromium shows the page. Figures are seconds, the median of the rounds; megabytes where it says so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from flows.exporter import exposition
+from flows.history_page import page
+from flows.runs import Run
+from flows.selection import Selection
+from tests.flows.operations.processes import serving
+from tests.flows.seeding import seed
+from tests.flows.synthetic import NOW, runs
+
+CHROMIUM = "/usr/bin/chromium"
+RUNS, ROUNDS = 5000, 5
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--runs", type=int, default=RUNS)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        history = runs(options.runs)
+        found = _read(Path(folder), history, options.rounds)
+        found |= _drawn(Path(folder), history, options.rounds)
+    json.dump({"runs": options.runs, **found}, sys.stdout, indent=2)
+    print()
+
+
+def _read(folder: Path, history: list[Run], rounds: int) -> dict[str, float]:
+    """How long a server takes to tell of all of them, and of the newest."""
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    from flows import records
+
+    seed(f"sqlite+aiosqlite:///{folder / 'prefect.db'}", history)
+    with serving(folder) as server, temporary_settings({PREFECT_API_URL: f"{server.url}/api"}):
+        everything = asyncio.run(records.read(Selection()))
+        assert [run.id for run in everything] == [run.id for run in history]
+        return {
+            "read all": _median(rounds, lambda: asyncio.run(records.read(Selection()))),
+            "read the newest 25": _median(rounds, lambda: asyncio.run(records.read(Selection(limit=25)))),
+        }
+
+
+def _drawn(folder: Path, history: list[Run], rounds: int) -> dict[str, float]:
+    """How long the page takes, to be made and to be there in a browser that has been started before."""
+    from playwright.sync_api import sync_playwright
+
+    file = folder / "history.html"
+
+    def make() -> None:
+        file.write_text(page(history, prefect="http://127.0.0.1:4200", now=NOW), encoding="utf-8")
+
+    made = _median(rounds, make)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        shown = browser.new_page()
+
+        def show() -> None:
+            shown.goto(file.as_uri())
+            shown.wait_for_selector(".runs .run")
+
+        def narrow() -> None:
+            shown.fill("[name=text]", "out of memory")
+            shown.fill("[name=text]", "")
+
+        took = _median(rounds, show)
+        narrowed = _median(rounds, narrow)
+        browser.close()
+    return {
+        "make the page": made,
+        "show the page": took,
+        "both": round(made + took, 3),
+        "search and clear": narrowed,
+        "make the metrics": _median(rounds, lambda: exposition(history, NOW)),
+        "page, MB": round(file.stat().st_size / 1e6, 2),
+    }
+
+
+def _median(rounds: int, work: Callable[[], Any]) -> float:
+    took = []
+    for _ in range(rounds):
+        began = perf_counter()
+        work()
+        took.append(perf_counter() - began)
+    return round(statistics.median(took), 3)
+
+
+if __name__ == "__main__":
+    main()

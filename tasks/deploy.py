@@ -19,6 +19,7 @@ from tasks.stage import logger, stage, tell
 
 BASE = "base"
 _FOREVER = "forever"
+_DURATION = r"\d+(\.\d+)?[mhd]"
 _HOURS = {"m": 1 / 60, "h": 1.0, "d": 24.0}
 _LOG_LINES = 60
 
@@ -29,10 +30,10 @@ class Probe(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     initial_delay: int = Field(600, ge=1, description="Before the first question.")
-    period: int = Field(10, ge=1)
-    timeout: int = Field(10, ge=1, lt=300)
+    period: int = Field(10, ge=1, description="Between two questions.")
+    timeout: int = Field(10, ge=1, lt=300, description="For an answer.")
     failure_threshold: int = Field(30, ge=1, description="Failures in a row before it is given up.")
-    success_threshold: int = Field(1, ge=1)
+    success_threshold: int = Field(1, ge=1, description="Successes in a row before it counts as well.")
 
 
 class Deploy(BaseModel):
@@ -45,16 +46,23 @@ class Deploy(BaseModel):
         pattern=r"^[a-zA-Z]([-a-zA-Z0-9]{1,30}[a-zA-Z0-9])$",
         description="The endpoint's name, unique in the region; follows from the job when left out.",
     )
-    deployment: str = Field("demo", pattern=r"^[a-zA-Z]([-a-zA-Z0-9]{1,30}[a-zA-Z0-9])$")
+    deployment: str = Field(
+        "demo",
+        pattern=r"^[a-zA-Z]([-a-zA-Z0-9]{1,30}[a-zA-Z0-9])$",
+        description="The name of the tuned model's deployment behind the endpoint.",
+    )
     instance_type: str = Field("Standard_NC24ads_A100_v4", description="VM size of the deployment.")
-    instance_count: int = Field(1, ge=1)
-    request_timeout_ms: int = Field(90_000, ge=1, le=180_000)
-    liveness: Probe = Probe()
-    readiness: Probe = Probe()
+    instance_count: int = Field(1, ge=1, description="Machines that serve; each of them costs.")
+    request_timeout_ms: int = Field(
+        90_000, ge=1, le=180_000, title="Request time-out", description="Milliseconds for an answer."
+    )
+    liveness: Probe = Field(Probe(), title="Liveness probe")
+    readiness: Probe = Field(Probe(), title="Readiness probe")
     lease_hours: float = Field(6, gt=0, description="After this `finetune reap` deletes what a run has lost.")
     keep_endpoint: str | None = Field(
         None,
         title="Keep the endpoint",
+        json_schema_extra={"pattern": rf"^({_FOREVER}|{_DURATION})?$"},
         description="Leave it up for 30m, 4h, 2d or `forever`; deleted at the end when empty.",
     )
     compare_with_base: bool = Field(
@@ -73,7 +81,7 @@ class Deploy(BaseModel):
     @field_validator("keep_endpoint")
     @classmethod
     def _duration(cls, text: str | None) -> str | None:
-        if text and text != _FOREVER and not re.fullmatch(r"\d+(\.\d+)?[mhd]", text):
+        if text and text != _FOREVER and not re.fullmatch(_DURATION, text):
             raise ValueError(f"{text!r} is no duration such as 30m, 4h or 2d, and not `{_FOREVER}`")
         return text or None
 

@@ -33,10 +33,12 @@ class Invoke(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, title="Invoke")
 
-    temperature: float = Field(0.6, ge=0)
-    top_p: float = Field(0.9, gt=0, le=1)
-    do_sample: bool = True
-    max_new_tokens: int = Field(200, ge=1)
+    temperature: float = Field(0.6, ge=0, description="How much chance has in the answer.")
+    top_p: float = Field(
+        0.9, gt=0, le=1, title="Top-p", description="Draw from the tokens that make up this probability."
+    )
+    do_sample: bool = Field(True, title="Sampling", description="Off takes the likeliest token each time.")
+    max_new_tokens: int = Field(200, ge=1, description="The longest answer.")
     seed: int = Field(0, description="Which row of the test split is asked.")
 
 

@@ -39,12 +39,14 @@ class Training(BaseModel):
     lr_scheduler_type: (
         Literal["linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup"]
         | None
-    ) = Field(None, title="Learning rate schedule", description="cosine.")
+    ) = Field(None, title="Learning rate schedule", description="How it falls; cosine.")
     warmup_steps: int | None = Field(None, ge=0, description="Steps up to the peak learning rate.")
-    weight_decay: float | None = Field(None, ge=0)
+    weight_decay: float | None = Field(None, ge=0, description="Pull of the weights towards zero; 0.")
     max_seq_length: int | None = Field(None, description="Tokens a row; -1 takes the model's own limit.")
     seed: int | None = Field(None, description="Seed of the order of the data and of the adapters.")
-    evaluation_strategy: Literal["epoch", "steps", "disable"] | None = None
+    evaluation_strategy: Literal["epoch", "steps", "disable"] | None = Field(
+        None, description="When the held-out loss is measured."
+    )
     eval_steps: int | None = Field(None, ge=1, description="Steps between evaluations.")
     logging_steps: int | None = Field(None, ge=1, description="Steps between values of the loss.")
     save_total_limit: int | None = Field(None, description="Checkpoints to keep; -1 keeps all.")
@@ -56,13 +58,19 @@ class Optimisation(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, title="Optimisation")
 
     apply_lora: bool | None = Field(None, title="LoRA", description="Train low-rank adapters only; on.")
-    lora_r: int | None = Field(None, ge=1, title="LoRA rank")
-    lora_alpha: int | None = Field(None, ge=1, title="LoRA alpha")
-    lora_dropout: float | None = Field(None, ge=0, lt=1, title="LoRA dropout")
-    apply_deepspeed: bool | None = Field(None, title="DeepSpeed", description="on.")
+    lora_r: int | None = Field(None, ge=1, title="LoRA rank", description="Width of the adapters.")
+    lora_alpha: int | None = Field(None, ge=1, title="LoRA alpha", description="Weight of the adapters.")
+    lora_dropout: float | None = Field(
+        None, ge=0, lt=1, title="LoRA dropout", description="Share of the adapters' inputs left out."
+    )
+    apply_deepspeed: bool | None = Field(
+        None, title="DeepSpeed", description="Spread the model over the GPUs; on."
+    )
     deepspeed_stage: Literal[2, 3] | None = Field(None, description="What DeepSpeed shards; 2.")
     precision: Literal[16, 32] | None = Field(None, description="Bits of a weight.")
-    apply_ort: bool | None = Field(None, title="ONNX Runtime training")
+    apply_ort: bool | None = Field(
+        None, title="ONNX Runtime training", description="Train with ONNX Runtime; off."
+    )
     auto_find_batch_size: bool | None = Field(None, description="Not together with DeepSpeed.")
 
 

@@ -38,7 +38,9 @@ class Wait(BaseModel):
         description="`poll` keeps the process; `suspend` ends it, and the flow `watch` resumes the run.",
     )
     timeout_hours: float = Field(24, gt=0, description="Cancel the job after this.")
-    budget_usd: float | None = Field(None, gt=0, description="Cancel the job when it has cost this much.")
+    budget_usd: float | None = Field(
+        None, gt=0, title="Budget", description="Cancel the job when it has cost this many dollars."
+    )
     poll_seconds: float = Field(30, ge=0.1, description="The longest pause between two looks at the job.")
     outage_minutes: float = Field(
         60, ge=0, description="How long Azure may be out of reach before giving up."

@@ -17,7 +17,11 @@ class Split(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(min_length=1, description="What the source calls the split, or the file's own path.")
-    take: str = Field("5%", description="A share such as 5%, or a number of rows.")
+    take: str = Field(
+        "5%",
+        description="A share such as 5%, or a number of rows.",
+        json_schema_extra={"pattern": r"^ *(\d+(\.\d+)? *%|[1-9]\d*) *$"},
+    )
 
     @field_validator("take", mode="before")
     @classmethod

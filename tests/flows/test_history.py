@@ -167,6 +167,7 @@ def test_a_server_out_of_reach_is_one_line(prefect_server: PrefectServer) -> Non
         asyncio.run(records.read(select()))
 
 
+@pytest.mark.slow
 def test_a_run_of_the_whole_flow_is_in_the_history(prefect_server: PrefectServer, config: MakeConfig) -> None:
     from flows import losses
     from flows.finetune import finetune

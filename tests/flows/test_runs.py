@@ -14,6 +14,7 @@ from flows import figures
 from flows.cause import cause_of
 from flows.runs import row_of, run_of
 from flows.selection import select
+from flows.stages import STAGES, in_order, stage_of
 from tasks.failure import Failure
 from tests.flows.seeding import report_of
 from tests.flows.synthetic import NOW, runs
@@ -80,6 +81,19 @@ def test_a_secret_in_a_states_message_is_not_passed_on() -> None:
     run = run_of(_record(Failed(message="GET https://x/y?sv=1&sig=abcdef&se=2 refused")), None, [])
     assert "abcdef" not in run.message
     assert "refused" in run.message
+
+
+def test_every_stage_of_the_flow_has_its_place_and_is_known_by_its_task_runs() -> None:
+    from prefect import Task
+
+    from flows import finetune
+
+    names = {task.name for task in vars(finetune).values() if isinstance(task, Task)}
+    assert "train" in names
+    assert names <= set(STAGES)
+    assert in_order(names) == [stage for stage in STAGES if stage in names]
+    for run, stage in (("deploy tuned", "deploy"), ("deploy check", "deploy check"), ("data: hub", "data")):
+        assert stage_of(run) == stage
 
 
 @pytest.mark.parametrize("data", [None, "[]", [], '{"a": 1}', "[1]", "null"])

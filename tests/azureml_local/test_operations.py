@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ WORKSPACE = (
     "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/local"
     "/providers/Microsoft.MachineLearningServices/workspaces/local"
 )
+SIZE = {"vmSize": "Standard_DS3_v2"}
 CREATE = Transition("Creating", "Succeeded", 0.05)
 DELETE = Transition("Deleting", None, 0.05)
 
@@ -84,36 +86,64 @@ def test_an_unfinished_operation_goes_on_after_a_restart(store: Store) -> None:
     assert (after.get(operation)["status"], _state(store)) == ("Succeeded", "Succeeded")
 
 
-def test_the_wire_shows_every_state_of_a_creation_stepped_by_hand(tmp_path: Path) -> None:
-    with switch.joined(tmp_path, pace="manual") as environment, requests.Session() as session:
-        url = environment["AZUREML_LOCAL_URL"]
+@dataclass(frozen=True)
+class Manual:
+    """A workspace whose operations wait until they are stepped."""
+
+    state: Path
+    session: requests.Session
+    url: str
+
+    def step(self) -> None:
+        address = Address.read(self.state)
+        assert address
+        switch.ask(self.state, address, "/admin/operations/step", {})
+
+    def provisioning(self, resource: str) -> str:
+        return str(self.session.get(resource).json()["properties"]["provisioningState"])
+
+
+@pytest.fixture(scope="module")
+def manual(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Manual]:
+    state = tmp_path_factory.mktemp("manual")
+    with switch.joined(state, pace="manual") as environment, requests.Session() as session:
         session.trust_env = False
         session.verify = environment["REQUESTS_CA_BUNDLE"]
         session.headers["Authorization"] = f"Bearer {_token(session, environment)}"
-        compute = f"{url}{WORKSPACE}/computes/cluster?api-version=2024-04-01"
-        body = {"properties": {"computeType": "AmlCompute", "properties": {"vmSize": "Standard_DS3_v2"}}}
-        begun = session.put(compute, json=body)
-        assert begun.status_code == 201
-        assert begun.json()["properties"]["provisioningState"] == "Creating"
-        assert begun.headers["Location"] == compute
-        assert int(begun.headers["Retry-After"]) > 0
-        poll = begun.headers["Azure-AsyncOperation"]
-        assert session.get(poll).json()["status"] == "InProgress"
-        assert session.get(compute).json()["properties"]["provisioningState"] == "Creating"
-        address = Address.read(tmp_path)
-        assert address
-        switch.ask(tmp_path, address, "/admin/operations/step", {})
-        ended = session.get(poll).json()
-        assert (ended["status"], ended["percentComplete"]) == ("Succeeded", 100.0)
-        assert ended["startTime"] <= ended["endTime"]
-        assert session.get(compute).json()["properties"]["provisioningState"] == "Succeeded"
+        yield Manual(state, session, environment["AZUREML_LOCAL_URL"])
 
-        deleted = session.delete(compute + "&underlyingResourceAction=Delete")
-        assert deleted.status_code == 202
-        assert session.get(deleted.headers["Location"]).status_code == 202
-        switch.ask(tmp_path, address, "/admin/operations/step", {})
-        assert session.get(deleted.headers["Location"]).status_code == 204
-        assert session.get(compute).status_code == 404
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("computes/cluster", {"properties": {"computeType": "AmlCompute", "properties": SIZE}}),
+        ("onlineEndpoints/endpoint", {"location": "local", "properties": {"authMode": "Key"}}),
+    ],
+)
+def test_the_wire_shows_every_state_of_a_life_stepped_by_hand(
+    manual: Manual, path: str, body: dict[str, Any]
+) -> None:
+    session, resource = manual.session, f"{manual.url}{WORKSPACE}/{path}?api-version=2024-04-01"
+    begun = session.put(resource, json=body)
+    assert begun.status_code == 201
+    assert begun.json()["properties"]["provisioningState"] == "Creating"
+    assert int(begun.headers["Retry-After"]) > 0
+    poll = begun.headers["Azure-AsyncOperation"]
+    assert session.get(poll).json()["status"] == "InProgress"
+    assert manual.provisioning(resource) == "Creating"
+    manual.step()
+    ended = session.get(poll).json()
+    assert (ended["status"], ended["percentComplete"]) == ("Succeeded", 100.0)
+    assert ended["startTime"] <= ended["endTime"]
+    assert manual.provisioning(resource) == "Succeeded"
+
+    deleted = session.delete(resource + "&underlyingResourceAction=Delete")
+    assert deleted.status_code == 202
+    assert session.get(deleted.headers["Location"]).status_code == 202
+    assert manual.provisioning(resource) == "Deleting"
+    manual.step()
+    assert session.get(deleted.headers["Location"]).status_code in (200, 204)
+    assert session.get(resource).status_code == 404
 
 
 def _token(session: requests.Session, environment: dict[str, str]) -> Any:

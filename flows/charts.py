@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from itertools import pairwise
 from xml.etree.ElementTree import Element, SubElement, tostring
@@ -60,14 +60,14 @@ def picture(trend: Trend) -> str:
 
 def _draw(root: Element, trend: Trend) -> None:
     low, high, ticks = _range(trend)
-    for value in ticks:
+    for value, label in ticks:
         y = _down(value, low, high)
         SubElement(
             root,
             "line",
             {"class": "grid", "x1": f"{_LEFT}%", "x2": f"{_RIGHT}%", "y1": f"{y}", "y2": f"{y}"},
         )
-        _text(root, f"{_LEFT - 1}%", y + 4, _tick(value, trend.unit, high), "", "end")
+        _text(root, f"{_LEFT - 1}%", y + 4, label, "", "end")
     _name_weeks(root, trend.weeks)
     if trend.stacked:
         _stack(root, trend, low, high)
@@ -153,21 +153,26 @@ def _name_weeks(root: Element, weeks: Sequence[date]) -> None:
     stride = math.ceil(len(weeks) / _LABELS)
     style = "%-d %b" if len(weeks) <= 26 else "%b ’%y"
     for at in range(stride // 2, len(weeks), stride):
-        _text(root, f"{_across(at, len(weeks)):.2f}%", HEIGHT - 6, f"{weeks[at]:{style}}", "", "middle")
+        across = _across(at, len(weeks))
+        anchor = "middle" if across < 92 else "end"  # or a narrow screen would cut it off
+        where = across if anchor == "middle" else _RIGHT
+        _text(root, f"{where:.2f}%", HEIGHT - 6, f"{weeks[at]:{style}}", "", anchor)
 
 
-def _range(trend: Trend) -> tuple[float, float, list[float]]:
-    """The lowest and the highest value of the plot, and the round values in between."""
+def _range(trend: Trend) -> tuple[float, float, list[tuple[float, str]]]:
+    """The lowest and the highest value of the plot, and the round ones in between with their names."""
     if trend.stacked:
         sums = [sum(s.values[at] or 0 for s in trend.series) for at in range(len(trend.weeks))]
         low, high = 0.0, max(sums, default=0)
     else:
         values = [value for series in trend.series for value in series.values if value is not None]
         low, high = min(values, default=0), max(values, default=0)
-    scale = _in(trend.unit, high)
-    step = _step((high - low) / scale or abs(high) / scale * 0.1 or 1, whole=trend.unit == "runs") * scale
-    first, last = math.floor(low / step), max(math.ceil(high / step), math.floor(low / step) + 1)
-    return first * step, last * step, [index * step for index in range(first, last + 1)]
+    scale, name = _scale(trend.unit, high)
+    step = _step((high - low) / scale or abs(high) / scale * 0.1 or 1, whole=trend.unit == "runs")
+    first = math.floor(low / scale / step)
+    last = max(math.ceil(high / scale / step), first + 1)
+    ticks = [(at * step * scale, name(at * step)) for at in range(first, last + 1)]
+    return first * step * scale, last * step * scale, ticks
 
 
 def _step(span: float, *, whole: bool) -> float:
@@ -176,18 +181,12 @@ def _step(span: float, *, whole: bool) -> float:
     return max(1.0, math.ceil(step)) if whole else step
 
 
-def _in(unit: Unit, high: float) -> float:
-    """What the axis counts in: seconds, minutes or hours, after the longest."""
-    if unit != "seconds":
-        return 1.0
-    return 3600.0 if high > 2 * 3600 else 60.0 if high > 120 else 1.0
-
-
-def _tick(value: float, unit: Unit, high: float) -> str:
+def _scale(unit: Unit, high: float) -> tuple[float, Callable[[float], str]]:
+    """What the axis counts in, and how it names a value: seconds, minutes or hours, after the longest."""
     if unit == "seconds":
-        scale = _in(unit, high)
-        return f"{value / scale:g} {({3600.0: 'h', 60.0: 'min', 1.0: 's'})[scale]}"
-    return f"${value:,.10g}" if unit == "dollars" else f"{value:,.6g}"
+        scale, name = (3600, "h") if high > 2 * 3600 else (60, "min") if high > 120 else (1, "s")
+        return scale, lambda value: f"{value:g} {name}"
+    return 1.0, lambda value: f"${value:,.10g}" if unit == "dollars" else f"{value:,.6g}"
 
 
 def _across(at: int, weeks: int) -> float:

@@ -88,7 +88,7 @@ def tiles(runs: Sequence[Run], now: datetime) -> tuple[Tile, ...]:
         Tile(
             "median duration",
             figures.duration(median(took) if took else None),
-            f"{figures.duration(median(queued))} of it queued" if queued else "",
+            f"{figures.duration(median(queued))} queued" if queued else "",
         ),
         Tile("running now", figures.count(running), f"{waiting:,} waiting" if waiting else ""),
         Tile("endpoints kept", figures.count(len(live)), ", ".join(run.endpoint or "" for run in live[:2])),

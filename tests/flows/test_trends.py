@@ -86,6 +86,21 @@ def test_the_heights_of_bars_are_their_values() -> None:
     assert heights == pytest.approx([value * scale for value in values], abs=0.6)
 
 
+@pytest.mark.parametrize(
+    ("seconds", "labels"),
+    [
+        (7.3, ["0 s", "2 s", "4 s", "6 s", "8 s"]),
+        (6900, ["0 min", "50 min", "100 min", "150 min"]),
+        (11000, ["0 h", "1 h", "2 h", "3 h", "4 h"]),
+    ],
+)
+def test_an_axis_counts_in_round_values_of_its_unit(seconds: float, labels: list[str]) -> None:
+    run = HISTORY[0].model_copy(update={"state": "completed", "seconds_by_stage": {"train": seconds}})
+    drawn = fromstring(charts.chart(_trend("duration", [run])))
+    named = [text.text for text in drawn.iter("text") if text.get("text-anchor") == "end"]
+    assert named[: len(labels)] == labels
+
+
 def test_a_week_says_what_it_shows_when_pointed_at() -> None:
     said = [title.text or "" for title in fromstring(charts.chart(_trend("failures", HISTORY))).iter("title")]
     assert all(text.startswith("Week of ") for text in said)

@@ -64,24 +64,25 @@ class Stream(io.RawIOBase):
 
     def _read(self, wanted: int) -> bytes:
         if self._file is None:
-            self._file = self._opened()
+            self._open()
         content: bytes = self._file.read(wanted)
         self._count(len(content))
         return content
 
-    def _opened(self) -> Any:
+    def _open(self) -> None:
+        """Open the file at the position reached; without ranges, what comes before must come again."""
         if self._local:
-            return self._fs.open(self._path, "rb")
-        if self._has_ranges:
-            file = self._fs.open(self._path, "rb", block_size=_BLOCK, cache_type="readahead", size=self._size)
-            file.seek(self._position)
-            return file
-        file = self._fs.open(self._path, "rb", block_size=0)
-        left = self._position
-        while left and (skipped := len(file.read(min(left, _CHUNK)))):
-            self._count(skipped)
-            left -= skipped
-        return file
+            self._file = self._fs.open(self._path, "rb")
+        elif self._has_ranges:
+            options = {"block_size": _BLOCK, "cache_type": "readahead", "size": self._size}
+            self._file = self._fs.open(self._path, "rb", **options)
+            self._file.seek(self._position)
+        else:
+            self._file = self._fs.open(self._path, "rb", block_size=0)
+            left = self._position
+            while left and (skipped := len(self._file.read(min(left, _CHUNK)))):
+                self._count(skipped)
+                left -= skipped
 
     def _drop(self) -> None:
         if self._file is not None:

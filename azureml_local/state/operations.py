@@ -29,7 +29,8 @@ class Operations:
 
     A document's `properties.provisioningState` follows the transition. At the pace `instant` an operation
     without work ends before `begin` returns, at `real` after the transition's seconds, at `manual` when
-    `step` is called. An operation with work runs it in a thread and ends when the work does.
+    `step` is called. An operation with work runs it in a thread and ends with it, at `real` not before the
+    transition's seconds.
     """
 
     def __init__(self, store: Store, clock: Clock, pace: Pace) -> None:
@@ -59,7 +60,7 @@ class Operations:
         with self._store.transaction():
             self._set_state(kind, name, transition.during)
             self._store.create(_KIND, operation_id, operation)
-        self._advance(operation_id, transition, work)
+        self._advance(operation_id, work)
         return operation_id
 
     def get(self, operation_id: str) -> Document:
@@ -119,25 +120,32 @@ class Operations:
         for operation_id in self.waiting():
             operation = self.get(operation_id)
             if not operation["works"]:
-                self._advance(operation_id, Transition(**operation["transition"]), None)
+                self._advance(operation_id, None)
 
     def close(self) -> None:
         for timer in self._timers:
             timer.cancel()
 
-    def _advance(self, operation_id: str, transition: Transition, work: Work | None) -> None:
+    def _advance(self, operation_id: str, work: Work | None) -> None:
         if self._pace == "manual" or operation_sticks.get():
             if work is not None:
                 self._held[operation_id] = work
         elif work is not None:
             self._run(operation_id, work)
-        elif self._pace == "instant":
-            self.finish(operation_id)
         else:
-            timer = threading.Timer(transition.seconds, self.finish, (operation_id,))
-            timer.daemon = True
-            self._timers = [t for t in self._timers if t.is_alive()] + [timer]
-            timer.start()
+            self._finish_in_time(operation_id)
+
+    def _finish_in_time(self, operation_id: str) -> None:
+        """End the operation: now, or at the pace `real` when its seconds are over."""
+        operation = self.get(operation_id)
+        left = operation["transition"]["seconds"] - (time.time() - operation["started"])
+        if self._pace != "real" or left <= 0:
+            self.finish(operation_id)
+            return
+        timer = threading.Timer(left, self.finish, (operation_id,))
+        timer.daemon = True
+        self._timers = [t for t in self._timers if t.is_alive()] + [timer]
+        timer.start()
 
     def _run(self, operation_id: str, work: Work) -> None:
         def run() -> None:
@@ -149,7 +157,7 @@ class Operations:
                 logger.exception("operation %s failed", operation_id)
                 self.finish(operation_id, ServiceError(500, "InternalServerError", str(error)))
             else:
-                self.finish(operation_id)
+                self._finish_in_time(operation_id)
 
         threading.Thread(target=run, name=f"operation-{operation_id}", daemon=True).start()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -65,6 +66,15 @@ def test_at_the_pace_real_an_operation_takes_its_time(store: Store) -> None:
     assert _state(store) == "Creating"
     _until(lambda: _state(store) == "Succeeded")
     assert operations.get(operation)["status"] == "Succeeded"
+
+
+def test_at_the_pace_real_quick_work_is_no_shortcut(store: Store) -> None:
+    operations, worked = Operations(store, Clock(), "real"), threading.Event()
+    began = time.monotonic()
+    operations.begin("things", "a", DELETE, work=worked.set)
+    assert worked.wait(20)
+    _until(lambda: _state(store) is None)
+    assert time.monotonic() - began >= DELETE.seconds
 
 
 def test_work_that_fails_is_the_operations_error(store: Store) -> None:

@@ -13,7 +13,7 @@ from flows.trends import Series, Trend, Unit
 
 HEIGHT = 230
 _TOP, _BOTTOM = 10, 24  # pixels around the plot
-_LEFT, _RIGHT = 12.0, 99.5  # per cent of the width
+_LEFT, _RIGHT = 14.0, 99.5  # per cent of the width; six characters fit beside the plot on a phone
 _LINES = 4  # of the grid
 _LABELS = 5  # below the plot
 _GAP = 5  # weeks without a value over which a line is still drawn
@@ -67,7 +67,7 @@ def _draw(root: Element, trend: Trend) -> None:
             "line",
             {"class": "grid", "x1": f"{_LEFT}%", "x2": f"{_RIGHT}%", "y1": f"{y}", "y2": f"{y}"},
         )
-        _text(root, f"{_LEFT - 1}%", y + 4, label, "", "end")
+        _text(root, f"{_LEFT - 0.8}%", y + 4, label, "", "end")
     _name_weeks(root, trend.weeks)
     if trend.stacked:
         _stack(root, trend, low, high)
@@ -184,9 +184,11 @@ def _step(span: float, *, whole: bool) -> float:
 def _scale(unit: Unit, high: float) -> tuple[float, Callable[[float], str]]:
     """What the axis counts in, and how it names a value: seconds, minutes or hours, after the longest."""
     if unit == "seconds":
-        scale, name = (3600, "h") if high > 2 * 3600 else (60, "min") if high > 120 else (1, "s")
+        scale, name = (3600, "h") if high > 80 * 60 else (60, "min") if high > 120 else (1, "s")
         return scale, lambda value: f"{value:g} {name}"
-    return 1.0, lambda value: f"${value:,.10g}" if unit == "dollars" else f"{value:,.6g}"
+    if unit == "dollars":
+        return (1000, lambda value: f"${value:g}k") if high > 8000 else (1, lambda value: f"${value:,.10g}")
+    return 1, lambda value: f"{value:,.6g}"
 
 
 def _across(at: int, weeks: int) -> float:

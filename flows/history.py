@@ -97,7 +97,7 @@ def summary(runs: Sequence[Run], now: datetime) -> str:
     ended = failures(runs).most_common()
     lost = [f"| {stage} | {_cell(cause)} | {times} |" for (stage, cause), times in ended]
     return "\n".join(
-        ["# Runs", "", "| | | |", "|---|---|---|", *found]
+        ["# Runs", "", "| figure | value | note |", "|---|---|---|", *found]
         + (["", "## Failures", "", "| stage | cause | runs |", "|---|---|---|", *lost] if lost else [])
     )
 

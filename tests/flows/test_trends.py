@@ -90,7 +90,8 @@ def test_the_heights_of_bars_are_their_values() -> None:
     ("seconds", "labels"),
     [
         (7.3, ["0 s", "2 s", "4 s", "6 s", "8 s"]),
-        (6900, ["0 min", "50 min", "100 min", "150 min"]),
+        (4200, ["0 min", "20 min", "40 min", "60 min", "80 min"]),
+        (5400, ["0 h", "0.5 h", "1 h", "1.5 h"]),
         (11000, ["0 h", "1 h", "2 h", "3 h", "4 h"]),
     ],
 )

@@ -6,12 +6,17 @@ They are kept within the process: a client costs a tenth of a second and its own
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict
+
+# Seconds to connect and to wait for an answer. The SDKs' own 300 s, times their retries, are most of an hour.
+_CONNECT, _READ = 30.0, 60.0
+_READ_VARIABLE = "FINETUNE_READ_TIMEOUT"
 
 
 class Session(BaseModel):
@@ -76,6 +81,14 @@ def resource_manager() -> str:
     return str(_get_base_url_from_metadata()).rstrip("/")
 
 
+def timeouts() -> dict[str, float]:
+    """How long azure-core's clients wait; FINETUNE_READ_TIMEOUT is for slow networks, in seconds."""
+    return {
+        "connection_timeout": _CONNECT,
+        "read_timeout": float(os.environ.get(_READ_VARIABLE) or _READ),
+    }
+
+
 def state(value: Any) -> str:
     """A state as the service writes it: the SDK's enumerations equal that but print their Python name."""
     return str(getattr(value, "value", value) or "")
@@ -110,14 +123,21 @@ def _client(browser_login: bool, *names: str, **named: str) -> Any:
     # The SDK tells of what it checks, and warns of each of its own classes that is not final yet.
     logging.getLogger("azure.ai.ml").setLevel(logging.WARNING)
     logging.getLogger("azure.ai.ml._utils._experimental").setLevel(logging.ERROR)
-    return MLClient(credential(browser_login), *names, **named, show_progress=False, enable_telemetry=False)
+    return MLClient(
+        credential(browser_login),
+        *names,
+        **named,
+        **timeouts(),
+        show_progress=False,
+        enable_telemetry=False,
+    )
 
 
 @lru_cache(maxsize=8)
 def _credential(browser_login: bool, manager: str) -> Any:
     from azure.identity import DefaultAzureCredential
 
-    return DefaultAzureCredential(exclude_interactive_browser_credential=not browser_login)
+    return DefaultAzureCredential(exclude_interactive_browser_credential=not browser_login, **timeouts())
 
 
 @lru_cache(maxsize=8)
@@ -131,4 +151,5 @@ def _pipeline(manager: str, browser_login: bool) -> Any:
             RetryPolicy(),
             BearerTokenCredentialPolicy(credential(browser_login), f"{manager}/.default"),
         ],
+        **timeouts(),
     )

@@ -7,6 +7,7 @@ split, and writes an MLflow model with this file inside, which answers as the mo
 from __future__ import annotations
 
 import argparse
+import http.client
 import json
 import math
 import os
@@ -149,7 +150,21 @@ def _log(points: list[tuple[int, dict[str, float]]]) -> None:
                 "Content-Type": "application/json",
             },
         )
-        urllib.request.urlopen(request, timeout=60).close()
+        _send(request)
+
+
+def _send(request: urllib.request.Request, attempts: int = 5) -> None:
+    """Try again after a lost or refused call, as MLflow's client does."""
+    for attempt in range(1, attempts + 1):
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                answer.read()
+        except (OSError, http.client.HTTPException):
+            if attempt == attempts:
+                raise
+            time.sleep(0.2 * attempt)
+        else:
+            return
 
 
 def _likeness(one: frozenset[str], other: frozenset[str]) -> float:

@@ -1,0 +1,42 @@
+"""The sweep: the whole flow, with one fault at each of its HTTP calls in turn, of each kind.
+
+``python -m benchmarks.sweep`` tries all and takes hours on two cores; ``--sample 40 --seed 1`` draws some.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from benchmarks.sweep import kinds
+from benchmarks.sweep.sweep import cases, sweep
+from benchmarks.sweep.table import explain, judge, table
+
+
+def main() -> int:
+    """Print the table; the cases that did not survive go to stderr as they come. 1 when one must not be."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.sweep", description=__doc__)
+    parser.add_argument("--kinds", nargs="+", choices=kinds.KINDS, default=kinds.KINDS)
+    parser.add_argument("--sample", type=int, help="so many cases, drawn at random, instead of all")
+    parser.add_argument("--seed", type=int, default=0, help="draws the sample")
+    parser.add_argument("--processes", type=int, default=2, help="runs at a time, each in its own workspace")
+    parser.add_argument("--log", type=Path, help="a file that gets every case as a line")
+    arguments = parser.parse_args()
+    results = []
+    log = arguments.log.open("a") if arguments.log else None
+    with sweep(arguments.processes) as swept:
+        wanted = cases(swept.baseline, arguments.kinds, arguments.sample, arguments.seed)
+        for tried in swept.attempt(wanted):
+            results.append(tried)
+            if log:
+                print(tried, file=log, flush=True)
+            if not judge(tried).survived or judge(tried).bad:
+                print(explain(tried), file=sys.stderr, flush=True)
+            print(f"{len(results)} of {len(wanted)}, {tried.seconds:.0f} s", file=sys.stderr, flush=True)
+    print(table(results))
+    return int(any(judge(tried).bad for tried in results))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

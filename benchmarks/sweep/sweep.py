@@ -1,0 +1,91 @@
+"""The sweep itself: a Prefect server, a pool of processes with a workspace each, and the cases to try."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.sweep import kinds, worker
+from benchmarks.sweep.worker import Baseline, Case, Tried
+
+# What a run waits for, made short; each is a setting that whoever runs the flow has as well.
+_SETTINGS = {
+    "FINETUNE_READ_TIMEOUT": f"{kinds.READ_TIMEOUT:g}",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": f"{kinds.READ_TIMEOUT:.0f}",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_LOGGING_LEVEL": "CRITICAL",
+    "TQDM_DISABLE": "1",
+}
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Processes that are ready, and what a run without a fault is like."""
+
+    pool: ProcessPoolExecutor
+    baseline: Baseline
+
+    def attempt(self, wanted: Sequence[Case]) -> Iterator[Tried]:
+        """What came of each case, in the order in which they end."""
+        for done in as_completed([self.pool.submit(worker.attempt, case) for case in wanted]):
+            yield done.result()
+
+
+@contextmanager
+def sweep(processes: int) -> Iterator[Sweep]:
+    """Servers and processes while the block runs; everything they keep is in a temporary folder."""
+    with tempfile.TemporaryDirectory(prefix="sweep-") as folder:
+        home = Path(folder)
+        os.environ.update(_SETTINGS | {"PREFECT_HOME": str(home / "prefect")})
+        with _prefect_server(), _pool(processes, home) as pool:
+            yield Sweep(pool, pool.submit(worker.baseline, 0).result())
+
+
+def cases(baseline: Baseline, wanted: Sequence[str], sample: int | None, seed: int) -> list[Case]:
+    """Every kind at every call, and a SIGKILL at every boundary of a stage; or a sample of them."""
+    calls, boundaries = baseline.calls, len(baseline.ended.stages)
+    every = [
+        (kind, at) for kind in wanted for at in range(1, 1 + (boundaries if kind == kinds.KILL else calls))
+    ]
+    if sample is not None:
+        every = random.Random(seed).sample(every, min(sample, len(every)))
+    return [Case(kind, at, serial) for serial, (kind, at) in enumerate(every, 1)]
+
+
+@contextmanager
+def _pool(processes: int, home: Path) -> Iterator[ProcessPoolExecutor]:
+    pool = ProcessPoolExecutor(
+        processes,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=worker.start,
+        initargs=(home,),
+    )
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _prefect_server() -> Iterator[None]:
+    """One for all runs, unless one is named by PREFECT_API_URL."""
+    if "PREFECT_API_URL" in os.environ:
+        yield
+        return
+    from prefect.server.api.server import SubprocessASGIServer
+
+    server = SubprocessASGIServer()
+    server.start(timeout=120)
+    os.environ["PREFECT_API_URL"] = server.api_url
+    try:
+        yield
+    finally:
+        del os.environ["PREFECT_API_URL"]
+        server.stop()

@@ -1,0 +1,124 @@
+"""One process of the sweep: its workspace, the runs it starts in it, and what they leave behind."""
+
+from __future__ import annotations
+
+import multiprocessing
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import yaml
+
+from benchmarks.sweep import kinds
+from benchmarks.sweep.audit import Audit, audit, mark
+from benchmarks.sweep.run import Ended, run
+from benchmarks.sweep.workspace import Workspace, opened
+
+RECIPE = Path(__file__).parent / "recipe.yaml"
+_LIMIT = 240.0  # seconds of one run
+
+_PRELOADED = ["flows.finetune", "azure.ai.ml", "azure.ai.ml.entities", "azure.identity", "mlflow"]
+_open = ExitStack()  # for the life of the process; the workspace ends when nobody holds it any more
+_workspace: Workspace | None = None
+
+
+@dataclass(frozen=True)
+class Case:
+    """One fault: of the call of that number, or at the boundary of a stage of that number, from one."""
+
+    kind: str
+    at: int
+    serial: int  # unlike every other case's
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What came of a case; `hit` is the call or boundary, empty when the run had fewer. None: no answer."""
+
+    case: Case
+    hit: str
+    first: Ended | None
+    second: Ended | None
+    audit: Audit
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A run without a fault: how many calls it makes, and the boundaries of its stages."""
+
+    calls: int
+    ended: Ended
+
+
+def start(folder: Path) -> None:
+    """Open this process' workspace; the initializer of a pool's process."""
+    global _workspace
+    state = Path(tempfile.mkdtemp(dir=folder))
+    _workspace = _open.enter_context(opened(state))
+    # Runs are forked off a process that has imported everything once, and has no threads.
+    multiprocessing.get_context("forkserver").set_forkserver_preload(_PRELOADED)
+
+
+def baseline(serial: int) -> Baseline:
+    """Run without a fault; raises RuntimeError when that does not complete."""
+    workspace = _here()
+    workspace.let_fail(kinds.counting())
+    ended = _run(_recipe(workspace, serial))
+    calls, _ = workspace.calls()
+    if ended is None or not ended.completed:
+        raise RuntimeError(f"a run without a fault does not complete: {ended}")
+    return Baseline(calls, ended)
+
+
+def attempt(case: Case) -> Tried:
+    """Run with the fault; a second time, without it, where the first run did not complete."""
+    workspace = _here()
+    begun = monotonic()
+    recipe, before = _recipe(workspace, case.serial), mark(workspace)
+    if case.kind == kinds.KILL:
+        first = _run(recipe, kill_at=case.at)
+        hit = "" if first else f"boundary {case.at}"
+    else:
+        workspace.let_fail(kinds.rule(case.kind, case.at))
+        first = _run(recipe)
+        hit = " ".join(workspace.calls()[1])
+        workspace.let_fail()
+    second = None if first and first.completed else _run(recipe)
+    return Tried(case, hit, first, second, audit(workspace, before), monotonic() - begun)
+
+
+def _run(recipe: dict[str, Any], kill_at: int | None = None) -> Ended | None:
+    """None when the process ended without a word, or had to be killed."""
+    context = multiprocessing.get_context("forkserver")
+    here, there = context.Pipe(duplex=False)
+    process = context.Process(target=run, args=(recipe, kill_at, there))
+    process.start()
+    there.close()
+    try:
+        ended: Ended | None = here.recv() if here.poll(_LIMIT) else None
+        return ended
+    except EOFError:
+        return None
+    finally:
+        process.join(10)
+        if process.is_alive():
+            process.kill()
+            process.join()
+
+
+def _recipe(workspace: Workspace, serial: int) -> dict[str, Any]:
+    recipe: dict[str, Any] = yaml.safe_load(RECIPE.read_text())
+    recipe["data"] |= {"seed": serial, "directory": str(workspace.state / "data" / str(serial))}
+    recipe["compute"] |= {"name": f"sweep-{serial}"}
+    recipe["registration"] = {"name": f"sweep-{serial}"}
+    recipe["parameters"] = {"training": {"learning_rate": round(2e-5 + serial * 1e-9, 12)}}
+    return recipe
+
+
+def _here() -> Workspace:
+    assert _workspace is not None
+    return _workspace

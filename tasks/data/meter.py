@@ -9,26 +9,66 @@ from dataclasses import dataclass, field
 _STEP = 2**20  # bytes between two words on progress
 
 
+@dataclass(frozen=True)
+class Reading:
+    """Where the stage is: `rows` of `wanted` rows of a split done, `bytes` read of all splits together."""
+
+    split: str
+    bytes: int
+    rows: int
+    wanted: int
+    percent: float  # of the stage, each split an equal part of it
+
+    def __str__(self) -> str:
+        return f"{self.split}: {self.rows:,} of {self.wanted:,} rows done, {self.bytes / 1e6:,.1f} MB read"
+
+
+Watch = Callable[[Reading], None]
+
+
+def unwatched(_: Reading) -> None:
+    """Nobody watches."""
+
+
 @dataclass
 class Meter:
     """Counts bytes read and rows done, from several threads; `watch` hears of it now and then."""
 
-    watch: Callable[[int, int], None] = lambda _bytes, _rows: None
+    splits: int = 1
+    watch: Watch = unwatched
     bytes: int = 0
-    rows: int = 0
+    _split: str = ""
+    _begun: int = 0  # splits
+    _rows: int = 0
+    _wanted: int = 0
     _said: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
+    def begin(self, split: str) -> None:
+        """What is read from here on belongs to the split."""
+        self._split, self._rows, self._wanted = split, 0, 0
+        self._begun += 1
+
+    def expect(self, rows: int) -> None:
+        """So many rows of the split are wanted."""
+        self._wanted = rows
+
     def read(self, count: int) -> None:
+        """So many more bytes were read."""
         with self._lock:
             self.bytes += count
             silent = self.bytes - self._said < _STEP
             if not silent:
                 self._said = self.bytes
         if not silent:
-            self.watch(self.bytes, self.rows)
+            self._say()
 
     def done(self, rows: int) -> None:
-        with self._lock:
-            self.rows += rows
-        self.watch(self.bytes, self.rows)
+        """So many more rows were written or set aside."""
+        self._rows += rows
+        self._say()
+
+    def _say(self) -> None:
+        share = min(1.0, self._rows / self._wanted) if self._wanted else 0.0
+        percent = 100 * (max(0, self._begun - 1) + share) / self.splits
+        self.watch(Reading(self._split, self.bytes, self._rows, self._wanted, percent))

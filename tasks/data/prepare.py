@@ -7,24 +7,23 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
+from tasks.data.meter import Meter, Watch, unwatched
 from tasks.data.prepared import PreparedData, PreparedSplit
 from tasks.data.section import Data, Split
 from tasks.data.source import Source, resolve
 from tasks.failure import Failure
 
-Watch = Callable[[int, int], None]  # bytes read, rows done
-
 _MANIFEST = "manifest.json"
 _FORMAT = 1  # of the files written; part of the request, so that an older layout is not taken for this one
 
 
-def prepare(data: Data, watch: Watch = lambda _bytes, _rows: None) -> PreparedData:
+def prepare(data: Data, watch: Watch = unwatched) -> PreparedData:
     """Both splits as JSON Lines; the same request again reads nothing but the listing of the source.
 
     Raises Failure in one line for everything that can be wrong with the source or its rows.
@@ -65,11 +64,10 @@ def _prepared_before(folder: Path) -> PreparedData | None:
 
 def _prepare(data: Data, source: Source, folder: Path, watch: Watch) -> PreparedData:
     """Write into a folder beside the final one, which appears when everything in it is whole."""
-    from tasks.data.meter import Meter
     from tasks.data.sieve import Sieve
     from tasks.data.tokens import Tokens
 
-    meter = Meter(watch)
+    meter = Meter(2, watch)
     sieve = Sieve(data, Tokens(data.tokenizer))
     folder.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
@@ -92,10 +90,11 @@ def _prepare(data: Data, source: Source, folder: Path, watch: Watch) -> Prepared
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def _split(data: Data, source: Source, split: Split, sieve: Any, draft: Path, meter: Any) -> PreparedSplit:
+def _split(data: Data, source: Source, split: Split, sieve: Any, draft: Path, meter: Meter) -> PreparedSplit:
     from tasks.data.output import Output
 
     name = Path(split.name).stem
+    meter.begin(split.name)
     with Output(draft, name) as output:
         read = _parquet if source.format == "parquet" else _text
         taken = read(data, source, split, sieve, output, meter)
@@ -124,13 +123,14 @@ def _split(data: Data, source: Source, split: Split, sieve: Any, draft: Path, me
     )
 
 
-def _parquet(data: Data, source: Source, split: Split, sieve: Any, output: Any, meter: Any) -> str:
+def _parquet(data: Data, source: Source, split: Split, sieve: Any, output: Any, meter: Meter) -> str:
     from tasks.data.choice import choose, described
     from tasks.data.parquet import ParquetRows
 
     wanted = [data.column(name) for name in ("prompt", "messages", "prompt_id")]
     with ParquetRows(source.fs, source.files(split.name), wanted, meter) as parquet:
         rows = choose(data, split, parquet.total)
+        meter.expect(len(rows))
         for positions, frame in parquet.batches(rows):
             if data.column("messages") not in frame.columns:
                 raise _no_messages(data, source)
@@ -139,7 +139,7 @@ def _parquet(data: Data, source: Source, split: Split, sieve: Any, output: Any, 
         return described(data, split, rows, parquet.total)
 
 
-def _text(data: Data, source: Source, split: Split, sieve: Any, output: Any, meter: Any) -> str:
+def _text(data: Data, source: Source, split: Split, sieve: Any, output: Any, meter: Meter) -> str:
     """Stream the rows. Only a share, or a sample, makes it necessary to count them first."""
     from tasks.data.choice import choose, described
     from tasks.data.text import TextRows
@@ -147,6 +147,7 @@ def _text(data: Data, source: Source, split: Split, sieve: Any, output: Any, met
     with TextRows(source.fs, source.files(split.name), source.format, meter) as files:
         total = None if data.rows == "first" and not split.take.endswith("%") else files.count()
         rows = range(int(split.take)) if total is None else choose(data, split, total)
+        meter.expect(len(rows))
         done = 0
         for positions, batch in files.batches(rows):
             output.write(*sieve.rows(positions, batch))

@@ -170,14 +170,14 @@ def test_a_run_killed_in_the_middle_leaves_nothing_that_counts(
     folder.mkdir()
     write_parquet(folder)
     script = (
-        "import os, signal, sys; from tasks.data import prepare as _; from tasks.data.prepare import prepare;"
+        "import os, signal, sys; from tasks.data.prepare import prepare;"
         "from tasks.data.section import Data, Split\n"
-        "def die(read, rows):\n    if rows: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "def die(reading):\n    if reading.rows: os.kill(os.getpid(), signal.SIGKILL)\n"
         "prepare(Data(dataset=sys.argv[1], directory=sys.argv[2], train=Split(name='train_sft', take='100%'),"
         "             test=Split(name='test_sft', take='100%')), die)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script.replace("from tasks.data import prepare as _; ", ""), folder, output],
+        [sys.executable, "-c", script, folder, output],
         check=False,
         timeout=120,
     )

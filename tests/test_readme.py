@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import pytest
 from typer.main import get_command
 
 from azureml_local.cli import app as azureml_local
+from azureml_local.faults import read
 from flows.cli import app as finetune
 from flows.config import load
 
@@ -31,12 +33,19 @@ def named(name: str) -> str:
     return found[1]
 
 
+def block(language: str, first: str) -> str:
+    """The block of that language which begins with that line."""
+    found = re.search(rf"```{language}\n({re.escape(first)}\n.*?)```", README, re.DOTALL)
+    assert found, f"the README has no block {first!r}"
+    return found[1]
+
+
 def commands() -> Iterator[list[str]]:
     """What each `uv run` of the README runs, in blocks and within sentences."""
-    blocks = "\n".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL))
+    blocks = "\n".join(re.findall(r"```(?:sh|console)\n(.*?)```", README, re.DOTALL)).replace("$ ", "")
     inline = "\n".join(re.findall(r"`(uv run [^`]+)`", README))
     for line in (*blocks.splitlines(), *inline.splitlines()):
-        for part in re.split(r";|&&", line.partition(" #")[0]):
+        for part in re.split(r";|&&|>", line.partition(" #")[0]):
             words = shlex.split(part)
             if words[:2] == ["uv", "run"]:
                 yield words[4:] if words[2] == "--extra" else words[2:]
@@ -69,6 +78,30 @@ def test_its_links_lead_somewhere() -> None:
     links = {link for link in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in link}
     assert links
     assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_the_faults_are_rules(tmp_path: Path) -> None:
+    file = tmp_path / "faults.yaml"
+    file.write_text(block("yaml", "# faults.yaml"), encoding="utf-8")
+    assert len(read(file)) == 5
+
+
+def test_the_first_session_of_a_stranger(tmp_path: Path) -> None:
+    (tmp_path / "hello.py").write_text(block("python", "# hello.py"), encoding="utf-8")
+    program = [sys.executable, "-m", "azureml_local"]
+    environment = {**os.environ, "AZUREML_LOCAL_STATE": str(tmp_path / "state"), "PYTHONPATH": str(ROOT)}
+    names = subprocess.run([*program, "config"], env=environment, check=True, capture_output=True)
+    (tmp_path / "config.json").write_bytes(names.stdout)
+    done = subprocess.run(
+        [*program, "exec", "--", sys.executable, "hello.py"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert done.stdout.splitlines()[-1] in ("Completed", "JobStatus.COMPLETED")
+    assert "trained" in done.stdout
 
 
 @pytest.mark.slow

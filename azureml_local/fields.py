@@ -39,6 +39,14 @@ def record(given: Mapping[str, Any], name: str) -> dict[str, Any] | None:
     return value
 
 
+def identity(given: Mapping[str, Any]) -> dict[str, Any] | None:
+    """A managed identity, or none."""
+    value = record(given, "identity")
+    if value and not isinstance(value.get("type"), str):
+        raise refused("identity.type", "an identity needs a type such as SystemAssigned")
+    return value or None
+
+
 def refused(target: str, why: str) -> BadRequest:
     """The error that says why a property cannot be what it is."""
     return BadRequest(f"The property {target} is not valid: {why}.", code="BadArgument", target=target)

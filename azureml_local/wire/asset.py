@@ -30,6 +30,9 @@ _DEFAULT_VERSION = "azureml_default"
 # What may change of a version that exists.
 _CHANGEABLE = ("description", "tags", "properties", "isArchived", "stage", "isAnonymous", "autoDeleteSetting")
 
+# What all versions of a name have in common.
+_SHARED = ("description", "tags", "properties", "isArchived", "dataType")
+
 Check = Callable[[Local, str, str, dict[str, Any]], dict[str, Any]]
 
 
@@ -58,9 +61,9 @@ class Assets:
         """Set the description, tags and archive flag that all versions share."""
         name, given = request.path_params["name"], _given(request)
         _check_label("name", name, _NAME)
-        kept: Document = {
-            key: given[key] for key in ("description", "tags", "properties", "isArchived") if key in given
-        }
+        kept: Document = {key: given[key] for key in _SHARED if key in given}
+        if self is DATA and given.get("dataType") not in content.DATA_TYPES:
+            raise BadRequest(f"dataType must be one of {', '.join(content.DATA_TYPES)}.", target="dataType")
         local(request).store.put(self._kind(request) + ".names", name, kept)
         return JSONResponse(self._container(request, name))
 
@@ -199,8 +202,10 @@ class Assets:
             "latestVersion": latest["version"] if latest else None,
             "nextVersion": next_version(local(request), kind, name),
         }
-        if self.collection == "data" and latest:
-            answer["dataType"] = latest["properties"]["dataType"]
+        if self is DATA:
+            answer["dataType"] = (
+                latest["properties"]["dataType"] if latest else shared.get("dataType", "uri_folder")
+            )
         path = f"{self._base(request)}/{self.collection}/{shown}"
         system = latest["systemData"] if latest else {}
         return resource(path, f"{self._scope(request)}/{self.collection}", answer, systemData=system)

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from azureml_local.errors import BadRequest, Conflict, NotFound
+from azureml_local.fields import identity, text, texts
 from azureml_local.local import Local
 from azureml_local.state import quota, sizes, transitions
 from azureml_local.state.clock import iso
@@ -56,12 +57,12 @@ def put(request: Request) -> Response:
     now = iso(here.clock.now())
     document: Document = {
         "name": name if existing is None else existing["name"],
-        "tags": body(request).get("tags") or {},
+        "tags": texts(body(request), "tags"),
         "location": here.settings.location,
-        "identity": body(request).get("identity"),
+        "identity": identity(body(request)),
         "properties": {
             "computeType": "AmlCompute",
-            "description": given.get("description"),
+            "description": text(given, "description"),
             "disableLocalAuth": bool(given.get("disableLocalAuth", False)),
             "createdOn": now if existing is None else existing["properties"]["createdOn"],
             "modifiedOn": now,

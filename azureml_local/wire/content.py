@@ -12,6 +12,8 @@ from azureml_local import paths
 from azureml_local.errors import BadRequest
 from azureml_local.local import Local
 
+DATA_TYPES = ("uri_file", "uri_folder", "mltable")
+
 
 def model(here: Local, name: str, version: str, given: dict[str, Any]) -> dict[str, Any]:
     uri = _text(given, "modelUri")
@@ -66,8 +68,8 @@ def _job(uri: str) -> str | None:
 
 def data(here: Local, name: str, version: str, given: dict[str, Any]) -> dict[str, Any]:
     uri = _text(given, "dataUri")
-    if given.get("dataType") not in ("uri_file", "uri_folder", "mltable"):
-        raise BadRequest("dataType must be uri_file, uri_folder or mltable.", target="dataType")
+    if given.get("dataType") not in DATA_TYPES:
+        raise BadRequest(f"dataType must be one of {', '.join(DATA_TYPES)}.", target="dataType")
     if uri.startswith("azureml:"):
         return given | {"dataUri": paths.locate(here, uri).uri(here)}
     return given  # an address elsewhere is kept as it is

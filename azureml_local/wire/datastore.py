@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from azureml_local.errors import BadRequest, Conflict, NotFound
+from azureml_local.fields import text, texts
 from azureml_local.local import Local
 from azureml_local.settings import CONTAINERS, DEFAULT_DATASTORE
 from azureml_local.state.clock import iso
@@ -54,9 +55,14 @@ def put(request: Request) -> Response:
         raise BadRequest("A blob datastore needs a 'containerName'.", target="containerName")
     here.blobs.create_container(given["containerName"])
     created = here.store.get(_KIND, name) is None
-    kept = {key: given.get(key) for key in ("containerName", "datastoreType", "description", "properties")}
-    tags = body(request).get("tags") or given.get("tags") or {}
-    document = here.store.put(_KIND, name, _document(here, kept | {"tags": tags}))
+    kept = {
+        "containerName": given["containerName"],
+        "datastoreType": given["datastoreType"],
+        "description": text(given, "description"),
+        "properties": texts(given, "properties"),
+        "tags": texts(given, "tags") or texts(body(request), "tags"),
+    }
+    document = here.store.put(_KIND, name, _document(here, kept))
     return JSONResponse(_resource(here, name, document), 201 if created else 200)
 
 

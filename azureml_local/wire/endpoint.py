@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from azureml_local.errors import BadRequest, Conflict, NotFound
 from azureml_local.execution.deployment import check_name
 from azureml_local.execution.endpoints import DEPLOYMENTS, ENDPOINTS, FOREIGN_ENDPOINTS
-from azureml_local.fields import record, text, texts
+from azureml_local.fields import identity, record, text, texts
 from azureml_local.local import Local
 from azureml_local.state import transitions
 from azureml_local.state.clock import iso
@@ -56,10 +56,10 @@ def envelope(request: Request, old: Document) -> Document:
     given, here = body(request), local(request)
     now = iso(here.clock.now())
     made = old.get("systemData") or {"createdAt": now, "createdBy": "local user"}
-    identity = record(given, "identity") or old.get("identity")
+    known = identity(given) or old.get("identity")
     return {
         "tags": texts(given, "tags") if given.get("tags") is not None else old.get("tags", {}),
-        **({"identity": identity} if identity else {}),
+        **({"identity": known} if known else {}),
         "location": here.settings.location,
         "systemData": {**made, "lastModifiedAt": now},
     }

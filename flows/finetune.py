@@ -19,7 +19,6 @@ from flows import artifacts, listing, suspension
 from flows.config import Finetune
 from flows.price import forecast
 from flows.report import Findings, RunReport
-from flows.signals import terminated_once
 from flows.workspace import opened
 from tasks.auth import sign_in
 from tasks.base_model import BaseModelVersion, find_model
@@ -36,6 +35,7 @@ from tasks.metrics import read_metrics
 from tasks.pipeline import Plan, plan_job, submit_job
 from tasks.register import RegisteredModel, register_model
 from tasks.release import cancel_jobs, release
+from tasks.signals import undisturbed
 from tasks.sizes import Size
 from tasks.stage import logger, tell, watching
 from tasks.wait import TrainedJob, wait_for_job
@@ -71,7 +71,6 @@ def finetune(config: Finetune = _DEFAULTS) -> RunReport:
     lease = Lease.of_run(findings.run, config.deploy.lease_hours + config.wait.timeout_hours)
     try:
         with (
-            terminated_once(),
             opened(config.workspace.where, config.workspace.credentials),
             watching(findings.watch),
         ):
@@ -82,7 +81,8 @@ def finetune(config: Finetune = _DEFAULTS) -> RunReport:
         raise
     except BaseException as error:
         findings.failure = error
-        artifacts.publish_report(findings.report(), findings)
+        with undisturbed():
+            artifacts.publish_report(findings.report(), findings)
         raise
     report = findings.report()
     artifacts.publish_report(report, findings)
@@ -138,7 +138,9 @@ def _train(
     tell("submit", price)
     artifacts.publish_plan(plan, found, price)
     with _cancelled_when_interrupted(session, lease):
-        found.submission = submit_job(session, config.pipeline, plan, base, data, lease, config.fresh)
+        found.submission = submit_job(
+            session, config.pipeline, plan, base, data, lease.priced(cluster.hourly), config.fresh
+        )
     artifacts.publish_links(found)
     if config.wait.mode == "suspend":
         suspension.suspend_while_live(session, found.submission, cluster, config.wait)
@@ -226,7 +228,8 @@ def _cancelled_when_interrupted(session: Session, lease: Lease) -> Iterator[None
     except Exception:
         raise
     except BaseException:
-        cancel_jobs(session, lease.run)
+        with undisturbed():
+            cancel_jobs(session, lease.run)
         raise
 
 
@@ -237,18 +240,18 @@ def _endpoint(
     """An endpoint on its way, deleted however the block ends; kept only after success, and on request."""
     name = name_of(session, config.deploy.endpoint, plan, trained)
     opening = open_endpoint.submit(session, name, trained, lease)
-    keep = False
-    grace: float | None = None
+    keep = interrupted = False
     try:
         yield opening
         keep = config.deploy.keep_endpoint is not None
     except BaseException as error:
-        grace = None if isinstance(error, Exception) else _GRACE
+        interrupted = not isinstance(error, Exception)
         raise
     finally:
-        opening.wait(timeout=grace)  # what is still being created cannot be deleted
-        found.deletion = _end(session, config, name, lease, keep)
-        artifacts.publish_deletion(found.deletion)
+        with undisturbed(interrupted):
+            opening.wait(timeout=_GRACE if interrupted else None)  # until then it cannot be deleted
+            found.deletion = _end(session, config, name, lease, keep)
+            artifacts.publish_deletion(found.deletion)
 
 
 def _end(session: Session, config: Finetune, name: str, lease: Lease, keep: bool) -> Deletion:
@@ -264,16 +267,17 @@ def _end(session: Session, config: Finetune, name: str, lease: Lease, keep: bool
 @contextmanager
 def _cluster_released(session: Session, config: Finetune, found: Findings, lease: Lease) -> Iterator[None]:
     """Delete a cluster that this run created, unless it is to be kept or its job still runs."""
-    keep = config.compute.keep
+    keep, interrupted = config.compute.keep, False
     try:
         yield
-    except Pause:
-        keep = True  # its job goes on
+    except BaseException as error:
+        keep = keep or isinstance(error, Pause)  # the job of a suspended run goes on
+        interrupted = not isinstance(error, Exception)
         raise
     finally:
         if not keep:
-            job = found.submission.name if found.submission else None
-            delete_cluster(session, config.compute.training, job, lease)
+            with undisturbed(interrupted):
+                delete_cluster(session, config.compute.training, lease)
 
 
 def _trigger() -> str:

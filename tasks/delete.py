@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from tasks import clients, compute, endpoint, history, pipeline
+from tasks import compute, endpoint, pipeline
 from tasks.clients import Session
 from tasks.failure import Failure
 from tasks.lease import PREFIX, Lease
@@ -61,17 +61,17 @@ def keep_endpoint(session: Session, name: str, lease: Lease) -> Deletion:
 
 
 @stage("delete compute", retries=5)
-def delete_cluster(session: Session, name: str, job: str | None, lease: Lease) -> bool:
-    """Delete the cluster if this run created it; one whose job still runs is left to its lease."""
+def delete_cluster(session: Session, name: str, lease: Lease) -> bool:
+    """Delete the cluster if this run created it; one that a job still needs is left to its lease."""
     found = compute.find(session, name)
     if found is None:
         return False
     holder = Lease.read(found.tags)
     if holder is None or holder.run != lease.run:
         return False
-    using = pipeline.find(session, job) if job else None
-    if using is not None and clients.state(using.status) not in {*history.ENDED, "CancelRequested"}:
-        logger().warning("Cluster %s stays for the job %s, which goes on", name, job)
+    needed_by = pipeline.live_on(session, name)
+    if needed_by:
+        logger().warning("Cluster %s stays for what goes on there: %s", name, ", ".join(needed_by))
         return False
     compute.remove(session, name)
     logger().info("Cluster %s is gone", name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -19,6 +20,8 @@ from tasks.parameters import ComponentInput, Effective, Parameters, Value, input
 from tasks.stage import logger, stage, tell
 
 OUTPUT = "trained_model"
+RECENT = 200  # jobs looked at where all would be too many, newest first
+_CLUSTER = f"{PREFIX}cluster"
 _ATTEMPTS = 99
 _IMMUTABLE = ("immutable", "already exists", "cannot be changed", "not allowed to update")
 
@@ -172,6 +175,17 @@ def find(session: Session, name: str) -> Any:
         raise
 
 
+def live_on(session: Session, cluster: str) -> list[str]:
+    """This project's jobs that need the cluster, whichever run has submitted them."""
+    recent = islice(clients.workspace(session).jobs.list(), RECENT)
+    done = {*history.ENDED, "CancelRequested"}
+    return [
+        job.name
+        for job in recent
+        if (job.tags or {}).get(_CLUSTER) == cluster and clients.state(job.status) not in done
+    ]
+
+
 def dataset_name(data: PreparedData) -> str:
     """The data's name within other names: the last part of where it came from."""
     return data.source.rstrip("/").replace("\\", "/").rsplit("/", 1)[-1].removesuffix(".jsonl") or "data"
@@ -224,6 +238,7 @@ def _submit(
     job.tags = {
         **lease.tags(),
         f"{PREFIX}fingerprint": plan.fingerprint,
+        _CLUSTER: plan.cluster,
         f"{PREFIX}base-model": f"{base.name}:{base.version}",
         f"{PREFIX}component": f"{plan.component.name}:{plan.component.version}",
         f"{PREFIX}data": f"{data.source}@{data.revision}" if data.revision else data.source,

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from tasks import clients, compute, deploy, endpoint, history, operation
 from tasks.clients import Session
 from tasks.lease import Lease
-from tasks.release import RECENT
+from tasks.pipeline import RECENT
 from tasks.stage import logger, stage
 from tasks.wait import cancel
 

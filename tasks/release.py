@@ -9,10 +9,9 @@ from typing import Any
 from tasks import clients, compute, endpoint, history
 from tasks.clients import Session
 from tasks.lease import Lease
+from tasks.pipeline import RECENT
 from tasks.stage import logger
 from tasks.wait import cancel
-
-RECENT = 200  # jobs looked at, newest first
 
 
 def release(session: Session, run: str, *, training: bool) -> list[str]:

@@ -21,6 +21,7 @@ from tasks.follow import Follower
 from tasks.history import Step
 from tasks.meter import Elapsed
 from tasks.pipeline import OUTPUT, Submission
+from tasks.signals import undisturbed
 from tasks.stage import displaying, logger, stage, tell
 
 _SHORTEST = 0.5  # seconds between two polls
@@ -87,10 +88,10 @@ def wait_for_job(session: Session, job: Submission, cluster: Cluster, wait: Wait
     watch = _Watch(session, job, cluster, wait)
     try:
         return watch.until_completed()
-    except BaseException as error:
-        if not isinstance(
-            error, Exception
-        ):  # Ctrl-C, SIGTERM, a cancelled run: nobody wants the job any more
+    except Exception:
+        raise
+    except BaseException:  # Ctrl-C, SIGTERM, a cancelled run: nobody wants the job any more
+        with undisturbed():
             cancel(session, job.name)
         raise
 

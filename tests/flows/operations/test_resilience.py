@@ -1,0 +1,143 @@
+"""Runs of a process worker that are killed, cancelled or suspended in the middle of the training."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
+from prefect.states import AwaitingRetry, Cancelling
+
+from flows.config import Finetune
+from flows.report import RunReport
+from tests.conftest import LocalServer
+from tests.flows.conftest import MakeConfig
+from tests.flows.operations.deployed import LIMIT, Deployed, deployed
+from tests.flows.operations.processes import until
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+CLUSTER = ("compute.name=resilient", "compute.max_nodes=3")
+
+
+@pytest.fixture(scope="module")
+def runs(server: LocalServer, tiny: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+    with deployed(tmp_path_factory.mktemp("resilience"), server.state) as made:
+        yield made
+
+
+@pytest.fixture
+def unlike(config: MakeConfig) -> Callable[..., Finetune]:
+    """Makes configurations whose training takes that many seconds, and that no other test has trained."""
+
+    def make(seconds: float, *changes: str) -> Finetune:
+        # The length is part of the fingerprint, and so tells the tests' trainings apart.
+        length = seconds + uuid4().int % 10**6 / 10**7
+        return config(f"parameters.more.seconds={length}", *CLUSTER, *changes)
+
+    return make
+
+
+def jobs_of(ml_client: Any, run: UUID | str) -> list[Any]:
+    return [job for job in ml_client.jobs.list() if (job.tags or {}).get("finetune.run") == str(run)]
+
+
+def training_of(ml_client: Any, run: UUID) -> Any:
+    """The job of the run, once it runs."""
+
+    def running() -> Any:
+        return next((job for job in jobs_of(ml_client, run) if job.status == "Running"), None)
+
+    return until(running, LIMIT, "the job does not run")
+
+
+def report_of(runs: Deployed, run: UUID) -> RunReport:
+    with runs.prefect.client() as client:
+        of_run = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run]))
+        found = client.read_artifacts(artifact_filter=of_run)
+    table = next(each.data for each in found if each.key == "finetune-run")
+    (row,) = json.loads(table) if isinstance(table, str) else table  # type: ignore[misc]
+    return RunReport.model_validate(row)
+
+
+def assert_nothing_is_left(ml_client: Any, server: LocalServer, *names: UUID) -> None:
+    ours = {str(name) for name in names}
+    assert not [
+        each.name for each in ml_client.online_endpoints.list() if each.tags.get("finetune.run") in ours
+    ]
+    billed = [row for row in server.admin("ledger")["rows"] if row["running"]]
+    assert not billed
+
+
+def test_a_run_killed_while_it_trains_is_adopted_by_the_next_and_by_itself(
+    runs: Deployed, unlike: Callable[..., Finetune], ml_client: Any, server: LocalServer
+) -> None:
+    wanted = unlike(20)
+    killed = runs.run("finetune", wanted)
+    job = training_of(ml_client, killed)
+    runs.processes()[killed].kill()
+    runs.becomes(killed, "Crashed")
+    assert ml_client.jobs.get(job.name).status == "Running"
+
+    second = runs.run("finetune", wanted)
+    runs.becomes(second, "Completed")
+    report = report_of(runs, second)
+    assert report.job == job.name
+    assert f"job {job.name} of run {killed}" in report.adopted
+    assert report.training_usd == 0
+
+    # What an automation does with a crashed run: the same run goes on in another process.
+    with runs.prefect.client() as client:
+        client.set_flow_run_state(killed, AwaitingRetry(), force=True)
+    runs.becomes(killed, "Completed")
+    resumed = report_of(runs, killed)
+    assert resumed.job == job.name
+    assert f"model {report.model}:{report.model_version} of run {second}" in resumed.adopted
+    assert [each.name for each in jobs_of(ml_client, killed)] == [job.name]
+    assert not jobs_of(ml_client, second)
+    assert_nothing_is_left(ml_client, server, killed, second)
+
+
+def test_cancelling_through_the_api_cancels_the_job(
+    runs: Deployed, unlike: Callable[..., Finetune], ml_client: Any, server: LocalServer
+) -> None:
+    run = runs.run("finetune", unlike(120))
+    job = training_of(ml_client, run)
+    with runs.prefect.client() as client:
+        client.set_flow_run_state(run, Cancelling())
+    runs.becomes(run, "Cancelled")
+    until(lambda: ml_client.jobs.get(job.name).status == "Canceled", LIMIT, "the job is not cancelled")
+    until(lambda: not runs.processes(), LIMIT, "the run's process has not ended")
+    with runs.prefect.client() as client:  # a crash on the way would have it started again by an automation
+        assert "Crashed" not in [state.name for state in client.read_flow_run_states(run)]
+    assert_nothing_is_left(ml_client, server, run)
+
+
+def test_suspended_runs_hold_no_process_until_the_watcher_resumes_them(
+    runs: Deployed, unlike: Callable[..., Finetune], ml_client: Any, server: LocalServer
+) -> None:
+    short = [runs.run("finetune", unlike(30, "wait.mode=suspend")) for _ in range(2)]
+    long = runs.run("finetune", unlike(300, "wait.mode=suspend"))
+    for run in (*short, long):
+        runs.becomes(run, "Suspended")
+    until(lambda: not runs.processes(), LIMIT, "the suspended runs' processes have not ended")
+
+    (cancelled,) = jobs_of(ml_client, long)
+    with runs.prefect.client() as client:
+        client.set_flow_run_state(long, Cancelling())
+    assert runs.read(long).state_name == "Cancelled"
+    for run in short:
+        (job,) = jobs_of(ml_client, run)
+        until(lambda name=job.name: ml_client.jobs.get(name).status == "Completed", LIMIT, "no end")  # type: ignore[misc]
+
+    runs.becomes(runs.run("watch"), "Completed")
+    until(lambda: ml_client.jobs.get(cancelled.name).status == "Canceled", LIMIT, "the job is not cancelled")
+    assert "released" in runs.read(long).tags
+    for run in short:
+        runs.becomes(run, "Completed")
+        assert [each.name for each in jobs_of(ml_client, run)] == [report_of(runs, run).job]
+        assert report_of(runs, run).adopted == ()
+    assert_nothing_is_left(ml_client, server, *short, long)

@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import random
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,8 +43,8 @@ def sweep(processes: int) -> Iterator[Sweep]:
     """Servers and processes while the block runs; everything they keep is in a temporary folder."""
     with tempfile.TemporaryDirectory(prefix="sweep-") as folder:
         home = Path(folder)
-        os.environ.update(_SETTINGS | {"PREFECT_HOME": str(home / "prefect")})
-        with _prefect_server(), _pool(processes, home) as pool:
+        settings = _SETTINGS | {"PREFECT_HOME": str(home / "prefect")}
+        with _environment(settings), _prefect_server(), _pool(processes, home) as pool:
             yield Sweep(pool, pool.submit(worker.baseline, 0).result())
 
 
@@ -74,8 +74,20 @@ def _pool(processes: int, home: Path) -> Iterator[ProcessPoolExecutor]:
 
 
 @contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Variables that the processes started within the block inherit."""
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@contextmanager
 def _prefect_server() -> Iterator[None]:
-    """One for all runs, unless one is named by PREFECT_API_URL."""
+    """One for all runs, unless PREFECT_API_URL names one."""
     if "PREFECT_API_URL" in os.environ:
         yield
         return
@@ -83,9 +95,8 @@ def _prefect_server() -> Iterator[None]:
 
     server = SubprocessASGIServer()
     server.start(timeout=120)
-    os.environ["PREFECT_API_URL"] = server.api_url
     try:
-        yield
+        with _environment({"PREFECT_API_URL": server.api_url}):
+            yield
     finally:
-        del os.environ["PREFECT_API_URL"]
         server.stop()

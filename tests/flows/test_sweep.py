@@ -1,0 +1,96 @@
+"""The sweep: what its verdicts go by, and a sample of it that must leave nothing and pay nothing twice."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from benchmarks.sweep import kinds
+from benchmarks.sweep.audit import Audit
+from benchmarks.sweep.run import Ended, is_clear
+from benchmarks.sweep.sweep import cases, sweep
+from benchmarks.sweep.table import explain, judge, table
+from benchmarks.sweep.worker import Baseline, Case, Tried
+from tasks.failure import Failure
+from tests.flows.conftest import PrefectServer
+
+COMPLETED = Ended(completed=True, message="done", clear=True, stages=("sign in running",), seconds=1)
+FAILED = replace(COMPLETED, completed=False, message="The quota is spent.")
+NOTHING_LEFT = Audit(jobs=("job",), nodes=1, left=(), leaked=(), running=())
+SURVIVED = Tried(Case("500", 7, 1), "GET /jobs/job", COMPLETED, None, NOTHING_LEFT, 2)
+KILLED = Tried(Case(kinds.KILL, 3, 2), "boundary 3", None, COMPLETED, NOTHING_LEFT, 2)
+
+
+@pytest.mark.parametrize(
+    ("tried", "names"),
+    [
+        (SURVIVED, {"survived"}),
+        (KILLED, {"survived"}),
+        (replace(SURVIVED, first=FAILED, second=COMPLETED), set()),
+        (replace(SURVIVED, first=FAILED, second=FAILED), {"unclear"}),
+        (replace(SURVIVED, first=replace(FAILED, clear=False), second=COMPLETED), {"unclear"}),
+        (replace(SURVIVED, first=None, second=COMPLETED), {"unclear"}),
+        (replace(KILLED, second=FAILED), {"unclear"}),
+        (replace(SURVIVED, audit=replace(NOTHING_LEFT, left=("cluster c",))), {"survived", "left"}),
+        (replace(SURVIVED, audit=replace(NOTHING_LEFT, leaked=("cluster c",))), {"survived", "leaked"}),
+        (replace(SURVIVED, audit=replace(NOTHING_LEFT, nodes=2)), {"survived", "paid_twice"}),
+        (replace(SURVIVED, audit=replace(NOTHING_LEFT, nodes=0)), {"survived", "disagrees"}),
+        (replace(SURVIVED, audit=replace(NOTHING_LEFT, running=("node",))), {"survived", "disagrees"}),
+    ],
+)
+def test_a_case_is_judged_by_how_it_ended_and_what_it_left(tried: Tried, names: set[str]) -> None:
+    verdict = judge(tried)
+    assert {name for name, holds in vars(verdict).items() if holds} == names | {"happened"}
+    assert verdict.bad == bool(names & {"unclear", "leaked", "paid_twice", "disagrees"})
+
+
+def test_the_table_counts_only_faults_that_happened() -> None:
+    unreached = replace(SURVIVED, hit="", first=FAILED)
+    failed = replace(SURVIVED, first=FAILED, second=COMPLETED)
+    lines = table([SURVIVED, failed, unreached, KILLED]).splitlines()
+    assert lines[2:] == [
+        "| 500 | 2 | 1 (50.0 %) | 1 | 0 | 0 | 0 | 0 | 0 |",
+        "| SIGKILL | 1 | 1 (100.0 %) | 0 | 0 | 0 | 0 | 0 | 0 |",
+        "| **all** | 3 | 2 (66.7 %) | 1 | 0 | 0 | 0 | 0 | 0 |",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("error", "clear"),
+    [
+        (Failure("The job failed: no memory.", "Take fewer rows."), True),
+        (Failure("ServiceRequestError('<urllib3 object at 0x7f>')"), False),
+        (Failure("Traceback (most recent call last)"), False),
+        (Failure(""), False),
+        (KeyError("value"), False),
+    ],
+)
+def test_only_a_failure_in_words_is_clear(error: Exception, clear: bool) -> None:
+    assert is_clear(error) is clear
+
+
+def test_all_cases_are_every_call_of_every_kind_and_every_boundary() -> None:
+    baseline = Baseline(calls=3, ended=replace(COMPLETED, stages=("a running", "a done")))
+    every = cases(baseline, ["429", kinds.KILL], None, 0)
+    assert [(case.kind, case.at) for case in every] == [
+        *(("429", 1), ("429", 2), ("429", 3)),
+        *((kinds.KILL, 1), (kinds.KILL, 2)),
+    ]
+    drawn = cases(baseline, ["429", kinds.KILL], 4, 1)
+    assert drawn == cases(baseline, ["429", kinds.KILL], 4, 1)
+    assert {(case.kind, case.at) for case in drawn} < {(case.kind, case.at) for case in every}
+    assert len({case.serial for case in drawn}) == 4
+
+
+@pytest.mark.slow
+def test_a_sample_leaves_nothing_pays_nothing_twice_and_says_why_it_failed(
+    prefect_server: PrefectServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in prefect_server.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AZUREML_LOCAL_STATE", raising=False)
+    with sweep(processes=2) as swept:
+        tried = list(swept.attempt(cases(swept.baseline, kinds.KINDS, sample=12, seed=5)))
+    assert [explain(each) for each in tried if judge(each).bad] == []
+    assert sum(judge(each).happened for each in tried) >= 6

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import importlib
 import os
-from collections.abc import Callable, Iterable
+import signal
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from threading import Event
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -33,17 +34,16 @@ _PREFECT = {
 def run(recipe: str, changes: Iterable[str]) -> RunReport:
     """Run a recipe in this process; raises Failure when it does not complete."""
     _configure_prefect()
-    with ThreadPoolExecutor() as pool:
-        prefect = pool.submit(_prefect_server())
-        from flows.config import load
+    from flows.config import load
 
-        config = load(recipe, changes)
-        with ExitStack() as stack:
-            # Held from here on, so that the flow finds it running; the flow itself opens it as well.
-            stack.enter_context(opened(config.workspace.where, config.workspace.credentials))
-            _import_sdks()  # within: azureml-mlflow reads the cloud's address when it is imported
-            _finished(prefect)
-            return _watched(config)
+    config = load(recipe, changes)  # before anything is started: what is wrong with it is said at once
+    with ThreadPoolExecutor() as pool, ExitStack() as stack:
+        prefect = pool.submit(_prefect_server())
+        # Held from here on, so that the flow finds it running; the flow itself opens it as well.
+        stack.enter_context(opened(config.workspace.where, config.workspace.credentials))
+        _import_sdks()  # within: azureml-mlflow reads the cloud's address when it is imported
+        _finished(prefect)
+        return _watched(config)
 
 
 def reap(where: Literal["local", "azure"], *, dry_run: bool) -> Reaping:
@@ -99,7 +99,8 @@ def _prefect_server() -> Callable[[], None]:
 
     def start() -> None:
         try:
-            SubprocessASGIServer().start(timeout=settings.server.ephemeral.startup_timeout_seconds)
+            with _deaf_to_interrupts():
+                SubprocessASGIServer().start(timeout=settings.server.ephemeral.startup_timeout_seconds)
         except RuntimeError as error:
             raise Failure(
                 "Prefect's temporary server does not start.",
@@ -108,6 +109,19 @@ def _prefect_server() -> Callable[[], None]:
             ) from error
 
     return start
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Keep Ctrl-C from the processes that are started within, which inherit what this thread blocks.
+
+    A terminal sends it to all of them, and the flow still needs Prefect's server while it cleans up.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _import_sdks() -> None:

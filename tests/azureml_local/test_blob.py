@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode
 from uuid import uuid4
@@ -20,8 +19,6 @@ from azure.core.exceptions import (
     ResourceNotFoundError,
 )
 from azure.storage.blob import BlobBlock, ContainerClient
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from azureml_local.settings import Settings
 from azureml_local.state.clock import Clock
@@ -50,12 +47,6 @@ def container(environment: dict[str, str], server: LocalServer, tokens: Tokens) 
         max_chunk_get_size=2**20,
     ) as client:
         yield client
-
-
-@pytest.fixture
-def session() -> Iterator[requests.Session]:
-    with requests.Session() as session:
-        yield session
 
 
 @pytest.fixture
@@ -236,34 +227,6 @@ def test_the_sdk_reports_a_bad_signature_as_failed_authentication(
     url = f"{server.url}/local.blob.core.windows.net/{CONTAINER}?{tokens.sas(CONTAINER)}x"
     with ContainerClient.from_container_url(url) as client, pytest.raises(ClientAuthenticationError):
         client.upload_blob("x", b"")
-
-
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(path=st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("/.%\\\0"), max_size=40))
-def test_no_name_reaches_outside_its_container(
-    server: LocalServer, environment: dict[str, str], tokens: Tokens, session: requests.Session, path: str
-) -> None:
-    """Whatever the path, the answer is no server error, and no file appears outside the container."""
-    before = _outside(server.state)
-    for method, headers in (("PUT", {"x-ms-blob-type": "BlockBlob"}), ("GET", {}), ("DELETE", {})):
-        request = requests.Request(method, "https://x", headers=headers, data=b"x").prepare()
-        request.url = _url(server, "", tokens.sas(CONTAINER)).replace("/?", "/" + _raw(path) + "?")
-        answer = session.send(request, timeout=10, verify=environment["REQUESTS_CA_BUNDLE"])
-        assert answer.status_code < 500, (method, path, answer.text)
-    assert _outside(server.state) == before
-
-
-def _raw(path: str) -> str:
-    """Percent-encoded where a request line cannot hold it, dots and slashes as they are."""
-    return "".join(c if c in "/.%" else "".join(f"%{byte:02X}" for byte in c.encode()) for c in path)
-
-
-def _outside(state: Path) -> set[str]:
-    container = state / "blobs" / CONTAINER
-    watched = (state, state / "blobs", state / "tls", state.parent)
-    return {str(p) for folder in watched for p in folder.iterdir() if not p.is_relative_to(container)} - {
-        str(p) for p in state.glob("workspace.sqlite-*")
-    }
 
 
 def _url(server: LocalServer, name: str, sas: str) -> str:

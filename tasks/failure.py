@@ -74,7 +74,7 @@ _KNOWN = (
         r"ImageBuildFailure|ResourceNotReady|liveness|readiness probe|UserContainerStart|container.{0,40}"
         r"(crash|exited)|ModelProcessExited|DeploymentFailed",
         "The deployment's container did not become ready.",
-        "Read its log below; a probe that gives up too early is mended by deploy.probe_initial_delay.",
+        "Read its log below; a probe that gives up too early is mended by deploy.readiness.initial_delay.",
     ),
     _Known(
         r"KeyBasedAuthenticationNotPermitted|key.based authentication is not permitted",
@@ -100,6 +100,12 @@ _KNOWN = (
         r"blob already exists|BlobAlreadyExists|UnderSpecifiedBlob|BlobImmutable",
         "Another job is uploading the same file at this moment.",
         "It is tried again.",
+        retryable=True,
+    ),
+    _Known(
+        r"Unknown cloud environment|cloud metadata could not be fetched|No clouds available",
+        "The description of the cloud could not be read, or does not name this cloud.",
+        "Check ARM_CLOUD_METADATA_URL and AZUREML_CURRENT_CLOUD.",
         retryable=True,
     ),
     _Known(

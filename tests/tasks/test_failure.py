@@ -57,6 +57,7 @@ def test_lost_connections_are_asked_again(error: Exception) -> None:
 @pytest.mark.parametrize(
     ("message", "what", "do"),
     [
+        ('Unknown cloud environment supplied: "AzureLocal1".', "description of the cloud", "ARM_CLOUD"),
         ("JobNodeCountExceedsCoreQuota: 24 > 6", "quota", "Ask for more cores"),
         ("Not enough quota available for Standard_NC6s_v3", "quota", "smaller size"),
         ("The endpoint name chat is already in use in this region", "taken", "deploy.endpoint"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from math import inf
 from pathlib import Path
 
 from benchmarks.sweep import kinds
@@ -21,13 +22,14 @@ def main() -> int:
     parser.add_argument("--sample", type=int, help="so many cases, drawn at random, instead of all")
     parser.add_argument("--seed", type=int, default=0, help="draws the sample")
     parser.add_argument("--processes", type=int, default=2, help="runs at a time, each in its own workspace")
+    parser.add_argument("--minutes", type=float, default=inf, help="begin no case after so many minutes")
     parser.add_argument("--log", type=Path, help="a file that gets every case as a line")
     arguments = parser.parse_args()
     results = []
     log = arguments.log.open("a") if arguments.log else None
     with sweep(arguments.processes) as swept:
         wanted = cases(swept.baseline, arguments.kinds, arguments.sample, arguments.seed)
-        for tried in swept.attempt(wanted):
+        for tried in swept.attempt(wanted, arguments.minutes):
             results.append(tried)
             if log:
                 print(tried, file=log, flush=True)

@@ -10,7 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
+from time import monotonic
 
 from benchmarks.sweep import kinds, worker
 from benchmarks.sweep.worker import Baseline, Case, Tried
@@ -21,6 +23,10 @@ _SETTINGS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": f"{kinds.READ_TIMEOUT:.0f}",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_LOGGING_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_TO_API_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": "false",
     "TQDM_DISABLE": "1",
 }
 
@@ -32,10 +38,16 @@ class Sweep:
     pool: ProcessPoolExecutor
     baseline: Baseline
 
-    def attempt(self, wanted: Sequence[Case]) -> Iterator[Tried]:
-        """What came of each case, in the order in which they end."""
-        for done in as_completed([self.pool.submit(worker.attempt, case) for case in wanted]):
-            yield done.result()
+    def attempt(self, wanted: Sequence[Case], minutes: float = inf) -> Iterator[Tried]:
+        """What came of each case, in the order in which they end; none begins after so many minutes."""
+        ends = monotonic() + minutes * 60
+        futures = [self.pool.submit(worker.attempt, case) for case in wanted]
+        for done in as_completed(futures):
+            if not done.cancelled():
+                yield done.result()
+            if monotonic() > ends:
+                for future in futures:
+                    future.cancel()  # what has begun goes on
 
 
 @contextmanager

@@ -20,7 +20,11 @@ from benchmarks.sweep.workspace import Workspace, opened
 RECIPE = Path(__file__).parent / "recipe.yaml"
 _LIMIT = 240.0  # seconds of one run
 
-_PRELOADED = ["flows.finetune", "azure.ai.ml", "azure.ai.ml.entities", "azure.identity", "mlflow"]
+_PRELOADED = [
+    *("flows.finetune", "flows.picture", "prefect.flow_engine", "prefect.task_engine"),
+    *("azure.ai.ml", "azure.ai.ml.entities", "azure.ai.ml.dsl", "azure.identity", "mlflow"),
+    *("matplotlib.figure", "matplotlib.backends.backend_agg", "PIL.Image", "tasks.data.prepare"),
+]
 _open = ExitStack()  # for the life of the process; the workspace ends when nobody holds it any more
 _workspace: Workspace | None = None
 

@@ -1,0 +1,95 @@
+"""The data card: what it says, that nothing in the data becomes markup, and that Prefect has it."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode
+from pathlib import Path
+from typing import Any
+
+import pytest
+from markdown_it import MarkdownIt
+from prefect import flow
+from prefect.client.orchestration import get_client
+
+from flows import data_card, picture
+from tasks.data import Data, PreparedData, prepare_data
+from tasks.data.prepare import prepare
+from tasks.data.progress import KEY as PROGRESS_KEY
+from tests.flows.conftest import PrefectServer
+
+EVIL = [
+    "<script>alert(1)</script>",
+    "![beacon](https://evil.example/x.png)",
+    "[click](javascript:alert(1)) | a | b |",
+    "line\n\n# heading\n\n| x |\n| --- |",
+    "`code` **bold** &lt;b&gt; <img src=x onerror=alert(1)>",
+]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Data:
+    """Conversations whose texts are markup, and one row that is set aside with such a role."""
+    for split in ("train_sft", "test_sft"):
+        rows: list[Any] = [
+            [{"role": "user", "content": f"{split} {number} {text}"}, {"role": "assistant", "content": text}]
+            for number, text in enumerate(EVIL * 4)
+        ]
+        rows.append([{"role": "<script>|x|", "content": "x"}])
+        lines = (json.dumps({"messages": row}) for row in rows)
+        (tmp_path / f"{split}.jsonl").write_text("\n".join(lines))
+    return Data(
+        dataset=str(tmp_path),
+        directory=tmp_path / "prepared",
+        train={"name": "train_sft", "take": "100%"},
+        test={"name": "test_sft", "take": 10},
+        quarantine_limit=10,
+    )
+
+
+def test_nothing_in_the_data_becomes_markup(data: Data) -> None:
+    html = MarkdownIt("commonmark", {"html": True}).enable("table").render(data_card.page(prepare(data)))
+    for tag in ("<script", "<img", "<a ", "<code", "<strong", "<em", "<b>"):
+        assert tag not in html
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
+    assert html.count("<h1>") == 1
+    assert html.count("<table>") == 3  # the facts, the findings, the examples
+    rows = html[html.index("The first conversations") :].split("<tr>")[1:]
+    assert [row.count("<td>") + row.count("<th>") for row in rows] == [4] * (1 + data_card.EXAMPLES)
+
+
+def test_the_card_says_what_was_taken_and_found(data: Data) -> None:
+    found = prepare(data)
+    card = data_card.page(found)
+    assert "| rows | 20 | 10 |" in card
+    assert "| set aside | 1 | 0 |" in card
+    assert "tokens, estimated" in card
+    assert str(found.train.quarantine).replace("_", "&#95;") in card
+    assert "all 21 rows" in card
+
+
+def test_long_texts_are_shortened() -> None:
+    shown = data_card.literal("word " * 1000)
+    assert shown.endswith("…")
+    assert len(shown) <= 160
+
+
+def test_the_picture_is_a_picture(data: Data) -> None:
+    uri = picture.data_lengths(prepare(data))
+    assert b64decode(uri.removeprefix("data:image/png;base64,")).startswith(b"\x89PNG")
+
+
+def test_prefect_has_the_card_the_picture_and_the_progress(data: Data, prefect_server: PrefectServer) -> None:
+    @flow(name="card")
+    def card() -> PreparedData:
+        found = prepare_data(data)
+        data_card.publish(found)
+        return found
+
+    card()
+    with get_client(sync_client=True) as client:
+        artifacts = {found.key: found for found in client.read_artifacts()}
+    assert str(artifacts[data_card.KEY].data).startswith("# ")
+    assert str(artifacts[data_card.PICTURE_KEY].data).startswith("data:image/png;base64,")
+    assert artifacts[PROGRESS_KEY].data == 100.0
+    assert "20 and 10 rows" in str(artifacts[PROGRESS_KEY].description)

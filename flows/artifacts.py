@@ -12,7 +12,7 @@ from prefect.artifacts import (
     create_table_artifact,
 )
 
-from flows import picture
+from flows import data_card, picture
 from flows.listing import outcome
 from flows.report import Findings, RunReport, failure_of
 from tasks.data import PreparedData
@@ -26,8 +26,7 @@ KEY = "finetune-run"
 
 
 def publish_data(data: PreparedData) -> None:
-    with displaying():
-        create_markdown_artifact(data_card(data), key="finetune-data", description="The data")
+    data_card.publish(data)
 
 
 def publish_plan(plan: Plan, found: Findings, price: str) -> None:
@@ -106,15 +105,6 @@ def publish_report(report: RunReport, found: Findings) -> None:
             summary_page(report, found), key="finetune-summary", description=outcome(report)
         )
         create_table_artifact(cost_rows(report), key="finetune-cost", description="US dollars")
-
-
-def data_card(data: PreparedData) -> str:
-    splits = [
-        [split.name, f"{split.rows:,}", f"{split.bytes / 1e6:.2f} MB", f"`{split.sha256[:12]}`"]
-        for split in (data.train, data.test)
-    ]
-    revision = f" at revision `{data.revision}`" if data.revision else ""
-    return f"**{data.source}**{revision}\n\n{_table(['split', 'rows', 'size', 'sha256'], splits)}"
 
 
 def parameter_rows(plan: Plan) -> list[dict[str, str]]:

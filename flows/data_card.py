@@ -74,7 +74,7 @@ def _findings(splits: Sequence[PreparedSplit]) -> Iterator[str]:
         [split.name, reason, f"{count:,}"] for split in splits for reason, count in split.findings.items()
     ]
     if not found:
-        yield "Every row passed: roles and their order, blank texts, duplicates, prompts of both splits, length."
+        yield "Every row passed: roles and order, blank texts, duplicates, prompts of both splits, length."
     else:
         yield _table(["split", "set aside because", "rows"], found)
     for split in splits:

@@ -49,7 +49,10 @@ def publish_links(found: Findings) -> None:
             found.submission.studio_url,
             link_text=f"Job {found.submission.name} in the studio",
             key="finetune-job",
-            description="The job, its steps, its metrics in MLflow",
+            description="The job, its steps, its outputs and logs in the studio",
+        )
+        create_markdown_artifact(
+            mlflow_page(found), key="finetune-mlflow", description="The job's run in MLflow"
         )
 
 
@@ -145,6 +148,25 @@ def plan_page(plan: Plan, found: Findings, price: str) -> str:
     lines.append(f"- {price}")
     lines.append(f"- fingerprint `{plan.fingerprint}`")
     return "\n".join(lines)
+
+
+def mlflow_page(found: Findings) -> str:
+    """Where the job's metrics are, for whoever has MLflow and azureml-mlflow at hand."""
+    assert found.submission is not None
+    assert found.session is not None
+    job, experiment = found.submission.name, found.plan.experiment if found.plan else ""
+    rows = _table(
+        ["", ""],
+        [
+            ["run", f"[`{job}`]({found.submission.studio_url})"],
+            ["experiment", f"`{experiment}`"],
+            ["tracking URI", f"`{found.session.tracking_uri}`"],
+        ],
+    )
+    code = (
+        f'import mlflow\n\nmlflow.set_tracking_uri("{found.session.tracking_uri}")\nmlflow.get_run("{job}")'
+    )
+    return f"{rows}\n\n```python\n{code}\n```"
 
 
 def metric_rows(metrics: Metrics) -> list[dict[str, str | float]]:

@@ -35,13 +35,6 @@ def test_the_deployments_schema_is_that_of_the_configuration() -> None:
     assert schema["definitions"]["AzureSignIn"]["block_type_slug"] == "finetune-azure-sign-in"
 
 
-@pytest.fixture(scope="module")
-def deployed(prefect_process: Server) -> Server:
-    prefect_process.prefect("work-pool", "create", "--type", "process", "--overwrite", "finetune")
-    prefect_process.prefect("deploy", "--name", "finetune/local")
-    return prefect_process
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("where", "value", "said"),

@@ -36,8 +36,8 @@ pytestmark = pytest.mark.slow
 
 KEYS = {
     *("finetune-conversation", "finetune-cost", "finetune-data", "finetune-deletion", "finetune-endpoint"),
-    *("finetune-job", "finetune-loss", "finetune-metrics", "finetune-parameters", "finetune-plan"),
-    *("finetune-progress", "finetune-run", "finetune-summary"),
+    *("finetune-job", "finetune-loss", "finetune-metrics", "finetune-mlflow", "finetune-parameters"),
+    *("finetune-plan", "finetune-progress", "finetune-run", "finetune-summary"),
 }
 
 

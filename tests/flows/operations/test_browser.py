@@ -1,0 +1,138 @@
+"""Prefect's own pages in Chromium: the deployments, the form filled in and submitted, a run's artifacts."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+import yaml
+
+from tests.conftest import LocalServer
+from tests.flows.conftest import RECIPE
+from tests.flows.operations.processes import ROOT, Server, until
+from tests.flows.operations.runs import artifacts, deployment_id, read
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+PATIENCE = 60_000  # milliseconds; the pages are made in the browser, on a machine that may be busy
+# True once a picture has been loaded and is of a size that one can see.
+SHOWN = "image => image.complete && image.naturalWidth > 300 && image.clientWidth > 300"
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not CHROMIUM.exists(), reason="Chromium is not installed"),
+]
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[Any]:
+    """A page that may not leave this machine; an error in it fails the test that meets it."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = browser.new_page(viewport={"width": 1360, "height": 900})
+        page.set_default_timeout(PATIENCE)
+        page.route(lambda address: not address.startswith("http://127.0.0.1"), lambda route: route.abort())
+        yield page
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def report(deployed: Server, server: LocalServer, tiny: str, tmp_path_factory: Any) -> dict[str, Any]:
+    """The report of a run that has completed on the server."""
+    folder = tmp_path_factory.mktemp("browser")
+    body: dict[str, Any] = yaml.safe_load(RECIPE.read_text())
+    body["data"] |= {"directory": str(folder / "data"), "train": {"name": "train_sft", "take": 35}}
+    recipe = folder / "tiny.yaml"
+    recipe.write_text(yaml.safe_dump(body))
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.cli", "run", str(recipe), "--json"],
+        cwd=ROOT,
+        env=deployed.environment | {"AZUREML_LOCAL_STATE": str(server.state)},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_the_deployments_are_listed(page: Any, deployed: Server) -> None:
+    page.goto(f"{deployed.url}/v2/deployments")
+    for name in ("weekly", "ad-hoc", "local", "reap", "watcher", "history"):
+        page.get_by_role("link", name=name, exact=True).first.wait_for()
+
+
+def test_the_form_is_filled_in_and_submitted(page: Any, deployed: Server) -> None:
+    open_form(page, deployed)
+    assert page.get_by_label("Dataset").input_value() == "sample"  # the recipe's value
+    page.get_by_label("Take").first.fill("10%")
+    page.get_by_label("Max New Tokens").fill("40")
+    page.get_by_role("button", name="Submit").click()
+    page.get_by_text("scheduled to start").wait_for()
+    (run,) = runs(deployed)
+    config = read(deployed, run).parameters["config"]
+    assert config["data"]["train"]["take"] == "10%"
+    assert config["invoke"]["max_new_tokens"] == 40
+    assert config["data"]["dataset"] == "sample"
+
+
+def test_the_form_refuses_a_wrong_value_and_says_which(page: Any, deployed: Server) -> None:
+    before = runs(deployed)
+    open_form(page, deployed)
+    count = page.get_by_label("Instance Count")
+    count.fill("0")
+    page.get_by_role("button", name="Submit").click()
+    assert count.evaluate("field => field.validationMessage") == "Value must be greater than or equal to 1."
+    count.fill("1")
+    page.get_by_label("Take").first.fill("a few")
+    page.get_by_role("button", name="Submit").click()
+    page.get_by_text("'a few' does not match").first.wait_for()
+    assert runs(deployed) == before
+
+
+def test_a_run_shows_its_outcome_and_its_artifacts(
+    page: Any, deployed: Server, report: dict[str, Any]
+) -> None:
+    page.goto(f"{deployed.url}/v2/runs/flow-run/{report['run']}?tab=Artifacts")
+    page.get_by_text(f"tiny-chat-base, 35 rows of sample, {report['fingerprint']}").first.wait_for()
+    page.get_by_text("Completed").first.wait_for()
+    for key in artifacts(deployed, UUID(report["run"])):
+        page.get_by_text(key, exact=True).first.wait_for()
+
+
+def test_the_artifacts_page_shows_a_keys_history(page: Any, deployed: Server, report: dict[str, Any]) -> None:
+    page.goto(f"{deployed.url}/v2/artifacts/key/finetune-summary")
+    page.get_by_text("Proved and deleted").first.wait_for()
+
+
+def test_the_loss_curve_is_a_picture_that_the_page_shows(
+    page: Any, deployed: Server, report: dict[str, Any]
+) -> None:
+    with deployed.client() as client:
+        found = next(each for each in client.read_artifacts() if each.key == "finetune-loss")
+    page.goto(f"{deployed.url}/v2/artifacts/artifact/{found.id}")
+    picture = page.locator("img[src^='data:image/png']").first
+    picture.wait_for()
+    until(lambda: picture.evaluate(SHOWN), 30, "the picture is not shown")
+
+
+def open_form(page: Any, server: Server) -> None:
+    page.goto(f"{server.url}/v2/deployments/deployment/{deployment_id(server, 'finetune/local')}/run")
+    page.get_by_label("Dataset").wait_for()
+
+
+def runs(server: Server) -> list[UUID]:
+    """The runs of the deployment `local`."""
+    identity = deployment_id(server, "finetune/local")
+    with server.client() as client:
+        return [run.id for run in client.read_flow_runs() if run.deployment_id == identity]

@@ -134,7 +134,7 @@ KINDS: Mapping[str, type[Fault]] = {
 }
 
 
-_HIT = 100  # calls that a rule remembers to have let go wrong
+_HIT = 2000  # calls that a rule remembers to have let go wrong
 
 
 class BadRule(ValueError):

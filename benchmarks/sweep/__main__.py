@@ -21,6 +21,7 @@ def main() -> int:
     parser.add_argument("--kinds", nargs="+", choices=kinds.KINDS, default=kinds.KINDS)
     parser.add_argument("--sample", type=int, help="so many cases, drawn at random, instead of all")
     parser.add_argument("--seed", type=int, default=0, help="draws the sample")
+    parser.add_argument("--once", action="store_true", help="only the first call of each method and path")
     parser.add_argument("--processes", type=int, default=2, help="runs at a time, each in its own workspace")
     parser.add_argument("--minutes", type=float, default=inf, help="begin no case after so many minutes")
     parser.add_argument("--log", type=Path, help="a file that gets every case as a line")
@@ -28,7 +29,13 @@ def main() -> int:
     results = []
     log = arguments.log.open("a") if arguments.log else None
     with sweep(arguments.processes) as swept:
-        wanted = cases(swept.baseline, arguments.kinds, arguments.sample, arguments.seed)
+        wanted = cases(
+            swept.baseline,
+            arguments.kinds,
+            sample=arguments.sample,
+            seed=arguments.seed,
+            once=arguments.once,
+        )
         for tried in swept.attempt(wanted, arguments.minutes):
             results.append(tried)
             if log:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 KILL = "SIGKILL"  # of the process, at a stage's beginning or end, instead of a fault of a call
 READ_TIMEOUT = 3.0  # seconds that the clients of a swept run wait for an answer
 _PAST_TIMEOUT = 2 * READ_TIMEOUT
+_OWN_NAME = re.compile(r"^sweep-|\d{6}|[0-9a-f]{12}")  # in a path's part: what another run has otherwise
 
 # Name in the table -> the rule without the call that it hits.
 FAULTS: Mapping[str, Mapping[str, Any]] = {
@@ -34,11 +38,35 @@ FAULTS: Mapping[str, Mapping[str, Any]] = {
 KINDS = (*FAULTS, KILL)
 
 
-def rule(kind: str, call: int) -> dict[str, Any]:
-    """The rule that lets the call of that number, counted from one over the whole run, go wrong."""
-    return {**FAULTS[kind], "path": "/**", "nth": call}
+@dataclass(frozen=True)
+class Call:
+    """One HTTP call of a run: the nth of its method and path, in which `*` stands for names of its own."""
+
+    method: str
+    path: str
+    nth: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}" + (f" ({self.nth})" if self.nth > 1 else "")
 
 
-def counting() -> dict[str, Any]:
-    """A rule that only counts calls."""
-    return {"kind": "status", "path": "/**", "nth": 10**9}
+def rule(kind: str, call: Call) -> dict[str, Any]:
+    """The rule that lets this one call of a run go wrong."""
+    return {**FAULTS[kind], "method": call.method, "path": call.path, "nth": call.nth}
+
+
+def watching() -> dict[str, Any]:
+    """A rule that changes nothing and remembers every call."""
+    return {"kind": "delay", "seconds": 0, "path": "/**", "count": None}
+
+
+def calls(hit: Iterable[str]) -> tuple[Call, ...]:
+    """The calls of a run, in their order, from what a rule has hit."""
+    seen: Counter[tuple[str, str]] = Counter()
+    found = []
+    for each in hit:
+        method, _, path = each.partition(" ")
+        route = "/".join("*" if _OWN_NAME.search(part) else part for part in path.split("/"))
+        seen[method, route] += 1
+        found.append(Call(method, route, seen[method, route]))
+    return tuple(found)

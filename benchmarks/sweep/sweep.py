@@ -15,6 +15,7 @@ from pathlib import Path
 from time import monotonic
 
 from benchmarks.sweep import kinds, worker
+from benchmarks.sweep.kinds import Call
 from benchmarks.sweep.worker import Baseline, Case, Tried
 
 # What a run waits for, made short; each is a setting that whoever runs the flow has as well.
@@ -57,18 +58,25 @@ def sweep(processes: int) -> Iterator[Sweep]:
         home = Path(folder)
         settings = _SETTINGS | {"PREFECT_HOME": str(home / "prefect")}
         with _environment(settings), _prefect_server(), _pool(processes, home) as pool:
-            yield Sweep(pool, pool.submit(worker.baseline, 0).result())
+            pool.submit(worker.baseline, 0).result()  # longer than those after it: MLflow starts in it
+            yield Sweep(pool, pool.submit(worker.baseline, 1).result())
 
 
-def cases(baseline: Baseline, wanted: Sequence[str], sample: int | None, seed: int) -> list[Case]:
-    """Every kind at every call, and a SIGKILL at every boundary of a stage; or a sample of them."""
-    calls, boundaries = baseline.calls, len(baseline.ended.stages)
-    every = [
-        (kind, at) for kind in wanted for at in range(1, 1 + (boundaries if kind == kinds.KILL else calls))
+def cases(
+    baseline: Baseline, wanted: Sequence[str], *, sample: int | None = None, seed: int = 0, once: bool = False
+) -> list[Case]:
+    """Every kind at every call, and a SIGKILL at every boundary of a stage; or a sample of them.
+
+    With `once` only the first call of each method and path.
+    """
+    calls = [call for call in baseline.calls if call.nth == 1 or not once]
+    boundaries = range(1, len(baseline.ended.stages) + 1)
+    every: list[tuple[str, Call | int]] = [
+        (kind, at) for kind in wanted for at in (boundaries if kind == kinds.KILL else calls)
     ]
     if sample is not None:
         every = random.Random(seed).sample(every, min(sample, len(every)))
-    return [Case(kind, at, serial) for serial, (kind, at) in enumerate(every, 1)]
+    return [Case(kind, at, serial) for serial, (kind, at) in enumerate(every, 2)]
 
 
 @contextmanager

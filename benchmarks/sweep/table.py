@@ -46,7 +46,7 @@ def judge(tried: Tried) -> Verdict:
     survived = last is not None and last.completed
     again = tried.second is None or tried.second.completed  # once the fault is over, a run must complete
     return Verdict(
-        happened=bool(tried.hit),
+        happened=tried.happened,
         survived=survived,
         unclear=not survived and (last is None or not last.clear) or not again,
         left=bool(tried.audit.left),
@@ -71,7 +71,7 @@ def explain(tried: Tried) -> str:
     said = "no word" if ended is None else ended.message
     marks = [name for name, value in vars(judge(tried)).items() if value and name != "happened"]
     found = ", ".join((*tried.audit.leaked, *tried.audit.running))
-    return f"{tried.case.kind} at {tried.case.at} ({tried.hit}): {', '.join(marks)}: {said} {found}".rstrip()
+    return f"{tried.case.kind} at {tried.case.at}: {', '.join(marks)}: {said} {found}".rstrip()
 
 
 def _row(name: str, verdicts: Sequence[Verdict]) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ import yaml
 
 from benchmarks.sweep import kinds
 from benchmarks.sweep.audit import Audit, audit, mark
+from benchmarks.sweep.kinds import Call
 from benchmarks.sweep.run import Ended, run
 from benchmarks.sweep.workspace import Workspace, opened
 
@@ -31,19 +32,22 @@ _workspace: Workspace | None = None
 
 @dataclass(frozen=True)
 class Case:
-    """One fault: of the call of that number, or at the boundary of a stage of that number, from one."""
+    """One fault: of a call, or a SIGKILL at the boundary of a stage of that number, counted from one."""
 
     kind: str
-    at: int
+    at: Call | int
     serial: int  # unlike every other case's
 
 
 @dataclass(frozen=True)
 class Tried:
-    """What came of a case; `hit` is the call or boundary, empty when the run had fewer. None: no answer."""
+    """What came of a case; `happened` is false when the run made no such call. None: it ended without a word.
+
+    The second run is without a fault, and follows a first one that did not complete.
+    """
 
     case: Case
-    hit: str
+    happened: bool
     first: Ended | None
     second: Ended | None
     audit: Audit
@@ -52,9 +56,9 @@ class Tried:
 
 @dataclass(frozen=True)
 class Baseline:
-    """A run without a fault: how many calls it makes, and the boundaries of its stages."""
+    """A run without a fault: the calls it makes."""
 
-    calls: int
+    calls: tuple[Call, ...]
     ended: Ended
 
 
@@ -70,9 +74,9 @@ def start(folder: Path) -> None:
 def baseline(serial: int) -> Baseline:
     """Run without a fault; raises RuntimeError when that does not complete."""
     workspace = _here()
-    workspace.let_fail(kinds.counting())
+    workspace.let_fail(kinds.watching())
     ended = _run(_recipe(workspace, serial))
-    calls, _ = workspace.calls()
+    calls = kinds.calls(workspace.hit())
     if ended is None or not ended.completed:
         raise RuntimeError(f"a run without a fault does not complete: {ended}")
     return Baseline(calls, ended)
@@ -83,16 +87,16 @@ def attempt(case: Case) -> Tried:
     workspace = _here()
     begun = monotonic()
     recipe, before = _recipe(workspace, case.serial), mark(workspace)
-    if case.kind == kinds.KILL:
+    if isinstance(case.at, int):
         first = _run(recipe, kill_at=case.at)
-        hit = "" if first else f"boundary {case.at}"
+        happened = first is None
     else:
         workspace.let_fail(kinds.rule(case.kind, case.at))
         first = _run(recipe)
-        hit = " ".join(workspace.calls()[1])
+        happened = bool(workspace.hit())
         workspace.let_fail()
     second = None if first and first.completed else _run(recipe)
-    return Tried(case, hit, first, second, audit(workspace, before), monotonic() - begun)
+    return Tried(case, happened, first, second, audit(workspace, before), monotonic() - begun)
 
 
 def _run(recipe: dict[str, Any], kill_at: int | None = None) -> Ended | None:

@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks.sweep import kinds
 from benchmarks.sweep.audit import Audit
+from benchmarks.sweep.kinds import Call, calls
 from benchmarks.sweep.run import Ended, is_clear
 from benchmarks.sweep.sweep import cases, sweep
 from benchmarks.sweep.table import explain, judge, table
@@ -18,8 +19,8 @@ from tests.flows.conftest import PrefectServer
 COMPLETED = Ended(completed=True, message="done", clear=True, stages=("sign in running",), seconds=1)
 FAILED = replace(COMPLETED, completed=False, message="The quota is spent.")
 NOTHING_LEFT = Audit(jobs=("job",), nodes=1, left=(), leaked=(), running=())
-SURVIVED = Tried(Case("500", 7, 1), "GET /jobs/job", COMPLETED, None, NOTHING_LEFT, 2)
-KILLED = Tried(Case(kinds.KILL, 3, 2), "boundary 3", None, COMPLETED, NOTHING_LEFT, 2)
+SURVIVED = Tried(Case("500", Call("GET", "/jobs/*", 2), 1), True, COMPLETED, None, NOTHING_LEFT, 2)
+KILLED = Tried(Case(kinds.KILL, 3, 2), True, None, COMPLETED, NOTHING_LEFT, 2)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +47,7 @@ def test_a_case_is_judged_by_how_it_ended_and_what_it_left(tried: Tried, names: 
 
 
 def test_the_table_counts_only_faults_that_happened() -> None:
-    unreached = replace(SURVIVED, hit="", first=FAILED)
+    unreached = replace(SURVIVED, happened=False, first=FAILED)
     failed = replace(SURVIVED, first=FAILED, second=COMPLETED)
     lines = table([SURVIVED, failed, unreached, KILLED]).splitlines()
     assert lines[2:] == [
@@ -70,16 +71,22 @@ def test_only_a_failure_in_words_is_clear(error: Exception, clear: bool) -> None
     assert is_clear(error) is clear
 
 
+def test_a_call_is_told_from_others_of_its_path_whatever_its_run_is_called() -> None:
+    paths = ("GET /jobs/base-0123456789ab", "PUT /computes/sweep-7", "GET /jobs/base-ba9876543210")
+    assert calls(paths) == (Call("GET", "/jobs/*"), Call("PUT", "/computes/*"), Call("GET", "/jobs/*", 2))
+
+
 def test_all_cases_are_every_call_of_every_kind_and_every_boundary() -> None:
-    baseline = Baseline(calls=3, ended=replace(COMPLETED, stages=("a running", "a done")))
-    every = cases(baseline, ["429", kinds.KILL], None, 0)
-    assert [(case.kind, case.at) for case in every] == [
-        *(("429", 1), ("429", 2), ("429", 3)),
-        *((kinds.KILL, 1), (kinds.KILL, 2)),
-    ]
-    drawn = cases(baseline, ["429", kinds.KILL], 4, 1)
-    assert drawn == cases(baseline, ["429", kinds.KILL], 4, 1)
-    assert {(case.kind, case.at) for case in drawn} < {(case.kind, case.at) for case in every}
+    ended = replace(COMPLETED, stages=("a running", "a done"))
+    baseline = Baseline((Call("GET", "/a"), Call("GET", "/a", 2), Call("PUT", "/a")), ended)
+    wanted = ["429", kinds.KILL]
+    every = [(case.kind, case.at) for case in cases(baseline, wanted)]
+    assert every == [*(("429", call) for call in baseline.calls), (kinds.KILL, 1), (kinds.KILL, 2)]
+    once = [(case.kind, case.at) for case in cases(baseline, wanted, once=True)]
+    assert once == [each for each in every if each[1] != Call("GET", "/a", 2)]
+    drawn = cases(baseline, wanted, sample=4, seed=1)
+    assert drawn == cases(baseline, wanted, sample=4, seed=1)
+    assert {(case.kind, case.at) for case in drawn} < set(every)
     assert len({case.serial for case in drawn}) == 4
 
 
@@ -91,6 +98,7 @@ def test_a_sample_leaves_nothing_pays_nothing_twice_and_says_why_it_failed(
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("AZUREML_LOCAL_STATE", raising=False)
     with sweep(processes=2) as swept:
-        tried = list(swept.attempt(cases(swept.baseline, kinds.KINDS, sample=12, seed=5)))
+        wanted = cases(swept.baseline, kinds.KINDS, sample=12, seed=5, once=True)
+        tried = list(swept.attempt(wanted))
     assert [explain(each) for each in tried if judge(each).bad] == []
-    assert sum(judge(each).happened for each in tried) >= 6
+    assert sum(judge(each).happened for each in tried) >= 10

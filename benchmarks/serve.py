@@ -79,7 +79,7 @@ def _theirs(weights: Path, tokens: int) -> Callable[[Any], int]:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from azureml_local.serving.generation import dtype
+    from azureml_local.precision import dtype
 
     tokenizer = AutoTokenizer.from_pretrained(weights, padding_side="left")
     model = AutoModelForCausalLM.from_pretrained(weights, dtype=dtype()).eval()

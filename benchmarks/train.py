@@ -89,6 +89,7 @@ def _prepare(folder: Path) -> None:
 
 
 def _ours(arguments: argparse.Namespace) -> dict[str, Any]:
+    from azureml_local import precision
     from azureml_local.components.training import processor
 
     processor.keep_memory()
@@ -100,7 +101,7 @@ def _ours(arguments: argparse.Namespace) -> dict[str, Any]:
     from azureml_local.components.training.loop import Training
 
     torch.set_num_threads(arguments.threads)
-    dtype = processor.compute_dtype(arguments.precision)
+    dtype = precision.dtype(arguments.precision)
     decoder = Decoder.load(arguments.data / "model", dtype)
     decoder.adapt(RANK, ALPHA, 0.0, 0)
     data = Tokenized.load(arguments.data / "train.npz")
@@ -118,10 +119,11 @@ def _trainer(arguments: argparse.Namespace) -> dict[str, Any]:
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, TrainerCallback, TrainingArguments
 
+    from azureml_local import precision
     from azureml_local.components.tokenized import Tokenized
-    from azureml_local.components.training import packing, processor
+    from azureml_local.components.training import packing
 
-    dtype = processor.compute_dtype(arguments.precision)
+    dtype = precision.dtype(arguments.precision)
     folder = arguments.data / "model"
     padding = AutoTokenizer.from_pretrained(folder).pad_token_id
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)

@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 
+from azureml_local import precision
 from azureml_local.components import interface
 from azureml_local.components.arguments import Values, parse, say_without_meaning
 from azureml_local.components.interface import Port
@@ -57,7 +58,7 @@ def _finetune(values: Values) -> None:
     metrics = Metrics()
     base: Path = values["model_selector_output"]
     data: Path = values["preprocess_output"]
-    dtype = processor.compute_dtype(parameters.precision) if parameters.apply_lora else torch.float32
+    dtype = precision.dtype(parameters.precision) if parameters.apply_lora else torch.float32
     if parameters.precision == "16" and dtype == torch.float32:
         reason = (
             "this processor has no bfloat16 units" if parameters.apply_lora else "all weights are trained"

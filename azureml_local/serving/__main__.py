@@ -24,6 +24,7 @@ def main() -> None:
     parser.add_argument("--script", type=Path, help="a scoring script with init() and run()")
     parser.add_argument("--rows", type=int, default=8, help="conversations generated at a time")
     parser.add_argument("--threads", type=int, help="threads for arithmetic (default: one a core)")
+    parser.add_argument("--precision", choices=("16", "32"), default="16", help="16 where the processor can")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
 
@@ -31,7 +32,13 @@ def main() -> None:
 
     from azureml_local.serving import app, scorer
 
-    loaded = scorer.load(arguments.model, arguments.script, rows=arguments.rows, threads=arguments.threads)
+    loaded = scorer.load(
+        arguments.model,
+        arguments.script,
+        rows=arguments.rows,
+        threads=arguments.threads,
+        precision=arguments.precision,
+    )
     config = uvicorn.Config(app.create(loaded), log_config=None, timeout_graceful_shutdown=5)
     with socket.create_server(("127.0.0.1", arguments.port), backlog=config.backlog) as listener:
         if arguments.announce:

@@ -15,8 +15,8 @@ from azureml_local.serving.scorer import parsed, refusal
 class ChatScorer:
     """Answers Azure's chat request with a causal language model in Hugging Face's format."""
 
-    def __init__(self, weights: Path, *, rows: int, threads: int | None) -> None:
-        self._generator = Generator(weights, rows=rows, threads=threads)
+    def __init__(self, weights: Path, *, rows: int, threads: int | None, precision: str) -> None:
+        self._generator = Generator(weights, rows=rows, threads=threads, precision=precision)
 
     async def score(self, body: bytes) -> Response:
         try:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from azureml_local.precision import dtype
 from azureml_local.serving import sampling as next_token
 from azureml_local.serving.chat import InvalidRequest, Message, Sampling
 from azureml_local.serving.packing import pack
@@ -43,11 +44,13 @@ class Generator:
     never waits for a long one, and an answer nobody waits for any more gives its row back.
     """
 
-    def __init__(self, folder: Path, *, rows: int = 8, threads: int | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, rows: int = 8, threads: int | None = None, precision: str = "16"
+    ) -> None:
         if threads:
             torch.set_num_threads(threads)
         self._tokenizer = AutoTokenizer.from_pretrained(folder)
-        self._model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype()).eval()
+        self._model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype(precision)).eval()
         self._model.requires_grad_(False)
         pack(self._model, rows)
         config = self._model.config.get_text_config()
@@ -177,13 +180,6 @@ class Generator:
             _settle(sequence.answer, error)
         self._active.clear()
         self._cache.clear()
-
-
-def dtype() -> torch.dtype:
-    """bf16 where the processor multiplies it in hardware; elsewhere it would be slower than fp32."""
-    capabilities = torch.cpu.get_capabilities()
-    native = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
-    return torch.bfloat16 if native else torch.float32
 
 
 def _settle(answer: Future[str], result: str | Exception) -> None:

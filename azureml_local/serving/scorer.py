@@ -22,7 +22,9 @@ class Scorer(Protocol):
         """Give back what the model holds."""
 
 
-def load(model: Path | None, script: Path | None, *, rows: int, threads: int | None) -> Scorer:
+def load(
+    model: Path | None, script: Path | None, *, rows: int, threads: int | None, precision: str
+) -> Scorer:
     """Load whatever answers: the user's script when there is one, else the MLflow model in ``model``.
 
     Raises:
@@ -41,7 +43,7 @@ def load(model: Path | None, script: Path | None, *, rows: int, threads: int | N
     if weights is not None:
         from azureml_local.serving.chat_scorer import ChatScorer
 
-        return ChatScorer(weights, rows=rows, threads=threads)
+        return ChatScorer(weights, rows=rows, threads=threads, precision=precision)
     from azureml_local.serving.pyfunc_scorer import PyfuncScorer
 
     return PyfuncScorer(model)

@@ -1,14 +1,10 @@
-"""Making the most of the processor: memory allocation, number type, threads."""
+"""Making the most of the processor: memory allocation, threads."""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import time
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import torch
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # glibc's malloc.h
 _BUSY = 0.7  # of the processor time asked for; below it somebody else computes too
@@ -32,15 +28,6 @@ def wait_without_spinning() -> None:
     A thread that spins takes the processor from the very one it waits for when others compute as well.
     """
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")
-
-
-def compute_dtype(precision: str) -> torch.dtype:
-    """bfloat16 for precision 16 where the processor multiplies it in hardware, float32 otherwise."""
-    import torch
-
-    capabilities = torch.cpu.get_capabilities()
-    native = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
-    return torch.bfloat16 if precision == "16" and native else torch.float32
 
 
 class Threads:

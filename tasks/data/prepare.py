@@ -20,7 +20,7 @@ from tasks.data.source import Source, resolve
 from tasks.failure import Failure
 
 _MANIFEST = "manifest.json"
-_FORMAT = 1  # of the files written; part of the request, so that an older layout is not taken for this one
+_FORMAT = 2  # of the files written; part of the request, so that an older layout is not taken for this one
 
 
 def prepare(data: Data, watch: Watch = unwatched) -> PreparedData:

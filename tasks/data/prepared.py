@@ -17,7 +17,7 @@ class Lengths(BaseModel):
     tokens_estimated: bool = True
     longest: int = 0  # tokens
     turns: dict[int, int] = {}  # messages in a conversation -> conversations
-    buckets: dict[int, int] = {}  # tokens, rounded up to a power of two -> conversations
+    buckets: dict[int, int] = {}  # tokens, rounded up to a power of the root of two -> conversations
 
 
 class PreparedSplit(BaseModel):

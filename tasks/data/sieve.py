@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -192,7 +193,12 @@ def _text(value: Any) -> str | None:
 
 
 def _buckets(lengths: Counter[int]) -> Counter[int]:
+    """Counts by upper bound; two bounds lie a factor of the square root of two apart."""
     found: Counter[int] = Counter()
     for tokens, count in lengths.items():
-        found[1 << max(0, tokens - 1).bit_length()] += count
+        found[_bound(tokens)] += count
     return found
+
+
+def _bound(tokens: int) -> int:
+    return round(2 ** (math.ceil(2 * math.log2(max(1, tokens))) / 2))

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 from azureml_local.errors import BadRequest, ServiceError
 from azureml_local.execution import component, graph
@@ -48,14 +49,15 @@ class Jobs:
         found = self._graph(properties)
         for step in found.steps:
             self._clusters.find(step.compute)
+        seed = uuid4().hex
         shown = {
             "experimentName": str(properties.get("experimentName") or "Default"),
             "displayName": str(properties.get("displayName") or name),
             "tags": texts(properties, "tags"),
             "properties": texts(properties, "properties"),
-            "outputs": _outputs(name, properties, found),
+            "outputs": _outputs(name, seed, properties, found),
         }
-        document = self.records.create(name, {**properties, **shown}, request=dict(properties))
+        document = self.records.create(name, {**properties, **shown}, request=dict(properties), seed=seed)
         self._go(name, found)
         return document
 
@@ -147,7 +149,7 @@ class Jobs:
             live.run.ask(document["name"], wish)
 
 
-def _outputs(name: str, properties: Mapping[str, Any], found: Graph) -> dict[str, Any]:
+def _outputs(name: str, seed: str, properties: Mapping[str, Any], found: Graph) -> dict[str, Any]:
     """The job's outputs with their addresses, known before anything runs."""
     steps = {step.path: step for step in found.steps}
     if properties["jobType"] == "Command":
@@ -155,7 +157,7 @@ def _outputs(name: str, properties: Mapping[str, Any], found: Graph) -> dict[str
         targets = {output: (name, output, step) for output in step.outputs}
     else:
         targets = {
-            mine: (child_name(name, target.step), target.output, steps[target.step])
+            mine: (child_name(name, seed, target.step), target.output, steps[target.step])
             for mine, target in found.outputs.items()
         }
     asked = properties.get("outputs") or {}

@@ -30,9 +30,12 @@ _COMPLETED = "completed-steps"
 _LOOK_AGAIN = 0.1  # seconds between looks at what somebody wants of the pipeline
 
 
-def child_name(root: str, path: str) -> str:
-    """The job name of a step: the same for every server that runs the pipeline."""
-    return str(uuid5(NAMESPACE_URL, f"azureml://jobs/{root}/{path}"))
+def child_name(root: str, seed: str, path: str) -> str:
+    """The job name of a step: the same for every server that runs the pipeline.
+
+    The pipeline's seed tells it from one of the same name that was deleted, whose outputs are still there.
+    """
+    return str(uuid5(NAMESPACE_URL, f"azureml://jobs/{root}/{seed}/{path}"))
 
 
 class PipelineRun:
@@ -41,7 +44,8 @@ class PipelineRun:
     def __init__(
         self, local: Local, records: Records, clusters: Clusters, graph: Graph, name: str, control: Control
     ) -> None:
-        settings = records.get(name)["request"].get("settings") or {}
+        job = records.get(name)
+        settings = job["request"].get("settings") or {}
         self._local = local
         self._records = records
         self._clusters = clusters
@@ -53,7 +57,7 @@ class PipelineRun:
             settings.get("continue_on_step_failure", settings.get("continue_run_on_step_failure"))
         )
         self._fingerprints = fingerprints(graph)
-        self._jobs = {step.path: child_name(name, step.path) for step in graph.steps}
+        self._jobs = {step.path: child_name(name, job["seed"], step.path) for step in graph.steps}
         self._statuses: dict[str, str] = {}
         self._controls: dict[str, Control] = {}
         self._lock = threading.Lock()  # steps that are reused change the job's outputs

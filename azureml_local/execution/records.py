@@ -42,6 +42,7 @@ class Records:
         root: str | None = None,
         step: str = "",
         request: dict[str, Any] | None = None,
+        seed: str = "",
     ) -> Document:
         """Write a new job that has not started; raises Conflict."""
         document: Document = {
@@ -52,6 +53,7 @@ class Records:
             "children": [],
             "number": self._next_number(),
             "request": request or {},
+            "seed": seed,
             "properties": {**properties, "status": "NotStarted"},
             "created": self._now(),
             "started": None,

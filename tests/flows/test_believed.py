@@ -1,0 +1,39 @@
+"""A result that Prefect has kept is believed only while the thing that it names is there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tasks import clients
+from tasks.auth import Workspace, sign_in
+from tests.flows.conftest import MakeConfig, PrefectServer
+
+
+def test_a_job_that_was_deleted_is_trained_again(
+    prefect_server: PrefectServer, config: MakeConfig, ml_client: Any
+) -> None:
+    from flows.finetune import finetune
+
+    wanted = config("data.train.take=23")
+    first = finetune(wanted)
+    assert first.job is not None
+    kept = finetune(wanted)
+    assert any(said.startswith(f"job {first.job} of run {first.run}") for said in kept.adopted)
+    created = ml_client.jobs.get(first.job).creation_context.created_at
+
+    delete_job(first.job)
+    second = finetune(wanted)
+    assert second.job == first.job
+    assert not any(said.startswith("job") for said in second.adopted)
+    assert second.training_usd > 0
+    assert ml_client.jobs.get(second.job).creation_context.created_at > created
+
+
+def delete_job(name: str) -> None:
+    """The SDK has no call for it; the studio has."""
+    from azure.core.rest import HttpRequest
+
+    session = sign_in.fn(Workspace())
+    client = clients._pipeline(session.resource_manager, session.browser_login)
+    address = f"{session.resource_manager}{session.workspace_id}/jobs/{name}?api-version=2024-04-01"
+    client.send_request(HttpRequest("DELETE", address)).raise_for_status()

@@ -127,7 +127,7 @@ class _Lines:
             line += f": {_short(what)}"
         if self._said.get(progress.stage) != line:
             self._said[progress.stage] = line
-            self._console.print(Text(line))
+            self._console.print(Text(line), soft_wrap=True)
 
 
 @contextmanager

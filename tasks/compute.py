@@ -154,7 +154,7 @@ def find(session: Session, name: str) -> Any:
 
 def remove(session: Session, name: str) -> None:
     """Delete the cluster, and return when it is seen to be gone."""
-    clients.workspace(session).compute.begin_delete(name)
+    operation.delete(lambda: clients.workspace(session).compute.begin_delete(name))
     operation.gone(lambda: find(session, name), f"cluster {name}", f"az ml compute delete -n {name}")
 
 

@@ -174,7 +174,7 @@ def find(session: Session, endpoint: str, name: str) -> Any:
 
 def remove(session: Session, endpoint: str, name: str) -> None:
     """Delete the deployment, and return when it is seen to be gone."""
-    clients.workspace(session).online_deployments.begin_delete(name, endpoint)
+    operation.delete(lambda: clients.workspace(session).online_deployments.begin_delete(name, endpoint))
     operation.gone(
         lambda: find(session, endpoint, name),
         f"deployment {endpoint}/{name}",

@@ -109,7 +109,7 @@ def update(session: Session, found: Any, tags: dict[str, str], traffic: dict[str
 def remove(session: Session, name: str) -> None:
     """Delete the endpoint with all its deployments, and return when it is seen to be gone."""
     tell("delete", f"deleting {name}")
-    clients.workspace(session).online_endpoints.begin_delete(name)
+    operation.delete(lambda: clients.workspace(session).online_endpoints.begin_delete(name))
     _until_gone(session, name)
 
 

@@ -9,6 +9,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 _TOO_MANY = 429
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # of a terminal: azure-ai-ml writes them into messages
 TRANSIENT_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 
 
@@ -125,6 +126,7 @@ def explain(error: BaseException) -> Failure:
     """The failure that an SDK's error amounts to."""
     if isinstance(error, Failure):
         return error
+    error = _unwrapped(error)
     status = _status(error)
     text = _text(error)
     details = text if status is None else f"HTTP {status}: {text}"
@@ -155,6 +157,14 @@ def explain(error: BaseException) -> Failure:
             retry_after=pause,
         )
     return Failure(_headline(text), "", details if details != _headline(text) else "")
+
+
+def _unwrapped(error: BaseException) -> BaseException:
+    """The lost connection below an error of azure-ai-ml, which takes one for a fault of the job's input."""
+    below: BaseException | None = error
+    while below is not None and type(below).__module__.startswith("azure.ai.ml"):
+        below = below.__cause__ or below.__context__
+    return below if below is not None and is_transient(below) else error
 
 
 def is_transient(error: BaseException) -> bool:
@@ -241,7 +251,7 @@ def _text(error: BaseException) -> str:
         parts = [f"{service.code}: {service.message}" if getattr(service, "code", None) else service.message]
         parts += [detail.message for detail in getattr(service, "details", None) or () if detail.message]
         return "\n".join(dict.fromkeys(parts))
-    return str(getattr(error, "message", None) or error) or type(error).__name__
+    return _COLOUR.sub("", str(getattr(error, "message", None) or error)).strip() or type(error).__name__
 
 
 def _is_authentication(error: BaseException, status: int | None) -> bool:

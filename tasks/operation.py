@@ -7,7 +7,7 @@ from time import monotonic, sleep
 from typing import Any
 
 from tasks import clients
-from tasks.failure import Failure
+from tasks.failure import Failure, is_missing
 
 _SETTLED = frozenset({"Succeeded", "Failed", "Canceled"})
 _LIMIT = 30 * 60  # seconds; the service's own limit of one operation
@@ -41,6 +41,15 @@ def settled(get: Callable[[], Any], poller: Any = None) -> Any:
     if found is not None and state(found) != "Succeeded" and poller is not None:
         poller.result()  # raises what the operation says went wrong
     return found
+
+
+def delete(begin: Callable[[], Any]) -> None:
+    """Ask for a deletion; after a lost answer the thing may be missing already, which is what was wanted."""
+    try:
+        begin()
+    except Exception as error:
+        if not is_missing(error):
+            raise
 
 
 def gone(get: Callable[[], Any], what: str, by_hand: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import requests
+from azure.ai.ml.exceptions import MlException, ValidationException
 from azure.core.exceptions import (
     ClientAuthenticationError,
     HttpResponseError,
@@ -52,6 +53,20 @@ def test_a_conflict_with_an_operation_under_way_is_asked_again() -> None:
 )
 def test_lost_connections_are_asked_again(error: Exception) -> None:
     assert is_transient(error)
+
+
+def test_a_connection_lost_while_a_file_was_uploaded_is_no_fault_of_the_input() -> None:
+    error, below = MlException("It is wrong.", ""), ValidationException("Met it.", "Met it.")
+    error.__context__, below.__cause__ = below, ServiceResponseError("reset")
+    failure = explain(error)
+    assert failure.retryable
+    assert "could not be reached" in str(failure)
+
+
+def test_what_is_really_wrong_with_the_input_is_told_without_a_terminals_colours() -> None:
+    error = MlException("\x1b[37m\n\x1b[31mThere is no file.\x1b[39m", "")
+    error.__context__ = ValidationException("Met it.", "Met it.")
+    assert (str(explain(error)), explain(error).retryable) == ("There is no file.", False)
 
 
 @pytest.mark.parametrize(

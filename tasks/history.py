@@ -23,7 +23,6 @@ _USER_LOG = re.compile(
     r"^(user_logs/std_log|azureml-logs/\d+_driver_log|logs/azureml/stdout).*\.txt$|^logs/azureml/std"
 )
 _DEPTH = 4  # of pipelines in pipelines
-_LOG_TIMEOUT = (10, 60)  # seconds to connect, to read
 
 
 class Step(BaseModel):
@@ -88,7 +87,9 @@ class Log:
         return {name: files[name] for name in sorted(files) if _USER_LOG.match(name)}
 
     def _read(self, url: str, offset: int) -> bytes:
-        answer = requests.get(url, headers={"Range": f"bytes={offset}-"}, timeout=_LOG_TIMEOUT)
+        answer = requests.get(
+            url, headers={"Range": f"bytes={offset}-"}, timeout=tuple(clients.timeouts().values())
+        )
         if answer.status_code in (404, 416):  # not written yet; nothing beyond the offset
             return b""
         answer.raise_for_status()

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from math import inf
 from pathlib import Path
@@ -26,6 +27,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=inf, help="begin no case after so many minutes")
     parser.add_argument("--log", type=Path, help="a file that gets every case as a line")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # either ends the servers as well
     results = []
     log = arguments.log.open("a") if arguments.log else None
     with sweep(arguments.processes) as swept:

@@ -10,7 +10,9 @@ from typing import Any
 
 KILL = "SIGKILL"  # of the process, at a stage's beginning or end, instead of a fault of a call
 READ_TIMEOUT = 3.0  # seconds that the clients of a swept run wait for an answer
-_PAST_TIMEOUT = 2 * READ_TIMEOUT
+_DELAY = 2 * READ_TIMEOUT
+# What no setting shortens: an upload's time-out is azure-storage-blob's own, an answer's that of the endpoint.
+_LONG_DELAYS = {"/azureml-blobstore/": 65.0, "/inference/": 200.0}
 _OWN_NAME = re.compile(r"^sweep-|\d{6}|[0-9a-f]{12}")  # in a path's part: what another run has otherwise
 
 # Name in the table -> the rule without the call that it hits.
@@ -31,7 +33,7 @@ FAULTS: Mapping[str, Mapping[str, Any]] = {
     "503": {"kind": "status", "status": 503},
     "reset before": {"kind": "reset"},
     "reset after": {"kind": "reset", "acted": True},
-    "delay": {"kind": "delay", "seconds": _PAST_TIMEOUT},
+    "delay": {"kind": "delay", "seconds": _DELAY},
     "expired token": {"kind": "expired-token"},
     "truncated": {"kind": "truncate"},
 }
@@ -52,7 +54,10 @@ class Call:
 
 def rule(kind: str, call: Call) -> dict[str, Any]:
     """The rule that lets this one call of a run go wrong."""
-    return {**FAULTS[kind], "method": call.method, "path": call.path, "nth": call.nth}
+    fault = dict(FAULTS[kind])
+    if fault["kind"] == "delay":
+        fault["seconds"] = next((s for part, s in _LONG_DELAYS.items() if part in call.path), _DELAY)
+    return {**fault, "method": call.method, "path": call.path, "nth": call.nth}
 
 
 def watching() -> dict[str, Any]:

@@ -19,7 +19,7 @@ from benchmarks.sweep.run import Ended, run
 from benchmarks.sweep.workspace import Workspace, opened
 
 RECIPE = Path(__file__).parent / "recipe.yaml"
-_LIMIT = 240.0  # seconds of one run
+_LIMIT = 400.0  # seconds of one run
 
 _PRELOADED = [
     *("flows.finetune", "flows.picture", "prefect.flow_engine", "prefect.task_engine"),

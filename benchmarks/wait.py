@@ -2,10 +2,10 @@
 
     python -m benchmarks.wait [--runs 20] [--folder DIR]
 
-So many runs of the whole flow are started at once on a process worker, their jobs take hours. Once every run
-waits, the memory of the runs' processes is added up: `resident` counts what they share once for each of them,
-`own share` once. For the suspended runs the watcher looks after all of them once; its calls for the list of
-jobs, its memory and its time are told as well. Every job is cancelled in the end.
+So many runs of the whole flow are started at once on a process worker; their jobs take hours. Once every run
+waits, the memory of the runs' processes is added up: `resident` counts what they share for each of them, `own
+share` once. For the suspended runs the watcher looks after all of them once; its calls for the list of jobs,
+its memory and its time are told as well. Every job is cancelled in the end. Needs PostgreSQL.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from prefect.states import Cancelling
 from benchmarks.sweep.workspace import Workspace, opened
 from flows.config import Finetune
 from tests.flows.conftest import tiny_config
+from tests.flows.operations import postgresql
 from tests.flows.operations.deployed import Deployed, deployed
 from tests.flows.operations.processes import until
 
@@ -60,7 +61,14 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.folder or Path(temporary)
-        with opened(folder / "workspace") as workspace, deployed(folder / "prefect", workspace.state) as made:
+        with (
+            opened(folder / "workspace") as workspace,
+            # SQLite answers 503 under so many runs; PostgreSQL does not.
+            postgresql.running() as database,
+            deployed(
+                folder / "prefect", workspace.state, PREFECT_API_DATABASE_CONNECTION_URL=database
+            ) as made,
+        ):
             polling = _waiting(made, workspace, folder, arguments.runs, "poll")
             suspended = _waiting(made, workspace, folder, arguments.runs, "suspend")
             watcher = _watch(made, workspace)
@@ -123,7 +131,7 @@ def _watch(made: Deployed, workspace: Workspace) -> Watcher:
         time.sleep(0.1)
     assert found.start_time is not None
     assert found.end_time is not None
-    lists, _ = workspace.calls()
+    lists = workspace.admin("faults")["faults"][0]["calls"]
     return Watcher(lists, resident / 2**20, (found.end_time - found.start_time).total_seconds())
 
 

@@ -87,8 +87,11 @@ class Log:
         return {name: files[name] for name in sorted(files) if _USER_LOG.match(name)}
 
     def _read(self, url: str, offset: int) -> bytes:
+        limits = clients.timeouts()
         answer = requests.get(
-            url, headers={"Range": f"bytes={offset}-"}, timeout=tuple(clients.timeouts().values())
+            url,
+            headers={"Range": f"bytes={offset}-"},
+            timeout=(limits["connection_timeout"], limits["read_timeout"]),
         )
         if answer.status_code in (404, 416):  # not written yet; nothing beyond the offset
             return b""

@@ -11,7 +11,7 @@ from typing import Any
 KILL = "SIGKILL"  # of the process, at a stage's beginning or end, instead of a fault of a call
 READ_TIMEOUT = 3.0  # seconds that the clients of a swept run wait for an answer
 _DELAY = 2 * READ_TIMEOUT
-# What no setting shortens: an upload's time-out is azure-storage-blob's own, an answer's that of the endpoint.
+# What no setting shortens: azure-storage-blob's own time-out, and the endpoint's for an answer.
 _LONG_DELAYS = {"/azureml-blobstore/": 65.0, "/inference/": 200.0}
 _OWN_NAME = re.compile(r"^sweep-|\d{6}|[0-9a-f]{12}")  # in a path's part: what another run has otherwise
 

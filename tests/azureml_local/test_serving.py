@@ -70,7 +70,8 @@ def serving(folder: Path, *options: str) -> Iterator[Server]:
     ]
     with subprocess.Popen([*command, *options]) as process:
         try:
-            wait_for(lambda: announced.exists() or process.poll() is not None)
+            # torch and transformers are imported first, on a busy machine in minutes
+            wait_for(lambda: announced.exists() or process.poll() is not None, limit=200)
             assert process.poll() is None, "the model server ended"
             port = int(announced.read_text())
             yield Server(f"http://127.0.0.1:{port}", port)

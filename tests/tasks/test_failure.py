@@ -16,7 +16,7 @@ from azure.core.exceptions import (
     ServiceResponseError,
 )
 
-from tasks.failure import Failure, explain, is_missing, is_transient, redact
+from tasks.failure import Failure, explain, is_missing, is_transient, is_unauthorised, redact
 
 
 def http(status: int, message: str = "no more is known") -> HttpResponseError:
@@ -61,6 +61,15 @@ def test_a_connection_lost_while_a_file_was_uploaded_is_no_fault_of_the_input() 
     failure = explain(error)
     assert failure.retryable
     assert "could not be reached" in str(failure)
+
+
+def test_a_failure_that_a_refused_token_is_the_cause_of_is_known_as_such() -> None:
+    failure = Failure("The deployment failed.")
+    assert not is_unauthorised(failure)
+    failure.__cause__ = http(401)
+    assert is_unauthorised(failure)
+    failure.__cause__ = http(403)
+    assert not is_unauthorised(failure)
 
 
 def test_what_is_really_wrong_with_the_input_is_told_without_a_terminals_colours() -> None:

@@ -207,7 +207,7 @@ def retry_after(error: BaseException) -> float | None:
 
 
 def is_unauthorised(error: BaseException) -> bool:
-    """Whether the service refused the token, which may have expired on the way, or a failure is due to that."""
+    """Whether the service refused the token, as one that expired on the way, or a failure is due to that."""
     if isinstance(error, Failure):
         return error.__cause__ is not None and is_unauthorised(error.__cause__)
     return _status(error) == 401

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -65,6 +66,7 @@ class Baseline:
 def start(folder: Path) -> None:
     """Open this process' workspace; the initializer of a pool's process."""
     global _workspace
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the SDK's pollers print dots; runs inherit this
     state = Path(tempfile.mkdtemp(dir=folder))
     _workspace = _open.enter_context(opened(state))
     # Runs are forked off a process that has imported everything once, and has no threads.

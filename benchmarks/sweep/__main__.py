@@ -14,6 +14,7 @@ from pathlib import Path
 from benchmarks.sweep import kinds
 from benchmarks.sweep.sweep import cases, sweep
 from benchmarks.sweep.table import explain, judge, table
+from benchmarks.sweep.worker import Tried
 
 
 def main() -> int:
@@ -28,7 +29,16 @@ def main() -> int:
     parser.add_argument("--log", type=Path, help="a file that gets every case as a line")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # either ends the servers as well
-    results = []
+    results: list[Tried] = []
+    try:
+        _sweep(arguments, results)
+    except KeyboardInterrupt:
+        print("Interrupted: the table has what was tried until then.", file=sys.stderr)
+    print(table(results))
+    return int(any(judge(tried).bad for tried in results))
+
+
+def _sweep(arguments: argparse.Namespace, results: list[Tried]) -> None:
     log = arguments.log.open("a") if arguments.log else None
     with sweep(arguments.processes) as swept:
         wanted = cases(
@@ -45,8 +55,6 @@ def main() -> int:
             if not judge(tried).survived or judge(tried).bad:
                 print(explain(tried), file=sys.stderr, flush=True)
             print(f"{len(results)} of {len(wanted)}, {tried.seconds:.0f} s", file=sys.stderr, flush=True)
-    print(table(results))
-    return int(any(judge(tried).bad for tried in results))
 
 
 if __name__ == "__main__":

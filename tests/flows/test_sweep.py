@@ -91,6 +91,7 @@ def test_all_cases_are_every_call_of_every_kind_and_every_boundary() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # on a busy machine; two minutes on a quiet one
 def test_a_sample_leaves_nothing_pays_nothing_twice_and_says_why_it_failed(
     prefect_server: PrefectServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

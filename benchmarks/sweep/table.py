@@ -71,7 +71,7 @@ def explain(tried: Tried) -> str:
     said = "no word" if ended is None else ended.message
     marks = [name for name, value in vars(judge(tried)).items() if value and name != "happened"]
     found = ", ".join((*tried.audit.leaked, *tried.audit.running))
-    return f"{tried.case.kind} at {tried.case.at}: {', '.join(marks)}: {said} {found}".rstrip()
+    return f"{tried.case.kind} at {tried.case.at}: {', '.join(marks) or 'failed clean'}: {said} {found}".rstrip()
 
 
 def _row(name: str, verdicts: Sequence[Verdict]) -> tuple[str, ...]:

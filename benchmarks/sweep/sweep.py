@@ -114,7 +114,7 @@ def _prefect_server() -> Iterator[None]:
     from prefect.server.api.server import SubprocessASGIServer
 
     server = SubprocessASGIServer()
-    server.start(timeout=120)
+    server.start(timeout=600)  # a busy machine takes minutes
     try:
         with _environment({"PREFECT_API_URL": server.api_url}):
             yield

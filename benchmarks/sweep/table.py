@@ -70,8 +70,9 @@ def explain(tried: Tried) -> str:
     ended = tried.second if tried.case.kind == kinds.KILL or tried.first is None else tried.first
     said = "no word" if ended is None else ended.message
     marks = [name for name, value in vars(judge(tried)).items() if value and name != "happened"]
+    how = ", ".join(marks) or "failed clean"
     found = ", ".join((*tried.audit.leaked, *tried.audit.running))
-    return f"{tried.case.kind} at {tried.case.at}: {', '.join(marks) or 'failed clean'}: {said} {found}".rstrip()
+    return f"{tried.case.kind} at {tried.case.at}: {how}: {said} {found}".rstrip()
 
 
 def _row(name: str, verdicts: Sequence[Verdict]) -> tuple[str, ...]:

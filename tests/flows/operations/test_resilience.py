@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -73,14 +74,16 @@ def assert_nothing_is_left(ml_client: Any, server: LocalServer, *names: UUID) ->
 
 
 def test_a_run_killed_while_it_trains_is_adopted_by_the_next_and_by_itself(
-    runs: Deployed, unlike: Callable[..., Finetune], ml_client: Any, server: LocalServer
+    runs: Deployed, unlike: Callable[..., Finetune], ml_client: Any, server: LocalServer, tmp_path: Path
 ) -> None:
-    wanted = unlike(20)
+    end = tmp_path / "end"
+    wanted = unlike(1800, f"parameters.more.until={end}")
     killed = runs.run("finetune", wanted)
     job = training_of(ml_client, killed)
     runs.processes()[killed].kill()
     runs.becomes(killed, "Crashed")
     assert ml_client.jobs.get(job.name).status == "Running"
+    end.touch()
 
     second = runs.run("finetune", wanted)
     runs.becomes(second, "Completed")
@@ -117,10 +120,12 @@ def test_cancelling_through_the_api_cancels_the_job(
 
 
 def test_suspended_runs_hold_no_process_until_the_watcher_resumes_them(
-    runs: Deployed, unlike: Callable[..., Finetune], ml_client: Any, server: LocalServer
+    runs: Deployed, unlike: Callable[..., Finetune], ml_client: Any, server: LocalServer, tmp_path: Path
 ) -> None:
-    short = [runs.run("finetune", unlike(30, "wait.mode=suspend")) for _ in range(2)]
-    long = runs.run("finetune", unlike(300, "wait.mode=suspend"))
+    end = tmp_path / "end"
+    until_then = ("wait.mode=suspend", f"parameters.more.until={end}")
+    short = [runs.run("finetune", unlike(1800, *until_then)) for _ in range(2)]
+    long = runs.run("finetune", unlike(1800, "wait.mode=suspend"))
     for run in (*short, long):
         runs.becomes(run, "Suspended")
     until(lambda: not runs.processes(), LIMIT, "the suspended runs' processes have not ended")
@@ -129,6 +134,7 @@ def test_suspended_runs_hold_no_process_until_the_watcher_resumes_them(
     with runs.prefect.client() as client:
         client.set_flow_run_state(long, Cancelling())
     assert runs.read(long).state_name == "Cancelled"
+    end.touch()
     for run in short:
         (job,) = jobs_of(ml_client, run)
         until(lambda name=job.name: ml_client.jobs.get(name).status == "Completed", LIMIT, "no end")  # type: ignore[misc]

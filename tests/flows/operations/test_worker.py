@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,7 +33,7 @@ from tests.flows.operations.runs import (
     when,
 )
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 KEYS = {
     *("finetune-conversation", "finetune-cost", "finetune-data", "finetune-deletion", "finetune-endpoint"),
@@ -93,14 +94,16 @@ def test_two_runs_of_one_fingerprint_at_once_train_once(
 
 
 def test_a_server_that_restarts_while_a_run_waits_loses_nothing(
-    prefect: Server, config: MakeConfig, ml_client: Any
+    prefect: Server, config: MakeConfig, ml_client: Any, tmp_path: Path
 ) -> None:
-    wanted = config("data.train.take=33", "parameters.more={seconds: 25}")
+    enough = tmp_path / "enough"
+    wanted = config("data.train.take=33", f"parameters.more={{seconds: 1800, until: {enough}}}")
     with working(prefect):
         run = start(prefect, "finetune/local", wanted)
-        until(lambda: training(prefect, run), 90, "the run is not training")
+        until(lambda: training(prefect, run), 240, "the run is not training")
         prefect.stop()
         prefect.start()
+        enough.touch()
         done = ended(prefect, run)
     assert done.state is not None
     assert done.state.is_completed(), done.state
@@ -109,7 +112,7 @@ def test_a_server_that_restarts_while_a_run_waits_loses_nothing(
 
 
 def test_a_run_whose_worker_was_killed_goes_on_with_the_next_worker(
-    prefect: Server, config: MakeConfig, ml_client: Any
+    prefect: Server, config: MakeConfig, ml_client: Any, tmp_path: Path
 ) -> None:
     declared = subprocess.run(
         [sys.executable, "-m", "flows.cli", "automations", "--silent-seconds", "60", "--json"],
@@ -120,17 +123,19 @@ def test_a_run_whose_worker_was_killed_goes_on_with_the_next_worker(
         timeout=120,
     )
     assert len(json.loads(declared.stdout)) == 2  # no webhook: those that heal
-    wanted = config("data.train.take=34", "parameters.more={seconds: 40}")
+    enough = tmp_path / "enough"
+    wanted = config("data.train.take=34", f"parameters.more={{seconds: 1800, until: {enough}}}")
     worker = start_worker(prefect)
     try:
         run = start(prefect, "finetune/local", wanted)
-        until(lambda: training(prefect, run), 90, "the run is not training")
+        until(lambda: training(prefect, run), 240, "the run is not training")
         kill_with_children(worker)
         state = read(prefect, run).state
         assert state is not None
         assert state.is_running()  # nobody has noticed yet
         with working(prefect):
             again = when(prefect, run, lambda found: found.run_count == 2)
+            enough.touch()
             done = ended(prefect, run)
     finally:
         end(worker)

@@ -90,22 +90,23 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, required=True)
     parser.add_argument("--epochs", type=int, required=True)
     parser.add_argument("--seconds", type=float, required=True)
+    parser.add_argument("--until", type=Path)
     arguments = parser.parse_args()
     print(
         f"base model with {len(json.loads((arguments.base / 'pairs.json').read_text()))} answers", flush=True
     )
     train, test = pairs_of(arguments.train), pairs_of(arguments.test)
-    _wait(arguments.seconds)
+    _wait(arguments.seconds, arguments.until)
     if arguments.learning_rate > 1:
         raise RuntimeError(f"the loss is not a number: learning rate {arguments.learning_rate:g} is too high")
     _log(_fit(train, test, arguments.epochs))
     write(arguments.out, train)
 
 
-def _wait(seconds: float) -> None:
-    """Take that long, saying so every now and then, as a training does."""
+def _wait(seconds: float, until: Path | None) -> None:
+    """Take that long, or until the file is there, saying so every now and then, as a training does."""
     ends = time.monotonic() + seconds
-    while (left := ends - time.monotonic()) > 0:
+    while (left := ends - time.monotonic()) > 0 and not (until and until.exists()):
         print(f"{left:.1f} s to go", flush=True)
         time.sleep(min(0.5, left))
 

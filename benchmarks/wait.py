@@ -11,6 +11,7 @@ its memory and its time are told as well. Every job is cancelled in the end. Nee
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 import time
 from collections.abc import Iterable
@@ -69,10 +70,12 @@ def main() -> None:
                 folder / "prefect", workspace.state, PREFECT_API_DATABASE_CONNECTION_URL=database
             ) as made,
         ):
-            polling = _waiting(made, workspace, folder, arguments.runs, "poll")
             suspended = _waiting(made, workspace, folder, arguments.runs, "suspend")
+            print(suspended, file=sys.stderr)  # a measurement of many minutes is not lost with the next
             watcher = _watch(made, workspace)
+            print(watcher, file=sys.stderr)
             _end(made)
+            polling = _waiting(made, workspace, folder, arguments.runs, "poll")
     print(table(arguments.runs, polling, suspended, watcher))
 
 

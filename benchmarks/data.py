@@ -52,12 +52,13 @@ for split in files:
 _MEASURED = """
 import json, os, resource, sys, time
 source, folder, share = sys.argv[1:4]
+def read():
+    return int(dict(line.split(": ") for line in open("/proc/self/io").read().splitlines())["rchar"])
 {code}
 cpu = time.process_time() - cpu
-io = dict(line.split(": ") for line in open("/proc/self/io").read().splitlines())
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 print(json.dumps({{"rows": rows, "seconds": time.perf_counter() - began, "cpu": cpu, "peak_mb": peak,
-                  "read_mb": int(io["rchar"]) / 1e6}}))
+                  "read_mb": (read() - before) / 1e6}}))
 """
 
 
@@ -67,29 +68,32 @@ def main() -> None:
     )
     parser.add_argument("--scale", type=float, default=1.0, help="share of the real number of rows")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--whole", action="store_true", help="also convert 100 %% of it, for the peak memory")
+    parser.add_argument("--whole", action="store_true", help="convert 100 %% instead, for the peak memory")
     options = parser.parse_args()
     folder = generate(options.scale)
     print(f"{sum(f.stat().st_size for f in folder.iterdir()) / 1e6:,.0f} MB of parquet in {folder}\n")
-    needed = needed_bytes(folder)
+    if options.whole:
+        run = measure(_OURS, str(folder), "100%")
+        print(f"100 %: {run['rows']:,.0f} rows in {run['seconds']:.1f} s, peak {run['peak_mb']:,.0f} MB")
+        return
+    report(compare(folder, options.rounds), needed_bytes(folder))
+
+
+def compare(folder: Path, rounds: int) -> dict[str, list[dict[str, float]]]:
+    """Every way in turn, so that what else the machine does falls on all of them alike."""
     with serving(folder) as server:
         ways = {
-            "datasets [:5%] + to_json, files": (_DATASETS, str(folder)),
+            f"datasets [:{SHARE}] + to_json, files": (_DATASETS, str(folder)),
             "data stage, files": (_OURS, str(folder)),
             "data stage, HTTP ranges": (_OURS, f"{server.url}/*.parquet"),
         }
         runs: dict[str, list[dict[str, float]]] = {name: [] for name in ways}
-        for _ in range(options.rounds):
+        for _ in range(rounds):
             for name, (code, source) in ways.items():
                 server.bytes = 0
                 run = measure(code, source, SHARE)
                 runs[name].append(run | ({"read_mb": server.bytes / 1e6} if "HTTP" in name else {}))
-        report(runs, needed)
-        if options.whole:
-            run = measure(_OURS, str(folder), "100%")
-            print(
-                f"\n100 %: {run['rows']:,.0f} rows in {run['seconds']:.1f} s, peak {run['peak_mb']:,.0f} MB"
-            )
+    return runs
 
 
 def generate(scale: float) -> Path:
@@ -143,7 +147,9 @@ def measure(code: str, source: str, share: str) -> dict[str, float]:
                 sys.executable,
                 "-c",
                 _MEASURED.format(
-                    code=code.replace("# mark", "began, cpu = time.perf_counter(), time.process_time()")
+                    code=code.replace(
+                        "# mark", "began, cpu, before = time.perf_counter(), time.process_time(), read()"
+                    )
                 ),
                 source,
                 folder,

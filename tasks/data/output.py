@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -35,13 +36,18 @@ class _Hashed:
 
 
 class Output:
-    """Writes `<split>.jsonl` and, where there are bad rows, `<split>.quarantine.jsonl` into a folder."""
+    """Writes `<split>.jsonl` and, where there are bad rows, `<split>.quarantine.jsonl` into a folder.
+
+    Good rows are written in a thread, while the next are read; size and hash are known on leaving the block.
+    """
 
     def __init__(self, folder: Path, split: str) -> None:
         self.path = folder / f"{split}.jsonl"
         self.quarantine = folder / f"{split}.quarantine.jsonl"
         self._file = self.path.open("wb")
         self._written = _Hashed(self._file)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="output")
+        self._writing: Future[None] | None = None
         self._bad: BinaryIO | None = None
         self.rows = 0
         self.examples: list[Bad] = []
@@ -51,9 +57,13 @@ class Output:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
-        if self._bad:
-            self._bad.close()
+        try:
+            self._wait()
+        finally:
+            self._thread.shutdown()
+            self._file.close()
+            if self._bad:
+                self._bad.close()
 
     @property
     def bytes(self) -> int:
@@ -69,10 +79,16 @@ class Output:
 
     def write(self, good: pl.DataFrame, bad: list[Bad]) -> None:
         if good.height:
-            self._append(good)
+            self._wait()  # no more than one waits to be written: memory stays flat
+            self._writing = self._thread.submit(self._append, good)
             self.rows += good.height
         for row in bad:
             self._set_aside(row)
+
+    def _wait(self) -> None:
+        writing, self._writing = self._writing, None
+        if writing:
+            writing.result()
 
     def _append(self, good: pl.DataFrame) -> None:
         try:

@@ -24,7 +24,7 @@ from tasks.failure import Failure
 
 _FOOTER = 64 * 1024  # bytes: holds the footer of most files, so that one request reads it
 _AHEAD = 3  # spans being fetched while one is decoded
-_SPAN = 48 * 2**20  # bytes decoded at once, uncompressed: what bounds the memory
+_SPAN = 24 * 2**20  # bytes decoded at once, uncompressed: what bounds the memory
 _BATCH = 4096  # rows, where a single row group is larger than a span
 
 Batch = tuple[Sequence[int], pl.DataFrame]  # positions in the split, and the rows there
@@ -56,7 +56,14 @@ class ParquetRows:
         return sum(file.metadata.num_rows for file in self._files)
 
     def batches(self, rows: Rows) -> Iterator[Batch]:
-        """The wanted rows, in order; what comes next is fetched meanwhile."""
+        """The wanted rows, in order; what comes next is fetched, and one batch decoded, meanwhile."""
+        batches = self._decoded(rows)
+        coming = self._pool.submit(next, batches, None)
+        while batch := coming.result():
+            coming = self._pool.submit(next, batches, None)
+            yield batch
+
+    def _decoded(self, rows: Rows) -> Iterator[Batch]:
         spans = self._spans(rows)
         coming = deque(self._pool.submit(span.load) for span in islice(spans, _AHEAD))
         while coming:

@@ -25,6 +25,7 @@ SCHEMA = pl.Schema(
         "prompt_id": pl.String(),
     }
 )
+_ASIDE = ("position", "reason")
 _SPOKEN = r"[^\s\x1c-\x1f]"  # as str.strip has it: to Python these four are white space too
 _IN_ORDER = r"^(system\|)?user\|assistant(\|user\|assistant)*$"
 
@@ -38,22 +39,26 @@ class Bad:
     row: Any
 
 
+def _hashes() -> pl.Series:
+    return pl.Series(dtype=pl.UInt64)
+
+
 @dataclass
 class Sieve:
     """Sifts one split after the other; conversations and prompts seen before are remembered by hash."""
 
     data: Data
     tokens: Tokens
-    _conversations: set[int] = field(default_factory=set)
-    _other_prompts: set[int] = field(default_factory=set)  # of the splits before this one
-    _prompts: set[int] = field(default_factory=set)
+    _conversations: pl.Series = field(default_factory=_hashes)
+    _other_prompts: pl.Series = field(default_factory=_hashes)  # of the splits before this one
+    _prompts: pl.Series = field(default_factory=_hashes)
     _lengths: Counter[int] = field(default_factory=Counter)
     _turns: Counter[int] = field(default_factory=Counter)
 
     def next_split(self) -> None:
         """What follows is another split: its prompts must not be those of the ones before."""
-        self._other_prompts |= self._prompts
-        self._prompts = set()
+        self._other_prompts = self._other_prompts.append(self._prompts)
+        self._prompts = _hashes()
         self._lengths, self._turns = Counter(), Counter()
 
     def frame(self, positions: Sequence[int], frame: pl.DataFrame) -> tuple[pl.DataFrame, list[Bad]]:
@@ -114,30 +119,35 @@ class Sieve:
             asked=pl.col("prompt").str.strip_chars().str.to_lowercase().hash(),
             tokens=self.tokens.count(frame),
         )
-        reasons = [self._seen(*row) for row in frame.select("conversation", "asked", "tokens").iter_rows()]
-        kept = frame
-        if any(reasons):
-            kept = frame.filter(pl.Series([reason is None for reason in reasons], dtype=pl.Boolean))
-            columns = [*SCHEMA.names(), "position"]
-            for row, reason in zip(frame.select(columns).iter_rows(named=True), reasons, strict=True):
-                if reason is not None:
-                    bad.append(Bad(row.pop("position"), reason, row))
+        frame = frame.with_columns(reason=self._unfit())
+        frame = frame.with_columns(reason=pl.coalesce("reason", self._seen()))
+        kept = frame.filter(pl.col("reason").is_null())
+        aside = frame.filter(pl.col("reason").is_not_null()).select(*SCHEMA, *_ASIDE)
+        bad += [Bad(row.pop("position"), row.pop("reason"), row) for row in aside.iter_rows(named=True)]
+        self._conversations.append(kept["conversation"])
+        self._prompts.append(kept["asked"])
         self._lengths.update(kept["tokens"].to_list())
         self._turns.update(kept["messages"].list.len().to_list())
         return kept.select(SCHEMA.names()), sorted(bad, key=lambda row: row.position)
 
-    def _seen(self, conversation: int, asked: int, tokens: int) -> str | None:
-        if conversation in self._conversations:
-            return "the same conversation stands there already"
-        if asked in self._other_prompts:
-            return "its prompt is in the training split too"
-        if self.data.max_tokens is not None and tokens > self.data.max_tokens:
-            return f"longer than {self.data.max_tokens:,} tokens" + (
-                ", by estimate" if self.tokens.estimated else ""
-            )
-        self._conversations.add(conversation)
-        self._prompts.add(asked)
-        return None
+    def _unfit(self) -> pl.Expr:
+        """Why a row is not wanted, whatever the other rows of its split are."""
+        leaked = pl.col("asked").is_in(self._other_prompts.implode())
+        limit = self.data.max_tokens
+        long = pl.col("tokens") > limit if limit is not None else pl.lit(False)
+        by_estimate = ", by estimate" if self.tokens.estimated else ""
+        return (
+            pl.when(leaked)
+            .then(pl.lit("its prompt is in the training split too"))
+            .when(long)
+            .then(pl.lit(f"longer than {limit or 0:,} tokens{by_estimate}"))
+        )
+
+    def _seen(self) -> pl.Expr:
+        """Why a row that is fit is one too many: another such row stands before it."""
+        conversation = pl.when(pl.col("reason").is_null()).then(pl.col("conversation"))
+        before = conversation.is_in(self._conversations.implode()) | ~conversation.is_first_distinct()
+        return pl.when(before).then(pl.lit("the same conversation stands there already"))
 
 
 def _fits(messages: Any) -> bool:

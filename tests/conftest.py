@@ -13,6 +13,8 @@ from hypothesis import HealthCheck, settings
 
 from azureml_local import switch
 from azureml_local.server import Address
+from azureml_local.state import quota
+from azureml_local.state.store import Store
 
 # The same examples every time, whatever else the machine does.
 settings.register_profile(
@@ -44,8 +46,19 @@ class LocalServer:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
     """One server process for the session, at the pace `instant`, with a state of its own."""
     state = tmp_path_factory.mktemp("workspace")
+    _allow_many_clusters(state)
     with switch.joined(state) as environment:
         yield LocalServer(state, environment["AZUREML_LOCAL_URL"], environment)
+
+
+def _allow_many_clusters(state: Path) -> None:
+    """Raise the limits that the whole suite would reach together; the other families keep Azure's."""
+    store = Store(state / "workspace.sqlite")
+    try:
+        for name in ("standardDSv2Family", "TotalDedicatedCores", "TotalClusters"):
+            quota.set_limit(store, name, 100_000)
+    finally:
+        store.close()
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from azureml_local import paths
 from azureml_local.errors import BadRequest
 from azureml_local.local import Local
 
+_SYSTEMS = ("Linux", "Windows")
 DATA_TYPES = ("uri_file", "uri_folder", "mltable")
 
 
@@ -83,7 +84,13 @@ def code(here: Local, name: str, version: str, given: dict[str, Any]) -> dict[st
 def environment(here: Local, name: str, version: str, given: dict[str, Any]) -> dict[str, Any]:
     if not (given.get("image") or given.get("build") or given.get("condaFile")):
         raise BadRequest("An environment needs an image, a build context or a conda file.", target="image")
-    return {"osType": "Linux", "environmentType": "UserCreated", "autoRebuild": "Disabled"} | given
+    system = given.get("osType") or "Linux"
+    if system not in _SYSTEMS:
+        raise BadRequest(f"osType must be one of {', '.join(_SYSTEMS)}.", target="osType")
+    for name, route in (given.get("inferenceConfig") or {}).items():
+        if not isinstance(route, dict) or not {"path", "port"} <= route.keys():
+            raise BadRequest(f"inferenceConfig.{name} needs a path and a port.", target="inferenceConfig")
+    return {"environmentType": "UserCreated", "autoRebuild": "Disabled"} | given | {"osType": system}
 
 
 def component(here: Local, name: str, version: str, given: dict[str, Any]) -> dict[str, Any]:

@@ -6,14 +6,17 @@ import json
 from base64 import b64decode
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from markdown_it import MarkdownIt
 from prefect import flow
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
+from prefect.runtime import flow_run
 
 from flows import data_card, picture
-from tasks.data import Data, PreparedData, prepare_data
+from tasks.data import Data, prepare_data
 from tasks.data.prepare import prepare
 from tasks.data.progress import KEY as PROGRESS_KEY
 from tests.flows.conftest import PrefectServer
@@ -81,14 +84,13 @@ def test_the_picture_is_a_picture(data: Data) -> None:
 
 def test_prefect_has_the_card_the_picture_and_the_progress(data: Data, prefect_server: PrefectServer) -> None:
     @flow(name="card")
-    def card() -> PreparedData:
-        found = prepare_data(data)
-        data_card.publish(found)
-        return found
+    def card() -> UUID:
+        data_card.publish(prepare_data(data))
+        return UUID(str(flow_run.id))
 
-    card()
+    of_run = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[card()]))
     with get_client(sync_client=True) as client:
-        artifacts = {found.key: found for found in client.read_artifacts()}
+        artifacts = {found.key: found for found in client.read_artifacts(artifact_filter=of_run)}
     assert str(artifacts[data_card.KEY].data).startswith("# ")
     assert str(artifacts[data_card.PICTURE_KEY].data).startswith("data:image/png;base64,")
     assert artifacts[PROGRESS_KEY].data == 100.0

@@ -172,7 +172,7 @@ def test_a_run_of_the_whole_flow_is_in_the_history(prefect_server: PrefectServer
     from flows import losses
     from flows.finetune import finetune
 
-    made = finetune(config(f"recipe={MARK}tiny"))
+    made = finetune(config(f"recipe={MARK}tiny", "data.train.take=36"))
     [run] = _read(recipe=f"{MARK}tiny")
     assert (run.id, run.state, run.trigger) == (made.run, "completed", "ad hoc")
     assert run.seconds_by_stage == made.seconds_by_stage

@@ -18,7 +18,7 @@ def test_a_kept_endpoint_lives_as_long_as_was_said(
     from flows.finetune import finetune
     from flows.reap import reap
 
-    report = finetune(config("deploy.keep_endpoint=4h"))
+    report = finetune(config("data.train.take=37", "deploy.keep_endpoint=4h"))
     assert report.endpoint is not None
     assert report.deletion is not None
     assert report.deletion.startswith("kept: lease ends: ")
@@ -29,7 +29,7 @@ def test_a_kept_endpoint_lives_as_long_as_was_said(
     assert abs(lease.expires - datetime.now(UTC) - timedelta(hours=4)) < timedelta(minutes=2)
 
     # A further run of the same inputs finds it, and says from which run; for ever is said as `forever`.
-    again = finetune(config("deploy.keep_endpoint=forever"))
+    again = finetune(config("data.train.take=37", "deploy.keep_endpoint=forever"))
     assert again.endpoint == report.endpoint
     assert again.training_usd == 0
     for what in ("job", "model", "endpoint", "deployment"):

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import statistics
 import subprocess
@@ -33,7 +32,7 @@ from tasks.data import output, parquet, sieve
 from tasks.data.prepare import prepare
 from tasks.data.section import Data
 # mark
-found = prepare(Data(dataset=source, directory=folder,
+found = prepare(Data(dataset=f"{source}/*.parquet", directory=folder,
                      train={"name": "train_sft", "take": share}, test={"name": "test_sft", "take": share}))
 rows = found.train.rows + found.test.rows
 """
@@ -41,7 +40,7 @@ _DATASETS = """
 import datasets
 # mark
 datasets.disable_progress_bars()
-files = {split: [f"{source}/{name}" for name in os.listdir(source) if name.startswith(split)]
+files = {split: [f"{source}/{name}" for name in names.split() if name.startswith(split)]
          for split in ("train_sft", "test_sft")}
 rows = 0
 for split in files:
@@ -51,7 +50,7 @@ for split in files:
 """
 _MEASURED = """
 import json, os, resource, sys, time
-source, folder, share = sys.argv[1:4]
+source, folder, share, names = sys.argv[1:]
 def read():
     return int(dict(line.split(": ") for line in open("/proc/self/io").read().splitlines())["rchar"])
 {code}
@@ -73,7 +72,7 @@ def main() -> None:
     folder = generate(options.scale)
     print(f"{sum(f.stat().st_size for f in folder.iterdir()) / 1e6:,.0f} MB of parquet in {folder}\n")
     if options.whole:
-        run = measure(_OURS, str(folder), "100%")
+        run = measure(_OURS, str(folder), folder, "100%")
         print(f"100 %: {run['rows']:,.0f} rows in {run['seconds']:.1f} s, peak {run['peak_mb']:,.0f} MB")
         return
     report(compare(folder, options.rounds), needed_bytes(folder))
@@ -85,13 +84,14 @@ def compare(folder: Path, rounds: int) -> dict[str, list[dict[str, float]]]:
         ways = {
             f"datasets [:{SHARE}] + to_json, files": (_DATASETS, str(folder)),
             "data stage, files": (_OURS, str(folder)),
-            "data stage, HTTP ranges": (_OURS, f"{server.url}/*.parquet"),
+            f"datasets [:{SHARE}] + to_json, HTTP": (_DATASETS, server.url),
+            "data stage, HTTP ranges": (_OURS, server.url),
         }
         runs: dict[str, list[dict[str, float]]] = {name: [] for name in ways}
         for _ in range(rounds):
             for name, (code, source) in ways.items():
                 server.bytes = 0
-                run = measure(code, source, SHARE)
+                run = measure(code, source, folder, SHARE)
                 runs[name].append(run | ({"read_mb": server.bytes / 1e6} if "HTTP" in name else {}))
     return runs
 
@@ -138,7 +138,7 @@ def needed_bytes(folder: Path) -> int:
     return needed
 
 
-def measure(code: str, source: str, share: str) -> dict[str, float]:
+def measure(code: str, source: str, files: Path, share: str) -> dict[str, float]:
     """Run one way in a process of its own, with an empty output folder."""
     folder = tempfile.mkdtemp(prefix="finetune-benchmark-")
     try:
@@ -154,11 +154,11 @@ def measure(code: str, source: str, share: str) -> dict[str, float]:
                 source,
                 folder,
                 share,
+                " ".join(path.name for path in files.iterdir()),
             ],
             check=True,
             capture_output=True,
             text=True,
-            env={**os.environ, "HF_HUB_OFFLINE": "1"},
         )
     finally:
         shutil.rmtree(folder)
@@ -167,13 +167,14 @@ def measure(code: str, source: str, share: str) -> dict[str, float]:
 
 
 def report(runs: dict[str, list[dict[str, float]]], needed: int) -> None:
-    """A table of medians; ratios are to the first way, round by round."""
+    """A table of medians; ratios are of `datasets` to the data stage from the same place, round by round."""
     print(
         f"{'':34}{'rows':>8}{'seconds':>9}{'times':>7}{'CPU s':>8}{'times':>7}"
         f"{'peak MB':>9}{'read MB':>9}{'of needed':>10}"
     )
-    first = next(iter(runs.values()))
     for name, found in runs.items():
+        if name.startswith("datasets"):
+            first = found
         middle = {key: statistics.median(run[key] for run in found) for key in found[0]}
         faster, lighter = (
             statistics.median(a[key] / b[key] for a, b in zip(first, found, strict=True))

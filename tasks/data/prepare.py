@@ -78,6 +78,7 @@ def _prepare(data: Data, source: Source, folder: Path, watch: Watch) -> Prepared
         prepared = PreparedData(
             source=source.name,
             revision=source.revision,
+            seed=data.seed if data.rows == "seeded" else None,
             train=_moved(train, folder),
             test=_moved(test, folder),
             directory=folder,

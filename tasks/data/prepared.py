@@ -44,6 +44,7 @@ class PreparedData(BaseModel):
 
     source: str
     revision: str | None
+    seed: int | None = None  # that drew the rows; None where they are the first
     train: PreparedSplit
     test: PreparedSplit
     directory: Path

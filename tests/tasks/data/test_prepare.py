@@ -47,6 +47,18 @@ def test_the_same_request_reads_nothing_the_second_time(lines: Path, prepared: P
     assert second.sha256 == first.sha256
 
 
+def test_the_manifest_says_what_the_files_are(lines: Path, prepared: Preparing) -> None:
+    found = prepared(lines, train={"name": "train_sft", "take": "10"}, rows="seeded", seed=7)
+    manifest = json.loads((found.directory / "manifest.json").read_text())
+    assert manifest["source"] == str(lines)
+    assert manifest["seed"] == 7
+    train = manifest["train"]
+    assert (train["rows"], train["quarantined"]) == (10, 0)
+    assert train["taken"] == "10 of 60 rows (10), drawn with the seed 7"
+    content = Path(train["path"]).read_bytes()
+    assert (train["bytes"], train["sha256"]) == (len(content), hashlib.sha256(content).hexdigest())
+
+
 def test_a_changed_source_is_read_again(lines: Path, prepared: Preparing) -> None:
     first = prepared(lines)
     write_lines(lines / "train_sft.jsonl", rows(61))
@@ -191,8 +203,8 @@ def test_a_share_is_read_or_refused() -> None:
     assert Split(name="a", take="2.5 %").count(1000) == 25
     assert Split(name="a", take="1%").count(10) == 1
     assert Split(name="a", take="500").count(10) == 10
-    for wrong in ("0%", "101%", "-3", "0", "many"):
-        with pytest.raises(ValueError, match="share|row"):
+    for wrong, why in (("0%", "out of range"), ("101%", "out of range"), ("-3", "neither"), ("0", "one row")):
+        with pytest.raises(ValueError, match=why):
             Split(name="a", take=wrong)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.data.chat import problem
@@ -22,7 +22,6 @@ messages = st.lists(st.fixed_dictionaries({"content": contents, "role": roles}),
 conversations = st.lists(st.one_of(st.none(), messages), min_size=1, max_size=8)
 
 
-@settings(deadline=None)  # how long polars takes is not what is tested
 @given(conversations)
 def test_by_column_and_row_by_row_agree(chats: list[Any]) -> None:
     frame = pl.DataFrame({"messages": chats}, schema={"messages": SCHEMA["messages"]})

@@ -385,7 +385,7 @@ def test_a_deployment_is_deleted_while_it_is_created(
     [
         ({"instance_type": "Standard_NC6"}, "MIR"),
         ({"instance_type": "Standard_Imaginary"}, "not offered"),
-        ({"instance_type": "Standard_DS3_v2", "instance_count": 40}, "Not enough quota available"),
+        ({"instance_type": "Standard_NC64as_T4_v3", "instance_count": 10}, "Not enough quota available"),
         ({"request_settings": OnlineRequestSettings(request_timeout_ms=180001)}, "at most 180000"),
         ({"liveness_probe": ProbeSettings(timeout=300)}, "below 300"),
     ],

@@ -29,11 +29,9 @@ class Failure(Exception):
         retryable: bool = False,
         retry_after: float | None = None,
     ) -> None:
-        # In full, or a pickled failure could not be read back.
-        super().__init__(what, do, details, retryable, retry_after)
-        self.what = redact(what)
-        self.do = redact(do)
-        self.details = redact(details)
+        self.what, self.do, self.details = redact(what), redact(do), redact(details)
+        # In full, or a pickled failure could not be read back; and without the secrets, which it would keep.
+        super().__init__(self.what, self.do, self.details, retryable, retry_after)
         self.retryable = retryable
         self.retry_after = retry_after
 

@@ -144,7 +144,8 @@ def test_missing_is_told_by_the_status() -> None:
 def test_no_failure_tells_a_secret(secret: str) -> None:
     failure = Failure(secret, secret, secret)
     for part in ("aB%2Bc3", "ey.ab-c_d.ef", "k3y", "s3cr3t"):
-        assert part not in f"{failure} {failure.details}"
+        assert part not in f"{failure} {failure.details} {failure!r}"
+        assert part.encode() not in pickle.dumps(failure)
     assert redact("an unsigned text") == "an unsigned text"
 
 

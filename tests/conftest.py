@@ -42,6 +42,11 @@ class LocalServer:
         return switch.ask(self.state, Address(self.url, 0), f"/admin/{path}", body)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The fast tests first, so that what is wrong is said soon."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+
+
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
     """One server process for the session, at the pace `instant`, with a state of its own."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,6 +12,12 @@ from typing import Any
 _TOO_MANY = 429
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # of a terminal: azure-ai-ml writes them into messages
 TRANSIENT_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
+# The same and a refused token in words, where azure-ai-ml leaves nothing else of an answer.
+_TRANSIENT_WORDS = re.compile(
+    r"\((RequestTimeout|TooManyRequests|InternalServerError|BadGateway|ServiceUnavailable|GatewayTimeout)\)"
+    r"|Connection (aborted|broken|refused|reset)|timed out"
+)
+_UNAUTHORISED_WORDS = re.compile(r"\((ExpiredAuthenticationToken|InvalidAuthenticationToken)\)")
 
 
 class Failure(Exception):
@@ -133,7 +140,7 @@ def explain(error: BaseException) -> Failure:
         # A rate of requests may be called a quota as well, but more cores are of no help there.
         if status != _TOO_MANY and re.search(known.pattern, text, re.IGNORECASE | re.DOTALL):
             return Failure(known.what, known.do, details, known.retryable, pause)
-    if _is_authentication(error, status):
+    if _is_authentication(error):
         return Failure(
             "Azure did not accept the sign-in.",
             "Run `az login`, or set AZURE_CLIENT_ID, AZURE_TENANT_ID and AZURE_CLIENT_SECRET of a service "
@@ -176,6 +183,8 @@ def is_transient(error: BaseException) -> bool:
         )
     if status is not None:
         return status in TRANSIENT_STATUSES
+    if _TRANSIENT_WORDS.search(_swallowed(error)):
+        return True
     return isinstance(error, (ConnectionError, TimeoutError)) or type(error).__name__ in {
         "ServiceRequestError",  # azure-core: not sent
         "ServiceResponseError",  # azure-core: no answer came
@@ -208,7 +217,7 @@ def is_unauthorised(error: BaseException) -> bool:
     """Whether the service refused the token, as one that expired on the way, or a failure is due to that."""
     if isinstance(error, Failure):
         return error.__cause__ is not None and is_unauthorised(error.__cause__)
-    return _status(error) == 401
+    return _status(error) == 401 or bool(_UNAUTHORISED_WORDS.search(_swallowed(error)))
 
 
 def is_missing(error: BaseException) -> bool:
@@ -251,12 +260,25 @@ def _text(error: BaseException) -> str:
         parts = [f"{service.code}: {service.message}" if getattr(service, "code", None) else service.message]
         parts += [detail.message for detail in getattr(service, "details", None) or () if detail.message]
         return "\n".join(dict.fromkeys(parts))
+    if swallowed := _swallowed(error):
+        return swallowed
     return _COLOUR.sub("", str(getattr(error, "message", None) or error)).strip() or type(error).__name__
 
 
-def _is_authentication(error: BaseException, status: int | None) -> bool:
+def _swallowed(error: BaseException) -> str:
+    """What azure-ai-ml met while it checked a job, a line each: it tells all of it as faults of the job."""
+    if not type(error).__module__.startswith("azure.ai.ml"):
+        return ""
+    try:
+        faults = json.loads(str(error))["errors"]
+        return "\n".join(f"{fault['path']}: {fault['message']}" for fault in faults)
+    except (ValueError, KeyError, TypeError):
+        return ""
+
+
+def _is_authentication(error: BaseException) -> bool:
     names = {kind.__name__ for kind in type(error).__mro__}
-    return status == 401 or bool(names & {"ClientAuthenticationError", "CredentialUnavailableError"})
+    return is_unauthorised(error) or bool(names & {"ClientAuthenticationError", "CredentialUnavailableError"})
 
 
 def _headline(text: str) -> str:

@@ -133,7 +133,8 @@ def score(address: str, key: str, deployment: str, body: dict[str, Any], timeout
         timeout=(10, timeout + _SLACK),
     )
     if answer.status_code != 200:
-        raise _refused(answer, deployment)
+        # With its cause: a refused key is asked for anew, once, as any refused token is.
+        raise _refused(answer, deployment) from requests.HTTPError(response=answer)
     try:
         return read_answer(answer.json())
     except ValueError as error:
@@ -168,7 +169,7 @@ def _refused(answer: requests.Response, deployment: str) -> Failure:
     reason = answer.headers.get("ms-azureml-model-error-reason", "")
     model_status = answer.headers.get("ms-azureml-model-error-statuscode", "")
     what, do = {
-        401: ("The endpoint did not accept its key", "Keys may just have been renewed: run again."),
+        401: ("The endpoint does not accept its key", "See who renews its keys: a new one was asked for."),
         404: (f"No deployment {deployment} takes requests", "It may have no traffic, or be gone."),
         408: ("The answer took too long", "Raise deploy.request_timeout_ms or lower invoke.max_new_tokens."),
         424: (f"The model failed with {model_status} {reason}".rstrip(), "See the deployment's log."),

@@ -189,7 +189,7 @@ def test_an_answer_without_text_is_a_failure(
 @pytest.mark.parametrize(
     ("status", "line"),
     [
-        (401, r"did not accept its key\. Keys may just have been renewed"),
+        (401, r"does not accept its key\. See who renews its keys"),
         (404, "No deployment demo takes requests"),
         (408, "took too long. Raise deploy.request_timeout_ms"),
         (424, r"The model failed with 500\. See the deployment's log"),
@@ -201,10 +201,17 @@ def test_a_refusal_says_what_to_do(
 ) -> None:
     headers = {"ms-azureml-model-error-statuscode": "500"} if status == 424 else {}
     rule = {"kind": "status", "method": "POST", "path": "/**/score", "status": status, "headers": headers}
-    let_fail(rule)
+    let_fail(rule | {"count": None})
     with pytest.raises(Failure, match=line) as caught:
         question(session, data, served)
     assert caught.value.retryable == (status in (408, 429))
+
+
+def test_a_key_that_was_renewed_meanwhile_is_asked_for_anew(
+    session: Session, served: Deployment, data: PreparedData, let_fail: LetFail
+) -> None:
+    let_fail({"kind": "status", "method": "POST", "path": "/**/score", "status": 401})
+    assert question(session, data, served).answer
 
 
 def question(session: Session, data: PreparedData, deployment: Deployment) -> Conversation:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from typing import Any
 
@@ -23,6 +24,38 @@ def http(status: int, message: str = "no more is known") -> HttpResponseError:
     error = HttpResponseError(message)
     error.status_code = status
     return error
+
+
+def checked(fault: str) -> MlException:
+    """What azure-ai-ml makes of an error that it meets while it checks the job's computes."""
+    found = {"result": "Failed", "errors": [{"message": fault, "path": "jobs.n.compute", "value": "c"}]}
+    return MlException(json.dumps(found, indent=2), "")
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "(InternalServerError) An internal error occurred.\nCode: InternalServerError",
+        "('Connection aborted.', RemoteDisconnected('Remote end closed connection without response'))",
+        "('Connection broken: IncompleteRead(631 bytes read, 632 more expected)', IncompleteRead(631 bytes))",
+    ],
+)
+def test_an_outage_while_a_job_is_checked_is_no_fault_of_the_job(fault: str) -> None:
+    assert is_transient(checked(fault))
+    assert explain(checked(fault)).retryable
+
+
+def test_a_token_refused_while_a_job_is_checked_is_renewed() -> None:
+    error = checked("(ExpiredAuthenticationToken) The access token expiry UTC time has passed.")
+    assert is_unauthorised(error)
+    assert explain(error).what == "Azure did not accept the sign-in."
+
+
+def test_a_fault_of_a_job_is_told_in_a_line() -> None:
+    error = checked("Not found compute with name c")
+    assert not is_transient(error)
+    assert not is_unauthorised(error)
+    assert str(explain(error)) == "jobs.n.compute: Not found compute with name c"
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])

@@ -11,7 +11,7 @@ import sys
 from math import inf
 from pathlib import Path
 
-from benchmarks.sweep import kinds
+from benchmarks.sweep import kinds, log
 from benchmarks.sweep.sweep import cases, sweep
 from benchmarks.sweep.table import explain, judge, table
 from benchmarks.sweep.worker import Tried
@@ -26,10 +26,12 @@ def main() -> int:
     parser.add_argument("--once", action="store_true", help="only the first call of each method and path")
     parser.add_argument("--processes", type=int, default=2, help="runs at a time, each in its own workspace")
     parser.add_argument("--minutes", type=float, default=inf, help="begin no case after so many minutes")
-    parser.add_argument("--log", type=Path, help="a file that gets every case as a line")
+    parser.add_argument(
+        "--log", type=Path, help="gets every case; those in it are not tried again"
+    )
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # either ends the servers as well
-    results: list[Tried] = []
+    results = log.read(arguments.log) if arguments.log else []
     try:
         _sweep(arguments, results)
     except KeyboardInterrupt:
@@ -39,7 +41,6 @@ def main() -> int:
 
 
 def _sweep(arguments: argparse.Namespace, results: list[Tried]) -> None:
-    log = arguments.log.open("a") if arguments.log else None
     with sweep(arguments.processes) as swept:
         wanted = cases(
             swept.baseline,
@@ -48,10 +49,10 @@ def _sweep(arguments: argparse.Namespace, results: list[Tried]) -> None:
             seed=arguments.seed,
             once=arguments.once,
         )
-        for tried in swept.attempt(wanted, arguments.minutes):
+        for tried in swept.attempt(log.untried(wanted, results), arguments.minutes):
             results.append(tried)
-            if log:
-                print(tried, file=log, flush=True)
+            if arguments.log:
+                log.append(arguments.log, tried)
             if not judge(tried).survived or judge(tried).bad:
                 print(explain(tried), file=sys.stderr, flush=True)
             print(f"{len(results)} of {len(wanted)}, {tried.seconds:.0f} s", file=sys.stderr, flush=True)

@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection
 from time import monotonic
 from typing import Any
 
-_LONGEST = 600  # characters of a line that people read
+_WORDS = re.compile(r"^[^{\[].{9,599}$")  # a line that people read, and no beginning of a document
 _RAW = re.compile(r"Traceback|object at 0x|\w(Error|Exception)\(|Unknown error|^\w+(Error|Exception)\b")
 
 
@@ -66,4 +66,4 @@ def is_clear(error: object) -> bool:
     from tasks.failure import Failure
 
     text = str(error)
-    return isinstance(error, Failure) and 0 < len(text) <= _LONGEST and not _RAW.search(text)
+    return isinstance(error, Failure) and bool(_WORDS.search(text)) and not _RAW.search(text)

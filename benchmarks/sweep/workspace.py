@@ -44,8 +44,18 @@ def opened(state: Path) -> Iterator[Workspace]:
     os.environ["AZUREML_LOCAL_STATE"] = str(state)
     with switch.joined(state) as variables:
         os.environ.update(variables)
+        _trust_only_the_workspace(state)
         _install(state / "base")
         yield Workspace(state, variables["AZUREML_LOCAL_URL"])
+
+
+def _trust_only_the_workspace(state: Path) -> None:
+    """Take the public CAs out of the bundle: to load them took a fourth of a run's processor time.
+
+    Nothing but the workspace is asked, over one connection or more for each of its addresses.
+    """
+    tls = state / "tls"
+    (tls / "bundle.pem").write_bytes((tls / "ca.pem").read_bytes())
 
 
 def _install(folder: Path) -> None:

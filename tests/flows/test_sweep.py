@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from benchmarks.sweep import kinds
+from benchmarks.sweep import kinds, log
 from benchmarks.sweep.audit import Audit
 from benchmarks.sweep.kinds import Call, calls
 from benchmarks.sweep.run import Ended, is_clear
@@ -64,6 +65,8 @@ def test_the_table_counts_only_faults_that_happened() -> None:
         (Failure("ServiceRequestError('<urllib3 object at 0x7f>')"), False),
         (Failure("Traceback (most recent call last)"), False),
         (Failure(""), False),
+        (Failure("{"), False),
+        (Failure("The job failed. " * 50), False),
         (KeyError("value"), False),
     ],
 )
@@ -88,6 +91,16 @@ def test_all_cases_are_every_call_of_every_kind_and_every_boundary() -> None:
     assert drawn == cases(baseline, wanted, sample=4, seed=1)
     assert {(case.kind, case.at) for case in drawn} < set(every)
     assert len({case.serial for case in drawn}) == 4
+
+
+def test_a_sweep_is_taken_up_where_it_was_left(tmp_path: Path) -> None:
+    file = tmp_path / "log.jsonl"
+    assert log.read(file) == []
+    for tried in (SURVIVED, KILLED):
+        log.append(file, tried)
+    assert log.read(file) == [SURVIVED, KILLED]
+    new = Case("500", Call("GET", "/jobs/*", 3), 7)
+    assert log.untried([replace(SURVIVED.case, serial=9), KILLED.case, new], log.read(file)) == [new]
 
 
 @pytest.mark.slow

@@ -26,9 +26,7 @@ def main() -> int:
     parser.add_argument("--once", action="store_true", help="only the first call of each method and path")
     parser.add_argument("--processes", type=int, default=2, help="runs at a time, each in its own workspace")
     parser.add_argument("--minutes", type=float, default=inf, help="begin no case after so many minutes")
-    parser.add_argument(
-        "--log", type=Path, help="gets every case; those in it are not tried again"
-    )
+    parser.add_argument("--log", type=Path, help="gets every case; those in it are not tried again")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # either ends the servers as well
     results = log.read(arguments.log) if arguments.log else []

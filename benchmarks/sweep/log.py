@@ -1,4 +1,4 @@
-"""The log of a sweep: every case that was tried, a line each, so that a sweep of hours can be taken up again."""
+"""The log of a sweep: a line for every case that was tried, so that hours of them can be taken up again."""
 
 from __future__ import annotations
 

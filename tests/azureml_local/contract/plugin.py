@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +13,7 @@ from tests.azureml_local.contract.openapi import DOCUMENTS, Contract
 from tests.azureml_local.contract.recorder import Recorder
 
 _RECORDER = pytest.StashKey[Recorder]()
+_TALLY = "contract"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -40,6 +43,23 @@ def contract_kept(recorder: Recorder | None) -> Iterator[None]:
     yield
     if recorder:
         assert recorder.unexplained[before:] == []
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Tell the process that reports, where several share the tests."""
+    made = session.config.stash.get(_RECORDER, None)
+    told: dict[str, bytes] | None = getattr(session.config, "workeroutput", None)
+    if made is not None and told is not None:
+        told[_TALLY] = pickle.dumps(made.tally())
+
+
+@pytest.hookimpl(optionalhook=True)  # pytest-xdist's
+def pytest_testnodedown(node: Any) -> None:
+    """Add what a process that shared the tests has seen."""
+    told = getattr(node, "workeroutput", {}).get(_TALLY)  # a process that was lost has told nothing
+    if told is not None:
+        made = node.config.stash.setdefault(_RECORDER, Recorder(Contract.read()))
+        made.add(pickle.loads(told))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

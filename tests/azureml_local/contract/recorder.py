@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -30,19 +30,40 @@ class Explained:
 
 
 @dataclass
-class Recorder:
-    """Counts exchanges by operation, and keeps what is wrong with them.
+class Tally:
+    """Exchanges by operation, and what is wrong with them.
 
     `versions` are the api-versions that the SDK uses for an operation.
     """
 
-    contract: Contract
     from_sdk: Counter[str] = field(default_factory=Counter)
     from_others: Counter[str] = field(default_factory=Counter)
     successful: Counter[str] = field(default_factory=Counter)
     versions: dict[str, set[str]] = field(default_factory=dict)
     explained: Counter[Explained] = field(default_factory=Counter)
     unexplained: list[str] = field(default_factory=list)
+
+    def add(self, other: Tally) -> None:
+        """Count what another process has seen as well."""
+        self.from_sdk += other.from_sdk
+        self.from_others += other.from_others
+        self.successful += other.successful
+        for operation, versions in other.versions.items():
+            self.versions.setdefault(operation, set()).update(versions)
+        self.explained += other.explained
+        self.unexplained += other.unexplained
+
+
+class Recorder(Tally):
+    """Holds exchanges against the contract, and tallies them."""
+
+    def __init__(self, contract: Contract) -> None:
+        super().__init__()
+        self.contract = contract
+
+    def tally(self) -> Tally:
+        """What was seen, without the documents."""
+        return Tally(**{each.name: getattr(self, each.name) for each in fields(Tally)})
 
     @contextmanager
     def recording(self) -> Iterator[None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from typing import Any
 
 import pytest
@@ -58,6 +59,19 @@ def test_a_bad_request_counts_when_it_is_the_sdks_and_was_accepted(watcher: Reco
     assert watcher.unexplained == []
     watcher.look_at(*exchange("PUT", bad, 200, {"properties": {"computeType": "AmlCompute"}}))
     assert watcher.unexplained == ["Compute_CreateOrUpdate request: missing property properties.computeType"]
+
+
+def test_what_several_processes_have_seen_is_one_tally(watcher: Recorder) -> None:
+    other = Recorder(watcher.contract)
+    for each, version in ((watcher, "2023-08-01-preview"), (other, "2024-04-01"), (other, "2024-04-01")):
+        request, response = exchange("GET", None, 200, {"properties": {}})
+        assert request.url is not None
+        request.url = request.url.replace("2023-08-01-preview", version)
+        each.look_at(request, response)
+    watcher.add(pickle.loads(pickle.dumps(other.tally())))
+    assert watcher.from_sdk == watcher.successful == {"Compute_Get": 3}
+    assert watcher.versions == {"Compute_Get": {"2023-08-01-preview", "2024-04-01"}}
+    assert len(watcher.unexplained) == 3
 
 
 def test_the_report_names_what_was_not_kept(watcher: Recorder) -> None:

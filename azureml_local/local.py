@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from azureml_local.faults import Faults
-from azureml_local.settings import Settings
+from azureml_local.settings import REGISTRY_CONTAINER, Settings
 from azureml_local.state.blobs import Blobs
 from azureml_local.state.clock import Clock
 from azureml_local.state.ledger import Ledger
@@ -50,7 +50,12 @@ class Local:
             settings=settings,
             secrets=secrets,
             store=store,
-            blobs=Blobs(settings.blobs_path, settings.uploads_path, store),
+            blobs=Blobs(
+                settings.blobs_path,
+                settings.uploads_path,
+                store,
+                lent={REGISTRY_CONTAINER: settings.registry_models_path},
+            ),
             clock=clock,
             tokens=Tokens(settings, secrets, clock),
             operations=Operations(store, clock, settings.pace),

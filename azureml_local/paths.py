@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from azureml_local.errors import BadRequest, NotFound
 from azureml_local.local import Local
-from azureml_local.settings import ARTIFACT_DATASTORE
+from azureml_local.settings import ARTIFACT_DATASTORE, REGISTRY_CONTAINER
 
 _DATASTORE = re.compile(
     r"azureml://(?:.*/)?datastores/(?P<datastore>[^/]+)/paths/?(?P<path>.*)$", re.IGNORECASE
@@ -149,7 +149,40 @@ def _short_asset_uri(local: Local, match: re.Match[str]) -> str:
     raise NotFound(f"There is no data asset or model named {match['name']!r}.")
 
 
+def stored_uri(local: Local, uri: str) -> str:
+    """The address in the storage account of a registry asset's files, made or yet to be made.
+
+    Other addresses are returned as they are; raises NotFound for an asset that does not exist.
+    """
+    match = _REGISTRY.match(uri)
+    if match is None:
+        return uri
+    name, version, kept = _registry_version(local, match)
+    if kept.startswith("https://"):
+        return kept
+    from azureml_local import catalogue  # late, as in _registry_asset
+
+    folder = catalogue.place(name, version, local.settings.cache_path)
+    return f"{local.settings.blob_url}/{REGISTRY_CONTAINER}/{folder.name}"
+
+
+def container(local: Local, url: str) -> str:
+    """The container that a URL of this server's blobs is of; raises BadRequest for other URLs."""
+    return _blob_name(local, url)[0]
+
+
 def _registry_asset(local: Local, match: re.Match[str]) -> Path:
+    name, version, uri = _registry_version(local, match)
+    if uri.startswith("https://"):  # uploaded by a client
+        return _blob(local, uri)
+    # Late: reads and converts weights, which only a job or a deployment wants.
+    from azureml_local import catalogue
+
+    return catalogue.materialise(name, version, local.settings.cache_path)
+
+
+def _registry_version(local: Local, match: re.Match[str]) -> tuple[str, str, str]:
+    """The name and the version that an address means, and the address kept of its data."""
     collection, name, version = match["collection"].lower(), match["name"], match["version"]
     if collection not in ASSET_URIS:
         raise BadRequest(f"A registry's {match['collection']} are no data.", code="InvalidUri")
@@ -159,20 +192,19 @@ def _registry_asset(local: Local, match: re.Match[str]) -> Path:
     document = local.store.get(kind, f"{name}/{version}")
     if document is None:
         raise NotFound(f"The registry has no {collection.removesuffix('s')} {name} of version {version}.")
-    uri = str(document["properties"].get(ASSET_URIS[collection], ""))
-    if uri.startswith("https://"):  # uploaded by a client
-        return _blob(local, uri)
-    # Late: reads and converts weights, which only a job or a deployment wants.
-    from azureml_local import catalogue
-
-    return catalogue.materialise(name, version, local.settings.cache_path)
+    return name, version, str(document["properties"].get(ASSET_URIS[collection], ""))
 
 
 def _blob(local: Local, url: str) -> Path:
+    return local.blobs.path(*_blob_name(local, url))
+
+
+def _blob_name(local: Local, url: str) -> tuple[str, str]:
+    """The container and the name in it that a URL of this server's blobs means."""
     path = unquote(urlsplit(url).path)
     prefix = local.settings.blob_path + "/"
     # Whatever the port: it may have been another when the address was written down.
     if urlsplit(url).hostname != "localhost" or not path.startswith(prefix):
         raise BadRequest(f"{url} is not in this workspace's storage, and nothing is fetched from elsewhere.")
     container, _, name = path.removeprefix(prefix).partition("/")
-    return local.blobs.path(container, name.strip("/"))
+    return container, name.strip("/")

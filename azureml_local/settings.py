@@ -14,6 +14,8 @@ PROVIDER = "Microsoft.MachineLearningServices"
 CONTAINERS = {"workspaceblobstore": "azureml-blobstore", "workspaceartifactstore": "azureml"}
 DEFAULT_DATASTORE = "workspaceblobstore"
 ARTIFACT_DATASTORE = "workspaceartifactstore"
+# What the registry offers from the start lies in this one.
+REGISTRY_CONTAINER = "registry-models"
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,11 @@ class Settings:
     def cache_path(self) -> Path:
         """What can be made again: registry models' weights, for one."""
         return self.state / "cache"
+
+    @property
+    def registry_models_path(self) -> Path:
+        """The folders of the registry's own models, as far as the catalogue has made them."""
+        return self.cache_path / "models"
 
     @property
     def ca_path(self) -> Path:

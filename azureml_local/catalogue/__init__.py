@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from azureml_local.catalogue.models import Entry, models
-from azureml_local.catalogue.weights import materialise
+from azureml_local.catalogue.weights import materialise, place
 
-__all__ = ["Entry", "materialise", "models"]
+__all__ = ["Entry", "materialise", "models", "place"]

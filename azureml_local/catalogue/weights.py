@@ -25,18 +25,27 @@ def materialise(name: str, version: str, cache: Path) -> Path:
     Raises:
         RuntimeError: the weights could not be fetched or are not what they should be.
     """
-    own = own_weights(name)
-    source = _digest(own) if own else smollm2.SHA256
-    key = hashlib.sha256("\n".join([_LAYOUT, name, version, source]).encode()).hexdigest()[:16]
-    folder = cache / "models" / f"{name}-{version}-{key}"
+    folder = place(name, version, cache)
     if (folder / "MLmodel").is_file():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unfinished-") as scratch:
         made = Path(scratch) / "model"
-        _write(made, name, version, own, cache)
+        _write(made, name, version, own_weights(name), cache)
         _publish(made, folder)
     return folder
+
+
+def place(name: str, version: str, cache: Path) -> Path:
+    """Where `materialise` makes the folder; another place for other weights.
+
+    Raises:
+        RuntimeError: the user's own weights lack something.
+    """
+    own = own_weights(name)
+    source = _digest(own) if own else smollm2.SHA256
+    key = hashlib.sha256("\n".join([_LAYOUT, name, version, source]).encode()).hexdigest()[:16]
+    return cache / "models" / f"{name}-{version}-{key}"
 
 
 def own_weights(name: str) -> Path | None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from uuid import uuid4
 
-from azureml_local.errors import BadRequest, Conflict, NotFound
+from azureml_local.errors import BadRequest, Conflict, Forbidden, NotFound
 from azureml_local.state.store import Store
 
 _KIND = "blobs"
@@ -45,10 +45,15 @@ class Blobs:
     A blob is a plain file, so a job can read and write it by path; half an upload lives in a directory of its
     own until it is renamed into place. As in a storage account with folders, a name cannot be a blob and a
     folder at once.
+
+    `lent` are folders elsewhere that are read as containers, their links followed; nothing is written there.
     """
 
-    def __init__(self, root: Path, uploads: Path, store: Store) -> None:
+    def __init__(
+        self, root: Path, uploads: Path, store: Store, lent: Mapping[str, Path] | None = None
+    ) -> None:
         self._root = root.resolve()
+        self._lent = lent or {}
         self._staging = uploads / "staging"
         self._blocks = uploads / "blocks"
         self._store = store
@@ -70,7 +75,7 @@ class Blobs:
         if not root.is_dir():
             raise NotFound(f"The container {container} does not exist.", code="ContainerNotFound")
         path = root.joinpath(*_segments(name))
-        if not path.resolve().is_relative_to(root):
+        if container not in self._lent and not path.resolve().is_relative_to(root):
             raise BadRequest(f"The name {name!r} leads outside its container.", code="InvalidUri")
         return path
 
@@ -123,7 +128,7 @@ class Blobs:
         overwrite: bool = True,
     ) -> Blob:
         """Make the staged file the blob, in one step; raises Conflict when it may not take that place."""
-        path = self.path(container, name)
+        path = self._writable(container, name)
         if not name:
             raise BadRequest("A blob needs a name.", code="InvalidUri")
         with self._lock:
@@ -147,7 +152,7 @@ class Blobs:
 
     def stage_block(self, container: str, name: str, block: str, staged: Path) -> None:
         """Keep one block of an upload until its list is committed; `block` is the client's base64 id."""
-        self.path(container, name)
+        self._writable(container, name)
         directory = self._block_directory(container, name)
         with self._lock:
             directory.mkdir(parents=True, exist_ok=True)
@@ -172,7 +177,7 @@ class Blobs:
 
     def set_metadata(self, container: str, name: str, metadata: Mapping[str, str]) -> Blob:
         blob = self.get(container, name)
-        path = self.path(container, name)
+        path = self._writable(container, name)
         with self._lock:
             os.utime(path)  # a change of metadata changes Last-Modified and the ETag
             self._remember(container, name, path, metadata, blob.content_type, blob.content_md5)
@@ -181,7 +186,7 @@ class Blobs:
     def delete(self, container: str, name: str) -> None:
         """Remove the blob and the folders it leaves empty; raises NotFound."""
         self.get(container, name)
-        path = self.path(container, name)
+        path = self._writable(container, name)
         root = self._container(container)
         with self._lock:
             path.unlink(missing_ok=True)
@@ -194,13 +199,20 @@ class Blobs:
     def list(self, container: str, prefix: str = "", *, after: str = "") -> Iterator[Blob]:
         """Blobs whose names begin with `prefix` and follow `after`, in the order of their names."""
         root = self.path(container, "")
-        for name, entry in _walk(root, "", prefix, after):
+        for name, entry in _walk(root, "", prefix, after, container in self._lent):
             yield self._blob(container, name, entry)
+
+    def _writable(self, container: str, name: str) -> Path:
+        if container in self._lent:
+            raise Forbidden(
+                f"The container {container} can only be read.", code="AuthorizationPermissionMismatch"
+            )
+        return self.path(container, name)
 
     def _container(self, container: str) -> Path:
         if not container or not all(c.isascii() and (c.isalnum() or c in "-$") for c in container):
             raise BadRequest(f"{container!r} is no container name.", code="InvalidResourceName")
-        return self._root / container
+        return self._lent.get(container) or self._root / container
 
     def _blob(self, container: str, name: str, path: Path) -> Blob:
         try:
@@ -280,8 +292,11 @@ def _block_file(block: str) -> str:
         raise BadRequest("A block id must be base64.", code="InvalidQueryParameterValue") from error
 
 
-def _walk(folder: Path, base: str, prefix: str, after: str) -> Iterator[tuple[str, Path]]:
-    """Files below `folder` in the order of full names, visiting only folders that can hold a match."""
+def _walk(folder: Path, base: str, prefix: str, after: str, links: bool) -> Iterator[tuple[str, Path]]:
+    """Files below `folder` in the order of full names, visiting only folders that can hold a match.
+
+    Links to files count as files where `links` says so; those to folders are never followed.
+    """
     try:
         entries = list(os.scandir(folder))
     except FileNotFoundError:  # removed while we were listing
@@ -292,6 +307,6 @@ def _walk(folder: Path, base: str, prefix: str, after: str) -> Iterator[tuple[st
             reaches = name.startswith(prefix) or prefix.startswith(name)
             passed = name <= after and not after.startswith(name)
             if reaches and not passed:
-                yield from _walk(Path(entry.path), name, prefix, after)
-        elif name.startswith(prefix) and name > after and entry.is_file(follow_symlinks=False):
+                yield from _walk(Path(entry.path), name, prefix, after, links)
+        elif name.startswith(prefix) and name > after and entry.is_file(follow_symlinks=links):
             yield name, Path(entry.path)

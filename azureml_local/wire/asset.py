@@ -215,6 +215,8 @@ class Assets:
         shown = {"provisioningState": "Succeeded"} | document["properties"]
         if self is DATA:
             del shown["provisioningState"]  # the one kind that has none
+        if self is MODELS and "registry" in request.path_params:
+            shown["modelUri"] = paths.stored_uri(local(request), shown["modelUri"])
         return resource(
             path,
             f"{self._scope(request)}/{self.collection}/versions",

@@ -11,7 +11,6 @@ from contextlib import asynccontextmanager
 from email.utils import format_datetime
 from pathlib import Path
 from typing import Any, BinaryIO
-from urllib.parse import quote
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
@@ -22,17 +21,23 @@ from starlette.routing import Route
 
 from azureml_local.errors import BadRequest, Conflict, PreconditionFailed, ServiceError, TooLarge
 from azureml_local.state.blobs import Blob
-from azureml_local.wire.arm import integer, local, read
+from azureml_local.wire.arm import local, read
+from azureml_local.wire.blob_list import listed, xml_text
 
 _AUDIENCE = "https://storage.azure.com"
 _CHUNK = 2**20
-_LIST_LIMIT = 5000
 _METADATA_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*$")
 _METADATA_LIMIT = 8192  # bytes, as Azure's
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)$")
 _BLOCK_LIST_LIMIT = 32 * 2**20
-# What XML 1.0 cannot carry; such a name is answered percent-encoded, and said to be.
-_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+async def account(request: Request) -> Response:
+    """List blobs of the container that begins the prefix, as if the account were a container itself.
+
+    In an address of path style azure-ai-ml takes the account for the container, and that for a folder.
+    """
+    return await _answer(request, _account)
 
 
 async def container(request: Request) -> Response:
@@ -53,12 +58,21 @@ async def _answer(request: Request, handle: Callable[[Request], Any]) -> Respons
         text = (
             '<?xml version="1.0" encoding="utf-8"?>'
             f"<Error><Code>{escape(error.code)}</Code>"
-            f"<Message>{escape(_NOT_XML.sub('?', error.message))}</Message></Error>"
+            f"<Message>{xml_text(error.message, '?')}</Message></Error>"
         )
         content = "" if request.method == "HEAD" else text
         response = Response(content, error.status, {"x-ms-error-code": error.code}, "application/xml")
     response.headers["x-ms-version"] = request.headers.get("x-ms-version", "2023-11-03")[:32]
     return response
+
+
+async def _account(request: Request) -> Response:
+    query = request.query_params
+    if (request.method, query.get("restype"), query.get("comp")) != ("GET", "container", "list"):
+        raise _unsupported(request)
+    name, _, prefix = query.get("prefix", "").partition("/")
+    _authorize(request, name, "", "l")
+    return await run_in_threadpool(listed, request, name, prefix, f"{name}/")
 
 
 async def _container(request: Request) -> Response:
@@ -67,7 +81,7 @@ async def _container(request: Request) -> Response:
         raise BadRequest("The query must say restype=container.", code="InvalidQueryParameterValue")
     if request.method == "GET" and action == "list":
         _authorize(request, name, "", "l")
-        return await run_in_threadpool(_list, request, name)
+        return await run_in_threadpool(listed, request, name, request.query_params.get("prefix", ""))
     if request.method in ("GET", "HEAD") and action is None:
         _authorize(request, name, "", "rl")
         local(request).blobs.path(name, "")
@@ -213,76 +227,6 @@ def _delete(request: Request, container: str, name: str) -> Response:
     return Response(status_code=202, headers={"x-ms-delete-type-permanent": "true"})
 
 
-def _list(request: Request, container: str) -> Response:
-    """One page of names below a prefix; with a delimiter, folders stand for what is in them."""
-    query = request.query_params
-    prefix, delimiter, marker = query.get("prefix", ""), query.get("delimiter", ""), _after(request)
-    limit = min(integer(request, "maxresults", _LIST_LIMIT), _LIST_LIMIT) or _LIST_LIMIT
-    with_metadata = "metadata" in query.get("include", "")
-    entries: list[str] = []
-    last, folder, more = "", "", False
-    for found in local(request).blobs.list(container, prefix, after=marker):
-        rest = found.name.removeprefix(prefix)
-        if delimiter and delimiter in rest:
-            inside = prefix + rest[: rest.index(delimiter) + len(delimiter)]
-            if inside == folder or marker.startswith(inside):
-                last = found.name
-                continue
-            folder, entry = inside, f"<BlobPrefix>{_name(inside)}</BlobPrefix>"
-        else:
-            entry = _entry(found, with_metadata)
-        if len(entries) == limit:
-            more = True
-            break
-        entries.append(entry)
-        last = found.name
-    text = (
-        '<?xml version="1.0" encoding="utf-8"?>'
-        f'<EnumerationResults ServiceEndpoint="{escape(local(request).settings.blob_url)}/" '
-        f'ContainerName="{escape(container)}"><Prefix>{escape(_NOT_XML.sub("", prefix))}</Prefix>'
-        f"<MaxResults>{limit}</MaxResults><Blobs>{''.join(entries)}</Blobs>"
-        f"<NextMarker>{_marker(last) if more else ''}</NextMarker></EnumerationResults>"
-    )
-    return Response(text, media_type="application/xml")
-
-
-def _marker(name: str) -> str:
-    """A name in a form that any XML and any query can carry."""
-    return base64.urlsafe_b64encode(name.encode()).decode()
-
-
-def _after(request: Request) -> str:
-    try:
-        return base64.urlsafe_b64decode(request.query_params.get("marker", "")).decode()
-    except ValueError as error:
-        raise BadRequest(
-            "The marker is not one of this list's.", code="InvalidQueryParameterValue"
-        ) from error
-
-
-def _entry(found: Blob, with_metadata: bool) -> str:
-    modified = format_datetime(found.modified, usegmt=True)
-    metadata = "".join(
-        f"<{key}>{escape(_NOT_XML.sub('', value))}</{key}>" for key, value in found.metadata.items()
-    )
-    return (
-        f"<Blob>{_name(found.name)}<Properties><Creation-Time>{modified}</Creation-Time>"
-        f"<Last-Modified>{modified}</Last-Modified><Etag>{escape(found.etag.strip(chr(34)))}</Etag>"
-        f"<Content-Length>{found.size}</Content-Length>"
-        f"<Content-Type>{escape(_NOT_XML.sub('', found.content_type))}</Content-Type>"
-        "<BlobType>BlockBlob</BlobType><LeaseStatus>unlocked</LeaseStatus>"
-        "<LeaseState>available</LeaseState><ServerEncrypted>false</ServerEncrypted></Properties>"
-        + (f"<Metadata>{metadata}</Metadata>" if with_metadata else "")
-        + "</Blob>"
-    )
-
-
-def _name(name: str) -> str:
-    if _NOT_XML.search(name):
-        return f'<Name Encoded="true">{quote(name)}</Name>'
-    return f"<Name>{escape(name)}</Name>"
-
-
 def _authorize(request: Request, container: str, name: str, permissions: str) -> None:
     if "sig" not in request.query_params and "authorization" in request.headers:
         _authorize_bearer(request)
@@ -377,6 +321,7 @@ _METHODS = ["GET", "HEAD", "PUT", "DELETE", "POST"]
 def routes_below(blob_path: str) -> list[Route]:
     """The account's routes; `blob_path` is the account's own path, as in Settings."""
     return [
+        Route(blob_path, account, methods=_METHODS),
         Route(blob_path + "/{container}", container, methods=_METHODS),
         Route(blob_path + "/{container}/{blob:path}", blob, methods=_METHODS),
     ]

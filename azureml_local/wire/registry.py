@@ -5,10 +5,11 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from azureml_local.errors import ServiceError
+from azureml_local import fields, paths
+from azureml_local.errors import BadRequest, ServiceError
 from azureml_local.local import Local
 from azureml_local.wire import asset
-from azureml_local.wire.arm import REGISTRY, local, resource, route
+from azureml_local.wire.arm import REGISTRY, body, local, resource, route
 
 
 def seed(here: Local) -> None:
@@ -71,7 +72,32 @@ def get(request: Request) -> Response:
     )
 
 
+def refer(request: Request) -> Response:
+    """A signature that opens an asset's files for reading; a model of the registry's own is made first."""
+    here = local(request)
+    asset_id = fields.text(body(request), "assetId") or ""
+    if not asset_id.lower().startswith(f"azureml://registries/{here.settings.registry.lower()}/"):
+        raise fields.refused("assetId", f"it must be an asset of the registry {here.settings.registry}")
+    try:
+        paths.resolve(here, asset_id)
+    except RuntimeError as error:  # the catalogue's: the weights cannot be had
+        raise BadRequest(str(error), code="ModelDownloadFailed", target="assetId") from error
+    uri = paths.stored_uri(here, asset_id)
+    # The whole account's address where Azure has a container's: see blob.account.
+    sas = here.tokens.sas(paths.container(here, uri), permissions="rl")
+    return JSONResponse(
+        {
+            "blobReferenceForConsumption": {
+                "blobUri": uri,
+                "storageAccountArmId": f"{here.settings.workspace_arm_id}/storage",
+                "credential": {"credentialType": "SAS", "sasUri": f"{here.settings.blob_url}?{sas}"},
+            }
+        }
+    )
+
+
 routes = [
     route("/registrymanagement/v1.0/registries/{name}/discovery", GET=discover),
     route(REGISTRY, GET=get),
+    route(REGISTRY + "/datarefs/{name}/versions/{version}", POST=refer),
 ]

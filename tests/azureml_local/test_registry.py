@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -67,3 +68,25 @@ def test_a_model_of_ones_own_is_put_into_the_registry(registry_client: Any, tmp_
     )
     found = registry_client.models.get("own-model", label="latest")
     assert found.id == "azureml://registries/azureml/models/own-model/versions/1"
+
+
+def test_a_model_of_ones_own_comes_back_as_it_was(registry_client: Any, tmp_path: Path) -> None:
+    (tmp_path / "model" / "inner").mkdir(parents=True)
+    (tmp_path / "model" / "a b.txt").write_text("one")
+    (tmp_path / "model" / "inner" / "two.txt").write_text("two")
+    registry_client.models.create_or_update(
+        Model(name="folder-model", version="1", path=str(tmp_path / "model"), type="custom_model")
+    )
+    registry_client.models.download("folder-model", "1", str(tmp_path / "back"))
+    back = tmp_path / "back" / "folder-model" / "model"
+    assert (back / "a b.txt").read_text() == "one"
+    assert (back / "inner" / "two.txt").read_text() == "two"
+
+
+def test_a_shipped_model_is_made_and_downloaded(registry_client: Any, tmp_path: Path) -> None:
+    registry_client.models.download("SmolLM2-135M-Instruct", "1", str(tmp_path))
+    (described,) = tmp_path.rglob("MLmodel")
+    weights = described.parent / "artifacts" / "model"
+    assert json.loads((weights / "config.json").read_text())["max_position_embeddings"] == 8192
+    assert (weights / "tokenizer.json").is_file()
+    assert (weights / "model.safetensors").stat().st_size > 200e6

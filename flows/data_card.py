@@ -42,6 +42,7 @@ def page(data: PreparedData) -> str:
             _table(["", data.train.name, data.test.name], _rows(data.train, data.test)),
             "## What was found",
             *_findings((data.train, data.test)),
+            *_window(data),
             f"## The first conversations of {literal(data.train.name)}",
             _table(["prompt", "turns", "question", "answer"], list(_examples(data.train))),
         ]
@@ -56,7 +57,7 @@ def literal(text: str, length: int = _SHOWN) -> str:
 
 def _rows(*splits: PreparedSplit) -> list[list[str]]:
     """What is known of the splits, one beside the other."""
-    estimate = "tokens, estimated" if any(split.lengths.tokens_estimated for split in splits) else "tokens"
+    estimate = "tokens, estimated" if any(split.estimated for split in splits) else "tokens"
     facts: list[tuple[str, list[str]]] = [
         ("taken", [split.taken for split in splits]),
         ("rows", [f"{split.rows:,}" for split in splits]),
@@ -80,8 +81,23 @@ def _findings(splits: Sequence[PreparedSplit]) -> Iterator[str]:
     for split in splits:
         if split.quarantine:
             yield f"Rows of {literal(split.name)} set aside: {literal(str(split.quarantine), 500)}"
-    if any(split.lengths.tokens_estimated for split in splits):
-        yield "Tokens are an estimate from the length of the text: data.tokenizer names none to count them."
+
+
+def _window(data: PreparedData) -> Iterator[str]:
+    """How long rows may be, and how it was seen that they are not longer."""
+    window, splits = data.window, (data.train, data.test)
+    if window.limit:
+        yield f"A row may have {window.limit:,} tokens, by {literal(window.source)}."
+    else:
+        yield "No row is too long: the model's window is not known, and data.max_tokens sets no limit."
+    if window.tokenizer is None:
+        yield f"Tokens are an estimate from the length of the text: {literal(window.estimated, 500)}."
+    elif any(split.estimated for split in splits):
+        counted = " and ".join(f"{split.lengths.counted:,} of {split.rows:,}" for split in splits)
+        yield (
+            f"The tokenizer counted {counted} rows: the first, and all that could be too long. The tokens of "
+            "the others are an estimate from the length of their text."
+        )
 
 
 def _examples(split: PreparedSplit) -> Iterator[list[str]]:

@@ -113,9 +113,9 @@ def _run(config: Finetune, found: Findings, lease: Lease) -> None:
 
 
 def _prepare(session: Session, config: Finetune, found: Findings, lease: Lease) -> _Prepared:
-    """Prepare the data while the model is looked up and both computes are checked against it."""
-    preparing = prepare_data.submit(config.data)
+    """Prepare the data for the model's window while both computes are checked against the model."""
     base = found.base = find_model(session, config.base)
+    preparing = prepare_data.submit(config.data, base.window)
     finding = find_compute.submit(session, config.compute, base, lease)
     serving = check_deployment(session, config.deploy, base)
     cluster = found.cluster = finding.result()

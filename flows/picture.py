@@ -42,7 +42,7 @@ def data_lengths(data: PreparedData) -> str:
     """A PNG as a data URI: how many messages and how many tokens the conversations of both splits have."""
     figure = _figure(9, 3.4)
     turns, tokens = figure.subplots(1, 2, width_ratios=(2, 3))
-    estimated = data.train.lengths.tokens_estimated or data.test.lengths.tokens_estimated
+    estimated = data.train.estimated or data.test.estimated
     _bars(turns, data, "turns", str)
     turns.set_xlabel("messages in a conversation")
     turns.set_ylabel("% of the split")

@@ -11,7 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tasks import clients
 from tasks.clients import Session
+from tasks.data.window import Window
 from tasks.failure import Failure, is_missing
+from tasks.model_files import find_window
 from tasks.stage import logger, stage
 
 # A workspace that has not a model's own weights says so with this tag, naming whose it has.
@@ -44,6 +46,7 @@ class BaseModelVersion(BaseModel):
     inference_sizes: tuple[str, ...] | None
     defaults: dict[str, Any]
     warnings: tuple[str, ...]
+    window: Window = Window()
 
 
 @stage("base model")
@@ -80,7 +83,7 @@ def find_model(session: Session, base: Base) -> BaseModelVersion:
     logger().info("Base model %s, version %s", found.name, found.version)
     for warning in found.warnings:
         logger().warning(warning)
-    return found
+    return found.model_copy(update={"window": find_window(models, model)})
 
 
 def describe(

@@ -11,22 +11,29 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tasks.data.meter import Meter, Watch, unwatched
 from tasks.data.prepared import PreparedData, PreparedSplit
 from tasks.data.section import Data, Split
 from tasks.data.source import Source, resolve
+from tasks.data.window import Window
 from tasks.failure import Failure
 
+if TYPE_CHECKING:
+    from tasks.data.output import Output
+    from tasks.data.sieve import Sieve
+
 _MANIFEST = "manifest.json"
-_FORMAT = 2  # of the files written; part of the request, so that an older layout is not taken for this one
+_UNKNOWN = Window()
+_FORMAT = 3  # of the files written; part of the request, so that an older layout is not taken for this one
 
 
-def prepare(data: Data, watch: Watch = unwatched) -> PreparedData:
+def prepare(data: Data, watch: Watch = unwatched, window: Window = _UNKNOWN) -> PreparedData:
     """Both splits as JSON Lines; the same request again reads nothing but the listing of the source.
 
-    Raises Failure in one line for everything that can be wrong with the source or its rows.
+    `window` is the base model's, for where the section sets no limit or no tokenizer of its own. Raises
+    Failure in one line for everything that can be wrong with the source or its rows.
     """
     with _disk_errors():
         if data.train.name == data.test.name:
@@ -37,15 +44,18 @@ def prepare(data: Data, watch: Watch = unwatched) -> PreparedData:
         source = resolve(data)
         for split in (data.train, data.test):
             source.files(split.name)
+        window = window.chosen(data)
         root = data.directory.expanduser() if data.directory else _cache()
-        folder = root / _request(data, source)
-        return _prepared_before(folder) or _prepare(data, source, folder, watch)
+        folder = root / _request(data, source, window)
+        if found := _prepared_before(folder):
+            return found.model_copy(update={"reused": True, "bytes_read": 0, "window": window})
+        return _prepare(data, source, window, folder, watch)
 
 
-def _request(data: Data, source: Source) -> str:
-    """A name for the request, other for every choice and every state of the source."""
-    asked = data.model_dump(mode="json", exclude={"directory", "quarantine_limit"})
-    text = json.dumps([_FORMAT, asked, source.identity, source.revision], sort_keys=True)
+def _request(data: Data, source: Source, window: Window) -> str:
+    """A name for the request, other for every choice, every window and every state of the source."""
+    asked = data.model_dump(mode="json", exclude={"directory", "quarantine_limit", "max_tokens", "tokenizer"})
+    text = json.dumps([_FORMAT, asked, window.identity, source.identity, source.revision], sort_keys=True)
     name = source.name.rstrip("/").rsplit("/", 1)[-1]
     safe = "".join(c if c.isalnum() or c in "-_." else "-" for c in name)[:40]
     return f"{safe}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
@@ -59,22 +69,22 @@ def _prepared_before(folder: Path) -> PreparedData | None:
     for split in (found.train, found.test):
         if not split.path.is_file() or split.path.stat().st_size != split.bytes:
             return None
-    return found.model_copy(update={"reused": True, "bytes_read": 0})
+    return found
 
 
-def _prepare(data: Data, source: Source, folder: Path, watch: Watch) -> PreparedData:
+def _prepare(data: Data, source: Source, window: Window, folder: Path, watch: Watch) -> PreparedData:
     """Write into a folder beside the final one, which appears when everything in it is whole."""
     from tasks.data.sieve import Sieve
     from tasks.data.tokens import Tokens
 
     meter = Meter(2, watch)
-    sieve = Sieve(data, Tokens(data.tokenizer))
+    sieve = Sieve(data, Tokens(window))
     folder.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        train = _split(data, source, data.train, sieve, draft, meter)
+        train = _split(source, data.train, sieve, draft, folder, meter)
         sieve.next_split()
-        test = _split(data, source, data.test, sieve, draft, meter)
+        test = _split(source, data.test, sieve, draft, folder, meter)
         prepared = PreparedData(
             source=source.name,
             revision=source.revision,
@@ -82,6 +92,7 @@ def _prepare(data: Data, source: Source, folder: Path, watch: Watch) -> Prepared
             train=_moved(train, folder),
             test=_moved(test, folder),
             directory=folder,
+            window=window,
             bytes_read=meter.bytes,
         )
         (draft / _MANIFEST).write_text(prepared.model_dump_json(indent=1))
@@ -91,17 +102,21 @@ def _prepare(data: Data, source: Source, folder: Path, watch: Watch) -> Prepared
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def _split(data: Data, source: Source, split: Split, sieve: Any, draft: Path, meter: Meter) -> PreparedSplit:
+def _split(
+    source: Source, split: Split, sieve: Sieve, draft: Path, folder: Path, meter: Meter
+) -> PreparedSplit:
+    """One split into the draft of the folder."""
     from tasks.data.output import Output
 
-    name = Path(split.name).stem
+    data, name = sieve.data, Path(split.name).stem
     meter.begin(split.name)
     with Output(draft, name) as output:
         read = _parquet if source.format == "parquet" else _text
         taken = read(data, source, split, sieve, output, meter)
     seen = output.rows + output.quarantined
     if output.quarantined > seen * data.quarantine_limit / 100:
-        kept = _kept_quarantine(data, source, output.quarantine)
+        kept = folder.with_name(f"{folder.name}.{output.quarantine.name}")
+        os.replace(output.quarantine, kept)
         examples = "; ".join(f"row {bad.position:,}: {bad.reason}" for bad in output.examples)
         raise Failure(
             f"{output.quarantined:,} of {seen:,} rows of {split.name} are bad "
@@ -124,7 +139,7 @@ def _split(data: Data, source: Source, split: Split, sieve: Any, draft: Path, me
     )
 
 
-def _parquet(data: Data, source: Source, split: Split, sieve: Any, output: Any, meter: Meter) -> str:
+def _parquet(data: Data, source: Source, split: Split, sieve: Sieve, output: Output, meter: Meter) -> str:
     from tasks.data.choice import choose, described
     from tasks.data.parquet import ParquetRows
 
@@ -140,7 +155,7 @@ def _parquet(data: Data, source: Source, split: Split, sieve: Any, output: Any, 
         return described(data, split, rows, parquet.total)
 
 
-def _text(data: Data, source: Source, split: Split, sieve: Any, output: Any, meter: Meter) -> str:
+def _text(data: Data, source: Source, split: Split, sieve: Sieve, output: Output, meter: Meter) -> str:
     """Stream the rows. Only a share, or a sample, makes it necessary to count them first."""
     from tasks.data.choice import choose, described
     from tasks.data.text import TextRows
@@ -181,14 +196,6 @@ def _publish(draft: Path, folder: Path) -> None:
         if _prepared_before(folder) is None:  # damaged, or of a crash: nobody can use it
             shutil.rmtree(folder)
             draft.rename(folder)
-
-
-def _kept_quarantine(data: Data, source: Source, quarantine: Path) -> Path:
-    """Where the bad rows stay when the stage fails because of them."""
-    root = data.directory.expanduser() if data.directory else _cache()
-    kept = root / f"{_request(data, source)}.{quarantine.name}"
-    os.replace(quarantine, kept)
-    return kept
 
 
 def _cache() -> Path:

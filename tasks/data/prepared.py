@@ -7,14 +7,16 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from tasks.data.window import Window
+
 
 class Lengths(BaseModel):
-    """Totals and histograms of a split; `tokens` are an estimate unless a tokenizer counted them."""
+    """Totals and histograms of a split; `tokens` are an estimate but in the `counted` rows."""
 
     model_config = ConfigDict(frozen=True)
 
     tokens: int = 0
-    tokens_estimated: bool = True
+    counted: int = 0  # rows whose tokens a tokenizer counted, and not the length of their text
     longest: int = 0  # tokens
     turns: dict[int, int] = {}  # messages in a conversation -> conversations
     buckets: dict[int, int] = {}  # tokens, rounded up to a power of the root of two -> conversations
@@ -36,6 +38,11 @@ class PreparedSplit(BaseModel):
     taken: str = ""  # which rows of the source
     lengths: Lengths = Lengths()
 
+    @property
+    def estimated(self) -> bool:
+        """Whether the tokens of some rows are an estimate."""
+        return self.lengths.counted < self.rows
+
 
 class PreparedData(BaseModel):
     """Both splits; `sha256` stands for their contents and is part of the run's fingerprint."""
@@ -48,6 +55,7 @@ class PreparedData(BaseModel):
     train: PreparedSplit
     test: PreparedSplit
     directory: Path
+    window: Window = Window()  # that rows must fit into
     bytes_read: int = 0
     reused: bool = False  # nothing was read: the same request was prepared before
 

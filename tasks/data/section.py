@@ -70,12 +70,12 @@ class Data(BaseModel):
         1.0, ge=0, le=100, description="Per cent of a split's rows that may be bad before the run fails."
     )
     max_tokens: int | None = Field(
-        None, ge=1, description="Longer conversations are bad rows; the model's window is a sensible limit."
+        None, ge=1, description="Longer conversations are bad rows; the base model's window if empty."
     )
     tokenizer: str | None = Field(
         None,
-        description="Counts the tokens: a folder with a tokenizer.json, such a file, or a hub model. Without "
-        "one, tokens are estimated from the length of the text.",
+        description="Counts the tokens: a folder with a tokenizer.json, such a file, or a hub model; the "
+        "base model's own if empty. Without one, tokens are estimated from the length of the text.",
     )
     directory: Path | None = Field(
         None, description="Where prepared data is kept; the user's cache if empty."

@@ -53,13 +53,14 @@ class Sieve:
     _other_prompts: pl.Series = field(default_factory=_hashes)  # of the splits before this one
     _prompts: pl.Series = field(default_factory=_hashes)
     _lengths: Counter[int] = field(default_factory=Counter)
+    _counted: int = 0  # rows
     _turns: Counter[int] = field(default_factory=Counter)
 
     def next_split(self) -> None:
         """What follows is another split: its prompts must not be those of the ones before."""
         self._other_prompts = self._other_prompts.append(self._prompts)
         self._prompts = _hashes()
-        self._lengths, self._turns = Counter(), Counter()
+        self._lengths, self._turns, self._counted = Counter(), Counter(), 0
 
     def frame(self, positions: Sequence[int], frame: pl.DataFrame) -> tuple[pl.DataFrame, list[Bad]]:
         """Sift rows as a parquet file has them: of the usual types by column, others one by one."""
@@ -105,7 +106,7 @@ class Sieve:
         """Totals of what was found good in this split."""
         return Lengths(
             tokens=sum(tokens * count for tokens, count in self._lengths.items()),
-            tokens_estimated=self.tokens.estimated,
+            counted=self._counted,
             longest=max(self._lengths, default=0),
             turns=dict(sorted(self._turns.items())),
             buckets=dict(sorted(_buckets(self._lengths).items())),
@@ -115,9 +116,9 @@ class Sieve:
         """Take out rows seen before, prompts of another split, and rows that are too long."""
         contents = pl.col("messages").list.eval(pl.element().struct.field("content"))
         frame = frame.with_columns(
+            *self.tokens.count(frame),
             conversation=contents.list.eval(pl.element().hash()).hash(),
             asked=pl.col("prompt").str.strip_chars().str.to_lowercase().hash(),
-            tokens=self.tokens.count(frame),
         )
         frame = frame.with_columns(reason=self._unfit())
         frame = frame.with_columns(reason=pl.coalesce("reason", self._seen()))
@@ -127,20 +128,21 @@ class Sieve:
         self._conversations.append(kept["conversation"])
         self._prompts.append(kept["asked"])
         self._lengths.update(kept["tokens"].to_list())
+        self._counted += kept["counted"].sum()
         self._turns.update(kept["messages"].list.len().to_list())
         return kept.select(SCHEMA.names()), sorted(bad, key=lambda row: row.position)
 
     def _unfit(self) -> pl.Expr:
         """Why a row is not wanted, whatever the other rows of its split are."""
         leaked = pl.col("asked").is_in(self._other_prompts.implode())
-        limit = self.data.max_tokens
+        limit = self.tokens.limit
         long = pl.col("tokens") > limit if limit is not None else pl.lit(False)
-        by_estimate = ", by estimate" if self.tokens.estimated else ""
+        longer = f"longer than {limit or 0:,} tokens"
         return (
             pl.when(leaked)
             .then(pl.lit("its prompt is in the training split too"))
             .when(long)
-            .then(pl.lit(f"longer than {limit or 0:,} tokens{by_estimate}"))
+            .then(pl.when("counted").then(pl.lit(longer)).otherwise(pl.lit(f"{longer}, by estimate")))
         )
 
     def _seen(self) -> pl.Expr:

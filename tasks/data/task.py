@@ -6,14 +6,17 @@ from tasks.data.prepare import prepare
 from tasks.data.prepared import PreparedData
 from tasks.data.progress import Progress
 from tasks.data.section import Data
+from tasks.data.window import Window
 from tasks.stage import logger, stage
+
+_UNKNOWN = Window()
 
 
 @stage("data", run_name="data: {data.dataset}")
-def prepare_data(data: Data) -> PreparedData:
+def prepare_data(data: Data, window: Window = _UNKNOWN) -> PreparedData:
     """Both splits of the configured data as JSON Lines in the chat schema, validated."""
     progress = Progress()
-    prepared = prepare(data, progress)
+    prepared = prepare(data, progress, window)
     for split in (prepared.train, prepared.test):
         logger().info(
             "%s: %s rows, %s, sha256 %s", split.name, f"{split.rows:,}", split.taken, split.sha256[:12]

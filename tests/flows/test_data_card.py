@@ -14,9 +14,10 @@ from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.runtime import flow_run
+from tokenizers import Tokenizer, models
 
 from flows import data_card, picture
-from tasks.data import Data, prepare_data
+from tasks.data import Data, Window, prepare_data
 from tasks.data.prepare import prepare
 from tasks.data.progress import KEY as PROGRESS_KEY
 from tests.flows.conftest import PrefectServer
@@ -69,6 +70,25 @@ def test_the_card_says_what_was_taken_and_found(data: Data) -> None:
     assert "tokens, estimated" in card
     assert str(found.train.quarantine).replace("_", "&#95;") in card
     assert "all 21 rows" in card
+
+
+def test_the_card_says_what_is_estimated(data: Data, tmp_path_factory: pytest.TempPathFactory) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    data = data.model_copy(update={"directory": elsewhere})
+    unknown = data_card.page(prepare(data, window=Window(estimated="the model's files cannot be read")))
+    assert "No row is too long" in unknown
+    assert "Tokens are an estimate" in unknown
+    assert "the model&#39;s files cannot be read" in unknown
+    tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
+    tokenizer.save(str(elsewhere / "tokenizer.json"))
+    window = Window(limit=4096, source="the model's config.json", tokenizer=str(elsewhere))
+    found = prepare(data, window=window)
+    counted = data_card.page(found)
+    assert "A row may have 4,096 tokens, by the model&#39;s config.json." in counted
+    assert "estimate" not in counted
+    few = found.train.lengths.model_copy(update={"counted": 3})
+    part = found.model_copy(update={"train": found.train.model_copy(update={"lengths": few})})
+    assert "counted 3 of 20 and 10 of 10 rows" in data_card.page(part)
 
 
 def test_long_texts_are_shortened() -> None:

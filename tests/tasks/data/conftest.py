@@ -9,8 +9,10 @@ import pytest
 from tasks.data import PreparedData, attempts
 from tasks.data.prepare import prepare
 from tasks.data.section import Data
+from tasks.data.window import Window
 
 Preparing = Callable[..., PreparedData]
+UNKNOWN = Window()
 
 
 @pytest.fixture
@@ -23,13 +25,13 @@ def output(tmp_path: Path) -> Path:
 def prepared(output: Path) -> Preparing:
     """Prepare a dataset, all rows of both splits unless said otherwise."""
 
-    def run(dataset: object, **fields: Any) -> PreparedData:
+    def run(dataset: object, window: Window = UNKNOWN, **fields: Any) -> PreparedData:
         whole: dict[str, Any] = {
             "train": {"name": "train_sft", "take": "100%"},
             "test": {"name": "test_sft", "take": "100%"},
             "directory": output,
         }
-        return prepare(Data(dataset=str(dataset), **(whole | fields)))
+        return prepare(Data(dataset=str(dataset), **(whole | fields)), window=window)
 
     return run
 

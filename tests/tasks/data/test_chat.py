@@ -13,6 +13,7 @@ from tasks.data.chat import problem
 from tasks.data.section import Data
 from tasks.data.sieve import SCHEMA, Sieve
 from tasks.data.tokens import Tokens
+from tasks.data.window import Window
 
 roles = st.sampled_from(["system", "user", "assistant", "tool", "", "user|assistant", None])
 contents = st.one_of(
@@ -25,7 +26,7 @@ conversations = st.lists(st.one_of(st.none(), messages), min_size=1, max_size=8)
 @given(conversations)
 def test_by_column_and_row_by_row_agree(chats: list[Any]) -> None:
     frame = pl.DataFrame({"messages": chats}, schema={"messages": SCHEMA["messages"]})
-    good, bad = Sieve(Data(), Tokens(None)).frame(range(len(chats)), frame)
+    good, bad = Sieve(Data(), Tokens(Window())).frame(range(len(chats)), frame)
     wrong = {one.position for one in bad if "stands there already" not in one.reason}
     assert wrong == {at for at, chat in enumerate(chats) if problem(chat)}
     assert good.height + len(bad) == len(chats)

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _MANIFEST = "manifest.json"
 _UNKNOWN = Window()
+_UNUSABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR}
 _FORMAT = 3  # of the files written; part of the request, so that an older layout is not taken for this one
 
 
@@ -82,9 +84,12 @@ def _prepare(data: Data, source: Source, window: Window, folder: Path, watch: Wa
     folder.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        train = _split(source, data.train, sieve, draft, folder, meter)
-        sieve.next_split()
-        test = _split(source, data.test, sieve, draft, folder, meter)
+        with ThreadPoolExecutor(1, thread_name_prefix="sync") as disk:
+            train = _split(source, data.train, sieve, draft, folder, meter)
+            syncing = disk.submit(_sync, train.path)  # the larger one, while the other is prepared
+            sieve.next_split()
+            test = _split(source, data.test, sieve, draft, folder, meter)
+            syncing.result()
         prepared = PreparedData(
             source=source.name,
             revision=source.revision,
@@ -118,10 +123,12 @@ def _split(
         kept = folder.with_name(f"{folder.name}.{output.quarantine.name}")
         os.replace(output.quarantine, kept)
         examples = "; ".join(f"row {bad.position:,}: {bad.reason}" for bad in output.examples)
+        long = any(reason.startswith("longer") for reason in output.reasons)
         raise Failure(
             f"{output.quarantined:,} of {seen:,} rows of {split.name} are bad "
             f"({100 * output.quarantined / seen:.1f}%, more than {data.quarantine_limit:g}%): {examples}.",
-            f"Mend the source (all bad rows are in {kept}), or raise data.quarantine_limit.",
+            f"Mend the source (all bad rows are in {kept}), or raise data.quarantine_limit"
+            f"{' or data.max_tokens' if long else ''}.",
         )
     if not output.rows:
         raise Failure(f"No row of {split.name} is left to train on.", "Take more rows, or mend the source.")
@@ -186,8 +193,7 @@ def _moved(split: PreparedSplit, folder: Path) -> PreparedSplit:
 
 def _publish(draft: Path, folder: Path) -> None:
     for file in draft.iterdir():
-        with file.open("rb") as written:
-            os.fsync(written.fileno())
+        _sync(file)
     try:
         draft.rename(folder)
     except OSError as error:
@@ -204,6 +210,12 @@ def _cache() -> Path:
     return Path(platformdirs.user_cache_dir("azureml-finetune")) / "data"
 
 
+def _sync(file: Path) -> None:
+    """Have the file on the disk, or learn why it is not."""
+    with file.open("rb") as written:
+        os.fsync(written.fileno())
+
+
 @contextmanager
 def _disk_errors() -> Iterator[None]:
     try:
@@ -211,7 +223,7 @@ def _disk_errors() -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             what = "The disk is full."
-        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        elif error.errno in _UNUSABLE:
             what = f"{error.filename} cannot be written or read."
         else:
             raise

@@ -88,8 +88,10 @@ class Sieve:
             messages = row.get(self.data.column("messages"))
             wrong = problem(messages)
             if wrong or not isinstance(messages, list):
-                missing = self.data.column("messages") not in row
-                bad.append(Bad(position, "there is no column messages" if missing else str(wrong), row))
+                column = self.data.column("messages")
+                bad.append(
+                    Bad(position, str(wrong) if column in row else f"there is no column {column}", row)
+                )
                 continue
             good.append(
                 {

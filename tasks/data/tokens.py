@@ -17,7 +17,7 @@ _PER_MESSAGE = 4  # role and separators of the chat template
 # small set is counted whole, and of a large one it is known how long its tokens are.
 _COUNTED = 2**20
 _WORDS = "[a-z ]+"
-_AT_ONCE = 64  # messages: what the tokenizer makes of them is many times as large as they are
+_AT_ONCE = 512  # messages: what the tokenizer makes of them is many times as large as they are
 
 
 class Tokens:

@@ -73,6 +73,21 @@ def test_full_disk(folder: Path, prepared: Preparing, monkeypatch: pytest.Monkey
     assert not list(output.iterdir())
 
 
+def test_a_directory_that_cannot_be(folder: Path, prepared: Preparing) -> None:
+    with pytest.raises(Failure, match=r"cannot be written or read.*data\.directory"):
+        prepared(folder, directory=folder / "train_sft.jsonl" / "below")
+
+
+def test_too_many_long_rows(folder: Path, prepared: Preparing) -> None:
+    with pytest.raises(Failure, match=r"10 of 10 rows .* longer than 5 tokens.* or data\.max_tokens\.$"):
+        prepared(folder, max_tokens=5)
+
+
+def test_a_column_that_is_not_there(folder: Path, prepared: Preparing) -> None:
+    with pytest.raises(Failure, match="row 0: there is no column chat"):
+        prepared(folder, columns={"messages": "chat"})
+
+
 def test_nothing_left(folder: Path, prepared: Preparing) -> None:
     write_lines(folder / "train_sft.jsonl", [{"messages": []}])
     with pytest.raises(Failure, match="No row of train_sft is left"):

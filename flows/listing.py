@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import State
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.runtime import flow_run as this_run
 from prefect.states import Completed, Failed
 
@@ -18,6 +18,8 @@ from tasks.pipeline import Plan
 from tasks.stage import displaying, logger
 from tasks.wait import BudgetReached
 
+_RECIPE = "recipe: "
+
 
 def initial_name() -> str:
     """Model and data share of the run that begins; Prefect asks for its name before the flow is called."""
@@ -26,10 +28,15 @@ def initial_name() -> str:
 
 def show_plan(config: Finetune, plan: Plan) -> None:
     """Add what is known of the run by now to its name, and to its tags what people filter by."""
-    tags = {*this_run.tags, f"recipe: {config.recipe}", f"model: {config.base.name}"}
+    tags = {*this_run.tags, f"{_RECIPE}{config.recipe}", f"model: {config.base.name}"}
     with displaying(), get_client(sync_client=True) as client:
         name = f"{_name(config)}, {plan.fingerprint}"
         client.update_flow_run(this_run.id, name=name, tags=sorted(tags))
+
+
+def is_planned(run: FlowRun) -> bool:
+    """Whether the run has had its plan shown, which comes before its job is submitted."""
+    return any(tag.startswith(_RECIPE) for tag in run.tags)
 
 
 def end(report: RunReport, failure: Exception | None) -> State[Any]:

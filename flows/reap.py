@@ -8,19 +8,25 @@ from typing import Any
 
 from prefect import flow
 from prefect.artifacts import create_table_artifact
-from prefect.client.schemas.objects import State
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowFilter, FlowFilterName
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.runtime import deployment
 from prefect.states import Completed
 from pydantic import BaseModel, ConfigDict
 
-from flows import events
+from flows import events, listing
 from flows.workspace import opened
-from tasks.auth import Workspace, sign_in
+from tasks.auth import Workspace, is_named, sign_in
 from tasks.clients import Session
 from tasks.failure import Failure
 from tasks.reap import Leased, Reaped, end, find_leased
 from tasks.stage import displaying, logger
 
 KEY = "finetune-reap"
+NOTHING = "No workspace in Azure is named, and no run has been in one: there is nothing to look after."
+_RECENT = 200  # runs, the most that Prefect's server gives at once
 _DEFAULT = Workspace()
 
 
@@ -42,6 +48,10 @@ class Reaping(BaseModel):
 @flow(name="reap", flow_run_name="reap {workspace.where}")
 def reap(workspace: Workspace = _DEFAULT, dry_run: bool = False) -> Reaping:
     """Delete whatever has outlived its lease, half-created and Failed things included; touch nothing else."""
+    if _is_unused(workspace):
+        logger().info("%s", NOTHING)
+        nothing = Reaping(at=datetime.now(UTC), dry_run=dry_run, leased=(), due=())
+        return Completed(message=NOTHING, data=nothing)  # type: ignore[return-value]
     with opened(workspace.where, workspace.credentials):
         session = sign_in(workspace)
         at = datetime.now(UTC)
@@ -108,6 +118,28 @@ def rows(reaping: Reaping) -> list[dict[str, Any]]:
         }
         for item in reaping.leased
     ]
+
+
+def _is_unused(workspace: Workspace) -> bool:
+    """Whether the run is that of a deployment where Azure has never been used: by people without an account.
+
+    Who asks for it by hand is told what is missing, and so are all others once a run has signed in somewhere.
+    """
+    if deployment.id is None or workspace.where == "local" or is_named(workspace):
+        return False
+    with get_client(sync_client=True) as client:
+        recent = client.read_flow_runs(
+            flow_filter=FlowFilter(name=FlowFilterName(any_=["finetune"])),
+            limit=_RECENT,
+            sort=FlowRunSort.START_TIME_DESC,
+        )
+    return not any(_was_in_azure(run) for run in recent)
+
+
+def _was_in_azure(run: FlowRun) -> bool:
+    """Whether a run of the fine-tune has come far enough in Azure to have made anything there."""
+    given = (run.parameters.get("config") or {}).get("workspace") or {}
+    return given.get("where") == "azure" and listing.is_planned(run)
 
 
 def _end_all(session: Session, reaping: Reaping) -> Reaping:

@@ -64,6 +64,13 @@ class Workspace(BaseModel):
         return self
 
 
+def is_named(workspace: Workspace) -> bool:
+    """Whether anything says which workspace in Azure is meant, if perhaps not all that is needed."""
+    return bool(
+        workspace.config or workspace.credentials or any(_given(workspace).values()) or _nearest_config()
+    )
+
+
 @stage("sign in")
 def sign_in(workspace: Workspace) -> Session:
     """Check the credential with a real token and the workspace with a real read.
@@ -98,10 +105,7 @@ def sign_in(workspace: Workspace) -> Session:
 
 def _address(workspace: Workspace) -> dict[str, str]:
     """Subscription, group and name: each from the config, else the environment, else config.json."""
-    found = {
-        name: getattr(workspace, name) or os.environ.get(variable, "")
-        for name, variable in _VARIABLES.items()
-    }
+    found = _given(workspace)
     if not all(found.values()):
         written = _config_file(workspace.config)
         found = {name: value or written.get(name, "") for name, value in found.items()}
@@ -116,6 +120,14 @@ def _address(workspace: Workspace) -> dict[str, str]:
         "subscription_id": found["subscription_id"],
         "resource_group": found["resource_group"],
         "workspace": found["name"],
+    }
+
+
+def _given(workspace: Workspace) -> dict[str, str]:
+    """What the config and the environment say; empty strings where they do not."""
+    return {
+        name: getattr(workspace, name) or os.environ.get(variable, "")
+        for name, variable in _VARIABLES.items()
     }
 
 

@@ -99,10 +99,10 @@ def _waiting(made: Deployed, workspace: Workspace, folder: Path, runs: int, mode
         made.run("finetune", _config(folder, mode, number))
     if mode == "suspend":
         until(lambda: _count(made, "Suspended") == runs, LIMIT, f"not all are suspended: {made.log}")
-        until(lambda: not made.processes(), LIMIT, "their processes have not ended")
+        until(lambda: not made.prefect.runs(), LIMIT, "their processes have not ended")
         return _memory(())
     until(lambda: _training(made) == runs, LIMIT, f"not all wait: {made.log}")
-    memory = _memory(made.processes().values())
+    memory = _memory(made.prefect.runs().values())
     _end(made)
     return memory
 
@@ -129,7 +129,7 @@ def _watch(made: Deployed, workspace: Workspace) -> Watcher:
     run = made.run("watch")
     resident = 0
     while (found := made.read(run)).state_name != "Completed":
-        for process in made.processes().values():
+        for process in made.prefect.runs().values():
             resident = max(resident, _resident(process))
         time.sleep(0.1)
     assert found.start_time is not None
@@ -166,7 +166,7 @@ def _end(made: Deployed) -> None:
         for run in client.read_flow_runs(limit=200):
             if run.state is not None and not run.state.is_final():
                 client.set_flow_run_state(run.id, Cancelling())
-    until(lambda: not made.processes(), LIMIT, "not all runs have ended")
+    until(lambda: not made.prefect.runs(), LIMIT, "not all runs have ended")
     jobs = _jobs()
     for job in jobs.list():
         if job.status not in ("Completed", "Failed", "Canceled"):

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
-import psutil
 from prefect.client.schemas.objects import FlowRun
 
 from flows.config import Finetune
@@ -46,17 +45,6 @@ class Deployed:
             return found if found.state_name == state else None
 
         return until(reached, limit, f"the run is {self.read(run).state_name}, not {state}: {self.log}")
-
-    def processes(self) -> dict[UUID, psutil.Process]:
-        """The processes of flow runs, which the worker has started."""
-        found: dict[UUID, psutil.Process] = {}
-        for process in psutil.process_iter(["environ"]):
-            variables = process.info["environ"] or {}
-            run = variables.get("PREFECT__FLOW_RUN_ID")
-            # Of a process and its children, which inherit the variables, the parent comes first.
-            if run and variables.get("PREFECT_HOME") == str(self.prefect.home):
-                found.setdefault(UUID(run), process)
-        return found
 
     @property
     def log(self) -> Path:

@@ -11,11 +11,13 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
+from uuid import UUID
 
+import psutil
 from prefect.client.orchestration import SyncPrefectClient
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -25,6 +27,7 @@ T = TypeVar("T")
 
 _START_LIMIT = 120.0  # seconds; its database is migrated first
 _STOP_LIMIT = 30.0
+_CLEAN_LIMIT = 60.0  # for a run that deletes what it has made before it ends
 
 
 @dataclass
@@ -101,6 +104,30 @@ class Server:
                 start_new_session=True,
             )
 
+    def runs(self) -> dict[UUID, psutil.Process]:
+        """The processes of flow runs, which a worker has started."""
+        found: dict[UUID, psutil.Process] = {}
+        for process, variables in self._started():
+            # Of a process and its children, which inherit the variables, the parent comes first.
+            if run := variables.get("PREFECT__FLOW_RUN_ID"):
+                found.setdefault(UUID(run), process)
+        return found
+
+    def kill_what_is_left(self) -> None:
+        """End whatever still runs of what was started for this server: it may be in sessions of its own."""
+        left = [process for process, _ in self._started()]
+        for process in left:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(left, timeout=_STOP_LIMIT)
+
+    def _started(self) -> Iterator[tuple[psutil.Process, dict[str, str]]]:
+        """What runs with this server's variables, which name its home, and these variables."""
+        for process in psutil.process_iter(["environ"]):
+            variables: dict[str, str] = process.info["environ"] or {}
+            if variables.get("PREFECT_HOME") == str(self.home):
+                yield process, variables
+
     def _healthy(self) -> bool:
         assert self.process is not None
         assert self.process.poll() is None, f"the Prefect server has ended: {self.log.read_text()}"
@@ -121,6 +148,7 @@ def serving(home: Path, **extra: str) -> Iterator[Server]:
         yield server
     finally:
         server.stop()
+        server.kill_what_is_left()
 
 
 @contextmanager
@@ -130,6 +158,8 @@ def working(server: Server, cwd: Path = ROOT) -> Iterator[subprocess.Popen[bytes
     try:
         yield worker
     finally:
+        worker.terminate()  # it takes up no more runs, but waits for those that it has taken up
+        _end_runs(server)
         end(worker)
 
 
@@ -137,6 +167,15 @@ def start_worker(server: Server, cwd: Path = ROOT) -> subprocess.Popen[bytes]:
     """A process worker that makes the pool if there is none."""
     command = ["prefect", "--no-prompt", "worker", "start", "--pool", POOL, "--type", "process"]
     return server.spawn(command, server.home / "worker.log", cwd)
+
+
+def _end_runs(server: Server) -> None:
+    """Let the runs that go on clear up, and wait until they have."""
+    left = list(server.runs().values())
+    for process in left:
+        with suppress(psutil.NoSuchProcess):
+            process.terminate()
+    psutil.wait_procs(left, timeout=_CLEAN_LIMIT)
 
 
 def free_port() -> int:

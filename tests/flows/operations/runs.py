@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.actions import DeploymentScheduleCreate
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    FlowRunFilter,
+    FlowRunFilterDeploymentId,
+    FlowRunFilterTags,
+)
+from prefect.client.schemas.objects import Artifact, FlowRun
+from prefect.client.schemas.schedules import IntervalSchedule
 
 from flows.config import Finetune
+from flows.runs import row_of
 from tests.flows.operations.processes import Server, until
 
+_SOON = timedelta(seconds=10)  # the scheduler looks every five for new schedules
 LIMIT = 240  # seconds; a run of the tiny component takes ten to twenty
 
 
@@ -27,6 +38,47 @@ def start(server: Server, deployment: str, config: Finetune) -> UUID:
     identity = deployment_id(server, deployment)
     with server.client() as client:
         return client.create_flow_run_from_deployment(identity, parameters=parameters).id
+
+
+def pause_housekeeping(server: Server) -> None:
+    """Pause what runs by the clock, so that it takes no processor from the run that is looked at."""
+    with server.client() as client:
+        for deployment in client.read_deployments():
+            if "housekeeping" in deployment.tags:
+                path = {"id": deployment.id}
+                client.request("POST", "/deployments/{id}/pause_deployment", path_params=path)
+
+
+@contextmanager
+def scheduled_soon(server: Server, deployment: str) -> Iterator[datetime]:
+    """A schedule of the deployment while the block runs, and the moment at which it fires first.
+
+    It fires every minute from then on: a busy scheduler may come too late for the first time.
+    """
+    first = datetime.now(UTC) + _SOON
+    schedule = DeploymentScheduleCreate(
+        schedule=IntervalSchedule(interval=timedelta(minutes=1), anchor_date=first)
+    )
+    path = {"id": deployment_id(server, deployment)}
+    with server.client() as client:
+        body = [schedule.model_dump(mode="json", exclude_unset=True)]
+        made = client.request("POST", "/deployments/{id}/schedules", path_params=path, json=body)
+        try:
+            yield first
+        finally:
+            path["schedule_id"] = made.json()[0]["id"]
+            client.request("DELETE", "/deployments/{id}/schedules/{schedule_id}", path_params=path)
+
+
+def scheduled(server: Server, deployment: str) -> FlowRun | None:
+    """The first run that the scheduler, and nobody else, has made of the deployment."""
+    wanted = FlowRunFilter(
+        deployment_id=FlowRunFilterDeploymentId(any_=[deployment_id(server, deployment)]),
+        tags=FlowRunFilterTags(all_=["auto-scheduled"]),
+    )
+    with server.client() as client:
+        found = client.read_flow_runs(flow_run_filter=wanted)
+    return min(found, key=lambda run: run.expected_start_time or datetime.max, default=None)
 
 
 def read(server: Server, run: UUID) -> FlowRun:
@@ -56,16 +108,18 @@ def training(server: Server, run: UUID) -> bool:
     return any(name.startswith("train") for name in names)
 
 
-def artifacts(server: Server, run: UUID) -> dict[str, Any]:
-    """The data of the run's artifacts by key."""
+def artifacts(server: Server, run: UUID) -> dict[str, Artifact]:
+    """The run's artifacts by key."""
     wanted = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run]))
     with server.client() as client:
-        return {found.key or "": found.data for found in client.read_artifacts(artifact_filter=wanted)}
+        found = client.read_artifacts(artifact_filter=wanted)
+    return {artifact.key or "": artifact for artifact in sorted(found, key=lambda each: each.key or "")}
 
 
 def row(server: Server, run: UUID) -> dict[str, Any]:
     """The report that the run has left."""
-    found: dict[str, Any] = json.loads(artifacts(server, run)["finetune-run"])[0]
+    found = row_of(artifacts(server, run)["finetune-run"].data)
+    assert found is not None
     return found
 
 

@@ -80,7 +80,7 @@ def test_a_run_killed_while_it_trains_is_adopted_by_the_next_and_by_itself(
     wanted = unlike(1800, f"parameters.more.until={end}")
     killed = runs.run("finetune", wanted)
     job = training_of(ml_client, killed)
-    runs.processes()[killed].kill()
+    runs.prefect.runs()[killed].kill()
     runs.becomes(killed, "Crashed")
     assert ml_client.jobs.get(job.name).status == "Running"
     end.touch()
@@ -113,7 +113,7 @@ def test_cancelling_through_the_api_cancels_the_job(
         client.set_flow_run_state(run, Cancelling())
     runs.becomes(run, "Cancelled")
     until(lambda: ml_client.jobs.get(job.name).status == "Canceled", LIMIT, "the job is not cancelled")
-    until(lambda: not runs.processes(), LIMIT, "the run's process has not ended")
+    until(lambda: not runs.prefect.runs(), LIMIT, "the run's process has not ended")
     with runs.prefect.client() as client:  # a crash on the way would have it started again by an automation
         assert "Crashed" not in [state.name for state in client.read_flow_run_states(run)]
     assert_nothing_is_left(ml_client, server, run)
@@ -128,7 +128,7 @@ def test_suspended_runs_hold_no_process_until_the_watcher_resumes_them(
     long = runs.run("finetune", unlike(1800, "wait.mode=suspend"))
     for run in (*short, long):
         runs.becomes(run, "Suspended")
-    until(lambda: not runs.processes(), LIMIT, "the suspended runs' processes have not ended")
+    until(lambda: not runs.prefect.runs(), LIMIT, "the suspended runs' processes have not ended")
 
     (cancelled,) = jobs_of(ml_client, long)
     with runs.prefect.client() as client:

@@ -1,4 +1,4 @@
-"""A worker's life: scheduled runs, lost processes, a server that restarts, two runs of one fingerprint."""
+"""A worker's life: lost processes, a server that restarts, two runs of one fingerprint."""
 
 from __future__ import annotations
 
@@ -6,26 +6,18 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from prefect.client.schemas.actions import DeploymentScheduleCreate
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymentId, FlowRunFilterTags
-from prefect.client.schemas.objects import FlowRun
-from prefect.client.schemas.schedules import CronSchedule
 
-from flows.config import Finetune
 from tests.conftest import LocalServer
 from tests.flows.conftest import MakeConfig
 from tests.flows.operations.processes import ROOT, Server, end, serving, start_worker, until, working
 from tests.flows.operations.runs import (
-    artifacts,
-    deployment_id,
     ended,
     jobs,
+    pause_housekeeping,
     read,
     row,
     start,
@@ -35,12 +27,6 @@ from tests.flows.operations.runs import (
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-KEYS = {
-    *("finetune-conversation", "finetune-cost", "finetune-data", "finetune-deletion", "finetune-endpoint"),
-    *("finetune-job", "finetune-loss", "finetune-metrics", "finetune-mlflow", "finetune-parameters"),
-    *("finetune-plan", "finetune-progress", "finetune-run", "finetune-summary"),
-}
-
 
 @pytest.fixture(scope="module")
 def prefect(server: LocalServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
@@ -49,30 +35,8 @@ def prefect(server: LocalServer, tmp_path_factory: pytest.TempPathFactory) -> It
     with serving(home, AZUREML_LOCAL_STATE=str(server.state)) as prefect:
         prefect.prefect("work-pool", "create", "--type", "process", "finetune")
         prefect.prefect("deploy", "--all")
-        with prefect.client() as client:
-            for deployment in client.read_deployments():
-                if "housekeeping" in deployment.tags:
-                    client.request(
-                        "POST", "/deployments/{id}/pause_deployment", path_params={"id": deployment.id}
-                    )
+        pause_housekeeping(prefect)
         yield prefect
-
-
-def test_a_scheduled_run_completes_and_shows_its_artifacts(prefect: Server, config: MakeConfig) -> None:
-    wanted = config("data.train.take=31")
-    with working(prefect):
-        with every_minute(prefect, "finetune/local", wanted):
-            first = until(lambda: scheduled(prefect), 60, "the scheduler has made no run")
-            when(prefect, first.id, lambda found: bool(found.state and not found.state.is_scheduled()))
-        run = ended(prefect, first.id)
-    assert run.state is not None
-    assert run.state.is_completed(), run.state
-    assert (run.state.message or "").startswith("Proved and deleted (404 at ")
-    found = artifacts(prefect, run.id)
-    print("\n".join(sorted(found)))
-    assert set(found) >= KEYS
-    assert row(prefect, run.id)["trigger"] == "schedule"
-    assert {"finetune", "local", "auto-scheduled", "recipe: tiny"} <= set(run.tags)
 
 
 def test_two_runs_of_one_fingerprint_at_once_train_once(
@@ -134,38 +98,15 @@ def test_a_run_whose_worker_was_killed_goes_on_with_the_next_worker(
         assert state is not None
         assert state.is_running()  # nobody has noticed yet
         with working(prefect):
-            again = when(prefect, run, lambda found: found.run_count == 2)
+            when(prefect, run, lambda found: found.run_count >= 2)
             enough.touch()
-            done = ended(prefect, run)
+            # On a machine so busy that heartbeats are late, it may be taken for lost and go on once more.
+            when(prefect, run, lambda found: bool(found.state and found.state.is_completed()))
     finally:
         end(worker)
-    assert again.id == done.id
-    assert done.state is not None
-    assert done.state.is_completed(), done.state
     report = row(prefect, run)
     assert len(jobs(ml_client, report["fingerprint"])) == 1
     assert_no_endpoint(ml_client, report["endpoint"])
-
-
-@contextmanager
-def every_minute(server: Server, deployment: str, config: Finetune) -> Iterator[None]:
-    """A schedule of the deployment while the block runs: as its own nightly one, but sooner."""
-    schedule = DeploymentScheduleCreate(
-        schedule=CronSchedule(cron="* * * * *"), parameters={"config": config.model_dump(mode="json")}
-    )
-    path = {"id": deployment_id(server, deployment)}
-    with server.client() as client:
-        made = client.request(
-            "POST",
-            "/deployments/{id}/schedules",
-            path_params=path,
-            json=[schedule.model_dump(mode="json", exclude_unset=True)],
-        )
-        try:
-            yield
-        finally:
-            path["schedule_id"] = made.json()[0]["id"]
-            client.request("DELETE", "/deployments/{id}/schedules/{schedule_id}", path_params=path)
 
 
 def kill_with_children(worker: subprocess.Popen[bytes]) -> None:
@@ -176,17 +117,6 @@ def kill_with_children(worker: subprocess.Popen[bytes]) -> None:
     for process in lost:
         process.kill()
     psutil.wait_procs(lost, timeout=10)
-
-
-def scheduled(server: Server) -> FlowRun | None:
-    """The first run that the scheduler, and nobody else, has made of the deployment `local`."""
-    wanted = FlowRunFilter(
-        deployment_id=FlowRunFilterDeploymentId(any_=[deployment_id(server, "finetune/local")]),
-        tags=FlowRunFilterTags(all_=["auto-scheduled"]),
-    )
-    with server.client() as client:
-        found = client.read_flow_runs(flow_run_filter=wanted)
-    return min(found, key=lambda run: run.expected_start_time or datetime.max, default=None)
 
 
 def assert_no_endpoint(ml_client: Any, name: str) -> None:

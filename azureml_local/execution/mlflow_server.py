@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import os
 import re
+import sqlite3
 import sys
 import threading
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from flask import Flask, request
@@ -18,6 +21,8 @@ from mlflow.protos.service_pb2 import MlflowService
 from mlflow.server import handlers
 from mlflow.store.tracking.dbmodels.models import SqlRun, SqlTag
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 # What Azure's tracking service has of MLflow's; logged models, traces and the like it answers with 404.
@@ -96,10 +101,39 @@ def application(store: RunStore) -> Flask:
 
 def main(descriptor: int, database: str, artifacts: str) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    app = application(RunStore(f"sqlite:///{database}", artifacts))
+    app = application(open_store(Path(database), artifacts))
     make_server(
         "unix://inherited", 0, app, threaded=True, request_handler=_Quiet, fd=descriptor
     ).serve_forever()
+
+
+def open_store(database: Path, artifacts: str) -> RunStore:
+    """The store in that file, made when there is none.
+
+    MLflow takes an empty file through dozens of migrations, and does not get over one that was broken off.
+    So a new file is made beside, without waiting for the disk, and moved into place when it is whole.
+    """
+    if not database.exists():
+        fresh = database.with_suffix(".new")
+        fresh.unlink(missing_ok=True)
+        unsafe = _on_connect("PRAGMA journal_mode=MEMORY", "PRAGMA synchronous=OFF")
+        RunStore(f"sqlite:///{fresh}", artifacts).engine.dispose()
+        event.remove(Engine, "connect", unsafe)
+        os.replace(fresh, database)
+    # As the workspace's own: what has been answered survives the death of the process.
+    _on_connect("PRAGMA journal_mode=WAL", "PRAGMA synchronous=NORMAL")
+    return RunStore(f"sqlite:///{database}", artifacts)
+
+
+def _on_connect(*statements: str) -> Callable[..., None]:
+    """Let every new connection of SQLAlchemy begin with the statements, until the listener is removed."""
+
+    def execute(connection: sqlite3.Connection, _: object) -> None:
+        for statement in statements:
+            connection.execute(statement)
+
+    event.listen(Engine, "connect", execute)
+    return execute
 
 
 def _end_with_parent() -> None:

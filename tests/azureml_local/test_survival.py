@@ -137,11 +137,6 @@ def test_whenever_it_is_killed_what_it_acknowledged_is_there_and_whole(tmp_path:
 
 TRACKED = """
 import json, os, sys, mlflow
-from azure.ai.ml import MLClient
-from azure.identity import DefaultAzureCredential
-names = [os.environ[f"AZURE{n}"] for n in ("_SUBSCRIPTION_ID", "_RESOURCE_GROUP", "ML_WORKSPACE_NAME")]
-client = MLClient(DefaultAzureCredential(), *names)
-mlflow.set_tracking_uri(client.workspaces.get(names[-1]).mlflow_tracking_uri)
 if len(sys.argv) == 1:
     mlflow.set_experiment("survival")
     run = mlflow.start_run()
@@ -151,22 +146,39 @@ if len(sys.argv) == 1:
     os._exit(0)  # as a script that dies: the run is not ended
 run = mlflow.get_run(sys.argv[1])
 (point,) = mlflow.MlflowClient().get_metric_history(sys.argv[1], "loss")
-print(json.dumps([run.info.status, run.data.metrics, run.data.params, point.step]))
+job = mlflow.get_run("first").info.status
+print(json.dumps([run.info.status, run.data.metrics, run.data.params, point.step, job]))
 """
 
 
 @pytest.mark.slow
 def test_runs_and_metrics_are_there_after_kill_9(tmp_path: Path) -> None:
     def script(environment: dict[str, str], *arguments: str) -> str:
-        command = [sys.executable, "-W", "ignore", "-c", TRACKED, *arguments]
+        tracking = Settings(tmp_path, urlsplit(environment["AZUREML_LOCAL_URL"]).port or 0).tracking_uri
         done = subprocess.run(
-            command, env={**os.environ, **environment}, capture_output=True, text=True, check=True
+            [sys.executable, "-W", "ignore", "-c", TRACKED, *arguments],
+            env={**os.environ, **environment, "MLFLOW_TRACKING_URI": tracking},
+            capture_output=True,
+            text=True,
+            check=True,
         )
         return done.stdout.splitlines()[-1]
 
-    with switch.joined(tmp_path) as environment:
-        run = script(environment)
+    with switch.joined(tmp_path) as environment, session(environment) as client:
+        address = f"{environment['AZUREML_LOCAL_URL']}{WORKSPACE}/jobs/first?api-version=2024-04-01"
+        image = "azureml://registries/azureml/environments/any/versions/1"
+        job = {"jobType": "Command", "command": "true", "environmentId": image}
+        client.put(address, json={"properties": job}, timeout=20).raise_for_status()
+        until(lambda: client.get(address, timeout=20).json()["properties"]["status"] == "Completed")
+        until(
+            lambda: [*tmp_path.glob("mlflow.[!l]*")]
+        )  # MLflow begins to make its database: in the midst of it
         kill(tmp_path)
     until(lambda: of_state(tmp_path) == [])  # MLflow ends with its server
     with switch.joined(tmp_path) as environment:
-        assert json.loads(script(environment, run)) == ["RUNNING", {"loss": 1.5}, {"rate": "0.1"}, 3]
+        run = script(environment)
+        kill(tmp_path)
+    until(lambda: of_state(tmp_path) == [])
+    with switch.joined(tmp_path) as environment:
+        found = json.loads(script(environment, run))
+    assert found == ["RUNNING", {"loss": 1.5}, {"rate": "0.1"}, 3, "FINISHED"]

@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 from azureml_local.errors import BadRequest, NotFound
 from azureml_local.local import Local
 from azureml_local.settings import ARTIFACT_DATASTORE, REGISTRY_CONTAINER
+from azureml_local.state.store import Document
 
 _DATASTORE = re.compile(
     r"azureml://(?:.*/)?datastores/(?P<datastore>[^/]+)/paths/?(?P<path>.*)$", re.IGNORECASE
@@ -67,6 +68,17 @@ def resolve(local: Local, uri: str) -> Path:
     if not path.exists():
         raise NotFound(f"There is no data at {uri}.", code="DataNotFound")
     return path
+
+
+def check(local: Local, uri: str) -> None:
+    """Raise NotFound or BadRequest when there can be no data at the address; none need be there."""
+    address = _follow(local, _bare(uri))
+    if match := _REGISTRY.match(address):
+        _registry_document(local, match)
+    elif address.startswith(("http://", "https://")):
+        _blob(local, address)
+    else:
+        locate(local, address)
 
 
 def locate(local: Local, uri: str) -> Place:
@@ -157,12 +169,13 @@ def stored_uri(local: Local, uri: str) -> str:
     match = _REGISTRY.match(uri)
     if match is None:
         return uri
-    name, version, kept = _registry_version(local, match)
+    document = _registry_document(local, match)
+    kept = _kept_uri(match, document)
     if kept.startswith("https://"):
         return kept
     from azureml_local import catalogue  # late, as in _registry_asset
 
-    folder = catalogue.place(name, version, local.settings.cache_path)
+    folder = catalogue.place(document["name"], document["version"], local.settings.cache_path)
     return f"{local.settings.blob_url}/{REGISTRY_CONTAINER}/{folder.name}"
 
 
@@ -172,17 +185,17 @@ def container(local: Local, url: str) -> str:
 
 
 def _registry_asset(local: Local, match: re.Match[str]) -> Path:
-    name, version, uri = _registry_version(local, match)
+    document = _registry_document(local, match)
+    uri = _kept_uri(match, document)
     if uri.startswith("https://"):  # uploaded by a client
         return _blob(local, uri)
     # Late: reads and converts weights, which only a job or a deployment wants.
     from azureml_local import catalogue
 
-    return catalogue.materialise(name, version, local.settings.cache_path)
+    return catalogue.materialise(document["name"], document["version"], local.settings.cache_path)
 
 
-def _registry_version(local: Local, match: re.Match[str]) -> tuple[str, str, str]:
-    """The name and the version that an address means, and the address kept of its data."""
+def _registry_document(local: Local, match: re.Match[str]) -> Document:
     collection, name, version = match["collection"].lower(), match["name"], match["version"]
     if collection not in ASSET_URIS:
         raise BadRequest(f"A registry's {match['collection']} are no data.", code="InvalidUri")
@@ -192,7 +205,12 @@ def _registry_version(local: Local, match: re.Match[str]) -> tuple[str, str, str
     document = local.store.get(kind, f"{name}/{version}")
     if document is None:
         raise NotFound(f"The registry has no {collection.removesuffix('s')} {name} of version {version}.")
-    return name, version, str(document["properties"].get(ASSET_URIS[collection], ""))
+    return document
+
+
+def _kept_uri(match: re.Match[str], document: Document) -> str:
+    """The address that an asset of the registry keeps of its data."""
+    return str(document["properties"].get(ASSET_URIS[match["collection"].lower()], ""))
 
 
 def _blob(local: Local, url: str) -> Path:

@@ -106,14 +106,14 @@ def of_pipeline(properties: Mapping[str, Any], find: Callable[[str], Component])
     scope = {name: value for name, spec in _items(properties.get("inputs")) if (value := _value(spec))}
     settings = _object(properties.get("settings"), "settings")
     compute = settings.get("default_compute") or properties.get("computeId")
+    declared = dict(_items(properties.get("outputs")))
+    expansion.place("", declared)
     expansion.expand("", _object(properties.get("jobs"), "jobs"), scope, compute)
     if not expansion.steps:
         expansion.objections.append("A pipeline job needs at least one step.")
     expansion.raise_objections()
     steps, aliases = expansion.resolved()
-    declared = dict(_items(properties.get("outputs")))
     outputs = {name: target for (path, name), target in aliases.items() if path == "" and name in declared}
-    steps = [_place_outputs(step, outputs, declared) for step in steps]
     return Graph(tuple(_sorted(steps)), outputs)
 
 
@@ -125,6 +125,14 @@ class _Expansion:
         self.objections: list[str] = []
         self._find = find
         self._aliases: dict[tuple[str, str], tuple[str, str]] = {}
+        self._placed: dict[tuple[str, str], Output] = {}
+
+    def place(self, path: str, outputs: Mapping[str, Any]) -> None:
+        """Remember where outputs of the job, or of a node, are to go and what they are to be called."""
+        for name, spec in outputs.items():
+            wanted = _output({} if isinstance(spec, str) else spec)
+            if wanted.uri or wanted.asset:
+                self._placed[path, name] = wanted
 
     def expand(
         self, prefix: str, jobs: Mapping[str, Any], scope: Mapping[str, Value], compute: str | None
@@ -191,12 +199,20 @@ class _Expansion:
         aliases = {
             source: self._follow(StepOutput(*target), paths) for source, target in self._aliases.items()
         }
+        placed: dict[StepOutput, Output] = {}
+        for source, wanted in self._placed.items():  # what is said further out comes first, and counts
+            if source in self._aliases or source[0]:
+                placed.setdefault(self._follow(StepOutput(*source), paths), wanted)
         steps = [
             replace(
                 step,
                 inputs={
                     name: self._follow(value, paths) if isinstance(value, StepOutput) else value
                     for name, value in step.inputs.items()
+                },
+                outputs={
+                    name: replace(placed.get(StepOutput(step.path, name), output), type=output.type)
+                    for name, output in step.outputs.items()
                 },
             )
             for step in self.steps
@@ -258,13 +274,17 @@ class _Expansion:
         return values
 
     def _note_outputs(self, prefix: str, path: str, node: Mapping[str, Any]) -> None:
-        """Remember which of the parent's outputs are bound to which of this node's."""
+        """Remember which of the parent's outputs are bound to which of this node's, and where others go."""
+        unbound = {}
         for name, spec in _items(node.get("outputs")):
             described = {"value": spec} if isinstance(spec, str) else _object(spec, "outputs")
             binding = described.get("value") or described.get("path")
             match = _PARENT_OUTPUT.fullmatch(binding) if isinstance(binding, str) else None
             if match:
                 self._aliases[prefix, match[1]] = (path, name)
+            else:
+                unbound[name] = described
+        self.place(path, unbound)
 
     def _follow(self, value: StepOutput, paths: Mapping[str, Step]) -> StepOutput:
         seen = set()
@@ -330,7 +350,8 @@ def _value(spec: object) -> Value | None:
 def _output(value: object) -> Output:
     spec = _object(value, "outputs")
     kind = str(spec.get("jobOutputType") or spec.get("job_output_type") or "uri_folder")
-    name, version = spec.get("assetName"), spec.get("assetVersion")
+    name = spec.get("assetName") or spec.get("name")
+    version = spec.get("assetVersion") or spec.get("version")
     uri = spec.get("uri") or spec.get("path")
     return Output(
         kind, str(uri) if uri else None, (str(name), str(version) if version else None) if name else None
@@ -340,17 +361,6 @@ def _output(value: object) -> Output:
 def _declared_outputs(properties: Mapping[str, Any]) -> dict[str, Port]:
     declared = {n: {"type": _output(s).type} for n, s in _items(properties.get("outputs")) if n != "default"}
     return ports(declared)
-
-
-def _place_outputs(step: Step, outputs: Mapping[str, StepOutput], declared: Mapping[str, Any]) -> Step:
-    """The step with what the user said of the pipeline's outputs that it writes."""
-    placed = dict(step.outputs)
-    for name, target in outputs.items():
-        if target.step != step.path:
-            continue
-        wanted = _output(declared[name])
-        placed[target.output] = replace(placed[target.output], uri=wanted.uri, asset=wanted.asset)
-    return replace(step, outputs=placed)
 
 
 def _sorted(steps: Iterable[Step]) -> list[Step]:

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from azureml_local.errors import BadRequest, ServiceError
+from azureml_local import paths
+from azureml_local.errors import BadRequest, NotFound, ServiceError
 from azureml_local.execution import component, graph
 from azureml_local.execution.cluster import Clusters
 from azureml_local.execution.control import Control, Interrupted
 from azureml_local.execution.fingerprint import fingerprints
-from azureml_local.execution.graph import Graph
+from azureml_local.execution.graph import Asset, Graph, Step
 from azureml_local.execution.outputs import output_uri
 from azureml_local.execution.pipeline import PipelineRun, checkpoints, child_name
 from azureml_local.execution.records import TERMINAL, Records
@@ -49,6 +50,7 @@ class Jobs:
         found = self._graph(properties)
         for step in found.steps:
             self._clusters.find(step.compute)
+            self._check_data(step)
         seed = uuid4().hex
         shown = {
             "experimentName": str(properties.get("experimentName") or "Default"),
@@ -107,6 +109,17 @@ class Jobs:
 
     def _component(self, reference: str) -> component.Component:
         return component.find(self._local.store, reference)
+
+    def _check_data(self, step: Step) -> None:
+        """Raise BadRequest for an input that names an asset or a job's output which does not exist."""
+        for name, value in step.inputs.items():
+            if not isinstance(value, Asset):
+                continue
+            try:
+                paths.check(self._local, value.uri)
+            except NotFound as error:
+                where = f"Step '{step.path}': input" if step.path else "Input"
+                raise BadRequest(f"{where} '{name}': {error.message}", target="inputs") from error
 
     def _go(self, name: str, found: Graph, *, cancel: bool = False) -> None:
         control = Control()

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from azureml_local.errors import Conflict
 from azureml_local.execution.graph import Output
 from azureml_local.local import Local
+from azureml_local.paths import ASSET_URIS
 from azureml_local.settings import DEFAULT_DATASTORE
 
 
@@ -22,13 +24,17 @@ def output_uri(job: str, name: str, output: Output) -> str:
 
 
 def register(local: Local, job: str, outputs: Mapping[str, Output]) -> None:
-    """Make assets of the outputs that were given a name; raises BadRequest for a model that is none."""
+    """Make assets of the job's outputs that were given a name.
+
+    Raises BadRequest for a model that is none, Conflict for a version that is there already.
+    """
     from azureml_local.wire import asset  # the wire knows the executions, not they it
 
+    document = local.store.get("jobs", job) or {}
     for name, output in outputs.items():
         if output.asset is None:
             continue
-        uri = output_uri(job, name, output)
+        uri = document["properties"]["outputs"][name]["uri"]
         asset_name, version = output.asset
         if output.type.endswith("_model"):
             assets = asset.MODELS
@@ -38,4 +44,18 @@ def register(local: Local, job: str, outputs: Mapping[str, Output]) -> None:
             properties = {"dataUri": uri, "dataType": output.type}
         version = version or asset.next_version(local, assets.collection, asset_name)
         checked = assets.check(local, asset_name, version, properties)
+        _check_free(local, assets.collection, f"{asset_name}/{version}", checked)
         asset.put(local, assets.collection, asset_name, version, checked)
+
+
+def _check_free(local: Local, collection: str, full: str, properties: Mapping[str, Any]) -> None:
+    """Raise Conflict when there is such a version of other data; of the same it may be written again."""
+    known = local.store.get(collection, full)
+    which = ASSET_URIS[collection]
+    if known is not None and known["properties"].get(which) != properties[which]:
+        name, _, version = full.rpartition("/")
+        raise Conflict(
+            f"Version {version} of {name} exists already, with other data: leave the version of the output "
+            "out, or take another.",
+            code="UserError",
+        )

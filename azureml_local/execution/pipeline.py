@@ -16,7 +16,7 @@ from azureml_local.execution.cluster import Clusters
 from azureml_local.execution.control import Control, Interrupted, Wish
 from azureml_local.execution.fingerprint import fingerprints
 from azureml_local.execution.graph import Graph, Step
-from azureml_local.execution.outputs import output_uri
+from azureml_local.execution.outputs import output_uri, register
 from azureml_local.execution.records import TERMINAL, Records
 from azureml_local.execution.step import StepRun, child_properties
 from azureml_local.local import Local
@@ -222,6 +222,7 @@ class PipelineRun:
                 if target.step == step.path:
                     shown[mine] = {**shown[mine], "uri": outputs[target.output]["uri"]}
             self._records.change(self._name, properties={"outputs": shown})
+        register(self._local, name, step.outputs)
         self._records.move(name, "Completed")
         return True
 

@@ -13,6 +13,11 @@ from azureml_local.errors import BadRequest
 from azureml_local.local import Local
 
 _SYSTEMS = ("Linux", "Windows")
+_ENVIRONMENT = re.compile(
+    r".*/workspaces/[^/]+/environments/(?P<name>[^/]+)/(?P<by>versions|labels)/(?P<version>[^/]+)$",
+    re.IGNORECASE,
+)
+_CURATED = "azureml-"  # how the names begin of those that Azure puts into every workspace
 DATA_TYPES = ("uri_file", "uri_folder", "mltable")
 
 
@@ -97,7 +102,26 @@ def component(here: Local, name: str, version: str, given: dict[str, Any]) -> di
     spec = given.get("componentSpec")
     if not isinstance(spec, dict) or not isinstance(spec.get("type"), str):
         raise BadRequest("A component needs an object 'componentSpec' with a 'type'.", target="componentSpec")
+    check_environment(here, spec.get("environment"))
     return given | {"componentSpec": spec | {"name": name, "version": version}}
+
+
+def check_environment(here: Local, reference: object) -> None:
+    """Raise BadRequest for an environment of the workspace that is not there; a node looks at none."""
+    match = _ENVIRONMENT.match(reference) if isinstance(reference, str) else None
+    if match is None or match["name"].casefold().startswith(_CURATED):
+        return
+    name, version = match["name"], match["version"]
+    if match["by"].lower() == "labels":
+        known = bool(here.store.list("environments", f"{name}/", limit=1))
+    else:
+        known = here.store.get("environments", f"{name}/{version}") is not None
+    if not known:
+        raise BadRequest(
+            f"No environment exists for name: {name}, version: {version}.",
+            code="UserError",
+            target="environmentId",
+        )
 
 
 def _text(given: dict[str, Any], name: str) -> str:

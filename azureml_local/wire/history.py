@@ -23,8 +23,9 @@ _HISTORY = "/history/v1.0" + WORKSPACE
 _ORIGIN = "ExperimentRun"
 _CONTAINER = CONTAINERS[ARTIFACT_DATASTORE]
 _LOG_FOLDERS = ("user_logs/", "logs/", "system_logs/")
-# Run history's names of types, where they are not the job's.
-_OUTPUT_TYPES = {"mlflow_model": "MLFlowModel", "custom_model": "CustomModel", "triton_model": "TritonModel"}
+# Models are shown as the folders that they are. For the service's names of their types azure-ai-ml 1.35.2
+# builds another request (ModelDataplaneOperations), with a keyword that its class does not know: a TypeError.
+_MODEL_TYPES = frozenset({"mlflow_model", "custom_model", "triton_model"})
 
 
 def get_run(request: Request) -> Response:
@@ -81,13 +82,11 @@ def get_services(request: Request) -> Response:
 
 
 def resolve_data(request: Request) -> Response:
-    """The addresses behind the ids of outputs that are data."""
-    return JSONResponse({"values": {i: {"uri": uri, "type": None} for i, uri in _resolved(request).items()}})
-
-
-def resolve_models(request: Request) -> Response:
-    """The addresses behind the ids of outputs that are models."""
-    return JSONResponse({"values": {i: {"path": uri, "type": None} for i, uri in _resolved(request).items()}})
+    """The addresses behind the ids of outputs."""
+    here, ids = local(request), body(request).get("values")
+    if not isinstance(ids, list) or not all(isinstance(i, str) for i in ids):
+        raise BadRequest("The request needs a list 'values' of ids.", target="values")
+    return JSONResponse({"values": {i: {"uri": paths.locate(here, i).uri(here), "type": None} for i in ids}})
 
 
 def list_artifacts(request: Request) -> Response:
@@ -162,7 +161,7 @@ def _run(here: Local, document: Document) -> dict[str, Any]:
         "outputs": {
             name: {
                 "assetId": f"azureml://jobs/{document['name']}/outputs/{name}",
-                "type": _OUTPUT_TYPES.get(output["jobOutputType"], output["jobOutputType"]),
+                "type": "uri_folder" if output["jobOutputType"] in _MODEL_TYPES else output["jobOutputType"],
             }
             for name, output in (shown.get("outputs") or {}).items()
         },
@@ -205,13 +204,6 @@ def _duration(started: str | None, ended: str | None) -> str | None:
     seconds = (datetime.fromisoformat(ended) - datetime.fromisoformat(started)).total_seconds()
     minutes, rest = divmod(seconds, 60)
     return f"{int(minutes // 60):02}:{int(minutes % 60):02}:{rest:010.7f}"
-
-
-def _resolved(request: Request) -> dict[str, str]:
-    ids = body(request).get("values")
-    if not isinstance(ids, list) or not all(isinstance(i, str) for i in ids):
-        raise BadRequest("The request needs a list 'values' of ids.", target="values")
-    return {i: paths.locate(local(request), i).uri(local(request)) for i in ids}
 
 
 def _artifacts(here: Local, run_id: str) -> list[tuple[str, Blob]]:
@@ -273,5 +265,4 @@ routes = [
     *_run_routes(_HISTORY + "/experimentids/{experiment}/runs/{run}"),
     route(_HISTORY + "/rundata", POST=get_run_data),
     route("/data/v1.0" + WORKSPACE + "/dataversion/batchGetResolvedUris", POST=resolve_data),
-    route("/modelregistry/v1.0" + WORKSPACE + "/models/batchGetResolvedUris", POST=resolve_models),
 ]

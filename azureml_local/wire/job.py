@@ -15,6 +15,7 @@ from azureml_local.fields import texts
 from azureml_local.local import Local
 from azureml_local.settings import ARTIFACT_DATASTORE
 from azureml_local.state.store import Document
+from azureml_local.wire import content
 from azureml_local.wire.arm import WORKSPACE, local, page, properties, resource, route
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}")
@@ -52,6 +53,7 @@ def put(request: Request) -> Response:
     document = here.store.get("jobs", name)
     if document is not None:
         return JSONResponse(resource_of(here, _changed(here, document, given)))
+    content.check_environment(here, given.get("environmentId"))
     return JSONResponse(resource_of(here, here.jobs.submit(name, given)), 201)
 
 

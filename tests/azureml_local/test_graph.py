@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from azureml_local.errors import BadRequest
 from azureml_local.execution.component import Component, ports
 from azureml_local.execution.fingerprint import fingerprints
-from azureml_local.execution.graph import Asset, Graph, Literal, StepOutput, of_command, of_pipeline
+from azureml_local.execution.graph import Asset, Graph, Literal, Output, StepOutput, of_command, of_pipeline
 
 
 def component(name: str, type_: str = "command", **spec: Any) -> Component:
@@ -105,6 +105,22 @@ def test_nested_pipeline_becomes_its_steps() -> None:
     assert report.compute == "cpu"
     assert list(report.needs) == ["tune/fit"]
     assert found.outputs == {"trained": StepOutput("tune/fit", "model")}
+
+
+def test_outputs_go_where_the_job_or_the_step_says() -> None:
+    def outputs(**outputs: Any) -> dict[str, Output]:
+        fit = {"componentId": "train", "inputs": {"data": DATA}, "outputs": {"model": outputs.pop("fit")}}
+        return dict(pipeline({"fit": fit}, outputs=outputs).steps[0].outputs)
+
+    bound = literal("${{parent.outputs.trained}}")
+    named = {"job_output_type": "uri_folder", "name": "tuned", "version": "7"}
+    placed = {"jobOutputType": "uri_folder", "uri": "azureml://datastores/d/paths/p", "assetName": "best"}
+    assert outputs(fit=named) == {"model": Output("uri_folder", None, ("tuned", "7"))}
+    assert outputs(fit=bound, trained=placed) == {
+        "model": Output("uri_folder", "azureml://datastores/d/paths/p", ("best", None))
+    }
+    with pytest.raises(BadRequest, match="no output 'models' of a step 'fit'"):
+        pipeline({"fit": {"componentId": "train", "inputs": {"data": DATA}, "outputs": {"models": named}}})
 
 
 @pytest.mark.parametrize(

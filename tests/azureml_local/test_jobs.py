@@ -175,6 +175,97 @@ def test_named_output_becomes_an_asset(ml_client: Any, cluster: str) -> None:
         assert f"/azureml/{job.name}/made" in ml_client.data.get(name, version=version).path
 
 
+def test_named_outputs_of_steps_become_assets_also_when_reused(ml_client: Any, cluster: str) -> None:
+    from azure.ai.ml import Output, dsl
+
+    write = step(
+        "echo text > ${{outputs.made}}/a.txt; echo {} > ${{outputs.tuned}}/a.json",
+        outputs={"made": Output(type="uri_folder"), "tuned": Output(type="custom_model")},
+    )
+    name = f"made-{uuid4().hex[:8]}"
+
+    def run(version: str) -> dict[str, Any]:
+        @dsl.pipeline(default_compute=cluster)
+        def pipeline():  # type: ignore[no-untyped-def]
+            written = write()
+            written.name = "write"
+            written.outputs.made = Output(type="uri_folder", name=name, version=version)
+            written.outputs.tuned = Output(type="custom_model", name=name)
+
+        job = ml_client.jobs.create_or_update(pipeline(), experiment_name="tests")
+        ended(ml_client, job.name)
+        return children(ml_client, job.name)
+
+    first, second = run("4")["write"], run("5")["write"]
+    assert (first.status, second.properties["azureml.isreused"]) == ("Completed", "true")
+    for version in ("4", "5"):
+        assert ml_client.data.get(name, version=version).path.endswith(f"/azureml/{first.name}/made")
+    for version in ("1", "2"):
+        assert ml_client.models.get(name, version=version).path.endswith(f"/azureml/{first.name}/tuned")
+
+
+def test_an_output_does_not_take_the_place_of_another(ml_client: Any, cluster: str) -> None:
+    from azure.ai.ml import Output
+
+    taken = Output(type="uri_folder", name=f"made-{uuid4().hex[:8]}", version="1")
+    jobs = [submit(ml_client, cluster, "echo ${{outputs.made}}", outputs={"made": taken})]
+    assert ended(ml_client, jobs[0].name).status == "Completed"
+    jobs += [submit(ml_client, cluster, "echo ${{outputs.made}}", outputs={"made": taken})]
+    assert ended(ml_client, jobs[1].name).status == "Failed"
+    error = ml_client.jobs._runs_operations.get_run_details(jobs[1].name).error.error
+    assert f"Version 1 of {taken.name} exists already" in error.message
+    assert f"/azureml/{jobs[0].name}/made" in ml_client.data.get(taken.name, version="1").path
+
+
+@pytest.mark.parametrize(
+    ("inputs", "runs_in", "complaint"),
+    [
+        ({"x": ("uri_file", "azureml:nothing:1")}, None, "The asset data/nothing:1 does not exist"),
+        ({"x": ("uri_file", "azureml://jobs/none/outputs/made")}, None, "The job none does not exist"),
+        (
+            {"x": ("mlflow_model", "azureml://registries/azureml/models/nothing/versions/1")},
+            None,
+            "The registry has no model nothing of version 1",
+        ),
+        ({}, "azureml:nothing:7", "No environment exists for name: nothing, version: 7"),
+    ],
+)
+def test_what_is_not_there_is_refused_at_once(
+    ml_client: Any,
+    cluster: str,
+    inputs: dict[str, tuple[str, str]],
+    runs_in: str | None,
+    complaint: str,
+) -> None:
+    from azure.ai.ml import Input
+    from azure.core.exceptions import HttpResponseError
+
+    given = {name: Input(type=kind, path=path) for name, (kind, path) in inputs.items()}
+    job = step(
+        "echo " + " ".join(f"${{{{inputs.{name}}}}}" for name in inputs), compute=cluster, inputs=given
+    )
+    job.environment = runs_in or job.environment
+    with pytest.raises(HttpResponseError, match=complaint) as caught:
+        ml_client.jobs.create_or_update(job)
+    assert caught.value.status_code == 400
+
+
+def test_a_model_output_is_downloaded(ml_client: Any, cluster: str, tmp_path: Path) -> None:
+    from azure.ai.ml import Output
+
+    job = submit(
+        ml_client,
+        cluster,
+        "echo {} > ${{outputs.tuned}}/model.json",
+        outputs={"tuned": Output(type="custom_model")},
+    )
+    assert ended(ml_client, job.name).status == "Completed"
+    ml_client.jobs.download(job.name, download_path=tmp_path, output_name="tuned")
+    ml_client.jobs.download(job.name, download_path=tmp_path / "all", all=True)
+    for folder in (tmp_path, tmp_path / "all"):
+        assert (folder / "named-outputs" / "tuned" / "model.json").read_text() == "{}\n"
+
+
 def test_preempted_step_begins_again(ml_client: Any, cluster: str, server: LocalServer) -> None:
     rule = {"kind": "preemption", "path": "/jobs/*", "seconds": 1}  # time to leave the mark
     server.admin("faults", {"faults": [rule]})

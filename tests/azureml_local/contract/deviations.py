@@ -37,8 +37,8 @@ DEVIATIONS = (
     Deviation(
         "Jobs_*",
         None,
-        "unknown property *properties.outputs.*.assetName",
-        "an output that becomes an asset: new in 2024-01-01-preview, which the SDK uses for jobs",
+        "unknown property *properties.outputs.*.asset*",
+        "name and version of an output that becomes an asset: new in the SDK's version, 2024-01-01-preview",
     ),
     Deviation(
         "RegistryModelVersions_*",

@@ -129,7 +129,12 @@ def _start(directory: Path, pace: Pace, port: int) -> subprocess.Popen[bytes]:
         server = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
-    _wait(lambda: _address_of(directory, server) is not None or server.poll() is not None, _START_LIMIT)
+    try:
+        _wait(lambda: _address_of(directory, server) is not None or server.poll() is not None, _START_LIMIT)
+    except BaseException:  # Ctrl-C: nobody would hold the server that is about to be ready
+        server.terminate()
+        server.wait()
+        raise
     if _address_of(directory, server) is None:
         said = log_path.read_bytes()[begins:].decode(errors="replace").strip()
         raise CannotServe(f"The local workspace did not start. It said: {said or 'nothing'} ({log_path})")

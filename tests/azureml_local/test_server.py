@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import stat
 import subprocess
@@ -84,6 +85,15 @@ def test_exec_runs_a_command_in_the_environment_and_leaves_nothing_behind(tmp_pa
     assert (done.returncode, done.stderr) == (7, "")
     assert done.stdout.startswith("https://localhost:")
     assert Address.read(tmp_path) is None
+    assert of_state(tmp_path) == []
+
+
+def test_exec_interrupted_while_its_server_starts_leaves_nothing_behind(tmp_path: Path) -> None:
+    command = [*COMMAND, "exec", "--state", str(tmp_path), "--", "sleep", "600"]
+    with subprocess.Popen(command, start_new_session=True) as process:
+        _until(lambda: len(of_state(tmp_path)) > 1)  # exec itself, and the server
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        assert process.wait(30) == 130
     assert of_state(tmp_path) == []
 
 

@@ -27,15 +27,22 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 
 # What Azure's tracking service has of MLflow's; logged models, traces and the like it answers with 404.
 _OFFERED = re.compile(r"/api/2\.0/mlflow/(experiments|runs|metrics)/")
+_PARENT, _ROOT = "mlflow.parentRunId", "mlflow.rootRunId"
 
 
 class RunStore(SqlAlchemyStore):  # type: ignore[misc]
-    """MLflow's store, with runs of a given id (a job's name) and artifacts where azureml-mlflow looks."""
+    """MLflow's store, with what the service adds.
+
+    Runs may have a given id (a job's name), artifacts lie where azureml-mlflow looks, a tag names the root.
+    """
 
     def create_run(
         self, experiment_id: str, user_id: str, start_time: int, tags: list[RunTag], run_name: str
     ) -> Run:
+        given = {tag.key: tag.value for tag in tags}
         run = super().create_run(experiment_id, user_id, start_time, tags, run_name)
+        root = self._root(given[_PARENT]) if _PARENT in given else run.info.run_id
+        self.set_tag(run.info.run_id, RunTag(_ROOT, root))
         with self.ManagedSessionMaker(read_only=False) as session:
             record = self._get_run(session, run.info.run_id)
             record.artifact_uri = self._artifacts(experiment_id, run.info.run_id)
@@ -65,6 +72,9 @@ class RunStore(SqlAlchemyStore):  # type: ignore[misc]
             record.end_time = run["ended"]
             for key, value in {**run["tags"], "mlflow.runName": run["name"]}.items():
                 session.merge(SqlTag(run_uuid=run["id"], key=key, value=value))
+
+    def _root(self, parent: str) -> str:
+        return str(self.get_run(parent).data.tags.get(_ROOT, parent))
 
     def _experiment(self, name: str) -> str:
         experiment = self.get_experiment_by_name(name)

@@ -28,6 +28,7 @@ from azureml_local.settings import ARTIFACT_DATASTORE
 # Seconds that a state lasts at the pace `real` when nothing real decides.
 PAUSES = {"Queued": 2.0, "Preparing": 3.0, "Finalizing": 1.0}
 LOG = "user_logs/std_log.txt"
+_KEPT = ("outputs", "logs")  # folders that a node uploads while the command runs
 
 _LOOK_AGAIN = 0.05  # seconds between looks at the process
 _ERROR_LINES = 5
@@ -61,7 +62,8 @@ class StepRun:
         self._upstream = upstream
         self._checkpoints = checkpoints
         self._directory = local.settings.jobs_path / name
-        self._log = local.blobs.datastore_path(ARTIFACT_DATASTORE, f"ExperimentRun/dcid.{name}/{LOG}")
+        self._artifacts = local.blobs.datastore_path(ARTIFACT_DATASTORE, f"ExperimentRun/dcid.{name}")
+        self._log = self._artifacts / LOG
 
     def run(self) -> str:
         """The status in which the job ends; raises Interrupted("detach") when the server stops."""
@@ -124,6 +126,7 @@ class StepRun:
         shutil.rmtree(self._directory, ignore_errors=True)
         self._directory.mkdir(parents=True)
         code = self._code()
+        self._keep_written(code)
         inputs = {name: self._input(name) for name in self._step.inputs}
         outputs = {name: self._output(name) for name in self._step.outputs}
         command = render(self._step.component.command, inputs, outputs)
@@ -170,6 +173,17 @@ class StepRun:
             directory.mkdir()
             shutil.copy2(source, directory)
         return directory
+
+    def _keep_written(self, code: Path) -> None:
+        """Let `outputs` and `logs` where the command runs be folders of its artifacts, as on Azure."""
+        for name in _KEPT:
+            kept, shipped = self._artifacts / name, code / name
+            if shipped.is_dir():  # with the code
+                shutil.copytree(shipped, kept, dirs_exist_ok=True)
+                shutil.rmtree(shipped)
+            if not shipped.exists():
+                kept.mkdir(parents=True, exist_ok=True)
+                shipped.symlink_to(kept, target_is_directory=True)
 
     def _input(self, name: str) -> str | Path:
         value = self._step.inputs[name]

@@ -116,6 +116,23 @@ def test_log_can_be_read_while_it_grows(
     assert requests.get(address, verify=bundle, timeout=10).text == "first\nsecond\n"
 
 
+def test_what_is_written_to_outputs_and_logs_is_kept(ml_client: Any, cluster: str, tmp_path: Path) -> None:
+    from azure.ai.ml.entities import Model
+
+    (tmp_path / "code" / "outputs").mkdir(parents=True)
+    (tmp_path / "code" / "outputs" / "shipped.txt").write_text("shipped")
+    write = "mkdir -p outputs/model && echo w > outputs/model/w.txt && echo l > logs/l.txt; exit 3"
+    job = submit(ml_client, cluster, write, code=str(tmp_path / "code"))
+    assert ended(ml_client, job.name).status == "Failed"
+    ml_client.jobs.download(job.name, download_path=tmp_path)
+    found = {str(p.relative_to(tmp_path / "artifacts")) for p in (tmp_path / "artifacts").rglob("*.txt")}
+    assert found == {"outputs/shipped.txt", "outputs/model/w.txt", "logs/l.txt", "user_logs/std_log.txt"}
+    address = f"azureml://jobs/{job.name}/outputs/artifacts/paths/outputs/model"
+    model = ml_client.models.create_or_update(Model(name=f"kept-{uuid4().hex[:8]}", path=address))
+    ml_client.models.download(model.name, version=model.version, download_path=tmp_path)
+    assert (tmp_path / model.name / "model" / "w.txt").read_text() == "w\n"
+
+
 def two_steps(cluster: str, first: str, second: str = "cat ${{inputs.text}} > ${{outputs.made}}") -> Any:
     from azure.ai.ml import Input, Output, dsl
 
@@ -485,6 +502,8 @@ with mlflow.start_run():
         mlflow.log_metric("loss", 3.0 - number, step=number)
     mlflow.log_param("rate", "0.1")
     mlflow.log_text("a note", "notes/note.txt")
+    with mlflow.start_run(nested=True, run_name="fold"):
+        mlflow.log_metric("fold", 1.0)
 mlflow.MlflowClient().log_metric(os.environ["AZUREML_ROOT_RUN_ID"], "loss", 1.0)
 """
 
@@ -515,7 +534,10 @@ def test_metrics_and_artifacts_through_azureml_mlflow(ml_client: Any, cluster: s
             filter_string=f"tags.mlflow.rootRunId = '{job.name}'",
             output_format="list",
         )
-        assert {run.info.run_id for run in runs} == {job.name, child.name}
+        names = {run.data.tags["mlflow.runName"]: run.info.run_id for run in runs}
+        fold = names.pop("fold")
+        assert set(names.values()) == {job.name, child.name}
+        assert mlflow.get_run(fold).data.tags["mlflow.parentRunId"] == child.name
         assert {run.info.status for run in runs} == {"FINISHED"}
         run = mlflow.get_run(child.name)
         assert run.data.params == {"rate": "0.1"}

@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -26,6 +27,7 @@ _PUBLIC_AUDIENCES = (
     "https://ml.azure.com",
 )
 _TOKEN_LIFETIME = 3600
+_REMEMBERED = 256  # tokens
 _SAS_LIFETIME = timedelta(hours=1)
 _SAS_VERSION = "2023-11-03"
 _PERMISSIONS = "racwdl"
@@ -60,6 +62,8 @@ class Tokens:
         self._settings = settings
         self._key = secrets.signing_key
         self._clock = clock
+        # A client sends the same token with each request: its signature need be computed once.
+        self._claims = lru_cache(maxsize=_REMEMBERED)(self._verified)
 
     def issue(self, resource: str, lifetime: int = _TOKEN_LIFETIME) -> tuple[str, int]:
         """An access token for the audience `resource`, and the second since the epoch when it expires."""
@@ -80,7 +84,7 @@ class Tokens:
         }
         return jwt.encode(claims, self._key, algorithm="HS256"), expires
 
-    def check(self, authorization: str | None, *also: str) -> dict[str, object]:
+    def check(self, authorization: str | None, *also: str) -> Mapping[str, object]:
         """The claims of a request's bearer token; raises Unauthorized with the reason.
 
         The token must be for Resource Manager, this server's or the public cloud's, or for one of `also`.
@@ -91,6 +95,12 @@ class Tokens:
                 "Authentication failed. The 'Authorization' header is missing or is not a bearer token.",
                 code="AuthenticationFailed",
             )
+        claims = self._claims(token)
+        self._check_claims(claims, (self._settings.base_url, *_PUBLIC_AUDIENCES, *also))
+        return claims
+
+    def _verified(self, token: str) -> Mapping[str, object]:
+        """What the token claims, if we have signed it."""
         try:
             claims: dict[str, object] = jwt.decode(
                 token,
@@ -100,10 +110,9 @@ class Tokens:
             )
         except jwt.InvalidTokenError as error:
             raise Unauthorized(f"The access token is invalid: {error}.") from error
-        self._check_claims(claims, (self._settings.base_url, *_PUBLIC_AUDIENCES, *also))
         return claims
 
-    def _check_claims(self, claims: dict[str, object], audiences: tuple[str, ...]) -> None:
+    def _check_claims(self, claims: Mapping[str, object], audiences: tuple[str, ...]) -> None:
         # Not left to the library: the workspace's clock can be moved by a test, the library's cannot.
         expires = claims.get("exp")
         if not isinstance(expires, int) or expires <= self._clock.timestamp():

@@ -107,7 +107,9 @@ def test_the_case_of_a_paths_fixed_parts_does_not_matter(
 ) -> None:
     token = DefaultAzureCredential().get_token(f"{server.url}/.default").token
     path = WORKSPACE.replace("resourceGroups", "resourcegroups").replace("Microsoft", "microsoft")
-    assert _get(server, path + "/COMPUTES", token).json() == {"value": []}
+    answer = _get(server, path + "/DATASTORES", token)
+    assert answer.json() == _get(server, WORKSPACE + "/datastores", token).json()
+    assert len(answer.json()["value"]) >= 2
 
 
 @pytest.mark.parametrize(

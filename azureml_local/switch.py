@@ -8,6 +8,7 @@ import os
 import ssl
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -107,6 +108,9 @@ def _make(directory: Path) -> None:
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         (directory / "holders.lock").touch()
+        with tempfile.TemporaryFile(dir=directory) as file:  # on a full disk the server could not say why not
+            file.write(bytes(4096))
+            file.flush()
     except OSError as error:
         raise CannotServe(f"The state directory {directory} cannot be used: {error.strerror}.") from error
 

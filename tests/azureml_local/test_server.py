@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -237,6 +237,16 @@ def test_a_full_disk_is_said_and_survived(small_disk: Path) -> None:
         assert answer.status_code == 507
         assert "No space left" in answer.text
         assert session.put(_blob_url(small_disk, "small"), b"x", headers=headers).status_code == 201
+
+
+def test_a_full_disk_is_named_by_who_would_start_a_server(small_disk: Path) -> None:
+    with (small_disk / "full").open("wb", 0) as file, suppress(OSError):
+        while file.write(bytes(4096)):
+            pass
+    (small_disk / "state").mkdir()
+    done = _run("exec", "--state", str(small_disk / "state"), "--", "true")
+    assert done.returncode == 2
+    assert f"{small_disk / 'state'} cannot be used: No space left on device" in done.stderr
 
 
 def test_it_is_ready_within_a_second_and_a_half(tmp_path: Path) -> None:

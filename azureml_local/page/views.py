@@ -99,13 +99,14 @@ def is_final(document: Document) -> bool:
 
 def _job(here: Local, document: Document) -> Values:
     properties, error = document["properties"], document["error"]
+    compute = properties.get("computeId") or (properties.get("settings") or {}).get("default_compute")
     return {
         "name": document["name"],
         "root": document["root"],
         "title": properties.get("displayName") or document["name"],
         "experiment": properties["experimentName"],
         "status": properties["status"],
-        "compute": str(properties.get("computeId") or "").rsplit("/", 1)[-1],
+        "compute": str(compute or "").rsplit("/", 1)[-1],
         "created": moment(document["created"]),
         "duration": _duration(here, document),
         "error": f"{error['code']}: {error['message']}" if error else "",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from azureml_local import versions
 from azureml_local.errors import BadRequest, NotFound
 from azureml_local.local import Local
 from azureml_local.settings import ARTIFACT_DATASTORE, REGISTRY_CONTAINER
@@ -97,17 +98,6 @@ def locate(local: Local, uri: str) -> Place:
     )
 
 
-def latest(local: Local, kind: str, name: str) -> str:
-    """The version created last of an asset; raises NotFound."""
-    versions = [
-        (document["systemData"]["createdAt"], full.rsplit("/", 1)[-1])
-        for full, document in local.store.list(kind, f"{name}/")
-    ]
-    if not versions:
-        raise NotFound(f"The asset {name} does not exist in {kind}.")
-    return max(versions)[1]
-
-
 def _bare(uri: str) -> str:
     """Without the `azureml:` that may precede an id, and without the kinds mlflow and data inputs prepend."""
     for prefix in ("file:", "folder:"):
@@ -124,7 +114,7 @@ def _follow(local: Local, address: str) -> str:
     if match := _ASSET.match(address):
         version = match["version"]
         if match["by"].lower() == "labels":
-            version = latest(local, match["collection"], match["name"])
+            version = versions.latest(local, match["collection"], match["name"])
         return _asset_uri(local, match["collection"], match["name"], version)
     if match := _SHORT_ASSET.match(address):
         return _short_asset_uri(local, match)
@@ -156,7 +146,7 @@ def _short_asset_uri(local: Local, match: re.Match[str]) -> str:
     """A short name does not say of what: data comes first, then models."""
     for collection in ("data", "models"):
         if local.store.list(collection, f"{match['name']}/", limit=1):
-            version = match["version"] or latest(local, collection, match["name"])
+            version = match["version"] or versions.latest(local, collection, match["name"])
             return _asset_uri(local, collection, match["name"], version)
     raise NotFound(f"There is no data asset or model named {match['name']!r}.")
 
@@ -201,7 +191,7 @@ def _registry_document(local: Local, match: re.Match[str]) -> Document:
         raise BadRequest(f"A registry's {match['collection']} are no data.", code="InvalidUri")
     kind = f"registry/{collection}"
     if match["by"].lower() == "labels":
-        version = latest(local, kind, name)
+        version = versions.latest(local, kind, name)
     document = local.store.get(kind, f"{name}/{version}")
     if document is None:
         raise NotFound(f"The registry has no {collection.removesuffix('s')} {name} of version {version}.")

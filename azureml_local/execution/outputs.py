@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from azureml_local import content, versions
 from azureml_local.errors import Conflict
 from azureml_local.execution.graph import Output
 from azureml_local.local import Local
@@ -28,8 +29,6 @@ def register(local: Local, job: str, outputs: Mapping[str, Output]) -> None:
 
     Raises BadRequest for a model that is none, Conflict for a version that is there already.
     """
-    from azureml_local.wire import asset  # the wire knows the executions, not they it
-
     document = local.store.get("jobs", job) or {}
     for name, output in outputs.items():
         if output.asset is None:
@@ -37,15 +36,15 @@ def register(local: Local, job: str, outputs: Mapping[str, Output]) -> None:
         uri = document["properties"]["outputs"][name]["uri"]
         asset_name, version = output.asset
         if output.type.endswith("_model"):
-            assets = asset.MODELS
+            collection, check = "models", content.model
             properties: dict[str, Any] = {"modelUri": uri, "modelType": output.type, "jobName": job}
         else:
-            assets = asset.DATA
+            collection, check = "data", content.data
             properties = {"dataUri": uri, "dataType": output.type}
-        version = version or asset.next_version(local, assets.collection, asset_name)
-        checked = assets.check(local, asset_name, version, properties)
-        _check_free(local, assets.collection, f"{asset_name}/{version}", checked)
-        asset.put(local, assets.collection, asset_name, version, checked)
+        version = version or versions.following(local, collection, asset_name)
+        checked = check(local, asset_name, version, properties)
+        _check_free(local, collection, f"{asset_name}/{version}", checked)
+        versions.put(local, collection, asset_name, version, checked)
 
 
 def _check_free(local: Local, collection: str, full: str, properties: Mapping[str, Any]) -> None:

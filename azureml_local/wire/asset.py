@@ -12,14 +12,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from azureml_local import paths
+from azureml_local import content, paths, versions
 from azureml_local.errors import BadRequest, Conflict, NotFound
 from azureml_local.fields import texts
 from azureml_local.local import Local
 from azureml_local.state import transitions
 from azureml_local.state.clock import iso
 from azureml_local.state.store import Document
-from azureml_local.wire import content
 from azureml_local.wire.arm import REGISTRY, WORKSPACE, local, page, properties, resource, route
 from azureml_local.wire.operation import accepted
 
@@ -69,11 +68,11 @@ class Assets:
 
     def delete_name(self, request: Request) -> Response:
         store, kind, name = local(request).store, self._kind(request), request.path_params["name"]
-        versions = store.list(kind, f"{name}/")
-        for version, _ in versions:
+        found = store.list(kind, f"{name}/")
+        for version, _ in found:
             store.delete(kind, version)
         known = store.delete(kind + ".names", name)
-        return Response(status_code=200 if versions or known else 204)
+        return Response(status_code=200 if found or known else 204)
 
     def list_versions(self, request: Request) -> Response:
         name, query = request.path_params["name"], request.query_params
@@ -99,13 +98,7 @@ class Assets:
         if here.store.get(kind, full) is not None:
             document = here.store.update(kind, full, lambda old: self._changed(here, old, given))
             return JSONResponse(self._resource(request, document))
-        now = iso(here.clock.now())
-        document = {
-            "name": name,
-            "version": version,
-            "properties": _defaults() | self.check(here, name, version, given),
-            "systemData": _system_data(now),
-        }
+        document = versions.document(here, name, version, self.check(here, name, version, given))
         here.store.create(kind, full, document)
         if "registry" not in request.path_params:
             return JSONResponse(self._resource(request, document), 201)
@@ -142,18 +135,18 @@ class Assets:
         found = []
         for scope in (WORKSPACE, REGISTRY):
             names = f"{scope}/{self.collection}"
-            versions = names + "/{name}/versions"
+            of_name = names + "/{name}/versions"
             found += [
                 route(names, GET=self.list_names),
                 route(names + "/{name}", GET=self.get_name, PUT=self.put_name, DELETE=self.delete_name),
-                route(versions, GET=self.list_versions),
+                route(of_name, GET=self.list_versions),
                 route(
-                    versions + "/{version}",
+                    of_name + "/{version}",
                     GET=self.get_version,
                     PUT=self.put_version,
                     DELETE=self.delete_version,
                 ),
-                route(versions + "/{version}/startPendingUpload", POST=self.start_upload),
+                route(of_name + "/{version}/startPendingUpload", POST=self.start_upload),
             ]
         return found
 
@@ -167,7 +160,7 @@ class Assets:
         store, kind = local(request).store, self._kind(request)
         name, version = request.path_params["name"], request.path_params["version"]
         if version == _DEFAULT_VERSION and self is COMPONENTS:
-            version = paths.latest(local(request), kind, name)
+            version = versions.latest(local(request), kind, name)
         document = store.get(kind, f"{name}/{version}")
         if document is None:
             raise self._missing(request, f"{request.path_params['name']}:{request.path_params['version']}")
@@ -190,17 +183,17 @@ class Assets:
 
     def _container(self, request: Request, name: str) -> dict[str, Any]:
         store, kind = local(request).store, self._kind(request)
-        versions = [document for _, document in store.list(kind, f"{name}/")]
+        documents = [document for _, document in store.list(kind, f"{name}/")]
         shared = store.get(kind + ".names", name) or {}
-        latest = max(versions, key=lambda v: v["systemData"]["createdAt"], default=None)
-        shown = versions[0]["name"] if versions else name
+        latest = max(documents, key=lambda v: v["systemData"]["createdAt"], default=None)
+        shown = documents[0]["name"] if documents else name
         answer: dict[str, Any] = {
             "description": shared.get("description"),
             "tags": shared.get("tags") or {},
             "properties": shared.get("properties") or {},
             "isArchived": bool(shared.get("isArchived", False)),
             "latestVersion": latest["version"] if latest else None,
-            "nextVersion": next_version(local(request), kind, name),
+            "nextVersion": versions.following(local(request), kind, name),
         }
         if self is DATA:
             answer["dataType"] = (
@@ -249,39 +242,6 @@ class Assets:
         change = {key: given[key] for key in _CHANGEABLE if given.get(key) is not None}
         system = old["systemData"] | {"lastModifiedAt": iso(here.clock.now())}
         return {**old, "properties": old["properties"] | change, "systemData": system}
-
-
-def put(here: Local, kind: str, name: str, version: str, properties: dict[str, Any]) -> Document:
-    """Write one version as the service itself does, without the checks of a client's request."""
-    document: Document = {
-        "name": name,
-        "version": version,
-        "properties": _defaults() | properties,
-        "systemData": _system_data(iso(here.clock.now())),
-    }
-    return here.store.put(kind, f"{name}/{version}", document)
-
-
-def next_version(here: Local, kind: str, name: str) -> str:
-    """The number after the highest that a version of that name has."""
-    versions = [full.rsplit("/", 1)[-1] for full, _ in here.store.list(kind, f"{name}/")]
-    numbers = [int(version) for version in versions if version.isascii() and version.isdigit()]
-    return str(max(numbers, default=0) + 1)
-
-
-def _defaults() -> dict[str, Any]:
-    return {"description": None, "tags": {}, "properties": {}, "isArchived": False, "isAnonymous": False}
-
-
-def _system_data(now: str) -> dict[str, Any]:
-    return {
-        "createdAt": now,
-        "createdBy": "local user",
-        "createdByType": "User",
-        "lastModifiedAt": now,
-        "lastModifiedBy": "local user",
-        "lastModifiedByType": "User",
-    }
 
 
 def _check_label(what: str, text: str, pattern: re.Pattern[str]) -> None:

@@ -9,13 +9,13 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from azureml_local import content
 from azureml_local.errors import BadRequest, Conflict
 from azureml_local.execution.records import TERMINAL
 from azureml_local.fields import texts
 from azureml_local.local import Local
 from azureml_local.settings import ARTIFACT_DATASTORE
 from azureml_local.state.store import Document
-from azureml_local.wire import content
 from azureml_local.wire.arm import WORKSPACE, local, page, properties, resource, route
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}")

@@ -5,10 +5,9 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from azureml_local import fields, paths
+from azureml_local import fields, paths, versions
 from azureml_local.errors import BadRequest, ServiceError
 from azureml_local.local import Local
-from azureml_local.wire import asset
 from azureml_local.wire.arm import REGISTRY, body, local, resource, route
 
 
@@ -23,7 +22,7 @@ def seed(here: Local) -> None:
         for name, version, properties in offered:
             known = here.store.get(f"registry/{kind}", f"{name}/{version}")
             if known is None or not properties.items() <= known["properties"].items():
-                asset.put(here, f"registry/{kind}", name, version, properties)
+                versions.put(here, f"registry/{kind}", name, version, properties)
 
 
 def discover(request: Request) -> Response:

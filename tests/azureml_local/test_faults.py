@@ -14,19 +14,12 @@ import requests
 from azureml_local import faults
 from azureml_local.faults import BadRule, Faults, Status
 from azureml_local.settings import Settings
+from tests.azureml_local.waiting import until
 from tests.conftest import LocalServer
 
 _WORKSPACE = Settings(state=Path(), port=0).workspace_arm_id
 TERMINAL = {"Completed", "Failed", "Canceled"}
 SetFaults = Callable[..., None]
-
-
-def until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, "the condition did not become true in time"
-        time.sleep(0.05)
-    return value
 
 
 @pytest.fixture

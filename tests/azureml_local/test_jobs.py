@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -12,17 +11,10 @@ from uuid import uuid4
 import pytest
 
 from tests.azureml_local.processes import runs
+from tests.azureml_local.waiting import until
 from tests.conftest import LocalServer
 
 TERMINAL = {"Completed", "Failed", "Canceled"}
-
-
-def until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, "the condition did not become true in time"
-        time.sleep(0.05)
-    return value
 
 
 def ended(client: Any, name: str) -> Any:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -16,6 +15,7 @@ import requests
 from azureml_local.execution.component import Component
 from azureml_local.execution.graph import Step, StepOutput
 from azureml_local.page import curve, graph
+from tests.azureml_local.waiting import until
 from tests.conftest import LocalServer
 
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -29,13 +29,6 @@ while not pathlib.Path(sys.argv[1]).exists():
     time.sleep(0.05)
 print("<b>trained</b>", flush=True)
 """
-
-
-def until(condition: Callable[[], Any], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not become true in time"
-        time.sleep(0.1)
 
 
 @pytest.fixture

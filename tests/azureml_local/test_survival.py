@@ -8,12 +8,10 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
@@ -27,6 +25,7 @@ from azureml_local.settings import Settings
 from azureml_local.state.clock import Clock
 from azureml_local.tokens import Secrets, Tokens
 from tests.azureml_local.processes import of_state
+from tests.azureml_local.waiting import until
 
 CONTAINER = "azureml-blobstore"
 WORKSPACE = Settings(state=Path(), port=0).workspace_arm_id
@@ -38,14 +37,6 @@ def kill(state: Path) -> None:
     server = psutil.Process(address.pid)
     server.send_signal(signal.SIGKILL)
     server.wait(20)
-
-
-def until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, "the condition did not become true in time"
-        time.sleep(0.01)
-    return value
 
 
 @contextmanager

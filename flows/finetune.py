@@ -139,7 +139,14 @@ def _train(
     artifacts.publish_plan(plan, found, price)
     with _cancelled_when_interrupted(session, lease):
         found.submission = submit_job(
-            session, config.pipeline, plan, base, data, lease.priced(cluster.hourly), config.fresh
+            session,
+            config.pipeline,
+            config.compute,
+            plan,
+            base,
+            data,
+            lease.priced(cluster.hourly),
+            config.fresh,
         )
     artifacts.publish_links(found)
     if config.wait.mode == "suspend":

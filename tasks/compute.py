@@ -10,7 +10,7 @@ from tasks import clients, operation, sizes
 from tasks.base_model import BaseModelVersion, allows
 from tasks.clients import Session
 from tasks.failure import Failure, is_missing
-from tasks.lease import Lease
+from tasks.lease import Lease, unless_anew
 from tasks.sizes import Size
 from tasks.stage import logger, stage, tell
 
@@ -85,10 +85,7 @@ def find_compute(session: Session, compute: Compute, base: BaseModelVersion, lea
 
     Raises Failure when the cluster is missing and must not be created, is broken, or of an unsuited size.
     """
-    found, created = find(session, compute.training), False
-    if found is None:
-        check_size(sizes.find(session, compute.size), base)  # before there is anything to pay for
-        found, created = _create(session, compute, lease), True
+    found, created = ensure(session, compute, base, lease)
     state = operation.state(found).casefold()
     if state in ("failed", "canceled"):
         raise Failure(
@@ -152,10 +149,35 @@ def find(session: Session, name: str) -> Any:
         raise
 
 
-def remove(session: Session, name: str) -> None:
-    """Delete the cluster, and return when it is seen to be gone."""
+def remove(session: Session, name: str, run: str | None) -> None:
+    """Delete the cluster that the run holds, and return when it is seen to be gone, or made anew."""
     operation.delete(lambda: clients.workspace(session).compute.begin_delete(name))
-    operation.gone(lambda: find(session, name), f"cluster {name}", f"az ml compute delete -n {name}")
+    _until_gone(session, name, run)
+
+
+def ensure(session: Session, compute: Compute, base: BaseModelVersion, lease: Lease) -> tuple[Any, bool]:
+    """The SDK's cluster, and whether it had to be created."""
+    found = _standing(session, compute.training)
+    if found is not None:
+        return found, False
+    check_size(sizes.find(session, compute.size), base)  # before there is anything to pay for
+    return _create(session, compute, lease), True
+
+
+def _standing(session: Session, name: str) -> Any:
+    """The SDK's cluster, or None; one that is being deleted is waited for, so that it can be made anew."""
+    found = find(session, name)
+    if found is None or operation.state(found).casefold() != "deleting":
+        return found
+    _until_gone(session, name, holder.run if (holder := Lease.read(found.tags)) else None)
+    return find(session, name)
+
+
+def _until_gone(session: Session, name: str, run: str | None) -> None:
+    """Poll until the run's cluster is gone, also where another run's of the same name is there instead."""
+    operation.gone(
+        lambda: unless_anew(find(session, name), run), f"cluster {name}", f"az ml compute delete -n {name}"
+    )
 
 
 def _create(session: Session, compute: Compute, lease: Lease) -> Any:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from tasks import compute, endpoint, pipeline
+from tasks import clients, compute, deploy, endpoint, pipeline
 from tasks.clients import Session
 from tasks.failure import Failure
 from tasks.lease import PREFIX, Lease
@@ -29,19 +29,20 @@ class Deletion(BaseModel):
 def delete_endpoint(session: Session, name: str, lease: Lease) -> Deletion:
     """Delete the endpoint with all its deployments, and see it gone.
 
-    One that another run of the same job has taken over meanwhile is left to that run.
+    One that another run of the same job has taken over meanwhile, or keeps on purpose, is left to that run.
     """
     found = endpoint.find(session, name)
+    if found is not None and _is_ours(found, lease):
+        endpoint.remove(session, name, lease.run)
+        found = endpoint.find(session, name)
+    now = datetime.now(UTC)
     if found is not None:
         holder = Lease.read(found.tags)
-        if holder is None or holder.run != lease.run:
-            whose = f"flow run {holder.run}" if holder else "somebody else"
-            logger().warning("Endpoint %s belongs to %s by now and is left to it", name, whose)
-            return Deletion(
-                endpoint=name, state="handed over", at=datetime.now(UTC), proof=f"it belongs to {whose}"
-            )
-        endpoint.remove(session, name)
-    now = datetime.now(UTC)
+        if holder is not None and holder.is_kept():
+            _remove_idle(session, found, lease)
+        whose = f"flow run {holder.run}" if holder else "somebody else"
+        logger().warning("Endpoint %s belongs to %s by now and is left to it", name, whose)
+        return Deletion(endpoint=name, state="handed over", at=now, proof=f"it belongs to {whose}")
     logger().info("Endpoint %s is gone", name)
     return Deletion(
         endpoint=name, state="deleted", at=now, proof=f"404 at {now.isoformat(timespec='seconds')}"
@@ -54,7 +55,7 @@ def keep_endpoint(session: Session, name: str, lease: Lease) -> Deletion:
     found = endpoint.find(session, name)
     if found is None:
         raise Failure(f"The endpoint {name!r} that was to be kept is gone.", "Run again.")
-    endpoint.update(session, found, {**found.tags, **lease.tags()}, found.traffic)
+    endpoint.update(session, found, lease.on(found.tags), found.traffic)
     until = lease.tags()[f"{PREFIX}expires"]
     logger().info("Endpoint %s is kept; its lease ends: %s", name, until)
     return Deletion(endpoint=name, state="kept", at=datetime.now(UTC), proof=f"lease ends: {until}")
@@ -66,13 +67,24 @@ def delete_cluster(session: Session, name: str, lease: Lease) -> bool:
     found = compute.find(session, name)
     if found is None:
         return False
-    holder = Lease.read(found.tags)
-    if holder is None or holder.run != lease.run:
+    if not _is_ours(found, lease):
         return False
     needed_by = pipeline.live_on(session, name)
     if needed_by:
         logger().warning("Cluster %s stays for what goes on there: %s", name, ", ".join(needed_by))
         return False
-    compute.remove(session, name)
+    compute.remove(session, name, lease.run)
     logger().info("Cluster %s is gone", name)
     return True
+
+
+def _remove_idle(session: Session, found: Any, lease: Lease) -> None:
+    """Delete what this run has deployed to compare with behind an endpoint that is kept, and stays."""
+    for each in list(clients.workspace(session).online_deployments.list(found.name)):
+        if _is_ours(each, lease) and not (found.traffic or {}).get(each.name):
+            deploy.remove(session, found.name, each.name)
+
+
+def _is_ours(found: Any, lease: Lease) -> bool:
+    holder = Lease.read(found.tags)
+    return holder is not None and holder.run == lease.run

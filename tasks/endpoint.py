@@ -10,7 +10,7 @@ from tasks import clients, operation
 from tasks.clients import Session
 from tasks.failure import Failure, is_missing
 from tasks.fingerprint import endpoint_name
-from tasks.lease import PREFIX, Lease
+from tasks.lease import PREFIX, Lease, unless_anew
 from tasks.pipeline import Plan
 from tasks.stage import logger, stage, tell
 from tasks.wait import TrainedJob
@@ -43,7 +43,9 @@ def open_endpoint(session: Session, name: str, job: TrainedJob, lease: Lease) ->
     while True:
         found = find(session, name)
         if found is None:
-            return _create(session, name, job, lease)
+            if _create(session, name, job, lease):
+                return Endpoint(name=name, job=job.name, adopted=False)
+            continue  # another run has deleted it meanwhile
         holder = Lease.read(found.tags)
         if holder is None:
             raise Failure(
@@ -57,12 +59,12 @@ def open_endpoint(session: Session, name: str, job: TrainedJob, lease: Lease) ->
             )
         state = operation.state(found)
         if state == "Deleting":
-            _until_gone(session, name)
+            _until_gone(session, name, holder.run)
         elif not operation.is_settled(found):
             operation.settled(lambda: find(session, name))
         elif state != "Succeeded" or found.tags.get(JOB) != job.name:
             logger().info("Endpoint %s is %s: it is created anew", name, state)
-            remove(session, name)
+            remove(session, name, holder.run)
         else:
             return _take_over(session, found, holder, job, lease)
 
@@ -73,7 +75,7 @@ def lost(session: Session, endpoint: Endpoint, lease: Lease) -> bool:
     if found is None or operation.state(found) == "Deleting":
         return True
     holder = Lease.read(found.tags)
-    return holder is None or holder.run != lease.run
+    return holder is None or (holder.run != lease.run and not holder.is_kept())
 
 
 @stage("traffic")
@@ -106,14 +108,18 @@ def update(session: Session, found: Any, tags: dict[str, str], traffic: dict[str
     operation.settled(lambda: find(session, found.name), poller)
 
 
-def remove(session: Session, name: str) -> None:
-    """Delete the endpoint with all its deployments, and return when it is seen to be gone."""
+def remove(session: Session, name: str, run: str | None) -> None:
+    """Delete the endpoint that the run holds, with its deployments, and return when it is seen to be gone.
+
+    It may be there anew by then: another run of the same job waits for nothing but this.
+    """
     tell("delete", f"deleting {name}")
     operation.delete(lambda: clients.workspace(session).online_endpoints.begin_delete(name))
-    _until_gone(session, name)
+    _until_gone(session, name, run)
 
 
-def _create(session: Session, name: str, job: TrainedJob, lease: Lease) -> Endpoint:
+def _create(session: Session, name: str, job: TrainedJob, lease: Lease) -> bool:
+    """Create the endpoint; False when it was there, and was deleted before it could be used."""
     from azure.ai.ml.entities import ManagedOnlineEndpoint
 
     tell("endpoint", f"creating {name}")
@@ -125,21 +131,26 @@ def _create(session: Session, name: str, job: TrainedJob, lease: Lease) -> Endpo
     )
     poller = clients.workspace(session).online_endpoints.begin_create_or_update(endpoint)
     made = operation.settled(lambda: find(session, name), poller)
-    if made is None or operation.state(made) != "Succeeded":
+    if made is None or operation.state(made) == "Deleting":
+        return False
+    if operation.state(made) != "Succeeded":
         raise Failure(f"The endpoint {name!r} could not be created.", "See its page in the studio.")
     logger().info("Created endpoint %s", name)
-    return Endpoint(name=name, job=job.name, adopted=False)
+    return True
 
 
 def _take_over(session: Session, found: Any, holder: Lease, job: TrainedJob, lease: Lease) -> Endpoint:
     if holder.run == lease.run:
         return Endpoint(name=found.name, job=job.name, adopted=False)
-    update(session, found, {**found.tags, **lease.tags()}, found.traffic)
+    if not holder.is_kept():  # else it is used, and stays the other run's
+        update(session, found, lease.on(found.tags), found.traffic)
     logger().info("Adopted endpoint %s of flow run %s", found.name, holder.run)
     return Endpoint(name=found.name, job=job.name, adopted=True, adopted_from=holder.run)
 
 
-def _until_gone(session: Session, name: str) -> None:
+def _until_gone(session: Session, name: str, run: str | None) -> None:
     operation.gone(
-        lambda: find(session, name), f"endpoint {name!r}", f"az ml online-endpoint delete -n {name}"
+        lambda: unless_anew(find(session, name), run),
+        f"endpoint {name!r}",
+        f"az ml online-endpoint delete -n {name}",
     )

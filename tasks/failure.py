@@ -98,6 +98,13 @@ _KNOWN = (
         "Set registration.name to another name.",
     ),
     _Known(
+        # Said when the number that the SDK was about to use has been taken since, for another model.
+        r"already linked to an asset|asset paths cannot be updated|exists with another modelUri",
+        "Another run is registering a version of the same model at this moment.",
+        "It is tried again.",
+        retryable=True,
+    ),
+    _Known(
         r"MissingSubscriptionRegistration|not registered to use namespace",
         "The subscription is not registered for Azure Machine Learning.",
         "Run: az provider register --namespace Microsoft.MachineLearningServices",

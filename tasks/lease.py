@@ -5,11 +5,13 @@ from __future__ import annotations
 import getpass
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 # Everything this project bills carries these tags from the request that creates it.
 PREFIX = "finetune."
+_KEPT = f"{PREFIX}kept"
 FOREVER = datetime.max.replace(microsecond=0, tzinfo=UTC)
 
 
@@ -39,7 +41,7 @@ class Lease(BaseModel):
                 run=found["run"],
                 expires=FOREVER if found["expires"] == "never" else datetime.fromisoformat(found["expires"]),
                 hourly=float((tags or {}).get(PREFIX + "hourly-usd", 0)),
-                kept=(tags or {}).get(PREFIX + "kept") == "true",
+                kept=(tags or {}).get(_KEPT) == "true",
             )
         except (KeyError, ValueError):
             return None
@@ -55,6 +57,10 @@ class Lease(BaseModel):
     def expired(self, now: datetime | None = None) -> bool:
         return (now or _now()) >= self.expires
 
+    def is_kept(self) -> bool:
+        """Whether somebody wants the thing beyond the end of its run, and that time has not come."""
+        return self.kept and not self.expired()
+
     def tags(self) -> dict[str, str]:
         tags = {
             "owner": self.owner,
@@ -65,6 +71,19 @@ class Lease(BaseModel):
         if self.kept:
             tags["kept"] = "true"
         return {PREFIX + name: value for name, value in tags.items()}
+
+    def on(self, tags: Mapping[str, str]) -> dict[str, str]:
+        """The tags with this lease in the place of the one that they state."""
+        return {name: value for name, value in tags.items() if name != _KEPT} | self.tags()
+
+
+def unless_anew(found: Any, holder: str | None) -> Any:
+    """What was found of the thing that a run held; None when it is gone, or another run's by now.
+
+    While one run sees its thing deleted, another may have made it anew under the same name.
+    """
+    lease = Lease.read(found.tags) if found is not None else None
+    return found if lease is None or holder is None or lease.run == holder else None
 
 
 def _owner() -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from tasks import clients, history
+from tasks import compute as clusters
 from tasks.base_model import BaseModelVersion
 from tasks.clients import Session
 from tasks.compute import Cluster, Compute
@@ -22,6 +23,7 @@ from tasks.stage import logger, stage, tell
 OUTPUT = "trained_model"
 RECENT = 200  # jobs looked at where all would be too many, newest first
 _CLUSTER = f"{PREFIX}cluster"
+_DONE = {*history.ENDED, "CancelRequested"}  # nothing more will come of it
 _ATTEMPTS = 99
 _IMMUTABLE = ("immutable", "already exists", "cannot be changed", "not allowed to update")
 
@@ -139,6 +141,7 @@ def plan_job(
 def submit_job(
     session: Session,
     pipeline: Pipeline,
+    compute: Compute,
     plan: Plan,
     base: BaseModelVersion,
     data: PreparedData,
@@ -154,11 +157,13 @@ def submit_job(
         name = job_name(base.name, plan.fingerprint, attempt, lease.run if fresh else None)
         found = find(session, name)
         if found is None:
+            # The run that had made the cluster may have ended since it was found, and deleted it.
+            clusters.ensure(session, compute, base, lease)
             return _submit(session, pipeline, plan, base, data, lease, name)
         status = clients.state(found.status)
-        if status not in history.ENDED or status == "Completed":
+        if status not in _DONE or status == "Completed":
             return _adopt(found, lease)
-        logger().info("Job %s ended as %s: a new attempt follows", name, status)
+        logger().info("Job %s is %s: a new attempt follows", name, status)
     raise Failure(
         f"{_ATTEMPTS} attempts at the job {plan.fingerprint} have failed.",
         "See why in the studio, and change the recipe.",
@@ -178,11 +183,10 @@ def find(session: Session, name: str) -> Any:
 def live_on(session: Session, cluster: str) -> list[str]:
     """This project's jobs that need the cluster, whichever run has submitted them."""
     recent = islice(clients.workspace(session).jobs.list(), RECENT)
-    done = {*history.ENDED, "CancelRequested"}
     return [
         job.name
         for job in recent
-        if (job.tags or {}).get(_CLUSTER) == cluster and clients.state(job.status) not in done
+        if (job.tags or {}).get(_CLUSTER) == cluster and clients.state(job.status) not in _DONE
     ]
 
 

@@ -68,11 +68,11 @@ def end(session: Session, item: Leased) -> Reaped:
     if item.kind == "job":
         cancel(session, item.name)
     elif item.kind == "endpoint":
-        endpoint.remove(session, item.name)
+        endpoint.remove(session, item.name, item.run)
     elif item.kind == "deployment":
         deploy.remove(session, item.parent or "", item.name)
     else:
-        compute.remove(session, item.name)
+        compute.remove(session, item.name, item.run)
     now = datetime.now(UTC)
     moment = now.isoformat(timespec="seconds")
     proof = f"cancel asked for at {moment}" if item.kind == "job" else f"404 at {moment}"

@@ -63,7 +63,7 @@ def register_model(
 
     models = clients.workspace(session).models
     name = register.name or model_name(base.name, plan.dataset)
-    earlier = _of_job(models, name, job.name)
+    earlier = _first_of_job(models, name, job.name)
     if earlier is not None:
         return _adopt(earlier, lease)
     made = models.create_or_update(
@@ -85,6 +85,12 @@ def register_model(
             },
         )
     )
+    first = _first_of_job(models, name, job.name) or made
+    if first.version != made.version:
+        # Two runs of the job have registered it at once. They must serve one version: each would take a
+        # deployment of the other's for a wrong one.
+        models.archive(name, version=made.version)
+        return _adopt(first, lease)
     logger().info("Registered model %s:%s", made.name, made.version)
     return _read(made, adopted=False)
 
@@ -98,9 +104,11 @@ def _adopt(earlier: Any, lease: Lease) -> RegisteredModel:
     return _read(earlier, adopted=True, adopted_from=run)
 
 
-def _of_job(models: Any, name: str, job: str) -> Any:
+def _first_of_job(models: Any, name: str, job: str) -> Any:
+    """The lowest version that names the job, or None; versions are numbers given out in turn."""
     try:
-        return next((model for model in models.list(name=name) if (model.tags or {}).get(_JOB) == job), None)
+        made = [model for model in models.list(name=name) if (model.tags or {}).get(_JOB) == job]
+        return min(made, key=lambda model: (len(model.version), model.version), default=None)
     except Exception as error:
         if is_missing(error):  # no model of that name yet
             return None

@@ -22,11 +22,11 @@ def release(session: Session, run: str, *, training: bool) -> list[str]:
     client = clients.workspace(session)
     ended = cancel_jobs(session, run) if training else []
     for name in _of_run(client.online_endpoints.list(), run):
-        endpoint.remove(session, name)
+        endpoint.remove(session, name, run)
         ended.append(f"endpoint {name}")
     if training:
         for name in _of_run(client.compute.list(), run):
-            compute.remove(session, name)
+            compute.remove(session, name, run)
             ended.append(f"cluster {name}")
     for what in ended:
         logger().info("Released %s of flow run %s", what, run)

@@ -28,6 +28,14 @@ def test_a_kept_endpoint_lives_as_long_as_was_said(
     assert lease.run == report.run
     assert abs(lease.expires - datetime.now(UTC) - timedelta(hours=4)) < timedelta(minutes=2)
 
+    # A run that keeps nothing itself uses it, and leaves it and nothing else behind.
+    passing = finetune(config("data.train.take=37", "deploy.compare_with_base=true"))
+    assert passing.base_answer is not None
+    assert passing.deletion == f"handed over: it belongs to flow run {report.run}"
+    assert lease_of(session, report.endpoint) == lease
+    behind = clients.workspace(session).online_deployments.list(report.endpoint)
+    assert [each.name for each in behind] == ["demo"]
+
     # A further run of the same inputs finds it, and says from which run; for ever is said as `forever`.
     again = finetune(config("data.train.take=37", "deploy.keep_endpoint=forever"))
     assert again.endpoint == report.endpoint

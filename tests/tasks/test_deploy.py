@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from tasks import clients
+from tasks import clients, operation
 from tasks.auth import Workspace, sign_in
 from tasks.base_model import Base, find_model
 from tasks.clients import Session
@@ -216,3 +216,20 @@ def test_a_key_that_was_renewed_meanwhile_is_asked_for_anew(
 
 def question(session: Session, data: PreparedData, deployment: Deployment) -> Conversation:
     return ask.fn(session, Invoke(), data, deployment, None)
+
+
+def test_an_endpoint_made_anew_while_it_is_deleted_is_left_to_its_run(
+    session: Session, name: str, lease: Lease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_endpoint.fn(session, name, job("shared"), lease)
+    other, delete = Lease.of_run("other", hours=1), operation.delete
+
+    def and_another_run_is_there_first(begin: Callable[[], Any]) -> None:
+        delete(begin)
+        open_endpoint.fn(session, name, job("shared"), other)
+
+    monkeypatch.setattr(operation, "delete", and_another_run_is_there_first)
+    ended = delete_endpoint.fn(session, name, lease)
+    assert (ended.state, ended.proof) == ("handed over", "it belongs to flow run other")
+    monkeypatch.setattr(operation, "delete", delete)
+    assert delete_endpoint.fn(session, name, other).state == "deleted"

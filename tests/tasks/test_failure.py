@@ -122,6 +122,7 @@ def test_what_is_really_wrong_with_the_input_is_told_without_a_terminals_colours
         ("KeyBasedAuthenticationNotPermitted", "refuses key access", "identity-based"),
         ("NoMatchingArtifactsFoundFromJob: job x", "holds no files", "--fresh"),
         ("The asset was deleted earlier and cannot be recreated", "deleted earlier", "registration.name"),
+        ("(UserError) Asset paths cannot be updated.", "registering a version", "tried again"),
         ("MissingSubscriptionRegistration", "not registered", "az provider register"),
     ],
 )

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from tasks import clients
+from tasks import clients, pipeline, register
 from tasks.base_model import Base, BaseModelVersion, find_model
 from tasks.clients import Session
 from tasks.compute import Cluster, Compute, find_compute
 from tasks.data import Data, PreparedData, prepare_data
 from tasks.data.section import Split
+from tasks.delete import delete_cluster
 from tasks.failure import Failure
 from tasks.lease import PREFIX, Lease
+from tasks.metrics import Metrics
 from tasks.parameters import Optimisation, Parameters, Training
 from tasks.pipeline import Pipeline, Plan, Submission, plan_job, submit_job
-from tasks.wait import Wait, wait_for_job
+from tasks.register import Register, RegisteredModel, register_model
+from tasks.wait import TrainedJob, Wait, wait_for_job
+from tests.flows.tiny.code import tiny_chat
 from tests.tasks.conftest import LetFail
 
 T4 = "Standard_NC4as_T4_v3"
@@ -58,7 +65,7 @@ def plan(session: Session, base: BaseModelVersion, cluster: Cluster, data: Prepa
 @pytest.fixture
 def submit(session: Session, base: BaseModelVersion, data: PreparedData, lease: Lease) -> Submit:
     def put(plan: Plan, pipeline: Pipeline = TINY, lease: Lease = lease, fresh: bool = False) -> Submission:
-        return submit_job.fn(session, pipeline, plan, base, data, lease, fresh)
+        return submit_job.fn(session, pipeline, COMPUTE, plan, base, data, lease, fresh)
 
     return put
 
@@ -224,3 +231,73 @@ def test_a_lost_answer_makes_no_second_job(plan: MakePlan, submit: Submit, let_f
     job = submit(planned)
     assert not job.name.endswith("-2")
     assert submit(planned).name == job.name
+
+
+def test_a_job_that_is_being_cancelled_is_left_and_tried_anew(
+    session: Session, plan: MakePlan, submit: Submit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned = plan(learning_rate=unlike_any())
+    first = submit(planned)
+    find = pipeline.find
+
+    def cancelling(session: Session, name: str) -> Any:
+        # For as long as its nodes take to let go of it.
+        return SimpleNamespace(status="CancelRequested") if name == first.name else find(session, name)
+
+    monkeypatch.setattr(pipeline, "find", cancelling)
+    assert submit(planned).name == f"{first.name}-2"
+
+
+def test_a_cluster_that_its_run_has_deleted_meanwhile_is_made_anew(
+    session: Session, base: BaseModelVersion, data: PreparedData, lease: Lease
+) -> None:
+    compute, other = Compute(name=f"c-{uuid4().hex[:8]}", size=T4), Lease.of_run("other", hours=1)
+    found = find_compute.fn(session, compute, base, other)
+    parameters = Parameters(training=Training(learning_rate=unlike_any()))
+    planned = plan_job.fn(session, TINY, parameters, base, compute, found, data)
+    assert delete_cluster.fn(session, compute.name, other)
+    job = submit_job.fn(session, TINY, compute, planned, base, data, lease, False)
+    assert wait_for_job.fn(session, job, found, QUICK).name == job.name
+    assert delete_cluster.fn(session, compute.name, lease)
+
+
+def test_two_runs_that_register_at_once_use_one_version(
+    session: Session,
+    plan: MakePlan,
+    base: BaseModelVersion,
+    data: PreparedData,
+    lease: Lease,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tiny_chat.write(tmp_path / "model", [])
+    name, planned = f"at-once-{uuid4().hex[:8]}", plan()
+    trained = TrainedJob(
+        name=name,
+        output=str(tmp_path / "model"),
+        studio_url="",
+        queued=0,
+        provisioning=0,
+        running=0,
+        cost=0,
+        steps=(),
+    )
+    look = register._first_of_job
+    theirs: list[RegisteredModel] = []
+
+    def registered(lease: Lease) -> RegisteredModel:
+        metrics = Metrics(final={}, loss=(), held_out=())
+        wanted = Register(name=name)
+        return register_model.fn(session, wanted, planned, base, data, trained, metrics, lease)
+
+    def and_then_another_registers(*arguments: Any) -> Any:
+        found = look(*arguments)
+        monkeypatch.setattr(register, "_first_of_job", look)
+        theirs.append(registered(lease.model_copy(update={"run": "other"})))
+        return found
+
+    monkeypatch.setattr(register, "_first_of_job", and_then_another_registers)
+    ours = registered(lease)
+    assert [ours.id] == [model.id for model in theirs]
+    assert (ours.adopted, ours.adopted_from) == (True, "other")
+    assert [model.version for model in clients.workspace(session).models.list(name=name)] == ["1"]

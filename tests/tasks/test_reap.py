@@ -66,7 +66,7 @@ def make_endpoint(session: Session) -> Iterator[Callable[..., str]]:
     yield make
     for name in made:
         if endpoint.find(session, name) is not None:
-            endpoint.remove(session, name)
+            endpoint.remove(session, name, None)
 
 
 def make_deployment(session: Session, above: str, name: str, tags: dict[str, str]) -> None:
@@ -204,7 +204,7 @@ def test_an_expired_cluster_is_deleted_and_another_one_stays(session: Session) -
     assert compute.find(session, expired) is None
     for name in (live, foreign):
         assert compute.find(session, name) is not None
-        compute.remove(session, name)
+        compute.remove(session, name, None)
 
 
 def test_a_live_job_past_its_lease_is_cancelled(session: Session) -> None:
@@ -222,7 +222,7 @@ def test_a_live_job_past_its_lease_is_cancelled(session: Session) -> None:
         assert time.monotonic() < deadline
         time.sleep(0.1)
     assert listed(session, name) is None
-    compute.remove(session, cluster)
+    compute.remove(session, cluster, None)
 
 
 def test_a_deletion_that_is_refused_is_loud(

@@ -55,7 +55,7 @@ def cluster(server: LocalServer) -> Iterator[Cluster]:
         body = AmlCompute(name=made.name, size=made.size, max_instances=4)
         clients.workspace(session).compute.begin_create_or_update(body).wait()
         yield made
-        compute.remove(session, made.name)
+        compute.remove(session, made.name, None)
 
 
 @pytest.fixture

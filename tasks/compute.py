@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from tasks import clients, operation, sizes
 from tasks.base_model import BaseModelVersion, allows
 from tasks.clients import Session
-from tasks.failure import Failure, is_missing
+from tasks.failure import Failure, unless_missing
 from tasks.lease import Lease, unless_anew
 from tasks.sizes import Size
 from tasks.stage import logger, stage, tell
@@ -141,12 +141,7 @@ def check_size(size: Size, base: BaseModelVersion) -> None:
 
 def find(session: Session, name: str) -> Any:
     """The SDK's cluster, or None."""
-    try:
-        return clients.workspace(session).compute.get(name)
-    except Exception as error:
-        if is_missing(error):
-            return None
-        raise
+    return unless_missing(lambda: clients.workspace(session).compute.get(name))
 
 
 def remove(session: Session, name: str, run: str | None) -> None:

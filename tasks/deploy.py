@@ -12,7 +12,7 @@ from tasks import clients, operation, sizes
 from tasks.base_model import BaseModelVersion, allows
 from tasks.clients import Session
 from tasks.endpoint import JOB, Endpoint
-from tasks.failure import Failure, explain, is_missing
+from tasks.failure import Failure, explain, unless_missing
 from tasks.lease import Lease
 from tasks.sizes import Size
 from tasks.stage import logger, stage, tell
@@ -164,12 +164,7 @@ def deploy_model(
 
 def find(session: Session, endpoint: str, name: str) -> Any:
     """The SDK's deployment, or None."""
-    try:
-        return clients.workspace(session).online_deployments.get(name, endpoint)
-    except Exception as error:
-        if is_missing(error):
-            return None
-        raise
+    return unless_missing(lambda: clients.workspace(session).online_deployments.get(name, endpoint))
 
 
 def remove(session: Session, endpoint: str, name: str) -> None:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from tasks import clients, operation
 from tasks.clients import Session
-from tasks.failure import Failure, is_missing
+from tasks.failure import Failure, unless_missing
 from tasks.fingerprint import endpoint_name
 from tasks.lease import PREFIX, Lease, unless_anew
 from tasks.pipeline import Plan
@@ -92,12 +92,7 @@ def route(session: Session, endpoint: Endpoint, deployment: str) -> None:
 
 def find(session: Session, name: str) -> Any:
     """The SDK's endpoint, or None."""
-    try:
-        return clients.workspace(session).online_endpoints.get(name)
-    except Exception as error:
-        if is_missing(error):
-            return None
-        raise
+    return unless_missing(lambda: clients.workspace(session).online_endpoints.get(name))
 
 
 def update(session: Session, found: Any, tags: dict[str, str], traffic: dict[str, int]) -> None:

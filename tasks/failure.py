@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -230,6 +231,16 @@ def is_unauthorised(error: BaseException) -> bool:
 def is_missing(error: BaseException) -> bool:
     """Whether the service said that the thing asked for does not exist."""
     return _status(error) == 404 or "RESOURCE_NOT_FOUND" in str(getattr(error, "error_type", "")).upper()
+
+
+def unless_missing(get: Callable[[], Any]) -> Any:
+    """What the service has; None where it says that there is no such thing."""
+    try:
+        return get()
+    except Exception as error:
+        if is_missing(error):
+            return None
+        raise
 
 
 def redact(text: str) -> str:

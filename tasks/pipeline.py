@@ -14,7 +14,7 @@ from tasks.base_model import BaseModelVersion
 from tasks.clients import Session
 from tasks.compute import Cluster, Compute
 from tasks.data import PreparedData
-from tasks.failure import Failure, is_missing
+from tasks.failure import Failure, is_missing, unless_missing
 from tasks.fingerprint import display_name, fingerprint, job_name
 from tasks.lease import PREFIX, Lease
 from tasks.parameters import ComponentInput, Effective, Parameters, Value, inputs_of, merge
@@ -172,12 +172,7 @@ def submit_job(
 
 def find(session: Session, name: str) -> Any:
     """The SDK's job, or None."""
-    try:
-        return clients.workspace(session).jobs.get(name)
-    except Exception as error:
-        if is_missing(error):
-            return None
-        raise
+    return unless_missing(lambda: clients.workspace(session).jobs.get(name))
 
 
 def live_on(session: Session, cluster: str) -> list[str]:

@@ -10,7 +10,7 @@ from tasks import clients
 from tasks.base_model import BaseModelVersion
 from tasks.clients import Session
 from tasks.data import PreparedData
-from tasks.failure import is_missing
+from tasks.failure import unless_missing
 from tasks.fingerprint import model_name
 from tasks.lease import PREFIX, Lease
 from tasks.metrics import Metrics
@@ -106,13 +106,9 @@ def _adopt(earlier: Any, lease: Lease) -> RegisteredModel:
 
 def _first_of_job(models: Any, name: str, job: str) -> Any:
     """The lowest version that names the job, or None; versions are numbers given out in turn."""
-    try:
-        made = [model for model in models.list(name=name) if (model.tags or {}).get(_JOB) == job]
-        return min(made, key=lambda model: (len(model.version), model.version), default=None)
-    except Exception as error:
-        if is_missing(error):  # no model of that name yet
-            return None
-        raise
+    every = unless_missing(lambda: list(models.list(name=name))) or ()  # missing: no model of that name yet
+    made = [model for model in every if (model.tags or {}).get(_JOB) == job]
+    return min(made, key=lambda model: (len(model.version), model.version), default=None)
 
 
 def _read(model: Any, *, adopted: bool, adopted_from: str | None = None) -> RegisteredModel:

@@ -98,6 +98,17 @@ def environment(here: Local, name: str, version: str, given: dict[str, Any]) -> 
     return {"environmentType": "UserCreated", "autoRebuild": "Disabled"} | given | {"osType": system}
 
 
+def is_curated(name: str) -> bool:
+    """Whether an environment of that name is one that Azure puts into every workspace."""
+    return name.casefold().startswith(_CURATED)
+
+
+def curated(name: str, version: str) -> dict[str, Any]:
+    """What such an environment says of itself; the image is never pulled."""
+    image = f"mcr.microsoft.com/azureml/curated/{name.casefold().removeprefix(_CURATED)}:{version}"
+    return {"environmentType": "Curated", "autoRebuild": "Disabled", "image": image, "osType": "Linux"}
+
+
 def component(here: Local, name: str, version: str, given: dict[str, Any]) -> dict[str, Any]:
     spec = given.get("componentSpec")
     if not isinstance(spec, dict) or not isinstance(spec.get("type"), str):
@@ -109,7 +120,7 @@ def component(here: Local, name: str, version: str, given: dict[str, Any]) -> di
 def check_environment(here: Local, reference: object) -> None:
     """Raise BadRequest for an environment of the workspace that is not there; a node looks at none."""
     match = _ENVIRONMENT.match(reference) if isinstance(reference, str) else None
-    if match is None or match["name"].casefold().startswith(_CURATED):
+    if match is None or is_curated(match["name"]):
         return
     name, version = match["name"], match["version"]
     if match["by"].lower() == "labels":

@@ -76,6 +76,7 @@ class Assets:
 
     def list_versions(self, request: Request) -> Response:
         name, query = request.path_params["name"], request.query_params
+        self._offer_curated(request)
         # Code is looked up by the hash of its content, whatever name it was given.
         prefix = "" if "hash" in query else f"{name}/"
         found = [document for _, document in local(request).store.list(self._kind(request), prefix)]
@@ -161,10 +162,21 @@ class Assets:
         name, version = request.path_params["name"], request.path_params["version"]
         if version == _DEFAULT_VERSION and self is COMPONENTS:
             version = versions.latest(local(request), kind, name)
+        self._offer_curated(request, version)
         document = store.get(kind, f"{name}/{version}")
         if document is None:
             raise self._missing(request, f"{request.path_params['name']}:{request.path_params['version']}")
         return document
+
+    def _offer_curated(self, request: Request, version: str | None = None) -> None:
+        """Make, when it is asked for, an environment of those that Azure has in every workspace."""
+        here, kind, name = local(request), self._kind(request), request.path_params["name"]
+        if self is not ENVIRONMENTS or not content.is_curated(name) or not _NAME.match(name):
+            return
+        known = here.store.list(kind, f"{name}/{version or ''}", limit=1)
+        wanted = version or "1"
+        if not known and _VERSION.match(wanted):
+            versions.put(here, kind, name, wanted, content.curated(name, wanted))
 
     def _missing(self, request: Request, what: str) -> NotFound:
         owner = "registry" if "registry" in request.path_params else "workspace"

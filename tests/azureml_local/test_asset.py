@@ -170,6 +170,16 @@ def test_unchanged_code_is_found_by_its_hash(ml_client: Any, tmp_path: Path) -> 
     assert ml_client.components.get("a_step").version == "3"
 
 
+def test_curated_environments_are_there_as_in_every_workspace(ml_client: Any) -> None:
+    name = "AzureML-acft-hf-nlp-gpu"
+    assert ml_client.environments.get(name, label="latest").version == "1"
+    assert ml_client.environments.get(name, version="112").image.endswith("/acft-hf-nlp-gpu:112")
+    job = ml_client.jobs.create_or_update(command(command="true", environment=f"{name}@latest"))
+    assert name in str(job.environment)
+    with pytest.raises(ResourceNotFoundError):
+        ml_client.environments.get("acft-hf-nlp-gpu", version="112")
+
+
 def _contents(folder: Path) -> dict[str, bytes]:
     return {str(f.relative_to(folder)): f.read_bytes() for f in folder.rglob("*") if f.is_file()}
 

@@ -25,7 +25,7 @@ POOL = "finetune"
 
 T = TypeVar("T")
 
-_START_LIMIT = 120.0  # seconds; its database is migrated first
+_START_LIMIT = 240.0  # seconds; its database is migrated first, and the machine may be busy
 _STOP_LIMIT = 30.0
 _CLEAN_LIMIT = 60.0  # for a run that deletes what it has made before it ends
 

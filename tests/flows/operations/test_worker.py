@@ -42,7 +42,8 @@ def prefect(server: LocalServer, tmp_path_factory: pytest.TempPathFactory) -> It
 def test_two_runs_of_one_fingerprint_at_once_train_once(
     prefect: Server, config: MakeConfig, ml_client: Any
 ) -> None:
-    wanted = config("data.train.take=32", "parameters.more={seconds: 8}")
+    cluster = ("compute.name=one-fingerprint", "compute.keep=false")
+    wanted = config("data.train.take=32", "parameters.more={seconds: 8}", *cluster)
     with working(prefect):
         # Of two deployments, as each of them lets its own runs wait for each other.
         both = [start(prefect, f"finetune/{name}", wanted) for name in ("local", "ad-hoc")]
@@ -54,7 +55,10 @@ def test_two_runs_of_one_fingerprint_at_once_train_once(
     assert rows[0]["fingerprint"] == rows[1]["fingerprint"]
     assert len(jobs(ml_client, rows[0]["fingerprint"])) == 1
     assert any(each["adopted"] for each in rows)
+    assert len({(each["model"], each["model_version"]) for each in rows}) == 1
+    assert all(each["answer"] for each in rows)
     assert_no_endpoint(ml_client, rows[0]["endpoint"])
+    assert "one-fingerprint" not in [compute.name for compute in ml_client.compute.list()]
 
 
 def test_a_server_that_restarts_while_a_run_waits_loses_nothing(

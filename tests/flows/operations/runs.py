@@ -24,12 +24,20 @@ from flows.runs import row_of
 from tests.flows.operations.processes import Server, until
 
 _SOON = timedelta(seconds=10)  # the scheduler looks every five for new schedules
+DEPLOYMENT = "finetune/local"  # the one that costs nothing
 LIMIT = 240  # seconds; a run of the tiny component takes ten to twenty
 
 
 def deployment_id(server: Server, name: str) -> UUID:
     with server.client() as client:
         return client.read_deployment_by_name(name).id
+
+
+def runs_of(server: Server, deployment: str) -> list[UUID]:
+    """The runs that there are of a deployment."""
+    identity = deployment_id(server, deployment)
+    with server.client() as client:
+        return [run.id for run in client.read_flow_runs() if run.deployment_id == identity]
 
 
 def start(server: Server, deployment: str, config: Finetune) -> UUID:

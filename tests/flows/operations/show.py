@@ -19,6 +19,7 @@ from prefect.client.schemas.objects import Artifact, FlowRun
 
 from tests.flows.operations.processes import POOL, Server, serving, until, working
 from tests.flows.operations.runs import (
+    DEPLOYMENT,
     artifacts,
     ended,
     pause_housekeeping,
@@ -29,7 +30,6 @@ from tests.flows.operations.runs import (
     when,
 )
 
-DEPLOYMENT = "finetune/local"
 _INTERRUPTED = 130
 _LIMIT = 540.0  # seconds for the run; it takes about a minute on an idle machine
 

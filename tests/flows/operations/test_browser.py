@@ -16,7 +16,7 @@ import yaml
 from tests.conftest import LocalServer
 from tests.flows.conftest import RECIPE
 from tests.flows.operations.processes import ROOT, Server, until
-from tests.flows.operations.runs import artifacts, deployment_id, read
+from tests.flows.operations.runs import DEPLOYMENT, artifacts, deployment_id, read, runs_of
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
@@ -79,7 +79,7 @@ def test_the_form_is_filled_in_and_submitted(page: Any, deployed: Server) -> Non
     page.get_by_label("Max New Tokens").fill("40")
     page.get_by_role("button", name="Submit").click()
     page.get_by_text("scheduled to start").wait_for()
-    (run,) = runs(deployed)
+    (run,) = runs_of(deployed, DEPLOYMENT)
     config = read(deployed, run).parameters["config"]
     assert config["data"]["train"]["take"] == "10%"
     assert config["invoke"]["max_new_tokens"] == 40
@@ -87,7 +87,7 @@ def test_the_form_is_filled_in_and_submitted(page: Any, deployed: Server) -> Non
 
 
 def test_the_form_refuses_a_wrong_value_and_says_which(page: Any, deployed: Server) -> None:
-    before = runs(deployed)
+    before = runs_of(deployed, DEPLOYMENT)
     open_form(page, deployed)
     count = page.get_by_label("Instance Count")
     count.fill("0")
@@ -97,7 +97,7 @@ def test_the_form_refuses_a_wrong_value_and_says_which(page: Any, deployed: Serv
     page.get_by_label("Take").first.fill("a few")
     page.get_by_role("button", name="Submit").click()
     page.get_by_text("'a few' does not match").first.wait_for()
-    assert runs(deployed) == before
+    assert runs_of(deployed, DEPLOYMENT) == before
 
 
 def test_a_run_shows_its_outcome_and_its_artifacts(
@@ -127,12 +127,5 @@ def test_the_loss_curve_is_a_picture_that_the_page_shows(
 
 
 def open_form(page: Any, server: Server) -> None:
-    page.goto(f"{server.url}/v2/deployments/deployment/{deployment_id(server, 'finetune/local')}/run")
+    page.goto(f"{server.url}/v2/deployments/deployment/{deployment_id(server, DEPLOYMENT)}/run")
     page.get_by_label("Dataset").wait_for()
-
-
-def runs(server: Server) -> list[UUID]:
-    """The runs of the deployment `local`."""
-    identity = deployment_id(server, "finetune/local")
-    with server.client() as client:
-        return [run.id for run in client.read_flow_runs() if run.deployment_id == identity]

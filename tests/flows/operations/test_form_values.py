@@ -12,7 +12,7 @@ from flows.config import Finetune, load
 from flows.finetune import finetune
 from flows.form import filled
 from tests.flows.operations.processes import ROOT, Server
-from tests.flows.operations.runs import deployment_id
+from tests.flows.operations.runs import DEPLOYMENT, deployment_id, runs_of
 
 SCHEMA = Finetune.model_json_schema()
 OBJECTS = {"Finetune": SCHEMA, **SCHEMA["$defs"]}
@@ -56,13 +56,12 @@ def test_the_server_refuses_a_wrong_value(
     config = load("local").model_dump(mode="json")
     section, field = where
     config[section][field] = value
-    with deployed.client() as client:
-        before = client.read_flow_runs()
-        with pytest.raises(PrefectHTTPStatusError, match="409") as error:
-            client.create_flow_run_from_deployment(
-                deployment_id(deployed, "finetune/local"), parameters={"config": config}
-            )
-        assert len(client.read_flow_runs()) == len(before)
+    before = runs_of(deployed, DEPLOYMENT)
+    with deployed.client() as client, pytest.raises(PrefectHTTPStatusError, match="409") as error:
+        client.create_flow_run_from_deployment(
+            deployment_id(deployed, DEPLOYMENT), parameters={"config": config}
+        )
+    assert runs_of(deployed, DEPLOYMENT) == before
     assert said in error.value.response.json()["detail"]
 
 
@@ -72,7 +71,7 @@ def test_the_form_as_it_is_filled_in_is_accepted(deployed: Server, monkeypatch: 
     parameters = {"config": filled("recipes/local.yaml")["config"]}
     with deployed.client() as client:
         run = client.create_flow_run_from_deployment(
-            deployment_id(deployed, "finetune/local"), parameters=parameters
+            deployment_id(deployed, DEPLOYMENT), parameters=parameters
         )
         client.delete_flow_run(run.id)
     assert Finetune.model_validate(run.parameters["config"]) == load("local")

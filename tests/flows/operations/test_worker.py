@@ -15,6 +15,7 @@ from tests.conftest import LocalServer
 from tests.flows.conftest import MakeConfig
 from tests.flows.operations.processes import ROOT, Server, end, serving, start_worker, until, working
 from tests.flows.operations.runs import (
+    DEPLOYMENT,
     ended,
     jobs,
     pause_housekeeping,
@@ -67,7 +68,7 @@ def test_a_server_that_restarts_while_a_run_waits_loses_nothing(
     enough = tmp_path / "enough"
     wanted = config("data.train.take=33", f"parameters.more={{seconds: 1800, until: {enough}}}")
     with working(prefect):
-        run = start(prefect, "finetune/local", wanted)
+        run = start(prefect, DEPLOYMENT, wanted)
         until(lambda: training(prefect, run), 240, "the run is not training")
         prefect.stop()
         prefect.start()
@@ -95,7 +96,7 @@ def test_a_run_whose_worker_was_killed_goes_on_with_the_next_worker(
     wanted = config("data.train.take=34", f"parameters.more={{seconds: 1800, until: {enough}}}")
     worker = start_worker(prefect)
     try:
-        run = start(prefect, "finetune/local", wanted)
+        run = start(prefect, DEPLOYMENT, wanted)
         until(lambda: training(prefect, run), 240, "the run is not training")
         kill_with_children(worker)
         state = read(prefect, run).state

@@ -259,7 +259,7 @@ def _rate(service: Service, call: Call, connections: int, seconds: float, trust:
     def load(lane: int) -> int:
         client, sent = Client(service.port, trust), 0
         client.send(call, lane)
-        while time.perf_counter() < ends:
+        while not sent or time.perf_counter() < ends:
             client.send(call, lane * 10**6 + sent)
             sent += 1
         client.close()

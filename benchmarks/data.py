@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tests.tasks.data.range_server import serving
+from tests.support.range_server import serving
 
 TRAIN_ROWS, TEST_ROWS, GROUP = 207_865, 23_110, 1_000  # the hub's listing; group size assumed
 SHARDS = 3
@@ -28,7 +28,7 @@ SHARE = "5%"
 # What is imported before the mark is not timed, for either.
 _OURS = """
 import polars, pyarrow.parquet, fsspec.implementations.http
-from tasks.data import output, parquet, sieve
+from tasks.data import output, parquet, row_filter
 from tasks.data.prepare import prepare
 from tasks.data.section import Data
 # mark

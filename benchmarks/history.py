@@ -19,13 +19,13 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from flows.exporter import exposition
-from flows.history_page import page
-from flows.runs import Run
-from flows.selection import Selection
-from tests.flows.operations.processes import serving
-from tests.flows.seeding import seed
-from tests.flows.synthetic import NOW, runs
+from flows.dashboard.page import page
+from flows.dashboard.prometheus import exposition
+from flows.dashboard.run import Run
+from flows.dashboard.selection import Selection
+from tests.support.prefect_server import serving
+from tests.support.seeding import seed
+from tests.support.synthetic import NOW, runs
 
 CHROMIUM = "/usr/bin/chromium"
 RUNS, ROUNDS = 5000, 5
@@ -48,15 +48,15 @@ def _read(folder: Path, history: list[Run], rounds: int) -> dict[str, float]:
     """How long a server takes to tell of all of them, and of the newest."""
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    from flows import records
+    from flows.dashboard import reader
 
     seed(f"sqlite+aiosqlite:///{folder / 'prefect.db'}", history)
     with serving(folder) as server, temporary_settings({PREFECT_API_URL: f"{server.url}/api"}):
-        everything = asyncio.run(records.read(Selection()))
+        everything = asyncio.run(reader.read(Selection()))
         assert [run.id for run in everything] == [run.id for run in history]
         return {
-            "read all": _median(rounds, lambda: asyncio.run(records.read(Selection()))),
-            "read the newest 25": _median(rounds, lambda: asyncio.run(records.read(Selection(limit=25)))),
+            "read all": _median(rounds, lambda: asyncio.run(reader.read(Selection()))),
+            "read the newest 25": _median(rounds, lambda: asyncio.run(reader.read(Selection(limit=25)))),
         }
 
 

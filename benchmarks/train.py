@@ -80,7 +80,7 @@ def _prepare(folder: Path) -> None:
     from azureml_local.components import conversations
     from azureml_local.components.chat_template import ChatTemplate
     from azureml_local.components.tokenized import Tokenized
-    from azureml_local.sample import TRAIN
+    from tasks.data.sample import TRAIN
 
     model = materialise(MODEL, VERSION, folder / "cache") / "artifacts" / "model"
     (folder / "model").symlink_to(model)

@@ -24,12 +24,12 @@ from prefect.client.schemas.filters import TaskRunFilter, TaskRunFilterName, Tas
 from prefect.client.schemas.filters import TaskRunFilterStateName as StateName
 from prefect.states import Cancelling
 
-from benchmarks.sweep.workspace import Workspace, opened
-from flows.config import Finetune
+from flows.run.config import Finetune
 from tests.flows.conftest import tiny_config
-from tests.flows.operations import postgresql
-from tests.flows.operations.deployed import Deployed, deployed
-from tests.flows.operations.processes import until
+from tests.support import postgresql
+from tests.support.deployed import Deployed, deployed
+from tests.support.prefect_server import until
+from tests.sweep.workspace import Workspace, opened
 
 LIMIT = 3600.0  # seconds until all wait; the start of twenty runs is bound by the processors
 HOURS = 3
@@ -174,8 +174,8 @@ def _end(made: Deployed) -> None:
 
 
 def _jobs() -> Any:
-    from tasks import clients
-    from tasks.auth import Workspace, sign_in
+    from tasks.azure import clients
+    from tasks.sign_in import Workspace, sign_in
 
     return clients.workspace(sign_in.fn(Workspace())).jobs
 

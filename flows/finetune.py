@@ -15,30 +15,31 @@ from prefect.runtime import deployment
 from prefect.runtime import flow_run as this_run
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows import artifacts, listing, suspension
-from flows.config import Finetune
-from flows.price import forecast
-from flows.report import Findings, RunReport
-from flows.workspace import opened
-from tasks.auth import sign_in
+from flows.artifacts import run as artifacts
+from flows.run import outcome, suspension
+from flows.run.config import Finetune
+from flows.run.forecast import forecast
+from flows.run.report import Findings, RunReport
+from flows.run.workspace import opened
+from tasks.azure.clients import Session
+from tasks.azure.failure import Failure
+from tasks.azure.sizes import Size
 from tasks.base_model import BaseModelVersion, find_model
-from tasks.clients import Session
 from tasks.compute import Cluster, find_compute
+from tasks.core.lease import Lease
+from tasks.core.signals import undisturbed
+from tasks.core.stage import logger, tell, watching
 from tasks.data import PreparedData, prepare_data
 from tasks.delete import Deletion, delete_cluster, delete_endpoint, keep_endpoint
 from tasks.deploy import BASE, Deployment, check_deployment, deploy_model
 from tasks.endpoint import Endpoint, lost, name_of, open_endpoint, route
-from tasks.failure import Failure
 from tasks.invoke import Conversation, ask
-from tasks.lease import Lease
+from tasks.job.pipeline import Plan, plan_job, submit_job
+from tasks.job.wait import TrainedJob, wait_for_job
 from tasks.metrics import read_metrics
-from tasks.pipeline import Plan, plan_job, submit_job
 from tasks.register import RegisteredModel, register_model
 from tasks.release import cancel_jobs, release
-from tasks.signals import undisturbed
-from tasks.sizes import Size
-from tasks.stage import logger, tell, watching
-from tasks.wait import TrainedJob, wait_for_job
+from tasks.sign_in import sign_in
 
 # A cancelled run has 30 s until it is killed; what is left then is for the hook and for `finetune reap`.
 _GRACE = 10.0
@@ -59,7 +60,7 @@ def release_what_is_left(flow: Flow[Any, Any], flow_run: FlowRun, state: State[A
 
 @flow(
     name="finetune",
-    flow_run_name=listing.initial_name,
+    flow_run_name=outcome.initial_name,
     task_runner=ThreadPoolTaskRunner(max_workers=4),  # type: ignore[arg-type]
     on_cancellation=[release_what_is_left],
     on_crashed=[release_what_is_left],
@@ -86,7 +87,7 @@ def finetune(config: Finetune = _DEFAULTS) -> RunReport:
         raise
     report = findings.report()
     artifacts.publish_report(report, findings)
-    return listing.end(report, failure)  # type: ignore[return-value]
+    return outcome.end(report, failure)  # type: ignore[return-value]
 
 
 class _Prepared(NamedTuple):
@@ -132,7 +133,7 @@ def _train(
     plan = found.plan = plan_job(
         session, config.pipeline, config.parameters, base, config.compute, cluster, data
     )
-    listing.show_plan(config, plan)
+    outcome.show_plan(config, plan)
     price = forecast(config, cluster, serving)
     logger().info("Before anything is submitted: %s", price)
     tell("submit", price)

@@ -19,14 +19,15 @@ from prefect.settings import get_current_settings
 from prefect.states import Completed
 from pydantic import BaseModel, ConfigDict, Field
 
-from flows import charts, figures, records
-from flows.history_page import page, tiles
-from flows.history_table import lines
-from flows.runs import Run, State
-from flows.selection import select
-from flows.trends import failures, trends
-from tasks.failure import Failure
-from tasks.stage import displaying, logger
+from flows.artifacts import figures
+from flows.dashboard import charts, reader
+from flows.dashboard.page import page, tiles
+from flows.dashboard.run import Run, State
+from flows.dashboard.selection import select
+from flows.dashboard.table import lines
+from flows.dashboard.trends import failures, trends
+from tasks.azure.failure import Failure
+from tasks.core.stage import displaying, logger
 
 KEY = "finetune-history"
 _LINES = 200  # of the table in Prefect, which has no pages
@@ -58,7 +59,7 @@ def history(
     ] = None,
 ) -> HistoryReport:
     """Show every run of the fine-tune: a table, charts over time, and both as one file for elsewhere."""
-    runs = asyncio.run(records.read(select(states or (), recipe, model, since)))
+    runs = asyncio.run(reader.read(select(states or (), recipe, model, since)))
     now = datetime.now(UTC)
     report = HistoryReport(
         runs=len(runs),
@@ -109,7 +110,7 @@ def write_page(runs: Sequence[Run], file: Path, now: datetime | None = None) -> 
 
 def write_metrics(runs: Sequence[Run], file: Path, now: datetime | None = None) -> str:
     """Write the metrics, whole or not at all, for a collector of text files; returns where they are."""
-    from flows.exporter import exposition
+    from flows.dashboard.prometheus import exposition
 
     part = file.with_name(f".{file.name}.part")
     _written(part, exposition(runs, now))

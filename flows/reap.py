@@ -16,13 +16,13 @@ from prefect.runtime import deployment
 from prefect.states import Completed
 from pydantic import BaseModel, ConfigDict
 
-from flows import events, listing
-from flows.workspace import opened
-from tasks.auth import Workspace, is_named, sign_in
-from tasks.clients import Session
-from tasks.failure import Failure
+from flows.run import events, outcome
+from flows.run.workspace import opened
+from tasks.azure.clients import Session
+from tasks.azure.failure import Failure
+from tasks.core.stage import displaying, logger
 from tasks.reap import Leased, Reaped, end, find_leased
-from tasks.stage import displaying, logger
+from tasks.sign_in import Workspace, is_named, sign_in
 
 KEY = "finetune-reap"
 NOTHING = "No workspace in Azure is named, and no run has been in one: there is nothing to look after."
@@ -139,7 +139,7 @@ def _is_unused(workspace: Workspace) -> bool:
 def _was_in_azure(run: FlowRun) -> bool:
     """Whether a run of the fine-tune has come far enough in Azure to have made anything there."""
     given = (run.parameters.get("config") or {}).get("workspace") or {}
-    return given.get("where") == "azure" and listing.is_planned(run)
+    return given.get("where") == "azure" and outcome.is_planned(run)
 
 
 def _end_all(session: Session, reaping: Reaping) -> Reaping:

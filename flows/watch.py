@@ -25,14 +25,14 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.states import Completed
 from pydantic import BaseModel, ConfigDict
 
-from flows.config import Finetune
-from flows.suspension import Suspension
-from flows.workspace import opened
-from tasks.auth import Workspace, sign_in
-from tasks.ended import find_ended
-from tasks.failure import Failure, explain
+from flows.run.config import Finetune
+from flows.run.suspension import Suspension
+from flows.run.workspace import opened
+from tasks.azure.failure import Failure, explain
+from tasks.core.stage import logger
+from tasks.job.ended import find_ended
 from tasks.release import release
-from tasks.stage import logger
+from tasks.sign_in import Workspace, sign_in
 
 _PAGE = 200  # the most that Prefect's server gives at once
 _RELEASED = "released"  # the tag of a cancelled run of which nothing is left

@@ -9,12 +9,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tasks import clients
-from tasks.clients import Session
+from tasks.azure import clients
+from tasks.azure.clients import Session
+from tasks.azure.failure import Failure, is_missing
+from tasks.core.stage import logger, stage
+from tasks.data.model_files import find_window
 from tasks.data.window import Window
-from tasks.failure import Failure, is_missing
-from tasks.model_files import find_window
-from tasks.stage import logger, stage
 
 # A workspace that has not a model's own weights says so with this tag, naming whose it has.
 _STAND_IN = "local_stand_in"

@@ -6,13 +6,13 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from tasks import clients, operation, sizes
+from tasks.azure import clients, operation, sizes
+from tasks.azure.clients import Session
+from tasks.azure.failure import Failure, unless_missing
+from tasks.azure.sizes import Size
 from tasks.base_model import BaseModelVersion, allows
-from tasks.clients import Session
-from tasks.failure import Failure, unless_missing
-from tasks.lease import Lease, unless_anew
-from tasks.sizes import Size
-from tasks.stage import logger, stage, tell
+from tasks.core.lease import Lease, unless_anew
+from tasks.core.stage import logger, stage, tell
 
 # K80 machines, whose GPUs lack what the training stack needs; the rule where a model has no allow-list.
 _UNSUITED = frozenset({"standard_nc6", "standard_nc12", "standard_nc24", "standard_nc24r"})

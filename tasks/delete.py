@@ -7,11 +7,13 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from tasks import clients, compute, deploy, endpoint, pipeline
-from tasks.clients import Session
-from tasks.failure import Failure
-from tasks.lease import PREFIX, Lease
-from tasks.stage import logger, stage
+from tasks import compute, deploy, endpoint
+from tasks.azure import clients
+from tasks.azure.clients import Session
+from tasks.azure.failure import Failure
+from tasks.core.lease import PREFIX, Lease
+from tasks.core.stage import logger, stage
+from tasks.job import pipeline
 
 
 class Deletion(BaseModel):

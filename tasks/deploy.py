@@ -8,14 +8,14 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from tasks import clients, operation, sizes
+from tasks.azure import clients, operation, sizes
+from tasks.azure.clients import Session
+from tasks.azure.failure import Failure, explain, unless_missing
+from tasks.azure.sizes import Size
 from tasks.base_model import BaseModelVersion, allows
-from tasks.clients import Session
+from tasks.core.lease import Lease
+from tasks.core.stage import logger, stage, tell
 from tasks.endpoint import JOB, Endpoint
-from tasks.failure import Failure, explain, unless_missing
-from tasks.lease import Lease
-from tasks.sizes import Size
-from tasks.stage import logger, stage, tell
 
 BASE = "base"
 _FOREVER = "forever"

@@ -6,14 +6,14 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from tasks import clients, operation
-from tasks.clients import Session
-from tasks.failure import Failure, unless_missing
-from tasks.fingerprint import endpoint_name
-from tasks.lease import PREFIX, Lease, unless_anew
-from tasks.pipeline import Plan
-from tasks.stage import logger, stage, tell
-from tasks.wait import TrainedJob
+from tasks.azure import clients, operation
+from tasks.azure.clients import Session
+from tasks.azure.failure import Failure, unless_missing
+from tasks.core.lease import PREFIX, Lease, unless_anew
+from tasks.core.names import endpoint_name
+from tasks.core.stage import logger, stage, tell
+from tasks.job.pipeline import Plan
+from tasks.job.wait import TrainedJob
 
 JOB = f"{PREFIX}job"
 

@@ -11,12 +11,12 @@ from typing import Any
 import requests
 from pydantic import BaseModel, ConfigDict, Field
 
-from tasks import clients
-from tasks.clients import Session
+from tasks.azure import clients
+from tasks.azure.clients import Session
+from tasks.azure.failure import TRANSIENT_STATUSES, Failure, retry_after
+from tasks.core.stage import stage, tell
 from tasks.data import PreparedData
 from tasks.deploy import BASE, Deployment
-from tasks.failure import TRANSIENT_STATUSES, Failure, retry_after
-from tasks.stage import stage, tell
 
 _SLACK = 15.0  # seconds that the way takes beyond the request's own time-out
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from tasks.clients import Session
-from tasks.pipeline import Plan
-from tasks.stage import logger, stage
-from tasks.wait import TrainedJob
+from tasks.azure.clients import Session
+from tasks.core.stage import logger, stage
+from tasks.job.pipeline import Plan
+from tasks.job.wait import TrainedJob
 
 Point = tuple[int, float]  # step, value
 

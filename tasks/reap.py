@@ -9,12 +9,13 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from tasks import clients, compute, deploy, endpoint, history, operation
-from tasks.clients import Session
-from tasks.lease import Lease
-from tasks.pipeline import RECENT
-from tasks.stage import logger, stage
-from tasks.wait import cancel
+from tasks import compute, deploy, endpoint
+from tasks.azure import clients, operation, run_history
+from tasks.azure.clients import Session
+from tasks.core.lease import Lease
+from tasks.core.stage import logger, stage
+from tasks.job.pipeline import RECENT
+from tasks.job.wait import cancel
 
 Kind = Literal["endpoint", "deployment", "cluster", "job"]
 
@@ -108,7 +109,7 @@ def _clusters(session: Session) -> Iterator[Leased]:
 def _live_jobs(session: Session) -> Iterator[Leased]:
     for found in islice(clients.workspace(session).jobs.list(), RECENT):
         leased = _leased("job", found)
-        if leased is not None and leased.state not in history.ENDED:
+        if leased is not None and leased.state not in run_history.ENDED:
             yield leased
 
 

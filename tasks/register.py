@@ -6,17 +6,17 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tasks import clients
+from tasks.azure import clients
+from tasks.azure.clients import Session
+from tasks.azure.failure import unless_missing
 from tasks.base_model import BaseModelVersion
-from tasks.clients import Session
+from tasks.core.lease import PREFIX, Lease
+from tasks.core.names import model_name
+from tasks.core.stage import logger, stage
 from tasks.data import PreparedData
-from tasks.failure import unless_missing
-from tasks.fingerprint import model_name
-from tasks.lease import PREFIX, Lease
+from tasks.job.pipeline import Plan
+from tasks.job.wait import TrainedJob
 from tasks.metrics import Metrics
-from tasks.pipeline import Plan
-from tasks.stage import logger, stage
-from tasks.wait import TrainedJob
 
 _JOB = f"{PREFIX}job"
 _RUN = f"{PREFIX}run"

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-from tasks import clients, compute, endpoint, history
-from tasks.clients import Session
-from tasks.lease import Lease
-from tasks.pipeline import RECENT
-from tasks.stage import logger
-from tasks.wait import cancel
+from tasks import compute, endpoint
+from tasks.azure import clients, run_history
+from tasks.azure.clients import Session
+from tasks.core.lease import Lease
+from tasks.core.stage import logger
+from tasks.job.pipeline import RECENT
+from tasks.job.wait import cancel
 
 
 def release(session: Session, run: str, *, training: bool) -> list[str]:
@@ -36,7 +37,7 @@ def release(session: Session, run: str, *, training: bool) -> list[str]:
 def cancel_jobs(session: Session, run: str) -> list[str]:
     """Cancel the live jobs that a flow run has submitted."""
     recent = islice(clients.workspace(session).jobs.list(), RECENT)
-    live = [job for job in recent if clients.state(job.status) not in history.ENDED]
+    live = [job for job in recent if clients.state(job.status) not in run_history.ENDED]
     names = list(_of_run(live, run))
     for name in names:
         cancel(session, name)

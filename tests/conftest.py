@@ -1,4 +1,4 @@
-"""A local workspace for the tests, real clients of it, and a component and a model that are tiny."""
+"""A local workspace and a Prefect server for the tests, and a component and a model that are tiny."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from azureml_local import switch
 from azureml_local.server import Address
 from azureml_local.state import quota
 from azureml_local.state.store import Store
+from tests.support.checkout import TINY
 
 # The same examples every time, whatever else the machine does.
 settings.register_profile(
@@ -24,7 +25,6 @@ settings.load_profile("suite")
 
 pytest_plugins = ["tests.azureml_local.contract.plugin"]
 
-TINY = Path(__file__).parent / "flows" / "tiny"
 BASE = "tiny-chat-base"
 _SIZES = "['Standard_NC4as_T4_v3', 'Standard_NC24ads_A100_v4']"
 
@@ -42,6 +42,14 @@ class LocalServer:
         return switch.ask(self.state, Address(self.url, 0), f"/admin/{path}", body)
 
 
+@dataclass(frozen=True)
+class PrefectServer:
+    """A Prefect server of the tests' own, and the variables that lead other processes to it."""
+
+    url: str
+    environment: dict[str, str]
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The fast tests first, so that what is wrong is said soon."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
@@ -54,6 +62,24 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
     _allow_many_clusters(state)
     with switch.joined(state) as environment:
         yield LocalServer(state, environment["AZUREML_LOCAL_URL"], environment)
+
+
+@pytest.fixture(scope="session")
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
+    """Flows of this process run against it; results, profiles and database are in a folder of their own."""
+    import prefect.settings as settings
+    from prefect.testing.utilities import prefect_test_harness
+
+    home = tmp_path_factory.mktemp("prefect")
+    updates: dict[Any, Any] = {
+        settings.PREFECT_HOME: home,
+        settings.PREFECT_LOCAL_STORAGE_PATH: home / "storage",
+        settings.PREFECT_SERVER_ANALYTICS_ENABLED: False,
+        settings.PREFECT_LOGGING_LEVEL: "WARNING",
+    }
+    with settings.temporary_settings(updates), prefect_test_harness(server_startup_timeout=240):
+        found = settings.get_current_settings().to_environment_variables(exclude_unset=True)
+        yield PrefectServer(found["PREFECT_API_URL"], found)
 
 
 def _allow_many_clusters(state: Path) -> None:
@@ -92,7 +118,7 @@ def tiny(server: LocalServer, tmp_path_factory: pytest.TempPathFactory) -> str:
     from azure.ai.ml import load_component
     from azure.ai.ml.entities import Model
 
-    from tests.flows.tiny.code import tiny_chat
+    from tests.support.tiny.code import tiny_chat
 
     folder = tmp_path_factory.mktemp("base") / "model"
     tiny_chat.write(folder, [])

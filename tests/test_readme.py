@@ -18,10 +18,10 @@ from typer.main import get_command
 
 from azureml_local.cli import app as azureml_local
 from azureml_local.faults import read
-from flows.cli import app as finetune
-from flows.config import load
+from flows.run.config import load
+from flows.terminal.cli import app as finetune
+from tests.support.checkout import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PROGRAMS = {"finetune": finetune, "azureml-local": azureml_local}
 

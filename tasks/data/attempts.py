@@ -7,7 +7,7 @@ from collections.abc import Callable
 from time import sleep
 from typing import TypeVar
 
-from tasks.failure import Failure
+from tasks.azure.failure import Failure
 
 ATTEMPTS = 5
 DELAY = 0.5  # seconds before the second attempt, twice that before the third, and so on

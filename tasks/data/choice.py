@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
+from tasks.azure.failure import Failure
 from tasks.data.section import Data, Split
-from tasks.failure import Failure
 
 Rows = Sequence[int]  # positions in the split, ascending
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
+from tasks.azure.failure import Failure
 from tasks.data.section import Data
 from tasks.data.source import FORMATS, Source
-from tasks.failure import Failure
 
 _OFFLINE = "Name a local path instead, or dataset: sample for the conversations that come along."
 _UNREACHABLE = {"ConnectionError", "OfflineModeIsEnabled", "ConnectError", "TimeoutException"}

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import orjson
 import polars as pl
 
-from tasks.data.sieve import Bad
+from tasks.data.row_filter import Bad
 
 EXAMPLES = 3  # bad rows shown when there are too many
 

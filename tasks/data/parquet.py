@@ -15,12 +15,12 @@ from typing import Any
 
 import polars as pl
 
+from tasks.azure.failure import Failure
 from tasks.data import ranges
 from tasks.data.choice import Rows
-from tasks.data.meter import Meter
+from tasks.data.progress_counter import Meter
 from tasks.data.ranges import Range, RemoteFile
 from tasks.data.stream import copied
-from tasks.failure import Failure
 
 _FOOTER = 64 * 1024  # bytes: holds the footer of most files, so that one request reads it
 _AHEAD = 3  # spans being fetched while one is decoded

@@ -14,16 +14,16 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING
 
-from tasks.data.meter import Meter, Watch, unwatched
+from tasks.azure.failure import Failure
 from tasks.data.prepared import PreparedData, PreparedSplit
+from tasks.data.progress_counter import Meter, Watch, unwatched
 from tasks.data.section import Data, Split
 from tasks.data.source import Source, resolve
 from tasks.data.window import Window
-from tasks.failure import Failure
 
 if TYPE_CHECKING:
     from tasks.data.output import Output
-    from tasks.data.sieve import Sieve
+    from tasks.data.row_filter import Sieve
 
 _MANIFEST = "manifest.json"
 _UNKNOWN = Window()
@@ -76,7 +76,7 @@ def _prepared_before(folder: Path) -> PreparedData | None:
 
 def _prepare(data: Data, source: Source, window: Window, folder: Path, watch: Watch) -> PreparedData:
     """Write into a folder beside the final one, which appears when everything in it is whole."""
-    from tasks.data.sieve import Sieve
+    from tasks.data.row_filter import Sieve
     from tasks.data.tokens import Tokens
 
     meter = Meter(2, watch)

@@ -9,8 +9,8 @@ from uuid import UUID
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.context import TaskRunContext
 
-from tasks.data.meter import Reading
-from tasks.stage import displaying, tell
+from tasks.core.stage import displaying, tell
+from tasks.data.progress_counter import Reading
 
 KEY = "finetune-data-progress"
 _EVERY = 1.0  # seconds between two words

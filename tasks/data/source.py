@@ -8,8 +8,8 @@ from importlib import resources
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
+from tasks.azure.failure import Failure
 from tasks.data.section import SAMPLE, Data
-from tasks.failure import Failure
 
 Format = Literal["parquet", "jsonl", "json", "csv"]
 
@@ -48,8 +48,7 @@ class Source:
 def resolve(data: Data) -> Source:
     """The source that the section names; nothing but listings is read. Raises Failure in one line."""
     if data.dataset == SAMPLE:
-        # By name, as data: this package uses nothing of the other.
-        return _files(str(resources.files("azureml_local") / SAMPLE), SAMPLE)
+        return _files(str(resources.files("tasks.data") / SAMPLE), SAMPLE)
     if _is_path(data.dataset):
         return _files(data.dataset, data.dataset)
     from tasks.data.hub import listed

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from tasks.core.stage import logger, stage
 from tasks.data.prepare import prepare
 from tasks.data.prepared import PreparedData
 from tasks.data.progress import Progress
 from tasks.data.section import Data
 from tasks.data.window import Window
-from tasks.stage import logger, stage
 
 _UNKNOWN = Window()
 

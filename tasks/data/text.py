@@ -16,12 +16,12 @@ from typing import Any
 
 import orjson
 
+from tasks.azure.failure import Failure
 from tasks.data import ranges
 from tasks.data.choice import Rows
-from tasks.data.meter import Meter
+from tasks.data.progress_counter import Meter
 from tasks.data.source import Format
 from tasks.data.stream import buffered, copied
-from tasks.failure import Failure
 
 csv.field_size_limit(2**31 - 1)  # a conversation is longer than the default of 128 KiB may hold
 _BATCH = 2000  # rows

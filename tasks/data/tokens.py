@@ -7,8 +7,8 @@ from typing import Any
 
 import polars as pl
 
+from tasks.azure.failure import Failure
 from tasks.data.window import Window, tokenizer_file
-from tasks.failure import Failure
 
 # English text in the vocabularies of today's chat models; good to about a fifth either way.
 _BYTES_PER_TOKEN = 4.2

@@ -25,8 +25,8 @@ from azure.ai.ml.entities import (
 from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
 from azure.identity import DefaultAzureCredential
 
-from tests.azureml_local.processes import runs
 from tests.conftest import LocalServer
+from tests.support.processes import runs
 
 # A scoring script that does what the request says.
 SCRIPT = """

@@ -14,8 +14,8 @@ import requests
 from azureml_local import faults
 from azureml_local.faults import BadRule, Faults, Status
 from azureml_local.settings import Settings
-from tests.azureml_local.waiting import until
 from tests.conftest import LocalServer
+from tests.support.waiting import until
 
 _WORKSPACE = Settings(state=Path(), port=0).workspace_arm_id
 TERMINAL = {"Completed", "Failed", "Canceled"}

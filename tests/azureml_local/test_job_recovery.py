@@ -15,7 +15,7 @@ import pytest
 
 from azureml_local import switch
 from azureml_local.server import Address
-from tests.azureml_local.waiting import until
+from tests.support.waiting import until
 
 # Waits a minute at most, so that a test that fails leaves nothing behind.
 SUBMIT = "i=0; while [ ! -e {go} ] && [ $i -lt 1200 ]; do sleep 0.05; i=$((i+1)); done; echo went on"

@@ -10,9 +10,9 @@ from uuid import uuid4
 
 import pytest
 
-from tests.azureml_local.processes import runs
-from tests.azureml_local.waiting import until
 from tests.conftest import LocalServer
+from tests.support.processes import runs
+from tests.support.waiting import until
 
 TERMINAL = {"Completed", "Failed", "Canceled"}
 

@@ -15,8 +15,8 @@ import requests
 from azureml_local.execution.component import Component
 from azureml_local.execution.graph import Step, StepOutput
 from azureml_local.page import curve, graph
-from tests.azureml_local.waiting import until
 from tests.conftest import LocalServer
+from tests.support.waiting import until
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 TRAINING = """

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from azureml_local.execution.process import LOST, Detached
-from tests.azureml_local.processes import runs
+from tests.support.processes import runs
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 20.0) -> None:

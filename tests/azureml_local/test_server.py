@@ -20,7 +20,7 @@ import requests
 
 from azureml_local import switch
 from azureml_local.server import Address, CannotServe
-from tests.azureml_local.processes import of_state
+from tests.support.processes import of_state
 
 COMMAND = [sys.executable, "-m", "azureml_local"]
 

@@ -24,8 +24,8 @@ from azureml_local.server import Address
 from azureml_local.settings import Settings
 from azureml_local.state.clock import Clock
 from azureml_local.tokens import Secrets, Tokens
-from tests.azureml_local.processes import of_state
-from tests.azureml_local.waiting import until
+from tests.support.processes import of_state
+from tests.support.waiting import until
 
 CONTAINER = "azureml-blobstore"
 WORKSPACE = Settings(state=Path(), port=0).workspace_arm_id

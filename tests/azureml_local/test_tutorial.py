@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.azureml_local.processes import of_state
+from tests.support.checkout import ROOT
+from tests.support.processes import of_state
 
 HERE = Path(__file__).parent / "tutorial"
 CLI = [sys.executable, "-m", "azureml_local"]
@@ -26,7 +27,7 @@ def run(state: Path, folder: Path, *commands: str) -> None:
     done = subprocess.run(
         [*CLI, "exec", "--state", str(state), "--", "sh", "-ec", "\n".join(commands)],
         cwd=folder,
-        env={**environment, "PYTHONPATH": str(Path(__file__).parents[2])},
+        env={**environment, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,

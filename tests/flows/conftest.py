@@ -1,45 +1,18 @@
-"""The whole flow in seconds: a Prefect server for the session, and the recipe of the tiny component."""
+"""The whole flow in seconds: the recipe of the tiny component."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from flows.config import Finetune, apply, document, parse
+from flows.run.config import Finetune, apply, document, parse
+from tests.support.checkout import TINY
 
-RECIPE = Path(__file__).parent / "tiny" / "recipe.yaml"
+RECIPE = TINY / "recipe.yaml"
 
 MakeConfig = Callable[..., Finetune]
-
-
-@dataclass(frozen=True)
-class PrefectServer:
-    """A Prefect server of the tests' own, and the variables that lead other processes to it."""
-
-    url: str
-    environment: dict[str, str]
-
-
-@pytest.fixture(scope="session")
-def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
-    """Flows of this process run against it; results, profiles and database are in a folder of their own."""
-    import prefect.settings as settings
-    from prefect.testing.utilities import prefect_test_harness
-
-    home = tmp_path_factory.mktemp("prefect")
-    updates: dict[Any, Any] = {
-        settings.PREFECT_HOME: home,
-        settings.PREFECT_LOCAL_STORAGE_PATH: home / "storage",
-        settings.PREFECT_SERVER_ANALYTICS_ENABLED: False,
-        settings.PREFECT_LOGGING_LEVEL: "WARNING",
-    }
-    with settings.temporary_settings(updates), prefect_test_harness(server_startup_timeout=240):
-        found = settings.get_current_settings().to_environment_variables(exclude_unset=True)
-        yield PrefectServer(found["PREFECT_API_URL"], found)
 
 
 @pytest.fixture

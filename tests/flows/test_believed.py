@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from tasks import clients
-from tasks.auth import Workspace, sign_in
-from tests.flows.conftest import MakeConfig, PrefectServer
+from tasks.azure import clients
+from tasks.sign_in import Workspace, sign_in
+from tests.conftest import PrefectServer
+from tests.flows.conftest import MakeConfig
 
 
 def test_a_job_that_was_deleted_is_trained_again(

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from flows.report import RunReport
-from tasks.failure import Failure
-from tests.conftest import LocalServer
-from tests.flows.conftest import MakeConfig, PrefectServer
+from flows.run.report import RunReport
+from tasks.azure.failure import Failure
+from tests.conftest import LocalServer, PrefectServer
+from tests.flows.conftest import MakeConfig
 
 FailingRun = Callable[..., tuple[Failure, RunReport]]
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from flows.report import RunReport
-from tests.conftest import BASE, LocalServer
-from tests.flows.conftest import MakeConfig, PrefectServer
-from tests.flows.tiny.code.tiny_chat import NOTHING_LEARNT
+from flows.run.report import RunReport
+from tests.conftest import BASE, LocalServer, PrefectServer
+from tests.flows.conftest import MakeConfig
+from tests.support.checkout import ROOT
+from tests.support.tiny.code.tiny_chat import NOTHING_LEARNT
 
 # Of no other test's run: equal inputs would adopt each other's jobs.
 INPUTS = ("data.train.take=30", "deploy.compare_with_base=true")
@@ -51,7 +51,7 @@ def test_the_report_says_what_was_made(first: RunReport) -> None:
 
 
 def test_the_answers_stand_beside_the_truth(first: RunReport) -> None:
-    sample = Path(__file__).parents[2] / "azureml_local" / "sample" / "test_sft.jsonl"
+    sample = ROOT / "tasks" / "data" / "sample" / "test_sft.jsonl"
     rows = [json.loads(line)["messages"] for line in sample.read_text(encoding="utf-8").splitlines()]
     turns = [(m["content"], n["content"]) for row in rows for m, n in zip(row, row[1:], strict=False)]
     assert (first.prompt, first.ground_truth) in turns

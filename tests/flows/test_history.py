@@ -15,16 +15,17 @@ from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL
 from prefect.states import Crashed, Running
 from typer.testing import CliRunner
 
-from flows import records
-from flows.cli import app
+from flows.dashboard import reader
+from flows.dashboard.page import page
+from flows.dashboard.run import Run
+from flows.dashboard.selection import select
 from flows.history import KEY, history
-from flows.history_page import page
-from flows.runs import Run
-from flows.selection import select
-from tasks.failure import Failure
-from tests.flows.conftest import MakeConfig, PrefectServer
-from tests.flows.seeding import seed
-from tests.flows.synthetic import runs
+from flows.terminal.cli import app
+from tasks.azure.failure import Failure
+from tests.conftest import PrefectServer
+from tests.flows.conftest import MakeConfig
+from tests.support.seeding import seed
+from tests.support.synthetic import runs
 
 NUMBER = 450  # more than two of the server's pages
 MARK = "history-"  # other tests run on the same server
@@ -46,7 +47,7 @@ def quiet(monkeypatch: pytest.MonkeyPatch, prefect_server: PrefectServer) -> Non
 
 
 def _read(**filters: object) -> list[Run]:
-    found = asyncio.run(records.read(select(**filters)))  # type: ignore[arg-type]
+    found = asyncio.run(reader.read(select(**filters)))  # type: ignore[arg-type]
     return [run for run in found if run.recipe.startswith(MARK)]
 
 
@@ -84,7 +85,7 @@ def test_a_run_that_is_killed_is_told_by_its_tasks(prefect_server: PrefectServer
 
     recipe = f"{MARK}killed"
 
-    @flow(name=records.FLOW)
+    @flow(name=reader.FLOW)
     def dummy(config: dict[str, str]) -> None: ...
 
     @task(name="train")
@@ -164,12 +165,12 @@ def test_a_server_out_of_reach_is_one_line(prefect_server: PrefectServer) -> Non
         temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}),
         pytest.raises(Failure, match="Prefect's server gives no history. Check PREFECT_API_URL"),
     ):
-        asyncio.run(records.read(select()))
+        asyncio.run(reader.read(select()))
 
 
 @pytest.mark.slow
 def test_a_run_of_the_whole_flow_is_in_the_history(prefect_server: PrefectServer, config: MakeConfig) -> None:
-    from flows import losses
+    from flows.dashboard import losses
     from flows.finetune import finetune
 
     made = finetune(config(f"recipe={MARK}tiny", "data.train.take=36"))

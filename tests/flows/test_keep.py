@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tasks import clients, endpoint
-from tasks.auth import Workspace, sign_in
-from tasks.lease import FOREVER, Lease
-from tests.conftest import LocalServer
-from tests.flows.conftest import MakeConfig, PrefectServer
+from tasks import endpoint
+from tasks.azure import clients
+from tasks.core.lease import FOREVER, Lease
+from tasks.sign_in import Workspace, sign_in
+from tests.conftest import LocalServer, PrefectServer
+from tests.flows.conftest import MakeConfig
 
 
 def test_a_kept_endpoint_lives_as_long_as_was_said(

@@ -12,9 +12,9 @@ from prefect.client.orchestration import get_client
 from prefect.states import Crashed
 
 from flows.reap import NOTHING, reap
-from tasks.auth import Workspace
-from tasks.failure import Failure
-from tests.flows.conftest import PrefectServer
+from tasks.azure.failure import Failure
+from tasks.sign_in import Workspace
+from tests.conftest import PrefectServer
 
 AZURE = Workspace(where="azure")
 

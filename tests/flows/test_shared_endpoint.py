@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from flows.finetune import finetune
-from tasks.stage import Progress, watching
-from tests.flows.conftest import MakeConfig, PrefectServer
+from tasks.core.stage import Progress, watching
+from tests.conftest import PrefectServer
+from tests.flows.conftest import MakeConfig
 
 
 @pytest.mark.parametrize("stage", ["deploy", "invoke"])

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tasks.auth import Workspace, sign_in
-from tasks.clients import Session
-from tasks.lease import Lease
+from tasks.azure.clients import Session
+from tasks.core.lease import Lease
+from tasks.sign_in import Workspace, sign_in
 from tests.conftest import LocalServer
 
 LetFail = Callable[..., None]

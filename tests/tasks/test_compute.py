@@ -8,12 +8,12 @@ from uuid import uuid4
 
 import pytest
 
-from tasks import clients
+from tasks.azure import clients
+from tasks.azure.clients import Session
+from tasks.azure.failure import Failure, is_missing
 from tasks.base_model import Base, BaseModelVersion, find_model
-from tasks.clients import Session
 from tasks.compute import Cluster, Compute, find_compute
-from tasks.failure import Failure, is_missing
-from tasks.lease import PREFIX, Lease
+from tasks.core.lease import PREFIX, Lease
 from tests.tasks.conftest import LetFail
 
 TAGGED, IN_METADATA = "Phi-3-mini-4k-instruct", "Phi-4"

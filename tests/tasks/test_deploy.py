@@ -8,21 +8,21 @@ from uuid import uuid4
 
 import pytest
 
-from tasks import clients, operation
-from tasks.auth import Workspace, sign_in
+from tasks.azure import clients, operation
+from tasks.azure.clients import Session
+from tasks.azure.failure import Failure
 from tasks.base_model import Base, find_model
-from tasks.clients import Session
+from tasks.core.lease import PREFIX, Lease
 from tasks.data import Data, PreparedData, prepare_data
 from tasks.data.section import Split
 from tasks.delete import delete_endpoint
 from tasks.deploy import Deploy, Deployment, Probe, check_deployment, deploy_model
 from tasks.endpoint import Endpoint, find, open_endpoint, route
-from tasks.failure import Failure
 from tasks.invoke import Conversation, Invoke, ask
-from tasks.lease import PREFIX, Lease
-from tasks.wait import TrainedJob
+from tasks.job.wait import TrainedJob
+from tasks.sign_in import Workspace, sign_in
 from tests.conftest import LocalServer
-from tests.flows.tiny.code.tiny_chat import NOTHING_LEARNT
+from tests.support.tiny.code.tiny_chat import NOTHING_LEARNT
 from tests.tasks.conftest import LetFail
 
 T4 = "Standard_NC4as_T4_v3"

@@ -11,13 +11,14 @@ from uuid import uuid4
 import pytest
 
 from flows.reap import due_of
-from tasks import clients, compute, deploy, endpoint
-from tasks.auth import Workspace, sign_in
-from tasks.clients import Session
-from tasks.failure import Failure
-from tasks.lease import Lease
-from tasks.pipeline import find as find_job
+from tasks import compute, deploy, endpoint
+from tasks.azure import clients
+from tasks.azure.clients import Session
+from tasks.azure.failure import Failure
+from tasks.core.lease import Lease
+from tasks.job.pipeline import find as find_job
 from tasks.reap import Leased, end, find_leased
+from tasks.sign_in import Workspace, sign_in
 from tests.conftest import LocalServer
 
 _SIZE = "Standard_DS3_v2"

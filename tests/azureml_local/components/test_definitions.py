@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +10,9 @@ import pytest
 from azureml_local.components import PIPELINE, definitions
 from azureml_local.execution.component import Component
 from azureml_local.execution.graph import of_pipeline
+from tests.support.checkout import SHARED
 
-_REFERENCE = Path(__file__).parents[4] / "shared" / "azure" / "chat_completion_pipeline.json"
+_REFERENCE = SHARED / "chat_completion_pipeline.json"
 
 needs_reference = pytest.mark.skipif(not _REFERENCE.exists(), reason="the reference data is not here")
 

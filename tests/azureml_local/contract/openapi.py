@@ -12,12 +12,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal
 
 from jsonschema import Draft7Validator, FormatChecker, ValidationError
 
-SHARED = Path(__file__).parents[4] / "shared" / "azure"
+from tests.support.checkout import SHARED
+
 DOCUMENTS = SHARED / "openapi" / "2024-04-01"
 _NAMES = ("mfe.json", "machineLearningServices.json", "registries.json")
 _METHODS = ("get", "put", "post", "patch", "delete", "head")

@@ -19,10 +19,10 @@ from azure.identity import DefaultAzureCredential
 from requests.adapters import HTTPAdapter
 
 from azureml_local.settings import Settings
-from tests.azureml_local.contract.openapi import SHARED
 from tests.azureml_local.contract.shape import differences
 from tests.azureml_local.contract.wire import Wire
 from tests.conftest import LocalServer
+from tests.support.checkout import SHARED
 
 ARM, SDK = "wire_examples_arm.json", "wire_examples_sdk.json"
 pytestmark = pytest.mark.skipif(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.flows.operations.processes import POOL, Server, serving
+from tests.support.prefect_server import POOL, Server, serving
 
 
 @pytest.fixture(scope="session")

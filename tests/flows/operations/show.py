@@ -17,8 +17,7 @@ from typing import NoReturn
 
 from prefect.client.schemas.objects import Artifact, FlowRun
 
-from tests.flows.operations.processes import POOL, Server, serving, until, working
-from tests.flows.operations.runs import (
+from tests.support.deployed_runs import (
     DEPLOYMENT,
     artifacts,
     ended,
@@ -29,6 +28,7 @@ from tests.flows.operations.runs import (
     tail,
     when,
 )
+from tests.support.prefect_server import POOL, Server, serving, until, working
 
 _INTERRUPTED = 130
 _LIMIT = 540.0  # seconds for the run; it takes about a minute on an idle machine

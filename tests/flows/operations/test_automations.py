@@ -15,7 +15,8 @@ import pytest
 from prefect import flow
 from prefect.states import Failed, Running
 
-from tests.flows.operations.processes import ROOT, Server, until
+from tests.support.checkout import ROOT
+from tests.support.prefect_server import Server, until
 
 pytestmark = pytest.mark.slow
 
@@ -27,7 +28,7 @@ NAMES = {
     "finetune: something is past its lease",
 }
 EVENTS = """
-from flows import events
+from flows.run import events
 events.budget_reached("{run}", "tiny 40", "the budget of $1 is spent")
 events.lease_ended("/subscriptions/x/onlineEndpoints/chat", "chat", "costs $4 an hour")
 """
@@ -103,7 +104,7 @@ def declare(server: Server, *options: str) -> list[dict[str, Any]]:
 
 def run_command(environment: dict[str, str], options: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "flows.cli", "automations", *options],
+        [sys.executable, "-m", "flows.terminal.cli", "automations", *options],
         cwd=ROOT,
         env=environment,
         capture_output=True,

@@ -15,8 +15,9 @@ import yaml
 
 from tests.conftest import LocalServer
 from tests.flows.conftest import RECIPE
-from tests.flows.operations.processes import ROOT, Server, until
-from tests.flows.operations.runs import DEPLOYMENT, artifacts, deployment_id, read, runs_of
+from tests.support.checkout import ROOT
+from tests.support.deployed_runs import DEPLOYMENT, artifacts, deployment_id, read, runs_of
+from tests.support.prefect_server import Server, until
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
@@ -53,7 +54,7 @@ def report(deployed: Server, server: LocalServer, tiny: str, tmp_path_factory: A
     recipe = folder / "tiny.yaml"
     recipe.write_text(yaml.safe_dump(body))
     done = subprocess.run(
-        [sys.executable, "-m", "flows.cli", "run", str(recipe), "--json"],
+        [sys.executable, "-m", "flows.terminal.cli", "run", str(recipe), "--json"],
         cwd=ROOT,
         env=deployed.environment | {"AZUREML_LOCAL_STATE": str(server.state)},
         capture_output=True,

@@ -13,9 +13,10 @@ import pytest
 import yaml
 from prefect.client.schemas.responses import DeploymentResponse
 
-from flows.config import Finetune, load
-from tests.flows.operations import postgresql
-from tests.flows.operations.processes import POOL, ROOT, Server, serving
+from flows.run.config import Finetune, load
+from tests.support import postgresql
+from tests.support.checkout import ROOT
+from tests.support.prefect_server import POOL, Server, serving
 
 pytestmark = pytest.mark.slow
 

@@ -8,11 +8,12 @@ import pytest
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.utilities.callables import parameter_schema
 
-from flows.config import Finetune, load
 from flows.finetune import finetune
-from flows.form import filled
-from tests.flows.operations.processes import ROOT, Server
-from tests.flows.operations.runs import DEPLOYMENT, deployment_id, runs_of
+from flows.operations.form import filled
+from flows.run.config import Finetune, load
+from tests.support.checkout import ROOT
+from tests.support.deployed_runs import DEPLOYMENT, deployment_id, runs_of
+from tests.support.prefect_server import Server
 
 SCHEMA = Finetune.model_json_schema()
 OBJECTS = {"Finetune": SCHEMA, **SCHEMA["$defs"]}
@@ -68,7 +69,7 @@ def test_the_server_refuses_a_wrong_value(
 @pytest.mark.slow
 def test_the_form_as_it_is_filled_in_is_accepted(deployed: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    parameters = {"config": filled("recipes/local.yaml")["config"]}
+    parameters = {"config": filled("local")["config"]}
     with deployed.client() as client:
         run = client.create_flow_run_from_deployment(
             deployment_id(deployed, DEPLOYMENT), parameters=parameters

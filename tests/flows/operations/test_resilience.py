@@ -12,12 +12,12 @@ import pytest
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.states import AwaitingRetry, Cancelling
 
-from flows.config import Finetune
-from flows.report import RunReport
+from flows.run.config import Finetune
+from flows.run.report import RunReport
 from tests.conftest import LocalServer
 from tests.flows.conftest import MakeConfig
-from tests.flows.operations.deployed import LIMIT, Deployed, deployed
-from tests.flows.operations.processes import until
+from tests.support.deployed import LIMIT, Deployed, deployed
+from tests.support.prefect_server import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

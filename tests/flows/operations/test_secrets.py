@@ -15,15 +15,16 @@ import yaml
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from pydantic import SecretStr, ValidationError
 
-from flows.workspace import opened
-from tasks import clients
-from tasks.auth import Workspace, sign_in
-from tasks.credentials import AzureSignIn
-from tasks.failure import Failure
+from flows.run.workspace import opened
+from tasks.azure import clients
+from tasks.azure.credentials import AzureSignIn
+from tasks.azure.failure import Failure
+from tasks.sign_in import Workspace, sign_in
 from tests.conftest import LocalServer
 from tests.flows.conftest import RECIPE, MakeConfig
-from tests.flows.operations.login import TENANT, logging_in
-from tests.flows.operations.processes import ROOT, Server
+from tests.support.checkout import ROOT
+from tests.support.login import TENANT, logging_in
+from tests.support.prefect_server import Server
 
 pytestmark = pytest.mark.slow
 
@@ -116,7 +117,7 @@ def write_recipe(path: Path, block: str) -> Path:
 
 def run(server: Server, recipe: Path, variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "flows.cli", "run", str(recipe), "--json"],
+        [sys.executable, "-m", "flows.terminal.cli", "run", str(recipe), "--json"],
         cwd=ROOT,
         env=server.environment | variables,
         capture_output=True,

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.flows.operations.processes import ROOT
+from tests.support.checkout import ROOT
 
 ARTIFACTS = {
     "finetune-conversation": ("markdown", "A question of the test split, answered"),

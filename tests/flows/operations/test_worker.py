@@ -13,8 +13,8 @@ import pytest
 
 from tests.conftest import LocalServer
 from tests.flows.conftest import MakeConfig
-from tests.flows.operations.processes import ROOT, Server, end, serving, start_worker, until, working
-from tests.flows.operations.runs import (
+from tests.support.checkout import ROOT
+from tests.support.deployed_runs import (
     DEPLOYMENT,
     ended,
     jobs,
@@ -25,6 +25,7 @@ from tests.flows.operations.runs import (
     training,
     when,
 )
+from tests.support.prefect_server import Server, end, serving, start_worker, until, working
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -84,7 +85,7 @@ def test_a_run_whose_worker_was_killed_goes_on_with_the_next_worker(
     prefect: Server, config: MakeConfig, ml_client: Any, tmp_path: Path
 ) -> None:
     declared = subprocess.run(
-        [sys.executable, "-m", "flows.cli", "automations", "--silent-seconds", "60", "--json"],
+        [sys.executable, "-m", "flows.terminal.cli", "automations", "--silent-seconds", "60", "--json"],
         cwd=ROOT,
         env=prefect.environment,
         capture_output=True,

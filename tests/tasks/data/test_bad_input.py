@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from tasks.azure.failure import Failure
 from tasks.data import prepare
-from tasks.failure import Failure
 from tests.tasks.data.conftest import Preparing
 from tests.tasks.data.conversations import rows, write_lines, write_parquet
 

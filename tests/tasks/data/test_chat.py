@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.data.chat import problem
+from tasks.data.row_filter import SCHEMA, Sieve
 from tasks.data.section import Data
-from tasks.data.sieve import SCHEMA, Sieve
 from tasks.data.tokens import Tokens
 from tasks.data.window import Window
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.hub_server import COMMIT, GATED, REPOSITORY, HubServer, serving_hub
 from tests.tasks.data.conversations import read_lines, write_parquet
-from tests.tasks.data.hub_server import COMMIT, GATED, REPOSITORY, HubServer, serving_hub
 
 Ask = Callable[..., dict[str, Any]]
 
@@ -34,7 +34,7 @@ PROCESS = """
 import json, sys
 from tasks.data.prepare import prepare
 from tasks.data.section import Data
-from tasks.failure import Failure
+from tasks.azure.failure import Failure
 for line in sys.stdin:
     try:
         answer = prepare(Data.model_validate_json(line)).model_dump(mode="json")

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
+from tasks.azure.failure import Failure
 from tasks.data.section import Data, Split
-from tasks.failure import Failure
 from tests.tasks.data.conftest import Preparing
 from tests.tasks.data.conversations import read_lines, row, rows, write_lines, write_parquet
 

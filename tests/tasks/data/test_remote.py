@@ -7,10 +7,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.failure import Failure
+from tasks.azure.failure import Failure
+from tests.support.range_server import serving
 from tests.tasks.data.conftest import Preparing
 from tests.tasks.data.conversations import read_lines, rows, write_parquet
-from tests.tasks.data.range_server import serving
 
 SHARE = {
     "train": {"name": "train_sft", "take": "25%"},

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from tasks.failure import Failure
+from tasks.azure.failure import Failure
+from tests.support.range_server import serving
 from tests.tasks.data.conftest import Preparing
 from tests.tasks.data.conversations import read_lines, rows, write_lines
-from tests.tasks.data.range_server import serving
 
 TEN = {"train": {"name": "train_sft", "take": 10}, "test": {"name": "test_sft", "take": 10}}
 

@@ -10,7 +10,7 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from tasks.data import tokens
-from tasks.data.sieve import SCHEMA
+from tasks.data.row_filter import SCHEMA
 from tasks.data.tokens import Tokens
 from tasks.data.window import Window
 from tests.tasks.data.conftest import Preparing

@@ -1,0 +1,174 @@
+"""One run of the fine-tune in one value, from Prefect's record of it and the report that it left."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from flows.run.cause import cause_of
+from flows.run.report import RunReport
+from tasks.azure.failure import redact
+from tasks.core.stages import stage_of
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import FlowRun, TaskRun
+
+# Prefect's types of states, in the words of the history.
+State = Literal[
+    "completed", "failed", "crashed", "cancelled", "running", "cancelling", "paused", "pending", "scheduled"
+]
+STATES: tuple[State, ...] = get_args(State)
+UNSUCCESSFUL = frozenset({"failed", "crashed", "cancelled"})
+
+
+class Run(BaseModel):
+    """What became of one run; None where a run did not get that far, or crashed before it could say.
+
+    Times are UTC, durations seconds, costs US dollars. `rows` counts both splits; `queued_seconds` is the
+    job's time in the cluster's queue.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    name: str
+    when: datetime
+    ended: datetime | None = None
+    trigger: str
+    recipe: str
+    model: str
+    rows: int | None = None
+    data_share: str | None = None
+    state: State
+    message: str = ""
+    failed_stage: str | None = None
+    failure: str | None = None
+    cause: str | None = None
+    seconds: float | None = None
+    seconds_by_stage: dict[str, float] = {}
+    queued_seconds: float | None = None
+    training_usd: float | None = None
+    serving_usd: float | None = None
+    cost_usd: float | None = None
+    base_loss: float | None = None
+    eval_loss: float | None = None
+    train_loss: float | None = None
+    registered: str | None = None
+    endpoint: str | None = None
+    endpoint_state: str | None = None
+    adopted: tuple[str, ...] = ()
+    job: str | None = None
+    studio_url: str | None = None
+    workspace: str | None = None
+    fingerprint: str | None = None
+
+    @property
+    def base(self) -> str:
+        """The base model without its version."""
+        return self.model.partition(":")[0]
+
+    @property
+    def unsuccessful(self) -> bool:
+        return self.state in UNSUCCESSFUL
+
+    def serves(self, now: datetime) -> bool:
+        """Whether the run left its endpoint up on purpose, with a lease that has not ended."""
+        kept, _, until = (self.endpoint_state or "").partition("lease ends: ")
+        if not kept.startswith("kept"):
+            return False
+        return until == "never" or _moment(until) > now
+
+
+# What the report calls `model` is the registered one.
+_SHARED = (Run.model_fields.keys() & RunReport.model_fields.keys()) - {"model", "ended"}
+
+
+def run_of(record: FlowRun, row: Mapping[str, Any] | None, tasks: list[TaskRun]) -> Run:
+    """The run that Prefect's record, its report's row and, where there is no row, its tasks describe."""
+    found = _known(record, tasks)
+    report = _report(row)
+    if report is not None:
+        found |= _reported(report)
+    if found["state"] in UNSUCCESSFUL:
+        found["cause"] = cause_of(found["state"], found.get("failure") or found["message"])
+    else:
+        found |= {"failed_stage": None, "failure": None}  # of an attempt that a later one has mended
+    return Run(**found)
+
+
+def row_of(data: Any) -> dict[str, Any] | None:
+    """The report's row in the data of its artifact; None when it holds none."""
+    rows = json.loads(data) if isinstance(data, str) else data
+    return rows[0] if isinstance(rows, list) and rows and isinstance(rows[0], dict) else None
+
+
+def _known(record: FlowRun, tasks: list[TaskRun]) -> dict[str, Any]:
+    """What Prefect knows by itself: all there is of a run whose process was killed."""
+    config = (record.parameters or {}).get("config")
+    config = config if isinstance(config, dict) else {}
+    base = config.get("base")
+    state = record.state_type.value.lower() if record.state_type else "pending"
+    ran = record.total_run_time.total_seconds() if record.start_time else None
+    return {
+        "id": str(record.id),
+        "name": record.name,
+        "when": _begun(record),
+        "ended": record.end_time,
+        "trigger": _trigger(record),
+        "recipe": str(config.get("recipe") or "custom"),
+        "model": str(base.get("name") if isinstance(base, dict) else "" or "") or "unknown",
+        "state": state,
+        "message": redact((record.state.message or "") if record.state else ""),
+        "failed_stage": _stopped_at(tasks) if state in UNSUCCESSFUL else None,
+        "seconds": ran,
+        "seconds_by_stage": {
+            stage_of(task.name): task.total_run_time.total_seconds() for task in tasks if task.start_time
+        },
+    }
+
+
+def _begun(record: FlowRun) -> datetime:
+    return record.start_time or record.expected_start_time or record.created or datetime.now(UTC)
+
+
+def _trigger(record: FlowRun) -> str:
+    if record.deployment_id is None:
+        return "ad hoc"
+    return "schedule" if record.auto_scheduled or "auto-scheduled" in record.tags else "deployment"
+
+
+def _stopped_at(tasks: list[TaskRun]) -> str | None:
+    """The stage that had not completed: the last of them to begin."""
+    open_ones = [task for task in tasks if task.start_time and not (task.state and task.state.is_completed())]
+    latest = max(open_ones, key=lambda task: task.start_time or datetime.min, default=None)
+    return stage_of(latest.name) if latest else None
+
+
+def _report(row: Mapping[str, Any] | None) -> RunReport | None:
+    """The report in the row; None for one that another version of this program wrote."""
+    if row is None:
+        return None
+    try:
+        return RunReport.model_validate(row)
+    except ValidationError:
+        return None
+
+
+def _reported(report: RunReport) -> dict[str, Any]:
+    return report.model_dump(include=_SHARED) | {
+        "model": report.base_model,
+        "rows": report.data_rows,
+        "registered": f"{report.model}:{report.model_version}" if report.model else None,
+        "endpoint_state": report.deletion,
+    }
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return datetime.min.replace(tzinfo=UTC)

@@ -1,0 +1,121 @@
+"""The history as a table: a line for each run, the same on the page, in Prefect and in the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC
+from typing import TYPE_CHECKING, NamedTuple
+
+from flows.artifacts import figures
+from flows.dashboard.run import Run
+from tasks.core.stages import in_order
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+class Column(NamedTuple):
+    """What a column shows of a run; a `number` is what its lines are sorted by.
+
+    A terminal shows it from the width on, in characters, at which there is room for it.
+    """
+
+    name: str
+    text: Callable[[Run], str]
+    number: Callable[[Run], float | None] | None = None
+    width: int = 0
+
+
+def stages(run: Run) -> str:
+    """How long each stage took, in the order of the stages."""
+    return "  ·  ".join(
+        f"{stage} {figures.duration(run.seconds_by_stage[stage])}"
+        for stage in in_order(set(run.seconds_by_stage))
+    )
+
+
+def losses(run: Run) -> str:
+    """The held-out loss, before and after training where both are known."""
+    was = f"{figures.loss(run.base_loss)} → " if run.base_loss is not None else ""
+    return f"{was}{figures.loss(run.eval_loss)}"
+
+
+def _when(run: Run) -> str:
+    return f"{run.when.astimezone(UTC):%Y-%m-%d %H:%M}"
+
+
+def _endpoint(run: Run) -> str:
+    """What became of the endpoint: its name is in the details."""
+    if run.endpoint is None:
+        return figures.NONE
+    return (run.endpoint_state or "unknown").partition(":")[0]
+
+
+def _adopted(run: Run) -> str:
+    return ", ".join(adopted.split()[0] for adopted in run.adopted) or figures.NONE
+
+
+WHEN, STATE, DURATION, COST = "when", "state", "duration", "cost"
+COLUMNS = (
+    Column(WHEN, _when, lambda run: run.when.timestamp()),
+    Column(STATE, lambda run: run.state),
+    Column("recipe", lambda run: run.recipe),
+    Column("model", lambda run: run.model, width=110),
+    Column("rows", lambda run: figures.count(run.rows), lambda run: run.rows, width=150),
+    Column(DURATION, lambda run: figures.duration(run.seconds), lambda run: run.seconds),
+    Column(
+        "queued", lambda run: figures.duration(run.queued_seconds), lambda run: run.queued_seconds, width=150
+    ),
+    Column(COST, lambda run: figures.dollars(run.cost_usd), lambda run: run.cost_usd),
+    Column("eval loss", losses, lambda run: run.eval_loss),
+    Column("endpoint", _endpoint, width=130),
+    Column("adopted", _adopted, width=160),
+    Column("trigger", lambda run: run.trigger, width=130),
+)
+# Numbers are read from the right; a time is read like a name.
+RIGHT = frozenset(column.name for column in COLUMNS if column.number is not None) - {WHEN}
+
+_TONES = {"completed": "green", "failed": "red", "crashed": "red", "cancelled": "yellow", "running": "cyan"}
+
+
+def lines(runs: Iterable[Run]) -> list[dict[str, str]]:
+    """The table in full, for where there is room: what the other columns leave to the details as well."""
+    return [
+        {column.name: column.text(run) for column in COLUMNS}
+        | {
+            "stages": stages(run),
+            "outcome": f"{run.failed_stage or ''} {run.cause or ''}".strip(),
+            "endpoint": f"{run.endpoint}: {run.endpoint_state or 'unknown'}"
+            if run.endpoint
+            else figures.NONE,
+            "adopted": ", ".join(run.adopted) or figures.NONE,
+        }
+        for run in runs
+    ]
+
+
+def show(runs: Sequence[Run]) -> None:
+    """Print the runs as a table on stdout."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    if runs:
+        console.print(_table(runs, [column for column in COLUMNS if column.width <= console.width]))
+    else:
+        console.print("No such run. Start one: finetune run local")
+
+
+def _table(runs: Iterable[Run], columns: Sequence[Column]) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+    for column in columns:
+        right = column.name in RIGHT
+        table.add_column(column.name, justify="right" if right else "left", overflow="fold")
+    for run in runs:
+        tone = _TONES.get(run.state, "")
+        table.add_row(
+            *(Text(column.text(run), style=tone if column.name == STATE else "") for column in columns)
+        )
+    return table

@@ -1,0 +1,119 @@
+"""The configuration: flow parameter, form in Prefect's UI, YAML recipe and command line in one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from tasks.azure.failure import Failure
+from tasks.base_model import Base
+from tasks.compute import Compute
+from tasks.data import Data
+from tasks.deploy import Deploy
+from tasks.invoke import Invoke
+from tasks.job.parameters import Parameters
+from tasks.job.pipeline import Pipeline
+from tasks.job.wait import Wait
+from tasks.register import Register
+from tasks.sign_in import Workspace
+
+RECIPES = Path(__file__).resolve().parent.parent / "recipes"
+
+
+class Finetune(BaseModel):
+    """Everything that a run does: what is left out goes by the defaults, the model and the workspace."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, title="Fine-tune")
+
+    recipe: str = Field("custom", description="What lists of runs call this configuration.")
+    fresh: bool = Field(False, description="Train anew, also where equal inputs were trained before.")
+    workspace: Workspace = Workspace()
+    base: Base = Base()
+    compute: Compute = Compute()
+    data: Data = Data()
+    parameters: Parameters = Parameters()
+    pipeline: Pipeline = Pipeline()
+    wait: Wait = Wait()
+    registration: Register = Register()
+    deploy: Deploy = Deploy()
+    invoke: Invoke = Invoke()
+
+
+def load(recipe: str, changes: Iterable[str] = ()) -> Finetune:
+    """The configuration of a recipe, by its path or its name in recipes/, with `a.b=c` changes made to it.
+
+    Raises Failure naming what is wrong with it, a line for each.
+    """
+    path = find(recipe)
+    return parse(apply(document(path), changes), path.stem)
+
+
+def find(recipe: str) -> Path:
+    """The file of a recipe; raises Failure listing those there are."""
+    path = Path(recipe)
+    if path.suffix in (".yaml", ".yml") and path.is_file():
+        return path
+    shipped = RECIPES / f"{recipe}.yaml"
+    if shipped.is_file():
+        return shipped
+    raise Failure(
+        f"There is no recipe {recipe!r}.",
+        f"Name a YAML file, or one of: {', '.join(names())}.",
+    )
+
+
+def names() -> list[str]:
+    """The recipes that ship with the project."""
+    return sorted(path.stem for path in RECIPES.glob("*.yaml"))
+
+
+def document(path: Path) -> dict[str, Any]:
+    """A recipe's YAML as it stands."""
+    try:
+        body = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise Failure(f"{path} cannot be read as YAML: {' '.join(str(error).split())}.") from error
+    if not isinstance(body or {}, dict):
+        raise Failure(f"{path} is no recipe.", "It must hold sections such as `base:` and `data:`.")
+    return body or {}
+
+
+def apply(body: Mapping[str, Any], changes: Iterable[str]) -> dict[str, Any]:
+    """The document with changes such as `deploy.instance_count=2` made; values are read as YAML."""
+    changed = {**body}
+    for change in changes:
+        where, equals, value = change.partition("=")
+        if not equals or not where.strip():
+            raise Failure(f"{change!r} changes nothing.", "Write --set section.field=value.")
+        *sections, field = where.strip().split(".")
+        at = changed
+        for section in sections:
+            inner = at.get(section)
+            if inner is not None and not isinstance(inner, Mapping):
+                raise Failure(f"{where.strip()} does not exist: {section} is no section.")
+            at[section] = {**(inner or {})}
+            at = at[section]
+        try:
+            at[field] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise Failure(f"The value of {where} cannot be read: {' '.join(str(error).split())}.") from error
+    return changed
+
+
+def parse(body: Mapping[str, Any], recipe: str) -> Finetune:
+    """The configuration of a document; raises Failure naming each wrong field."""
+    try:
+        return Finetune.model_validate({"recipe": recipe, **body})
+    except ValidationError as error:
+        wrong = [f"{'.'.join(map(str, fault['loc']))}: {_reason(fault)}" for fault in error.errors()]
+        raise Failure(f"The configuration is wrong: {'; '.join(wrong)}.") from error
+
+
+def _reason(fault: Any) -> str:
+    if fault["type"] == "extra_forbidden":
+        return "no such field"
+    return str(fault["msg"]).removeprefix("Value error, ")

@@ -1,0 +1,30 @@
+"""What a run lets Prefect's event feed know beyond its states: automations notify people of it."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from prefect.events import emit_event
+
+from tasks.core.stage import displaying
+
+BUDGET_REACHED = "finetune.budget-reached"
+LEASE_ENDED = "finetune.lease-ended"
+
+
+def budget_reached(run: UUID | str, name: str, message: str) -> None:
+    """Tell that a run has cancelled its job because of what it has cost."""
+    resource = {"prefect.resource.id": f"prefect.flow-run.{run}", "prefect.resource.name": name}
+    _emit(BUDGET_REACHED, resource, message)
+
+
+def lease_ended(thing: str, name: str, message: str) -> None:
+    """Tell that an endpoint, a deployment or a cluster was found that has outlived its lease."""
+    _emit(LEASE_ENDED, {"prefect.resource.id": thing, "prefect.resource.name": name}, message)
+
+
+def _emit(event: str, resource: dict[str, str], message: str) -> None:
+    payload: dict[str, Any] = {"message": message}
+    with displaying():
+        emit_event(event, resource=resource, payload=payload)

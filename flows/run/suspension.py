@@ -1,0 +1,69 @@
+"""Suspension: a run that waits for its job ends its process, until the flow `watch` resumes it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from prefect.flow_runs import suspend_flow_run
+from prefect.runtime import deployment
+from pydantic import BaseModel, ConfigDict
+
+from tasks.azure.clients import Session
+from tasks.azure.failure import Failure
+from tasks.compute import Cluster
+from tasks.core.stage import logger
+from tasks.job.pipeline import Submission
+from tasks.job.status import look_at_job
+from tasks.job.wait import Wait
+
+_WORTHWHILE = timedelta(minutes=2)  # a process begins and ends within less
+_BETWEEN = " until "
+
+
+class Suspension(BaseModel):
+    """What a suspended run waits for: its job's end, or a moment at which the job must be looked at.
+
+    It is told in the key of the suspension, where the watcher reads it with the run. Prefect suspends a run
+    only once by the same key: the moment makes each one new.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    job: str
+    until: datetime
+
+    @property
+    def key(self) -> str:
+        return f"{self.job}{_BETWEEN}{self.until.isoformat()}"
+
+    @classmethod
+    def read(cls, key: str | None) -> Suspension | None:
+        """The suspension of a key; None for suspensions that are not ours, such as a person's."""
+        job, between, until = (key or "").rpartition(_BETWEEN)
+        try:
+            return cls(job=job, until=datetime.fromisoformat(until)) if between else None
+        except ValueError:
+            return None
+
+
+def check(wait: Wait) -> None:
+    """Refuse, before anything is paid for, to suspend a run that nothing could resume."""
+    if wait.mode == "suspend" and deployment.id is None:
+        raise Failure(
+            "Only the run of a deployment can be suspended while it waits.",
+            "Set wait.mode to poll, or run the deployment: prefect deployment run finetune/NAME.",
+        )
+
+
+def suspend_while_live(session: Session, job: Submission, cluster: Cluster, wait: Wait) -> None:
+    """End this process unless the job has ended; the resumed run comes here again, from its beginning.
+
+    Returns when the job has ended or is about to reach a limit: what then must be done is the wait's.
+    """
+    standing = look_at_job(session, job, cluster, wait)
+    if standing.ended or standing.limit - datetime.now(UTC) < _WORTHWHILE:
+        return
+    suspension = Suspension(job=job.name, until=standing.limit)
+    logger().info("Waiting for job %s without a process", job.name)
+    # Without a time-out of Prefect's: a run that exceeded that would be failed unasked, its job left running.
+    suspend_flow_run(key=suspension.key, timeout=None)

@@ -1,0 +1,52 @@
+"""The one switch between this machine and Azure: which environment the SDKs are started in."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal
+
+from tasks.azure.failure import Failure
+
+if TYPE_CHECKING:
+    from tasks.azure.credentials import AzureSignIn
+
+
+@contextmanager
+def opened(where: Literal["local", "azure"], credentials: AzureSignIn | None = None) -> Iterator[None]:
+    """While the block runs, SDK clients reach the workspace; a local one is started when none runs.
+
+    Credentials go into the environment, as not all of the SDKs take them in another way.
+    """
+    if where == "azure":
+        with _environment(credentials.environment() if credentials else {}):
+            yield
+        return
+    try:
+        from azureml_local import switch
+        from azureml_local.server import CannotServe
+    except ImportError as error:
+        raise Failure(
+            f"The local workspace is not installed ({error.name} is missing).",
+            "Install it: uv sync --extra local. Or set workspace.where to azure.",
+        ) from error
+    try:
+        with switch.joined() as variables, _environment(variables):
+            yield
+    except CannotServe as error:
+        raise Failure("The local workspace does not start.", str(error)) from error
+
+
+@contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

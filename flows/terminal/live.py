@@ -1,0 +1,156 @@
+"""The run in the terminal: its stages while it goes, its summary at the end; all of it on stderr."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import monotonic
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from flows.reap import Reaping, headline, rows
+from flows.run.config import Finetune
+from flows.run.report import RunReport
+from tasks.core.stage import Progress, watching
+
+_MARKS = {"running": ("●", "cyan"), "done": ("✓", "green"), "failed": ("✗", "red")}
+_WIDTH = 160  # characters of what a stage does
+
+
+@contextmanager
+def view(config: Finetune) -> Iterator[None]:
+    """Show the stages of whatever runs within the block: live on a terminal, a line each elsewhere."""
+    console = Console(stderr=True, highlight=False)
+    console.print(f"[bold]{config.recipe}[/]: {config.base.name} in a workspace in {config.workspace.where}")
+    if not console.is_terminal:
+        with watching(_Lines(console)):
+            yield
+        return
+    stages = _Stages()
+    with (
+        Live(stages, console=console, refresh_per_second=4, transient=False),
+        watching(stages.take),
+        _quiet_warnings(console),
+    ):
+        yield
+
+
+def summary(report: RunReport) -> None:
+    """What was made, what it cost, how long each stage took."""
+    console = Console(stderr=True, highlight=False)
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    rows: list[tuple[str, Any]] = [
+        ("job", report.job),
+        ("held-out loss", _losses(report)),
+        ("model", f"{report.model}:{report.model_version}"),
+        ("question", report.prompt),
+        ("base model", report.base_answer),
+        ("tuned model", report.answer),
+        ("the data", report.ground_truth),
+        ("endpoint", f"{report.endpoint} {report.deletion}"),
+        ("adopted", ", ".join(report.adopted)),
+        ("notes", "; ".join(report.notes)),
+        ("cost", f"${report.cost_usd:.4f} at Azure's prices" if report.cost_usd else ""),
+        ("stages", ", ".join(f"{name} {value:.1f} s" for name, value in report.seconds_by_stage.items())),
+        ("together", f"{report.seconds:.0f} s"),
+    ]
+    for name, value in rows:
+        if value:
+            table.add_row(name, Text(str(value)))
+    console.print(Panel(table, title=f"{report.recipe}: {report.outcome}", title_align="left"))
+
+
+def leases(reaping: Reaping) -> None:
+    """What carries a lease, and what became of it."""
+    console = Console(stderr=True, highlight=False)
+    table = Table(box=None, pad_edge=False)
+    for column in ("", "state", "owner", "lease ends", "$ an hour", ""):
+        table.add_column(column, overflow="fold")
+    for row in rows(reaping):
+        what = "would be deleted" if reaping.dry_run and row["past its lease"] else row["what became of it"]
+        price = f"{row['dollars an hour']:.2f}"
+        table.add_row(row["thing"], row["state"], row["owner"], row["lease ends"], price, what)
+    if reaping.leased:
+        console.print(table)
+    console.print(f"[bold]{headline(reaping)}[/]")
+
+
+class _Stages:
+    """The stages as a table that renders itself anew while time goes by."""
+
+    def __init__(self) -> None:
+        self._progress: dict[str, Progress] = {}
+        self._begun: dict[str, float] = {}
+
+    def take(self, progress: Progress) -> None:
+        self._begun.setdefault(progress.stage, monotonic())
+        last = self._progress.get(progress.stage)
+        if progress.state == "done" and last is not None and last.detail:
+            progress = Progress(progress.stage, "done", last.detail, progress.seconds)
+        self._progress = {**self._progress, progress.stage: progress}
+
+    def __rich__(self) -> Group:
+        table = Table.grid(padding=(0, 2))
+        table.add_column(no_wrap=True)
+        table.add_column(justify="right", no_wrap=True)
+        table.add_column(style="dim", no_wrap=True, overflow="ellipsis")
+        for name, progress in self._progress.items():
+            mark, colour = _MARKS[progress.state]
+            seconds = progress.seconds if progress.seconds is not None else monotonic() - self._begun[name]
+            table.add_row(
+                Text(f"{mark} {name}", style=colour), f"{seconds:.1f} s", Text(_short(progress.detail))
+            )
+        return Group(table)
+
+
+class _Lines:
+    """A line when a stage begins, changes what it does, and ends."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._said: dict[str, str] = {}
+
+    def __call__(self, progress: Progress) -> None:
+        what = progress.detail.split(" | ", 1)[0].split(", $", 1)[0]  # a log line a second is too many
+        line = f"{_MARKS[progress.state][0]} {progress.stage}"
+        if progress.seconds is not None:
+            line += f" ({progress.seconds:.1f} s)"
+        if what and progress.state != "done":
+            line += f": {_short(what)}"
+        if self._said.get(progress.stage) != line:
+            self._said[progress.stage] = line
+            self._console.print(Text(line), soft_wrap=True)
+
+
+@contextmanager
+def _quiet_warnings(console: Console) -> Iterator[None]:
+    """Have what is logged printed above the live view instead of through it."""
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: console.print(Text(record.getMessage(), style="yellow"))  # type: ignore[method-assign]
+    root = logging.getLogger()
+    before = root.handlers[:]
+    root.handlers[:] = [handler]
+    try:
+        yield
+    finally:
+        root.handlers[:] = before
+
+
+def _losses(report: RunReport) -> str:
+    if report.eval_loss is None:
+        return ""
+    was = f"{report.base_loss:.4f} → " if report.base_loss is not None else ""
+    return f"{was}{report.eval_loss:.4f}"
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _WIDTH else line[: _WIDTH - 1] + "…"

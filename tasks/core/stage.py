@@ -1,0 +1,142 @@
+"""A stage of the workflow: a Prefect task whose errors read well and whose progress can be watched."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from time import monotonic, sleep
+from typing import Any, Literal, ParamSpec, TypeVar
+
+from prefect import Task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.context import TaskRunContext
+from prefect.exceptions import MissingContextError
+from prefect.logging import get_run_logger
+from prefect.tasks import exponential_backoff
+
+from tasks.azure import clients
+from tasks.azure.failure import Failure, explain, is_transient, is_unauthorised
+
+_LONGEST_PAUSE = 600.0  # seconds
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a stage does at this moment; `seconds` is how long it took, once it has ended."""
+
+    stage: str
+    state: Literal["running", "done", "failed"]
+    detail: str = ""
+    seconds: float | None = None
+
+
+_watchers: list[Callable[[Progress], None]] = []
+
+
+def stage(
+    name: str, *, retries: int = 3, run_name: str | None = None, **options: Any
+) -> Callable[[Callable[P, R]], Task[P, R]]:
+    """Make a function a stage: uncached, tried again where that can help, its errors explained."""
+
+    def decorate(function: Callable[P, R]) -> Task[P, R]:
+        @functools.wraps(function)
+        def run(*args: P.args, **kwargs: P.kwargs) -> R:
+            with watched(name):
+                try:
+                    return function(*args, **kwargs)
+                except Exception as error:
+                    if not is_unauthorised(error):
+                        raise
+                    logger().info("A token was refused: signing in anew")
+                clients.forget()
+                return function(*args, **kwargs)  # a second refusal is no matter of an expired token
+
+        return Task(
+            run,
+            name=name,
+            task_run_name=run_name or name,
+            retries=retries,
+            retry_delay_seconds=exponential_backoff(2),
+            retry_jitter_factor=0.5,
+            retry_condition_fn=_may_succeed_later,
+            **{"cache_policy": NO_CACHE, **options},
+        )
+
+    return decorate
+
+
+@contextmanager
+def watched(name: str) -> Iterator[None]:
+    """Tell the watchers when the stage begins and how it ends; raises its errors as failures."""
+    begun = monotonic()
+    tell(name)
+    try:
+        yield
+    except Exception as error:
+        failure = explain(error)
+        _publish(Progress(name, "failed", str(failure), monotonic() - begun))
+        _wait_as_asked(failure)
+        if failure is error:
+            raise
+        raise failure from error
+    _publish(Progress(name, "done", seconds=monotonic() - begun))
+
+
+def tell(name: str, detail: str = "") -> None:
+    """Say what the stage does at this moment."""
+    _publish(Progress(name, "running", detail))
+
+
+@contextmanager
+def watching(watcher: Callable[[Progress], None]) -> Iterator[None]:
+    """Have the watcher called, from whatever thread a stage runs in, until the block ends."""
+    _watchers.append(watcher)
+    try:
+        yield
+    finally:
+        _watchers.remove(watcher)
+
+
+@contextmanager
+def displaying() -> Iterator[None]:
+    """Let a failure to show something pass with a warning: the run outlives what displays it."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - whatever it is, work that costs money goes on
+        logger().warning("An artifact could not be shown: %s", error)
+
+
+def logger() -> logging.Logger | logging.LoggerAdapter[Any]:
+    """The run's log inside a run, a plain one elsewhere."""
+    try:
+        return get_run_logger()
+    except MissingContextError:
+        return logging.getLogger("finetune")
+
+
+def _wait_as_asked(failure: Failure) -> None:
+    """Let the time pass that the service wants between two requests, where there will be a second one."""
+    context = TaskRunContext.get()
+    if context is None or not failure.retryable or failure.retry_after is None:
+        return
+    if context.task_run.run_count <= context.task.retries:
+        logger().info("The service asks for a pause of %.0f s", failure.retry_after)
+        sleep(min(failure.retry_after, _LONGEST_PAUSE))
+
+
+def _publish(progress: Progress) -> None:
+    for watcher in tuple(_watchers):
+        watcher(progress)
+
+
+# Prefect wants a plain function here: a partial or a callable object silently switches retries off.
+def _may_succeed_later(task: Task[Any, Any], run: TaskRun, state: State[Any]) -> bool:
+    error = state.result(raise_on_failure=False)
+    return isinstance(error, Failure) and is_transient(error)

@@ -1,0 +1,288 @@
+"""The wait for the job: its states and log followed, its time and its dollars counted, its end judged."""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, datetime, timedelta
+from time import monotonic, sleep
+from typing import Any, Literal, NoReturn
+from uuid import UUID
+
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.cache_policies import CacheKeyFnPolicy
+from prefect.context import TaskRunContext
+from pydantic import BaseModel, ConfigDict, Field
+
+from tasks.azure import clients, run_history
+from tasks.azure.clients import Session
+from tasks.azure.failure import Failure, explain, is_transient, is_unauthorised
+from tasks.azure.run_history import Step
+from tasks.compute import Cluster
+from tasks.core.signals import undisturbed
+from tasks.core.stage import displaying, logger, stage, tell
+from tasks.job import cost
+from tasks.job.cost import Elapsed
+from tasks.job.log import Follower
+from tasks.job.pipeline import OUTPUT, Submission
+
+_SHORTEST = 0.5  # seconds between two polls
+_SHARE = 0.05  # of the time waited: a long wait is polled seldom
+
+
+class Wait(BaseModel):
+    """How long to wait for the job, at what cost, and what to show meanwhile."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, title="Wait")
+
+    mode: Literal["poll", "suspend"] = Field(
+        "poll",
+        title="While it waits",
+        description="`poll` keeps the process; `suspend` ends it, and the flow `watch` resumes the run.",
+    )
+    timeout_hours: float = Field(24, gt=0, description="Cancel the job after this.")
+    budget_usd: float | None = Field(
+        None, gt=0, title="Budget", description="Cancel the job when it has cost this many dollars."
+    )
+    poll_seconds: float = Field(30, ge=0.1, description="The longest pause between two looks at the job.")
+    outage_minutes: float = Field(
+        60, ge=0, description="How long Azure may be out of reach before giving up."
+    )
+    forward_logs: bool = Field(True, description="Copy the running step's log into the run's log.")
+
+
+class BudgetReached(Failure):
+    """The job has cost as much as it may, and is cancelled."""
+
+
+class TrainedJob(BaseModel):
+    """A completed job; seconds by phase, dollars by the cluster's price."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    output: str  # azureml://jobs/…/outputs/trained_model
+    studio_url: str
+    queued: float
+    provisioning: float
+    running: float
+    cost: float
+    steps: tuple[Step, ...]
+
+
+def _job_key(context: TaskRunContext, arguments: dict[str, Any]) -> str:
+    job: Submission = arguments["job"]
+    # The creation time tells a job from one of the same name in a workspace that was made anew.
+    return f"wait-{arguments['session'].workspace_id}-{job.name}-{job.created}"
+
+
+@stage(
+    "train",
+    run_name="train {job.name}",
+    persist_result=True,
+    cache_policy=CacheKeyFnPolicy(cache_key_fn=_job_key),
+)
+def wait_for_job(session: Session, job: Submission, cluster: Cluster, wait: Wait) -> TrainedJob:
+    """Wait until the job has ended; cancels it at the time-out, at the budget and when this run is cancelled.
+
+    Raises Failure with the failed step's error and its last log lines for every end but Completed.
+    """
+    watch = _Watch(session, job, cluster, wait)
+    try:
+        return watch.until_completed()
+    except Exception:
+        raise
+    except BaseException:  # Ctrl-C, SIGTERM, a cancelled run: nobody wants the job any more
+        with undisturbed():
+            cancel(session, job.name)
+        raise
+
+
+def cancel(session: Session, job: str) -> None:
+    """Ask the service to cancel the job; one that has ended stays as it is."""
+    logger().warning("Cancelling job %s", job)
+    clients.workspace(session).jobs.begin_cancel(job)
+
+
+class _Watch:
+    """One wait: what was seen so far of the job."""
+
+    def __init__(self, session: Session, job: Submission, cluster: Cluster, wait: Wait) -> None:
+        self._session = session
+        self._job = job
+        self._cluster = cluster
+        self._wait = wait
+        self._provisioning = 0.0
+        self._steps: list[Step] = []
+        self._follower = Follower(session, forward=wait.forward_logs)
+        self._artifact: UUID | None = None
+
+    def until_completed(self) -> TrainedJob:
+        waited_since = last = monotonic()
+        unseen_since: float | None = None
+        while True:
+            try:
+                status = self._look()
+                unseen_since = None
+            except Exception as error:
+                unseen_since = unseen_since or monotonic()
+                if not self._outlasts(error, monotonic() - unseen_since):
+                    raise
+                status = "Unknown"
+            now = monotonic()
+            if status in run_history.ENDED:
+                return self._end(status)
+            if self._is_provisioning(status):
+                self._provisioning += now - last
+            last = now
+            self._check_limits(now - waited_since)
+            self._show(status)
+            pause = min(self._wait.poll_seconds, max(_SHORTEST, _SHARE * (now - waited_since)))
+            sleep(pause * random.uniform(0.8, 1.2))
+
+    def _look(self) -> str:
+        """The job's state now; its steps and their new log lines are read on the way.
+
+        Raises only what makes the state itself unknown: a log that cannot be read ends no training.
+        """
+        status = clients.state(clients.workspace(self._session).jobs.get(self._job.name).status)
+        try:
+            self._steps = run_history.steps(self._session, self._job.name)
+            self._follower.follow(self._steps)
+        except Exception as error:
+            if status in run_history.ENDED and is_transient(error):
+                raise  # there is no hurry any more, and the last lines are wanted
+            logger().warning("The steps of %s cannot be seen at the moment: %s", self._job.name, error)
+        return status
+
+    def _outlasts(self, error: Exception, seconds: float) -> bool:
+        """Whether the error is an outage that may pass; raises Failure when it has lasted too long."""
+        unauthorised = is_unauthorised(error)
+        if not unauthorised and not is_transient(error):
+            return False
+        if seconds > self._wait.outage_minutes * 60:
+            raise Failure(
+                f"Azure was out of reach for {seconds / 60:.0f} minutes; the job {self._job.name} goes on.",
+                "Run again: the same job is found and waited for.",
+                str(error),
+            ) from error
+        if unauthorised:
+            clients.forget()  # somebody may have signed in anew meanwhile
+        logger().warning("The job cannot be seen at the moment, waiting on: %s", error)
+        return True
+
+    def _is_provisioning(self, status: str) -> bool:
+        """Whether a node is being made ready: a pipeline counts as running while its steps still wait."""
+        states = {step.status for step in self._steps} - run_history.ENDED
+        if not states:
+            return status in run_history.PROVISIONING
+        return bool(states & run_history.PROVISIONING) and not states & run_history.RUNNING
+
+    def _cost(self) -> float:
+        return cost.dollars(self._steps, self._cluster)
+
+    def _check_limits(self, waited: float) -> None:
+        budget, spent = self._wait.budget_usd, self._cost()
+        if budget is not None and spent >= budget:
+            self._give_up(
+                f"The budget of ${budget:g} is spent (${spent:.2f})",
+                "Raise wait.budget_usd, or train less.",
+                BudgetReached,
+            )
+        hours = max(waited, self._age()) / 3600
+        if hours >= self._wait.timeout_hours:
+            self._give_up(
+                f"The job {self._job.name} took longer than {self._wait.timeout_hours:g} h"
+                + ("" if self._elapsed().running else " and never left the queue"),
+                "Raise wait.timeout_hours; a job that stays queued waits for quota or for a free node.",
+            )
+
+    def _give_up(self, why: str, do: str, kind: type[Failure] = Failure) -> NoReturn:
+        """Cancel the job and raise Failure; one that cannot be cancelled is told as what goes on to cost."""
+        name = self._job.name
+        try:
+            cancel(self._session, name)
+        except Exception as error:
+            failure = explain(error)
+            raise Failure(
+                f"{why}, but the job {name} COULD NOT BE CANCELLED AND GOES ON TO COST: {failure.what}",
+                f"Cancel it in the studio, or run: az ml job cancel -n {name}",
+                failure.details,
+                failure.retryable,
+            ) from error
+        raise kind(f"{why}: the job {name} is cancelled.", do)
+
+    def _age(self) -> float:
+        """Seconds since the job was submitted, by whomever."""
+        created = self._job.created
+        return 0.0 if created is None else (datetime.now(UTC) - cost.aware(created)).total_seconds()
+
+    def _elapsed(self, ended: datetime | None = None) -> Elapsed:
+        return cost.elapsed(self._job.created, self._steps, self._provisioning, ended)
+
+    def _show(self, status: str) -> None:
+        """Where the job stands, in the progress artifact and for whoever watches the terminal."""
+        active = next((step for step in reversed(self._steps) if step.status not in run_history.ENDED), None)
+        done = sum(step.status == "Completed" for step in self._steps)
+        text = f"{active.name}: {active.status}" if active else status
+        tail = self._follower.tail(active) if active else ()
+        tell("train", f"{text}, ${self._cost():.2f}" + (f" | {tail[-1]}" if tail else ""))
+        spent = ", ".join(f"{name} {_clock(value)}" for name, value in self._elapsed().model_dump().items())
+        self._publish(
+            99 * done / max(len(self._steps), 5),
+            f"{self._job.name} is {status}. {text}. {spent}; ${self._cost():.4f} so far.",
+        )
+
+    def _publish(self, percent: float, description: str) -> None:
+        if TaskRunContext.get() is None:
+            return
+        with displaying():
+            if self._artifact is None:
+                made = create_progress_artifact(percent, key="finetune-progress", description=description)
+                self._artifact = made if isinstance(made, UUID) else None
+            else:
+                update_progress_artifact(self._artifact, percent, description)
+
+    def _end(self, status: str) -> TrainedJob:
+        if status != "Completed":
+            raise self._failure(status)
+        self._publish(100.0, f"{self._job.name} completed; ${self._cost():.4f}.")
+        return TrainedJob(
+            name=self._job.name,
+            output=f"azureml://jobs/{self._job.name}/outputs/{OUTPUT}",
+            studio_url=self._job.studio_url,
+            cost=self._cost(),
+            steps=tuple(self._steps),
+            **self._elapsed(cost.ended(self._steps)).model_dump(),
+        )
+
+    def _failure(self, status: str) -> Failure:
+        if status in ("NotResponding", "Paused"):
+            cancel(self._session, self._job.name)  # it would go on to cost
+        failed = next((step for step in self._steps if step.status == "Failed"), None)
+        name = self._job.name
+        if failed is None:
+            why = run_history.error(self._session, name)
+            return Failure(
+                f"The job {name} ended as {status}.",
+                "Run again for a new attempt." if status == "Canceled" else f"See {self._job.studio_url}.",
+                why,
+            )
+        why = run_history.error(self._session, failed.id)
+        lines = "\n".join(self._follower.tail(failed))
+        return Failure(
+            f"The step {failed.name} of the job {name} failed: {_cause(why)}",
+            f"See {self._job.studio_url}." if self._job.studio_url else "",
+            f"{why}\n\nLast log lines of {failed.name}:\n{lines}".strip(),
+        )
+
+
+def _cause(why: str) -> str:
+    """The line of a step's error that says most: the exception's in a traceback, else the first."""
+    lines = [line.strip() for line in why.splitlines() if line.strip()]
+    if not lines:
+        return "see its log below"
+    return lines[-1] if "Traceback (most recent call last)" in why else lines[0]
+
+
+def _clock(seconds: float) -> str:
+    return str(timedelta(seconds=round(seconds)))

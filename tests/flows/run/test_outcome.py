@@ -1,0 +1,103 @@
+"""How runs read in a list: names, tags, and the message of the state in which each has ended."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.objects import FlowRun
+
+from flows.run.outcome import outcome
+from flows.run.report import RunReport
+from tests.conftest import PrefectServer
+from tests.flows.conftest import MakeConfig
+
+NOW = datetime(2026, 1, 5, 6, 0, tzinfo=UTC)
+DONE: dict[str, Any] = {"outcome": "completed", "model": "chat", "model_version": "3"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "line"),
+    [
+        (
+            {
+                **DONE,
+                "deletion": "deleted: 404 at 2026-01-05T06:09:00Z",
+                "eval_loss": 1.25,
+                "base_loss": 2,
+            },
+            "Proved and deleted (404 at 2026-01-05T06:09:00Z): chat:3 answers, held-out loss 2.000 → 1.250",
+        ),
+        (
+            {
+                **DONE,
+                "deletion": "kept: lease ends: 2026-01-05T10:00:00+00:00",
+                "adopted": ("job a of run b",),
+            },
+            "Proved and kept until 2026-01-05T10:00:00+00:00: chat:3 answers; adopted job a of run b",
+        ),
+        ({**DONE, "deletion": "kept: lease ends: never"}, "Proved and kept for ever: chat:3 answers"),
+        (
+            {**DONE, "deletion": "handed over: it belongs to flow run c"},
+            "Proved, the endpoint handed over (it belongs to flow run c): chat:3 answers",
+        ),
+        (
+            {"outcome": "failed", "failed_stage": "deploy", "failure": "No quota."},
+            "Failed at deploy: No quota.",
+        ),
+        (
+            {"outcome": "failed", "failed_stage": "train", "failure": "$1 is spent.", "over_budget": True},
+            "Budget reached at train: $1 is spent.",
+        ),
+        (
+            {"outcome": "cancelled", "failure": "TerminationSignal"},
+            "Cancelled at the start: TerminationSignal",
+        ),
+    ],
+)
+def test_the_outcome_is_one_line(fields: dict[str, Any], line: str) -> None:
+    report = RunReport(
+        run="r", recipe="local", trigger="ad hoc", started=NOW, ended=NOW, base_model="m", seconds=1,
+        seconds_by_stage={}, **fields,
+    )  # fmt: skip
+    assert outcome(report) == line
+
+
+@pytest.mark.slow
+def test_a_run_is_listed_with_model_share_and_fingerprint(
+    prefect_server: PrefectServer, config: MakeConfig
+) -> None:
+    from flows.finetune import finetune
+
+    report = finetune(config())
+    run = read(prefect_server, report.run)
+    assert run.name == f"tiny-chat-base, 40 rows of sample, {report.fingerprint}"
+    assert set(run.tags) == {"recipe: tiny", "model: tiny-chat-base"}
+    assert run.state is not None
+    assert run.state.name == "Completed"
+    assert run.state.message == outcome(report)
+    assert (run.state.message or "").startswith("Proved and deleted (404 at ")
+
+
+@pytest.mark.slow
+def test_a_budget_that_is_reached_is_the_states_message(
+    prefect_server: PrefectServer, config: MakeConfig
+) -> None:
+    from flows.finetune import finetune
+
+    state = finetune(config("wait.budget_usd=1.0e-9", "fresh=true"), return_state=True)
+    assert state.is_failed()
+    assert (state.message or "").startswith("Budget reached at train: The budget of $1e-09 is spent")
+    assert state.state_details.flow_run_id is not None
+    run = read(prefect_server, str(state.state_details.flow_run_id))
+    assert run.state is not None
+    assert run.state.message == state.message
+
+
+def read(server: PrefectServer, run: str) -> FlowRun:
+    from uuid import UUID
+
+    with SyncPrefectClient(server.url) as client:
+        return client.read_flow_run(UUID(run))

@@ -1,0 +1,192 @@
+"""The command line as a process: what it imports, what it prints where, how it ends, what Ctrl-C leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import LocalServer, PrefectServer
+from tests.flows.conftest import RECIPE
+from tests.support.checkout import ROOT
+
+HEAVY = {"prefect", "azure", "azureml", "mlflow", "torch", "transformers", "datasets", "pandas", "numpy"}
+
+Start = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts the command line in a process group of its own, as a shell does."""
+    started: list[subprocess.Popen[str]] = []
+
+    def begin(*arguments: str, python: tuple[str, ...] = (), **variables: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, *python, "-m", "flows.terminal.cli", *arguments],
+            cwd=ROOT,
+            env={**_without_prefect(), "PREFECT_HOME": str(tmp_path / "prefect"), **variables},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        started.append(process)
+        return process
+
+    yield begin
+    for process in started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def finished(process: subprocess.Popen[str], limit: float = 240) -> tuple[int, str, str]:
+    """The exit code, and what was printed on stdout and stderr."""
+    out, err = process.communicate(timeout=limit)
+    return process.returncode, out, err
+
+
+def tiny_run(tmp_path: Path, *changes: str) -> list[str]:
+    sets = [f"--set={change}" for change in (f"data.directory={tmp_path / 'data'}", *changes)]
+    return ["run", str(RECIPE), *sets]
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["history", "--help"]])
+def test_help_imports_nothing_heavy(start: Start, arguments: list[str]) -> None:
+    code, out, err = finished(start(*arguments, python=("-X", "importtime")))
+    assert code == 0
+    assert "Usage: " in out
+    assert {module.split(".")[0] for module in imported(err)} & HEAVY == set()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["run", "nowhere"], "Error: There is no recipe 'nowhere'. Name a YAML file, or one of: "),
+        (["run", "--set", "deploy.instances=2"], "configuration is wrong: deploy.instances: no such field."),
+        (["run", "--set", "wait.poll_seconds=soon"], "The configuration is wrong: wait.poll_seconds: "),
+        (["run", "--set", "fresh"], "'fresh' changes nothing. Write --set section.field=value."),
+        (["run", "--set", "base=Phi-4"], "The configuration is wrong: base: "),
+    ],
+)
+def test_a_wrong_configuration_is_one_line_before_anything_is_started(
+    start: Start, arguments: list[str], line: str
+) -> None:
+    code, out, err = finished(start(*arguments, python=("-X", "importtime")))
+    assert (code, out) == (1, "")
+    (said,) = [each for each in err.splitlines() if not each.startswith("import time:")]
+    assert said.startswith("Error: ")
+    assert line in said
+    assert not {"prefect.server.api.server", "azureml_local.switch"} & imported(err)
+
+
+def test_a_wrong_option_is_told_with_the_usage(start: Start) -> None:
+    code, out, err = finished(start("run", "--frsh"))
+    assert (code, out) == (2, "")
+    assert "No such option: --frsh" in err
+
+
+@pytest.mark.usefixtures("environment", "tiny")
+def test_json_alone_is_on_stdout(start: Start, prefect_server: PrefectServer, tmp_path: Path) -> None:
+    run = start(*tiny_run(tmp_path, "data.train.take=12"), "--json", **prefect_server.environment)
+    code, out, err = finished(run)
+    assert code == 0, err
+    report = json.loads(out)
+    assert report["outcome"] == "completed"
+    assert report["recipe"] == "recipe"
+    assert report["eval_loss"] < report["base_loss"]
+    said = err.replace("\x1b[39m", "").splitlines()  # the SDK ends an upload with a line of no colour
+    assert [line for line in said if line.strip() and not line.startswith(("recipe: ", "● ", "✓ "))] == []
+    assert [stage for stage in report["seconds_by_stage"] if f"✓ {stage}" not in err] == []
+
+
+@pytest.mark.usefixtures("environment", "tiny")
+def test_a_failure_is_told_and_ends_with_1(
+    start: Start, prefect_server: PrefectServer, tmp_path: Path
+) -> None:
+    wrong = "deploy.instance_type=Standard_NC6s_v3"
+    code, out, err = finished(start(*tiny_run(tmp_path, wrong), "--json", **prefect_server.environment))
+    assert (code, out) == (1, "")
+    assert "Error: tiny-chat-base cannot be deployed on Standard_NC6s_v3." in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_ctrl_c_cancels_the_job(
+    start: Start, tiny: str, tmp_path: Path, ml_client: Any, server: LocalServer
+) -> None:
+    before = {job.name for job in ml_client.jobs.list()}
+    lasting = ("data.train.take=13", "parameters.more.seconds=120")
+    run = start(*tiny_run(tmp_path, *lasting))  # with a Prefect server of the run's own
+
+    def training() -> Any:
+        assert run.poll() is None, run.communicate()
+        found = [job for job in ml_client.jobs.list() if job.name not in before and job.status == "Running"]
+        return found[0] if found else None
+
+    job = until(training)
+    os.killpg(run.pid, signal.SIGINT)
+    code, out, err = finished(run)
+    assert (code, out) == (130, "")
+    assert err.splitlines()[-1] == "Interrupted: the job is cancelled, the endpoint deleted."
+    assert "Traceback" not in err
+    assert ml_client.jobs.get(job.name).status == "Canceled"
+    assert running(server) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_ctrl_c_deletes_the_endpoint(
+    start: Start,
+    prefect_server: PrefectServer,
+    tiny: str,
+    tmp_path: Path,
+    ml_client: Any,
+    server: LocalServer,
+) -> None:
+    run = start(*tiny_run(tmp_path, "data.train.take=14"), **prefect_server.environment)
+
+    def deploying() -> bool:
+        assert run.poll() is None, run.communicate()
+        return any(
+            list(ml_client.online_deployments.list(each.name)) for each in ml_client.online_endpoints.list()
+        )
+
+    until(deploying)
+    os.killpg(run.pid, signal.SIGINT)
+    code, _, err = finished(run)
+    assert code == 130, err
+    assert list(ml_client.online_endpoints.list()) == []
+    assert running(server) == []
+
+
+def imported(importtime: str) -> set[str]:
+    """The modules of Python's own report."""
+    lines = [line for line in importtime.splitlines() if line.startswith("import time:")]
+    return {line.rsplit("|", 1)[-1].strip() for line in lines}
+
+
+def running(server: LocalServer) -> list[dict[str, Any]]:
+    """What the workspace bills at this moment."""
+    return [row for row in server.admin("ledger")["rows"] if row["running"]]
+
+
+def until(condition: Callable[[], Any], seconds: float = 400.0) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, "the condition did not become true in time"
+        time.sleep(0.2)
+    return value
+
+
+def _without_prefect() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}

@@ -1,0 +1,74 @@
+"""The tiny fine-tune and the watcher as deployments, run by a process worker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+from prefect.client.schemas.objects import FlowRun
+
+from flows.run.config import Finetune
+from tests.support.checkout import ROOT
+from tests.support.prefect_server import POOL, Server, serving, until, working
+
+_SET_DIRECTORY = "prefect.deployments.steps.set_working_directory"
+LIMIT = 180  # seconds, for what takes seconds on an idle machine
+
+
+@dataclass
+class Deployed:
+    """Deployments on a Prefect server whose worker leads its runs to the local workspace."""
+
+    prefect: Server
+    deployments: dict[str, UUID]
+
+    def run(self, flow: str, config: Finetune | None = None) -> UUID:
+        """Start a run of `finetune` with that configuration, or of a flow that takes none."""
+        parameters = {} if config is None else {"config": config.model_dump(mode="json")}
+        with self.prefect.client() as client:
+            made = client.create_flow_run_from_deployment(self.deployments[flow], parameters=parameters)
+        return made.id
+
+    def read(self, run: UUID) -> FlowRun:
+        with self.prefect.client() as client:
+            return client.read_flow_run(run)
+
+    def becomes(self, run: UUID, state: str, limit: float = LIMIT) -> FlowRun:
+        """The run once it is in a state of that name; fails when it ends in another one."""
+
+        def reached() -> FlowRun | None:
+            found = self.read(run)
+            if found.state_name != state and found.state is not None and found.state.is_final():
+                raise AssertionError(f"{found.name} is {found.state_name}: {found.state.message}")
+            return found if found.state_name == state else None
+
+        return until(reached, limit, f"the run is {self.read(run).state_name}, not {state}: {self.log}")
+
+    @property
+    def log(self) -> Path:
+        return self.prefect.home / "worker.log"
+
+
+@contextmanager
+def deployed(home: Path, workspace: Path, **extra: str) -> Iterator[Deployed]:
+    """A Prefect server and a process worker while the block runs; `workspace` is the local one's state."""
+    variables = {"AZUREML_LOCAL_STATE": str(workspace), "PREFECT_WORKER_QUERY_SECONDS": "1", **extra}
+    with serving(home, **variables) as prefect:
+        prefect.prefect("work-pool", "create", "--type", "process", POOL)
+        with prefect.client() as client:
+            made = {
+                name: client.create_deployment(
+                    flow_id=client.create_flow_from_name(name),
+                    name="tests",
+                    work_pool_name=POOL,
+                    pull_steps=[{_SET_DIRECTORY: {"directory": str(ROOT)}}],
+                    entrypoint=f"flows/{name}.py:{name}",
+                    enforce_parameter_schema=False,
+                )
+                for name in ("finetune", "watch")
+            }
+        with working(prefect):
+            yield Deployed(prefect, made)

@@ -1,0 +1,99 @@
+"""What a case left behind: the jobs it paid for, what still bills, and whether the ledger says the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from itertools import islice
+from typing import Any
+
+from tests.sweep.workspace import Workspace
+
+_LATER = timedelta(days=1)  # by then every lease of a swept run has ended
+_NEWEST = 12  # jobs; a case submits one, and an attempt more for each that failed
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What the workspace had before a case: names of jobs, ids of the ledger's rows."""
+
+    jobs: frozenset[str]
+    rows: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Audit:
+    """`left` is what `reap` had to delete, `leaked` what was there even after it.
+
+    `jobs` have completed; `nodes` is what the ledger billed for training, `running` what it bills still.
+    """
+
+    jobs: tuple[str, ...]
+    nodes: int
+    left: tuple[str, ...]
+    leaked: tuple[str, ...]
+    running: tuple[str, ...]
+
+    @property
+    def paid_twice(self) -> bool:
+        """Whether more than one job, or more than its one node, was paid for."""
+        return len(self.jobs) > 1 or self.nodes > 1
+
+    @property
+    def disagrees(self) -> bool:
+        """Whether the ledger says otherwise than the workspace: a job without a node, a meter that runs."""
+        return len(self.jobs) > self.nodes or bool(self.running)
+
+
+def mark(workspace: Workspace) -> Mark:
+    """What there is now."""
+    return Mark(
+        jobs=frozenset(job.name for job in _newest_jobs()),
+        rows=frozenset(row["id"] for row in workspace.admin("ledger")["rows"]),
+    )
+
+
+def audit(workspace: Workspace, before: Mark) -> Audit:
+    """Reap as if all leases had ended, then look at what there is."""
+    from flows.reap import due_of
+    from tasks.reap import end, find_leased
+
+    session = _session()
+    due = due_of(find_leased.fn(session), datetime.now(UTC) + _LATER)
+    for item in due:
+        end.fn(session, item)
+    completed = [
+        job.name for job in _newest_jobs() if job.name not in before.jobs and job.status == "Completed"
+    ]
+    ledger = workspace.admin("ledger")["rows"]
+    nodes = [row for row in ledger if row["id"] not in before.rows and row["kind"] == "node"]
+    return Audit(
+        jobs=tuple(completed),
+        nodes=len(nodes),
+        left=tuple(item.label for item in due),
+        leaked=(
+            *(f"endpoint {found.name}" for found in _client().online_endpoints.list()),
+            *(f"cluster {found.name}" for found in _client().compute.list()),
+        ),
+        running=tuple(f"{row['kind']} of {row['owner']}" for row in ledger if row["running"]),
+    )
+
+
+def _newest_jobs() -> list[Any]:
+    """Enough of them to see every one that a case has submitted."""
+    return list(islice(_client().jobs.list(), _NEWEST))
+
+
+@lru_cache(maxsize=1)
+def _session() -> Any:
+    from tasks.sign_in import Workspace as Named
+    from tasks.sign_in import sign_in
+
+    return sign_in.fn(Named())
+
+
+def _client() -> Any:
+    from tasks.azure.clients import workspace
+
+    return workspace(_session())

@@ -1,0 +1,122 @@
+"""The sweep itself: a Prefect server, a pool of processes with a workspace each, and the cases to try."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import inf
+from pathlib import Path
+from time import monotonic
+
+from tests.sweep import kinds, worker
+from tests.sweep.kinds import Call
+from tests.sweep.worker import Baseline, Case, Tried
+
+# What a run waits for, made short; each is a setting that whoever runs the flow has as well.
+_SETTINGS = {
+    "FINETUNE_READ_TIMEOUT": f"{kinds.READ_TIMEOUT:g}",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": f"{kinds.READ_TIMEOUT:.0f}",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_LOGGING_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_TO_API_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": "false",
+    "TQDM_DISABLE": "1",
+}
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Processes that are ready, and what a run without a fault is like."""
+
+    pool: ProcessPoolExecutor
+    baseline: Baseline
+
+    def attempt(self, wanted: Sequence[Case], minutes: float = inf) -> Iterator[Tried]:
+        """What came of each case, in the order in which they end; none begins after so many minutes."""
+        ends = monotonic() + minutes * 60
+        futures = [self.pool.submit(worker.attempt, case) for case in wanted]
+        for done in as_completed(futures):
+            if not done.cancelled():
+                yield done.result()
+            if monotonic() > ends:
+                for future in futures:
+                    future.cancel()  # what has begun goes on
+
+
+@contextmanager
+def sweep(processes: int) -> Iterator[Sweep]:
+    """Servers and processes while the block runs; everything they keep is in a temporary folder."""
+    with tempfile.TemporaryDirectory(prefix="sweep-") as folder:
+        home = Path(folder)
+        settings = _SETTINGS | {"PREFECT_HOME": str(home / "prefect")}
+        with _environment(settings), _prefect_server(), _pool(processes, home) as pool:
+            pool.submit(worker.baseline, 0).result()  # longer than those after it: MLflow starts in it
+            yield Sweep(pool, pool.submit(worker.baseline, 1).result())
+
+
+def cases(
+    baseline: Baseline, wanted: Sequence[str], *, sample: int | None = None, seed: int = 0, once: bool = False
+) -> list[Case]:
+    """Every kind at every call, and a SIGKILL at every boundary of a stage; or a sample of them.
+
+    With `once` only the first call of each method and path.
+    """
+    calls = [call for call in baseline.calls if call.nth == 1 or not once]
+    boundaries = range(1, len(baseline.ended.stages) + 1)
+    every: list[tuple[str, Call | int]] = [
+        (kind, at) for kind in wanted for at in (boundaries if kind == kinds.KILL else calls)
+    ]
+    if sample is not None:
+        every = random.Random(seed).sample(every, min(sample, len(every)))
+    return [Case(kind, at, serial) for serial, (kind, at) in enumerate(every, 2)]
+
+
+@contextmanager
+def _pool(processes: int, home: Path) -> Iterator[ProcessPoolExecutor]:
+    pool = ProcessPoolExecutor(
+        processes,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=worker.start,
+        initargs=(home,),
+    )
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Variables that the processes started within the block inherit."""
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@contextmanager
+def _prefect_server() -> Iterator[None]:
+    """One for all runs, unless PREFECT_API_URL names one."""
+    if "PREFECT_API_URL" in os.environ:
+        yield
+        return
+    from prefect.server.api.server import SubprocessASGIServer
+
+    server = SubprocessASGIServer()
+    server.start(timeout=600)  # a busy machine takes minutes
+    try:
+        with _environment({"PREFECT_API_URL": server.api_url}):
+            yield
+    finally:
+        server.stop()

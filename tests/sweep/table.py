@@ -1,0 +1,92 @@
+"""The sweep's outcome: what each case amounts to, and the table of all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from tests.sweep import kinds
+from tests.sweep.worker import Tried
+
+_HEAD = (
+    "fault",
+    "tried",
+    "survived",
+    "failed clean",
+    "unclear",
+    "reaped later",
+    "leaked",
+    "paid twice",
+    "ledger differs",
+)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A case in a word each: whether its fault happened, how the run ended, what it left."""
+
+    happened: bool
+    survived: bool
+    unclear: bool
+    left: bool
+    leaked: bool
+    paid_twice: bool
+    disagrees: bool
+
+    @property
+    def bad(self) -> bool:
+        """Whether it is what must not happen at all."""
+        return self.unclear or self.leaked or self.paid_twice or self.disagrees
+
+
+def judge(tried: Tried) -> Verdict:
+    """A killed run counts as survived when the second one completes; others must say how they ended."""
+    killed = tried.case.kind == kinds.KILL
+    last = tried.second if killed else tried.first
+    survived = last is not None and last.completed
+    again = tried.second is None or tried.second.completed  # once the fault is over, a run must complete
+    return Verdict(
+        happened=tried.happened,
+        survived=survived,
+        unclear=not survived and (last is None or not last.clear) or not again,
+        left=bool(tried.audit.left),
+        leaked=bool(tried.audit.leaked),
+        paid_twice=tried.audit.paid_twice,
+        disagrees=tried.audit.disagrees,
+    )
+
+
+def table(results: Iterable[Tried]) -> str:
+    """A row for each kind and one for all, in markdown; faults that a run did not reach are left out."""
+    judged = [(tried.case.kind, verdict) for tried in results if (verdict := judge(tried)).happened]
+    rows = [_row(kind, [verdict for k, verdict in judged if k == kind]) for kind in kinds.KINDS]
+    rows = [row for row in rows if row[1] != "0"] + [_row("**all**", [verdict for _, verdict in judged])]
+    lines = [_HEAD, ("---", *("---:" for _ in _HEAD[1:])), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def explain(tried: Tried) -> str:
+    """One line for a case that did not end as it should."""
+    ended = tried.second if tried.case.kind == kinds.KILL or tried.first is None else tried.first
+    said = "no word" if ended is None else ended.message
+    marks = [name for name, value in vars(judge(tried)).items() if value and name != "happened"]
+    how = ", ".join(marks) or "failed clean"
+    found = ", ".join((*tried.audit.leaked, *tried.audit.running))
+    return f"{tried.case.kind} at {tried.case.at}: {how}: {said} {found}".rstrip()
+
+
+def _row(name: str, verdicts: Sequence[Verdict]) -> tuple[str, ...]:
+    survived = sum(verdict.survived for verdict in verdicts)
+    share = f" ({100 * survived / len(verdicts):.1f} %)" if verdicts else ""
+    failed = [verdict for verdict in verdicts if not verdict.survived]
+    return (
+        name,
+        str(len(verdicts)),
+        f"{survived}{share}",
+        str(sum(not verdict.unclear for verdict in failed)),
+        str(sum(verdict.unclear for verdict in verdicts)),
+        str(sum(verdict.left for verdict in verdicts)),
+        str(sum(verdict.leaked for verdict in verdicts)),
+        str(sum(verdict.paid_twice for verdict in verdicts)),
+        str(sum(verdict.disagrees for verdict in verdicts)),
+    )

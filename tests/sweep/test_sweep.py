@@ -1,0 +1,118 @@
+"""The sweep: what its verdicts go by, and a sample of it that must leave nothing and pay nothing twice."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tasks.azure.failure import Failure
+from tests.conftest import PrefectServer
+from tests.sweep import kinds, log
+from tests.sweep.audit import Audit
+from tests.sweep.kinds import Call, calls
+from tests.sweep.run import Ended, is_clear
+from tests.sweep.sweep import cases, sweep
+from tests.sweep.table import explain, judge, table
+from tests.sweep.worker import Baseline, Case, Tried
+
+COMPLETED = Ended(completed=True, message="done", clear=True, stages=("sign in running",), seconds=1)
+FAILED = replace(COMPLETED, completed=False, message="The quota is spent.")
+NOTHING_LEFT = Audit(jobs=("job",), nodes=1, left=(), leaked=(), running=())
+SURVIVED = Tried(Case("500", Call("GET", "/jobs/*", 2), 1), True, COMPLETED, None, NOTHING_LEFT, 2)
+KILLED = Tried(Case(kinds.KILL, 3, 2), True, None, COMPLETED, NOTHING_LEFT, 2)
+
+
+@pytest.mark.parametrize(
+    ("tried", "names"),
+    [
+        (SURVIVED, {"survived"}),
+        (KILLED, {"survived"}),
+        (replace(SURVIVED, first=FAILED, second=COMPLETED), set()),
+        (replace(SURVIVED, first=FAILED, second=FAILED), {"unclear"}),
+        (replace(SURVIVED, first=replace(FAILED, clear=False), second=COMPLETED), {"unclear"}),
+        (replace(SURVIVED, first=None, second=COMPLETED), {"unclear"}),
+        (replace(KILLED, second=FAILED), {"unclear"}),
+        (replace(SURVIVED, audit=replace(NOTHING_LEFT, left=("cluster c",))), {"survived", "left"}),
+        (replace(SURVIVED, audit=replace(NOTHING_LEFT, leaked=("cluster c",))), {"survived", "leaked"}),
+        (replace(SURVIVED, audit=replace(NOTHING_LEFT, nodes=2)), {"survived", "paid_twice"}),
+        (replace(SURVIVED, audit=replace(NOTHING_LEFT, nodes=0)), {"survived", "disagrees"}),
+        (replace(SURVIVED, audit=replace(NOTHING_LEFT, running=("node",))), {"survived", "disagrees"}),
+    ],
+)
+def test_a_case_is_judged_by_how_it_ended_and_what_it_left(tried: Tried, names: set[str]) -> None:
+    verdict = judge(tried)
+    assert {name for name, holds in vars(verdict).items() if holds} == names | {"happened"}
+    assert verdict.bad == bool(names & {"unclear", "leaked", "paid_twice", "disagrees"})
+
+
+def test_the_table_counts_only_faults_that_happened() -> None:
+    unreached = replace(SURVIVED, happened=False, first=FAILED)
+    failed = replace(SURVIVED, first=FAILED, second=COMPLETED)
+    lines = table([SURVIVED, failed, unreached, KILLED]).splitlines()
+    assert lines[2:] == [
+        "| 500 | 2 | 1 (50.0 %) | 1 | 0 | 0 | 0 | 0 | 0 |",
+        "| SIGKILL | 1 | 1 (100.0 %) | 0 | 0 | 0 | 0 | 0 | 0 |",
+        "| **all** | 3 | 2 (66.7 %) | 1 | 0 | 0 | 0 | 0 | 0 |",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("error", "clear"),
+    [
+        (Failure("The job failed: no memory.", "Take fewer rows."), True),
+        (Failure("ServiceRequestError('<urllib3 object at 0x7f>')"), False),
+        (Failure("Traceback (most recent call last)"), False),
+        (Failure(""), False),
+        (Failure("{"), False),
+        (Failure("The job failed. " * 50), False),
+        (KeyError("value"), False),
+    ],
+)
+def test_only_a_failure_in_words_is_clear(error: Exception, clear: bool) -> None:
+    assert is_clear(error) is clear
+
+
+def test_a_call_is_told_from_others_of_its_path_whatever_its_run_is_called() -> None:
+    paths = ("GET /jobs/base-0123456789ab", "PUT /computes/sweep-7", "GET /jobs/base-ba9876543210")
+    assert calls(paths) == (Call("GET", "/jobs/*"), Call("PUT", "/computes/*"), Call("GET", "/jobs/*", 2))
+
+
+def test_all_cases_are_every_call_of_every_kind_and_every_boundary() -> None:
+    ended = replace(COMPLETED, stages=("a running", "a done"))
+    baseline = Baseline((Call("GET", "/a"), Call("GET", "/a", 2), Call("PUT", "/a")), ended)
+    wanted = ["429", kinds.KILL]
+    every = [(case.kind, case.at) for case in cases(baseline, wanted)]
+    assert every == [*(("429", call) for call in baseline.calls), (kinds.KILL, 1), (kinds.KILL, 2)]
+    once = [(case.kind, case.at) for case in cases(baseline, wanted, once=True)]
+    assert once == [each for each in every if each[1] != Call("GET", "/a", 2)]
+    drawn = cases(baseline, wanted, sample=4, seed=1)
+    assert drawn == cases(baseline, wanted, sample=4, seed=1)
+    assert {(case.kind, case.at) for case in drawn} < set(every)
+    assert len({case.serial for case in drawn}) == 4
+
+
+def test_a_sweep_is_taken_up_where_it_was_left(tmp_path: Path) -> None:
+    file = tmp_path / "log.jsonl"
+    assert log.read(file) == []
+    for tried in (SURVIVED, KILLED):
+        log.append(file, tried)
+    assert log.read(file) == [SURVIVED, KILLED]
+    new = Case("500", Call("GET", "/jobs/*", 3), 7)
+    assert log.untried([replace(SURVIVED.case, serial=9), KILLED.case, new], log.read(file)) == [new]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)  # on a busy machine; two minutes on a quiet one
+def test_a_sample_leaves_nothing_pays_nothing_twice_and_says_why_it_failed(
+    prefect_server: PrefectServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in prefect_server.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AZUREML_LOCAL_STATE", raising=False)
+    with sweep(processes=2) as swept:
+        wanted = cases(swept.baseline, kinds.KINDS, sample=12, seed=5, once=True)
+        tried = list(swept.attempt(wanted))
+    assert [explain(each) for each in tried if judge(each).bad] == []
+    assert sum(judge(each).happened for each in tried) >= 10

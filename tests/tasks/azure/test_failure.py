@@ -1,0 +1,198 @@
+"""Errors of the SDKs as lines that a person can act on."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from typing import Any
+
+import pytest
+import requests
+from azure.ai.ml.exceptions import MlException, ValidationException
+from azure.core.exceptions import (
+    ClientAuthenticationError,
+    HttpResponseError,
+    ResourceNotFoundError,
+    ServiceRequestError,
+    ServiceResponseError,
+)
+
+from tasks.azure.failure import Failure, explain, is_missing, is_transient, is_unauthorised, redact
+
+
+def http(status: int, message: str = "no more is known") -> HttpResponseError:
+    error = HttpResponseError(message)
+    error.status_code = status
+    return error
+
+
+def checked(fault: str) -> MlException:
+    """What azure-ai-ml makes of an error that it meets while it checks the job's computes."""
+    found = {"result": "Failed", "errors": [{"message": fault, "path": "jobs.n.compute", "value": "c"}]}
+    return MlException(json.dumps(found, indent=2), "")
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "(InternalServerError) An internal error occurred.\nCode: InternalServerError",
+        "('Connection aborted.', RemoteDisconnected('Remote end closed connection without response'))",
+        "('Connection broken: IncompleteRead(631 bytes read, 632 more expected)', IncompleteRead(631 bytes))",
+    ],
+)
+def test_an_outage_while_a_job_is_checked_is_no_fault_of_the_job(fault: str) -> None:
+    assert is_transient(checked(fault))
+    assert explain(checked(fault)).retryable
+
+
+def test_a_token_refused_while_a_job_is_checked_is_renewed() -> None:
+    error = checked("(ExpiredAuthenticationToken) The access token expiry UTC time has passed.")
+    assert is_unauthorised(error)
+    assert explain(error).what == "Azure did not accept the sign-in."
+
+
+def test_a_fault_of_a_job_is_told_in_a_line() -> None:
+    error = checked("Not found compute with name c")
+    assert not is_transient(error)
+    assert not is_unauthorised(error)
+    assert str(explain(error)) == "jobs.n.compute: Not found compute with name c"
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+def test_a_busy_service_is_asked_again(status: int) -> None:
+    assert is_transient(http(status))
+    assert explain(http(status)).retryable
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409])
+def test_what_will_fail_again_is_not(status: int) -> None:
+    assert not is_transient(http(status))
+    assert not explain(http(status)).retryable
+
+
+def test_a_conflict_with_an_operation_under_way_is_asked_again() -> None:
+    assert is_transient(http(409, "Another operation is in progress on the resource"))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ServiceRequestError("reset"),
+        ServiceResponseError("reset"),
+        requests.ConnectionError("reset"),
+        requests.ReadTimeout("slow"),
+        TimeoutError("slow"),
+    ],
+)
+def test_lost_connections_are_asked_again(error: Exception) -> None:
+    assert is_transient(error)
+
+
+def test_a_connection_lost_while_a_file_was_uploaded_is_no_fault_of_the_input() -> None:
+    error, below = MlException("It is wrong.", ""), ValidationException("Met it.", "Met it.")
+    error.__context__, below.__cause__ = below, ServiceResponseError("reset")
+    failure = explain(error)
+    assert failure.retryable
+    assert "could not be reached" in str(failure)
+
+
+def test_a_failure_that_a_refused_token_is_the_cause_of_is_known_as_such() -> None:
+    failure = Failure("The deployment failed.")
+    assert not is_unauthorised(failure)
+    failure.__cause__ = http(401)
+    assert is_unauthorised(failure)
+    failure.__cause__ = http(403)
+    assert not is_unauthorised(failure)
+
+
+def test_what_is_really_wrong_with_the_input_is_told_without_a_terminals_colours() -> None:
+    error = MlException("\x1b[37m\n\x1b[31mThere is no file.\x1b[39m", "")
+    error.__context__ = ValidationException("Met it.", "Met it.")
+    assert (str(explain(error)), explain(error).retryable) == ("There is no file.", False)
+
+
+@pytest.mark.parametrize(
+    ("message", "what", "do"),
+    [
+        ('Unknown cloud environment supplied: "AzureLocal1".', "description of the cloud", "ARM_CLOUD"),
+        ("JobNodeCountExceedsCoreQuota: 24 > 6", "quota", "Ask for more cores"),
+        ("Not enough quota available for Standard_NC6s_v3", "quota", "smaller size"),
+        ("The endpoint name chat is already in use in this region", "taken", "deploy.endpoint"),
+        ("Error with code ResourceNotReady: User container has crashed", "did not become ready", "log below"),
+        ("KeyBasedAuthenticationNotPermitted", "refuses key access", "identity-based"),
+        ("NoMatchingArtifactsFoundFromJob: job x", "holds no files", "--fresh"),
+        ("The asset was deleted earlier and cannot be recreated", "deleted earlier", "registration.name"),
+        ("(UserError) Asset paths cannot be updated.", "registering a version", "tried again"),
+        ("MissingSubscriptionRegistration", "not registered", "az provider register"),
+    ],
+)
+def test_known_failures_say_what_happened_and_what_to_do(message: str, what: str, do: str) -> None:
+    failure = explain(http(400, message))
+    assert what in failure.what
+    assert do in failure.do
+    assert message in failure.details
+    assert "\n" not in str(failure)
+
+
+def test_an_upload_that_another_job_makes_as_well_is_tried_again() -> None:
+    assert explain(http(409, "Blob already exists")).retryable
+
+
+def test_a_refused_sign_in_says_how_to_sign_in() -> None:
+    failure = explain(ClientAuthenticationError("no credential of the chain worked"))
+    assert "az login" in failure.do
+    assert "AZURE_CLIENT_ID" in failure.do
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [("7", 7.0), ("0.5", 0.5), ("Mon, 01 Jan 2001 00:00:00 GMT", 0.0), ("soon", None), ("", None)],
+)
+def test_the_pause_that_the_service_asks_for_is_read(value: str, seconds: float | None) -> None:
+    response = _response(429)
+    response.headers["Retry-After"] = value
+    failure = explain(requests.HTTPError(response=response))
+    assert failure.retryable
+    assert failure.retry_after == seconds
+
+
+def test_a_rate_of_requests_is_no_quota_of_cores() -> None:
+    assert explain(http(429, "Quota exceeded: too many requests")).retryable
+    assert not explain(http(400, "Quota exceeded: too few cores")).retryable
+
+
+def test_missing_is_told_by_the_status() -> None:
+    assert is_missing(ResourceNotFoundError(response=_response(404)))
+    assert not is_missing(http(500))
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "https://x/y?sv=1&sig=aB%2Bc3",
+        "Authorization: Bearer ey.ab-c_d.ef",
+        '"primaryKey": "k3y"',
+        "client_secret=s3cr3t",
+    ],
+)
+def test_no_failure_tells_a_secret(secret: str) -> None:
+    failure = Failure(secret, secret, secret)
+    for part in ("aB%2Bc3", "ey.ab-c_d.ef", "k3y", "s3cr3t"):
+        assert part not in f"{failure} {failure.details} {failure!r}"
+        assert part.encode() not in pickle.dumps(failure)
+    assert redact("an unsigned text") == "an unsigned text"
+
+
+def test_a_failure_survives_pickling() -> None:
+    failure = pickle.loads(
+        pickle.dumps(Failure("It broke.", "Mend it.", "details", retryable=True, retry_after=3))
+    )
+    assert str(failure) == "It broke. Mend it."
+    assert failure.details == "details"
+    assert (failure.retryable, failure.retry_after) == (True, 3)
+
+
+def _response(status: int) -> Any:
+    response = requests.Response()
+    response.status_code = status
+    return response

@@ -1,0 +1,266 @@
+"""The wait for a job, through the SDK, with a service that misbehaves by rule."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from tasks import compute
+from tasks.azure import clients
+from tasks.azure.clients import Session
+from tasks.azure.failure import Failure
+from tasks.compute import Cluster
+from tasks.core.stage import Progress, watching
+from tasks.job.pipeline import Submission, find
+from tasks.job.wait import TrainedJob, Wait, wait_for_job
+from tasks.sign_in import Workspace, sign_in
+from tests.conftest import LocalServer
+
+_ENVIRONMENT = "azureml://registries/azureml/environments/any/versions/1"
+_SOON = {"Retry-After": "0.01"}  # what the SDK waits before it asks again
+_QUICK = Wait(poll_seconds=0.1, timeout_hours=0.1)
+
+SetFaults = Callable[..., None]
+
+
+@pytest.fixture
+def session(environment: dict[str, str]) -> Session:
+    return sign_in.fn(Workspace())
+
+
+@pytest.fixture
+def set_faults(server: LocalServer) -> Iterator[SetFaults]:
+    def put(*rules: dict[str, Any]) -> None:
+        server.admin("faults", {"faults": list(rules)})
+
+    yield put
+    put()
+
+
+@pytest.fixture(scope="module")
+def cluster(server: LocalServer) -> Iterator[Cluster]:
+    from azure.ai.ml.entities import AmlCompute
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in server.environment.items():
+            patch.setenv(name, value)
+        session = sign_in.fn(Workspace())
+        name = f"wait-{uuid4().hex[:8]}"
+        made = Cluster(name=name, size="Standard_DS3_v2", gpus=0, nodes=1, price=0.36, created=True)
+        body = AmlCompute(name=made.name, size=made.size, max_instances=4)
+        clients.workspace(session).compute.begin_create_or_update(body).wait()
+        yield made
+        compute.remove(session, made.name, None)
+
+
+@pytest.fixture
+def submit(session: Session, cluster: Cluster) -> Iterator[Callable[[str], Submission]]:
+    """Submits a pipeline of one step, a shell command; what still runs after the test is cancelled."""
+    made: list[str] = []
+
+    def put(script: str) -> Submission:
+        from azure.ai.ml import command
+        from azure.ai.ml.dsl import pipeline
+
+        step = command(name="learn", command=script, environment=_ENVIRONMENT, compute=cluster.name)
+
+        @pipeline(name="waited for")  # type: ignore[untyped-decorator]
+        def graph() -> None:
+            step()
+
+        job = graph()
+        job.name = f"wait-{uuid4().hex[:10]}"
+        done = clients.workspace(session).jobs.create_or_update(job, experiment_name="wait")
+        made.append(done.name)
+        return Submission(
+            name=done.name,
+            status=clients.state(done.status),
+            created=done.creation_context.created_at,
+            studio_url="https://studio/job",
+            adopted=False,
+        )
+
+    yield put
+    for name in made:
+        clients.workspace(session).jobs.begin_cancel(name)
+
+
+def until_file(path: Path) -> str:
+    """A command that ends when the file is there, or after a minute: a failed test leaves nothing behind."""
+    return f"i=0; while [ ! -e {path} ] && [ $i -lt 600 ]; do sleep 0.1; i=$((i+1)); done"
+
+
+def wait(session: Session, job: Submission, cluster: Cluster, how: Wait = _QUICK) -> TrainedJob:
+    return wait_for_job.fn(session, job, cluster, how)
+
+
+def status(session: Session, job: Submission) -> str:
+    return clients.state(find(session, job.name).status)
+
+
+def becomes(session: Session, job: Submission, wanted: str) -> None:
+    deadline = time.monotonic() + 30
+    while (now := status(session, job)) != wanted:
+        assert time.monotonic() < deadline, f"the job is {now}, not {wanted}"
+        time.sleep(0.1)
+
+
+def test_a_completed_job_tells_its_time_its_dollars_and_its_log(
+    session: Session,
+    cluster: Cluster,
+    submit: Callable[[str], Submission],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "finetune")
+    job = submit("echo first; sleep 1; echo second")
+    done = wait(session, job, cluster)
+    assert done.output == f"azureml://jobs/{job.name}/outputs/trained_model"
+    assert [step.status for step in done.steps] == ["Completed"]
+    assert 1 <= done.running < 20
+    assert done.cost == pytest.approx(done.running / 3600 * cluster.price)
+    said = [record.getMessage() for record in caplog.records]
+    for line in ("first", "second"):
+        assert len([text for text in said if text.endswith(f"| {line}")]) == 1
+    # Whoever looks only afterwards is told the same: the times are the steps' own.
+    again = wait(session, job, cluster)
+    assert (again.running, again.cost) == (done.running, done.cost)
+
+
+def test_the_failed_steps_error_and_last_lines_are_told(
+    session: Session, cluster: Cluster, submit: Callable[[str], Submission]
+) -> None:
+    job = submit("for i in $(seq 100 150); do echo line-$i; done; exit 3")
+    with pytest.raises(Failure) as raised:
+        wait(session, job, cluster)
+    assert "The step" in raised.value.what
+    assert "failed" in raised.value.what
+    assert "\n" not in str(raised.value)
+    _, _, tail = raised.value.details.partition("Last log lines of")
+    lines = tail.splitlines()[1:]
+    assert len(lines) == 30
+    assert "line-150" in lines
+    assert "line-110" not in lines
+    assert not raised.value.retryable
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "status", "status": 503, "headers": _SOON},
+        {"kind": "status", "status": 429, "headers": _SOON},
+        {"kind": "truncate"},
+        {"kind": "expired-token", "count": 3},
+    ],
+    ids=lambda fault: str(fault.get("status", fault["kind"])),
+)
+def test_an_outage_is_outlasted(
+    session: Session,
+    cluster: Cluster,
+    submit: Callable[[str], Submission],
+    set_faults: SetFaults,
+    caplog: pytest.LogCaptureFixture,
+    fault: dict[str, Any],
+) -> None:
+    job = submit("sleep 0.5")
+    # More often than the SDK asks by itself.
+    set_faults({"path": f"jobs/{job.name}", "method": "GET", **{"count": 9, **fault}})
+    assert wait(session, job, cluster).name == job.name
+    assert "cannot be seen at the moment" in caplog.text
+
+
+def test_lost_connections_are_outlasted(
+    session: Session, cluster: Cluster, submit: Callable[[str], Submission], set_faults: SetFaults
+) -> None:
+    job = submit("true")
+    set_faults({"path": f"jobs/{job.name}", "method": "GET", "kind": "reset", "count": 2})
+    assert wait(session, job, cluster).name == job.name
+
+
+def test_an_outage_beyond_what_the_user_allows_ends_the_wait_and_not_the_job(
+    session: Session,
+    cluster: Cluster,
+    submit: Callable[[str], Submission],
+    set_faults: SetFaults,
+    tmp_path: Path,
+) -> None:
+    job = submit(until_file(tmp_path / "go"))
+    becomes(session, job, "Running")
+    set_faults({"path": f"jobs/{job.name}", "kind": "status", "status": 503, "headers": _SOON, "count": None})
+    with pytest.raises(Failure, match=r"out of reach.*goes on.*Run again"):
+        wait(session, job, cluster, _QUICK.model_copy(update={"outage_minutes": 0}))
+    set_faults()
+    assert status(session, job) == "Running"
+    (tmp_path / "go").touch()
+
+
+def test_a_refusal_is_no_outage(
+    session: Session, cluster: Cluster, submit: Callable[[str], Submission], set_faults: SetFaults
+) -> None:
+    job = submit("true")
+    set_faults({"path": f"jobs/{job.name}", "kind": "status", "status": 403, "count": None})
+    with pytest.raises(Failure, match="may not do this"):
+        wait(session, job, cluster)
+
+
+def test_a_log_that_cannot_be_read_ends_no_training(
+    session: Session, cluster: Cluster, submit: Callable[[str], Submission], set_faults: SetFaults
+) -> None:
+    job = submit("echo unseen")
+    set_faults({"path": "runs/*/details", "kind": "status", "status": 403, "count": None})
+    assert wait(session, job, cluster).name == job.name
+
+
+def test_the_time_out_cancels_the_job_and_says_so(
+    session: Session, cluster: Cluster, submit: Callable[[str], Submission], tmp_path: Path
+) -> None:
+    job = submit(until_file(tmp_path / "never"))
+    with pytest.raises(Failure, match=r"took longer than 1e-06 h: the job .* is cancelled"):
+        wait(session, job, cluster, _QUICK.model_copy(update={"timeout_hours": 1e-6}))
+    becomes(session, job, "Canceled")
+
+
+def test_the_budget_cancels_the_job_and_says_so(
+    session: Session, cluster: Cluster, submit: Callable[[str], Submission], tmp_path: Path
+) -> None:
+    job = submit(until_file(tmp_path / "never"))
+    dear = cluster.model_copy(update={"price": 3600.0})  # a dollar a second
+    with pytest.raises(Failure, match=r"budget of \$0.5 is spent .* is cancelled"):
+        wait(session, job, dear, _QUICK.model_copy(update={"budget_usd": 0.5}))
+    becomes(session, job, "Canceled")
+    with pytest.raises(Failure, match=r"ended as Canceled.*new attempt"):
+        wait(session, job, cluster)
+
+
+def test_a_job_that_cannot_be_cancelled_is_told_as_what_goes_on_to_cost(
+    session: Session,
+    cluster: Cluster,
+    submit: Callable[[str], Submission],
+    set_faults: SetFaults,
+    tmp_path: Path,
+) -> None:
+    job = submit(until_file(tmp_path / "go"))
+    set_faults({"path": "jobs/*/cancel", "kind": "status", "status": 403, "count": None})
+    with pytest.raises(Failure, match="COULD NOT BE CANCELLED AND GOES ON TO COST") as raised:
+        wait(session, job, cluster, _QUICK.model_copy(update={"timeout_hours": 1e-6}))
+    assert "az ml job cancel" in raised.value.do
+    (tmp_path / "go").touch()
+
+
+def test_an_interrupted_wait_cancels_the_job(
+    session: Session, cluster: Cluster, submit: Callable[[str], Submission], tmp_path: Path
+) -> None:
+    job = submit(until_file(tmp_path / "never"))
+
+    def press_ctrl_c(progress: Progress) -> None:
+        if progress.detail:  # it waits
+            raise KeyboardInterrupt
+
+    with watching(press_ctrl_c), pytest.raises(KeyboardInterrupt):
+        wait(session, job, cluster)
+    becomes(session, job, "Canceled")

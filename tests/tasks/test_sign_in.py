@@ -1,0 +1,126 @@
+"""Signing in: a token that works, a workspace that is there, and one line for whatever is missing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tasks.azure import clients
+from tasks.azure.failure import Failure
+from tasks.sign_in import Workspace, sign_in
+from tests.tasks.conftest import LetFail
+
+NAMES = ("AZURE_SUBSCRIPTION_ID", "AZURE_RESOURCE_GROUP", "AZUREML_WORKSPACE_NAME")
+IN_AZURE = Workspace(where="azure")
+
+
+@pytest.fixture(autouse=True)
+def signed_out() -> Iterator[None]:
+    """No credential or client of another test, nor one for another test."""
+    clients.forget()
+    yield
+    clients.forget()
+
+
+@pytest.fixture
+def nameless(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, str]:
+    """An environment and a directory that do not say which workspace; returns what they would say."""
+    for name in NAMES:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    return {name: environment[name] for name in NAMES}
+
+
+def config_json(names: dict[str, str]) -> str:
+    subscription, group, workspace = (names[name] for name in NAMES)
+    return json.dumps({"subscription_id": subscription, "resource_group": group, "workspace_name": workspace})
+
+
+def test_the_environment_names_the_workspace(environment: dict[str, str]) -> None:
+    session = sign_in.fn(Workspace())
+    assert session.workspace_id.endswith(
+        "/resourceGroups/local/providers/Microsoft.MachineLearningServices/workspaces/local"
+    )
+    assert session.location == "local"
+    assert session.tracking_uri.startswith("azureml://localhost:")
+
+
+@pytest.mark.parametrize("place", ["config.json", ".azureml/config.json", "aml_config/config.json"])
+def test_config_json_is_found_above(
+    nameless: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    file, below = tmp_path / place, tmp_path / "a" / "b"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(config_json(nameless))
+    below.mkdir(parents=True)
+    monkeypatch.chdir(below)
+    assert sign_in.fn(IN_AZURE).workspace == "local"
+
+
+def test_what_is_set_wins_over_the_file(nameless: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "mine.json").write_text(config_json(nameless))
+    wanted = Workspace(where="azure", config=str(tmp_path / "mine.json"), name="elsewhere")
+    with pytest.raises(Failure, match="The resource group 'local' has no workspace 'elsewhere'. Check the"):
+        sign_in.fn(wanted)
+
+
+def test_without_names_or_config_json_it_says_what_is_missing_and_how(nameless: dict[str, str]) -> None:
+    with pytest.raises(Failure) as caught:
+        sign_in.fn(IN_AZURE)
+    line = str(caught.value)
+    assert "\n" not in line
+    assert all(name in line for name in (*NAMES, "config.json", "recipe"))
+
+
+def test_a_config_json_that_is_not_there_is_named(nameless: dict[str, str]) -> None:
+    with pytest.raises(Failure, match=r"^The workspace file nowhere\.json does not exist\. Download it"):
+        sign_in.fn(Workspace(where="azure", config="nowhere.json"))
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "\x00"])
+def test_a_config_json_that_is_none_is_named(nameless: dict[str, str], tmp_path: Path, text: str) -> None:
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(Failure, match=r"config\.json cannot be read: .* Download it again"):
+        sign_in.fn(IN_AZURE)
+
+
+def test_without_a_sign_in_it_says_how_to_sign_in(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "EnvironmentCredential")
+    with pytest.raises(Failure, match=r"^Azure did not accept the sign-in\. Run `az login`, or set AZURE_"):
+        sign_in.fn(IN_AZURE)
+
+
+def test_a_token_that_is_refused_says_how_to_sign_in(environment: dict[str, str], let_fail: LetFail) -> None:
+    let_fail({"kind": "expired-token", "path": "workspaces/local", "count": None})
+    with pytest.raises(Failure, match=r"^Azure did not accept the sign-in\. Run `az login`"):
+        sign_in.fn(Workspace())
+
+
+def test_missing_rights_name_the_role(environment: dict[str, str], let_fail: LetFail) -> None:
+    rule = {"kind": "status", "path": "workspaces/local", "status": 403, "code": "AuthorizationFailed"}
+    let_fail(rule)
+    with pytest.raises(Failure, match="may not do this. Give it the role AzureML Data Scientist"):
+        sign_in.fn(Workspace())
+
+
+@pytest.mark.parametrize(
+    ("asked", "terminal", "browser"), [(True, True, True), (True, False, False), (False, True, False)]
+)
+def test_a_browser_is_opened_only_when_asked_for_at_a_terminal(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, asked: bool, terminal: bool, browser: bool
+) -> None:
+    monkeypatch.delenv("AZURE_TOKEN_CREDENTIALS")
+    monkeypatch.setattr("sys.stdin.isatty", lambda: terminal)
+    tried = [type(each).__name__ for each in clients.credential(asked).credentials]
+    assert ("InteractiveBrowserCredential" in tried) == browser
+    assert "AzureCliCredential" in tried
+
+
+def test_a_local_workspace_takes_no_address() -> None:
+    with pytest.raises(ValueError, match="name is for a workspace in Azure: set where to azure"):
+        Workspace(name="mine")

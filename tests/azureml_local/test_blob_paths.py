@@ -10,16 +10,16 @@ from uuid import uuid4
 
 import pytest
 import requests
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-
-from azureml_local import paths
+from azureml_local.assets import addresses
 from azureml_local.errors import BadRequest, NotFound
 from azureml_local.local import Local
 from azureml_local.settings import Settings
 from azureml_local.state.clock import Clock
-from azureml_local.tokens import Secrets, Tokens
+from azureml_local.state.tokens import Secrets, Tokens
 from azureml_local.wire import datastore
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from tests.conftest import LocalServer
 
 CONTAINER, OTHER = "azureml-blobstore", "azureml"
@@ -162,7 +162,7 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Local]:
 )
 def test_no_address_reaches_outside_the_containers(local: Local, form: str, path: str) -> None:
     try:
-        found = paths.resolve(local, form.format(path))
+        found = addresses.resolve(local, form.format(path))
     except (BadRequest, NotFound):
         return
     containers = [Path(folder) for folder in local.settings.blobs_path.iterdir() if folder.is_dir()]

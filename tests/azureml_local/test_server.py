@@ -17,9 +17,9 @@ from typing import Any
 import psutil
 import pytest
 import requests
+from azureml_local.server import Address, CannotServe
 
 from azureml_local import switch
-from azureml_local.server import Address, CannotServe
 from tests.support.processes import of_state
 
 COMMAND = [sys.executable, "-m", "azureml_local"]
@@ -66,7 +66,7 @@ def _session(state: Path) -> requests.Session:
 def _blob_url(state: Path, name: str) -> str:
     from azureml_local.settings import Settings
     from azureml_local.state.clock import Clock
-    from azureml_local.tokens import Secrets, Tokens
+    from azureml_local.state.tokens import Secrets, Tokens
 
     address = Address.read(state)
     assert address

@@ -14,7 +14,7 @@ import pytest
 from tests.support.checkout import ROOT
 from tests.support.processes import of_state
 
-HERE = Path(__file__).parent / "tutorial"
+HERE = ROOT / "examples" / "tutorial"
 CLI = [sys.executable, "-m", "azureml_local"]
 PYTHON = f"{sys.executable} -W ignore"
 MODEL = "SmolLM2-135M-Instruct"

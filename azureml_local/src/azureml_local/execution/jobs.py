@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from azureml_local import paths
+from azureml_local.assets import addresses
 from azureml_local.errors import BadRequest, NotFound, ServiceError
 from azureml_local.execution import component, graph
 from azureml_local.execution.cluster import Clusters
 from azureml_local.execution.control import Control, Interrupted
+from azureml_local.execution.documents import TERMINAL, Records
 from azureml_local.execution.fingerprint import fingerprints
 from azureml_local.execution.graph import Asset, Graph, Step
 from azureml_local.execution.outputs import output_uri
 from azureml_local.execution.pipeline import PipelineRun, checkpoints, child_name
-from azureml_local.execution.records import TERMINAL, Records
 from azureml_local.execution.step import StepRun
 from azureml_local.execution.tracking import Tracking
 from azureml_local.fields import texts
@@ -116,7 +116,7 @@ class Jobs:
             if not isinstance(value, Asset):
                 continue
             try:
-                paths.check(self._local, value.uri)
+                addresses.check(self._local, value.uri)
             except NotFound as error:
                 where = f"Step '{step.path}': input" if step.path else "Input"
                 raise BadRequest(f"{where} '{name}': {error.message}", target="inputs") from error

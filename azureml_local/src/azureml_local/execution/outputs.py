@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from azureml_local import content, versions
+from azureml_local.assets import kinds, versions
+from azureml_local.assets.addresses import ASSET_URIS
 from azureml_local.errors import Conflict
 from azureml_local.execution.graph import Output
 from azureml_local.local import Local
-from azureml_local.paths import ASSET_URIS
 from azureml_local.settings import DEFAULT_DATASTORE
 
 
@@ -36,10 +36,10 @@ def register(local: Local, job: str, outputs: Mapping[str, Output]) -> None:
         uri = document["properties"]["outputs"][name]["uri"]
         asset_name, version = output.asset
         if output.type.endswith("_model"):
-            collection, check = "models", content.model
+            collection, check = "models", kinds.model
             properties: dict[str, Any] = {"modelUri": uri, "modelType": output.type, "jobName": job}
         else:
-            collection, check = "data", content.data
+            collection, check = "data", kinds.data
             properties = {"dataUri": uri, "dataType": output.type}
         version = version or versions.following(local, collection, asset_name)
         checked = check(local, asset_name, version, properties)

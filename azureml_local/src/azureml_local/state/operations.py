@@ -11,9 +11,9 @@ from typing import Any
 from uuid import uuid4
 
 from azureml_local.errors import NotFound, ServiceError
-from azureml_local.faults import operation_sticks
 from azureml_local.settings import Pace
 from azureml_local.state.clock import Clock, iso
+from azureml_local.state.faults import operation_sticks
 from azureml_local.state.store import Document, Store
 from azureml_local.state.transitions import Transition
 

@@ -22,7 +22,7 @@ from azureml_local.settings import Settings
 if TYPE_CHECKING:
     import uvicorn
 
-    from azureml_local.faults import Rule
+    from azureml_local.state.faults import Rule
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 
 from azureml_local.errors import BadRequest, Conflict, NotFound
 from azureml_local.execution.deployment import check_name
-from azureml_local.execution.endpoints import DEPLOYMENTS, ENDPOINTS, FOREIGN_ENDPOINTS
+from azureml_local.execution.deployments import DEPLOYMENTS, ENDPOINTS, FOREIGN_ENDPOINTS
 from azureml_local.fields import identity, record, text, texts
 from azureml_local.local import Local
 from azureml_local.state import transitions

@@ -5,7 +5,8 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from azureml_local import fields, paths, versions
+from azureml_local import fields
+from azureml_local.assets import addresses, versions
 from azureml_local.errors import BadRequest, ServiceError
 from azureml_local.local import Local
 from azureml_local.wire.arm import REGISTRY, body, local, resource, route
@@ -78,12 +79,12 @@ def refer(request: Request) -> Response:
     if not asset_id.lower().startswith(f"azureml://registries/{here.settings.registry.lower()}/"):
         raise fields.refused("assetId", f"it must be an asset of the registry {here.settings.registry}")
     try:
-        paths.resolve(here, asset_id)
+        addresses.resolve(here, asset_id)
     except RuntimeError as error:  # the catalogue's: the weights cannot be had
         raise BadRequest(str(error), code="ModelDownloadFailed", target="assetId") from error
-    uri = paths.stored_uri(here, asset_id)
+    uri = addresses.stored_uri(here, asset_id)
     # The whole account's address where Azure has a container's: see blob.account.
-    sas = here.tokens.sas(paths.container(here, uri), permissions="rl")
+    sas = here.tokens.sas(addresses.container(here, uri), permissions="rl")
     return JSONResponse(
         {
             "blobReferenceForConsumption": {

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from azureml_local import paths
+from azureml_local.assets import addresses
 from azureml_local.errors import BadRequest
 from azureml_local.local import Local
 
@@ -50,8 +50,8 @@ def model(here: Local, name: str, version: str, given: dict[str, Any]) -> dict[s
 def _located(here: Local, uri: str) -> tuple[str, Path]:
     """Where a model's files lie, and the address to keep: one that outlives the job it was made of."""
     if uri.startswith("https://"):
-        return uri, paths.resolve(here, uri)
-    place = paths.locate(here, uri)
+        return uri, addresses.resolve(here, uri)
+    place = addresses.locate(here, uri)
     return place.uri(here), here.blobs.datastore_path(place.datastore, place.path)
 
 
@@ -77,7 +77,7 @@ def data(here: Local, name: str, version: str, given: dict[str, Any]) -> dict[st
     if given.get("dataType") not in DATA_TYPES:
         raise BadRequest(f"dataType must be one of {', '.join(DATA_TYPES)}.", target="dataType")
     if uri.startswith("azureml:"):
-        return given | {"dataUri": paths.locate(here, uri).uri(here)}
+        return given | {"dataUri": addresses.locate(here, uri).uri(here)}
     return given  # an address elsewhere is kept as it is
 
 

@@ -9,9 +9,9 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from azureml_local import content
+from azureml_local.assets import kinds
 from azureml_local.errors import BadRequest, Conflict
-from azureml_local.execution.records import TERMINAL
+from azureml_local.execution.documents import TERMINAL
 from azureml_local.fields import texts
 from azureml_local.local import Local
 from azureml_local.settings import ARTIFACT_DATASTORE
@@ -53,7 +53,7 @@ def put(request: Request) -> Response:
     document = here.store.get("jobs", name)
     if document is not None:
         return JSONResponse(resource_of(here, _changed(here, document, given)))
-    content.check_environment(here, given.get("environmentId"))
+    kinds.check_environment(here, given.get("environmentId"))
     return JSONResponse(resource_of(here, here.jobs.submit(name, given)), 201)
 
 

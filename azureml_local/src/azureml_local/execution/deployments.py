@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from azureml_local import paths
+from azureml_local.assets import addresses
 from azureml_local.errors import BadRequest, Conflict, NotFound, ServiceError
 from azureml_local.execution import container
 from azureml_local.execution.deployment import Deployment
 from azureml_local.execution.gate import Gate
 from azureml_local.execution.model_server import ModelServer
-from azureml_local.faults import Crash, NoCapacity
+from azureml_local.state.faults import Crash, NoCapacity
 from azureml_local.state.ledger import Row
 from azureml_local.state.store import Document
 
@@ -160,8 +160,8 @@ class Endpoints:
 
     def _launch(self, deployment: Deployment, directory: Path) -> ModelServer:
         try:
-            model = paths.resolve(self._local, deployment.model) if deployment.model else None
-            code = paths.resolve(self._local, deployment.code) if deployment.code else None
+            model = addresses.resolve(self._local, deployment.model) if deployment.model else None
+            code = addresses.resolve(self._local, deployment.code) if deployment.code else None
         except RuntimeError as error:  # the catalogue's: a registry model's weights cannot be had
             raise BadRequest(str(error), code="ModelDownloadFailed", target="model") from error
         endpoint, _, name = deployment.name.partition("/")

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-from azureml_local import paths
+from azureml_local.assets import addresses
 from azureml_local.errors import NotFound
 from azureml_local.execution.cluster import Clusters
 from azureml_local.execution.control import Control, Interrupted, Wish
+from azureml_local.execution.documents import TERMINAL, Records
 from azureml_local.execution.fingerprint import fingerprints
 from azureml_local.execution.graph import Graph, Step
 from azureml_local.execution.outputs import output_uri, register
-from azureml_local.execution.records import TERMINAL, Records
 from azureml_local.execution.step import StepRun, child_properties
 from azureml_local.local import Local
 from azureml_local.settings import ARTIFACT_DATASTORE
@@ -207,7 +207,7 @@ class PipelineRun:
             earlier = self._records.get(known["job"])
             outputs = earlier["properties"]["outputs"]
             for output in outputs.values():
-                paths.resolve(self._local, output["uri"])
+                addresses.resolve(self._local, output["uri"])
         except NotFound:
             return False  # somebody has deleted the job, or what it made
         properties = self._records.get(name)["properties"]["properties"] | {

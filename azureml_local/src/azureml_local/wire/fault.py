@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from azureml_local.errors import BadRequest, QuotaExceeded, ServiceError, Unauthorized
-from azureml_local.faults import (
+from azureml_local.state.faults import (
     BadRule,
     Delay,
     ExpiredToken,

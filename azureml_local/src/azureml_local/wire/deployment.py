@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, Response
 
 from azureml_local.errors import BadRequest, NotFound
 from azureml_local.execution.deployment import capacity, check_name, complete
-from azureml_local.execution.endpoints import DEPLOYMENTS, ENDPOINTS
+from azureml_local.execution.deployments import DEPLOYMENTS, ENDPOINTS
 from azureml_local.local import Local
 from azureml_local.state import quota, transitions
 from azureml_local.state.store import Document

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from azureml_local import content, paths, versions
+from azureml_local.assets import addresses, kinds, versions
 from azureml_local.errors import BadRequest, Conflict, NotFound
 from azureml_local.fields import texts
 from azureml_local.local import Local
@@ -61,8 +61,8 @@ class Assets:
         name, given = request.path_params["name"], _given(request)
         _check_label("name", name, _NAME)
         kept: Document = {key: given[key] for key in _SHARED if key in given}
-        if self is DATA and given.get("dataType") not in content.DATA_TYPES:
-            raise BadRequest(f"dataType must be one of {', '.join(content.DATA_TYPES)}.", target="dataType")
+        if self is DATA and given.get("dataType") not in kinds.DATA_TYPES:
+            raise BadRequest(f"dataType must be one of {', '.join(kinds.DATA_TYPES)}.", target="dataType")
         local(request).store.put(self._kind(request) + ".names", name, kept)
         return JSONResponse(self._container(request, name))
 
@@ -171,12 +171,12 @@ class Assets:
     def _offer_curated(self, request: Request, version: str | None = None) -> None:
         """Make, when it is asked for, an environment of those that Azure has in every workspace."""
         here, kind, name = local(request), self._kind(request), request.path_params["name"]
-        if self is not ENVIRONMENTS or not content.is_curated(name) or not _NAME.match(name):
+        if self is not ENVIRONMENTS or not kinds.is_curated(name) or not _NAME.match(name):
             return
         known = here.store.list(kind, f"{name}/{version or ''}", limit=1)
         wanted = version or "1"
         if not known and _VERSION.match(wanted):
-            versions.put(here, kind, name, wanted, content.curated(name, wanted))
+            versions.put(here, kind, name, wanted, kinds.curated(name, wanted))
 
     def _missing(self, request: Request, what: str) -> NotFound:
         owner = "registry" if "registry" in request.path_params else "workspace"
@@ -221,7 +221,7 @@ class Assets:
         if self is DATA:
             del shown["provisioningState"]  # the one kind that has none
         if self is MODELS and "registry" in request.path_params:
-            shown["modelUri"] = paths.stored_uri(local(request), shown["modelUri"])
+            shown["modelUri"] = addresses.stored_uri(local(request), shown["modelUri"])
         return resource(
             path,
             f"{self._scope(request)}/{self.collection}/versions",
@@ -291,11 +291,11 @@ def _matches(request: Request, document: Document) -> bool:
     return "hash" not in query or query["hash"] == given["properties"].get("hash_sha256")
 
 
-MODELS = Assets("models", ("modelUri",), content.model)
-DATA = Assets("data", ("dataUri",), content.data)
-CODES = Assets("codes", ("codeUri",), content.code)
-ENVIRONMENTS = Assets("environments", ("image", "condaFile", "build"), content.environment)
-COMPONENTS = Assets("components", ("componentSpec",), content.component)
+MODELS = Assets("models", ("modelUri",), kinds.model)
+DATA = Assets("data", ("dataUri",), kinds.data)
+CODES = Assets("codes", ("codeUri",), kinds.code)
+ENVIRONMENTS = Assets("environments", ("image", "condaFile", "build"), kinds.environment)
+COMPONENTS = Assets("components", ("componentSpec",), kinds.component)
 
 _REGISTRY_UPLOAD = REGISTRY + "/tempdatarefs/{name}/versions/{version}"
 routes = [route(_REGISTRY_UPLOAD, PUT=MODELS.start_upload)]

@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from azureml_local.faults import Faults
 from azureml_local.settings import REGISTRY_CONTAINER, Settings
 from azureml_local.state.blobs import Blobs
 from azureml_local.state.clock import Clock
+from azureml_local.state.faults import Faults
 from azureml_local.state.ledger import Ledger
 from azureml_local.state.operations import Operations
 from azureml_local.state.store import Store
-from azureml_local.tokens import Secrets, Tokens
+from azureml_local.state.tokens import Secrets, Tokens
 
 if TYPE_CHECKING:
-    from azureml_local.execution.endpoints import Endpoints
+    from azureml_local.execution.deployments import Endpoints
     from azureml_local.execution.jobs import Jobs
     from azureml_local.execution.tracking import Tracking
 
@@ -62,7 +62,7 @@ class Local:
             ledger=Ledger(store),
         )
         # Late: what executes in a workspace knows the workspace.
-        from azureml_local.execution.endpoints import Endpoints
+        from azureml_local.execution.deployments import Endpoints
         from azureml_local.execution.jobs import Jobs
         from azureml_local.execution.tracking import Tracking
 

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from azureml_local import paths
+from azureml_local.assets import addresses
 from azureml_local.errors import BadRequest, NotFound
 from azureml_local.fields import texts
 from azureml_local.local import Local
@@ -86,7 +86,9 @@ def resolve_data(request: Request) -> Response:
     here, ids = local(request), body(request).get("values")
     if not isinstance(ids, list) or not all(isinstance(i, str) for i in ids):
         raise BadRequest("The request needs a list 'values' of ids.", target="values")
-    return JSONResponse({"values": {i: {"uri": paths.locate(here, i).uri(here), "type": None} for i in ids}})
+    return JSONResponse(
+        {"values": {i: {"uri": addresses.locate(here, i).uri(here), "type": None} for i in ids}}
+    )
 
 
 def list_artifacts(request: Request) -> Response:

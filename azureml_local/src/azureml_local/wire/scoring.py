@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from azureml_local.errors import NotFound, ServiceError, Unauthorized
 from azureml_local.execution.deployment import Deployment
-from azureml_local.execution.endpoints import DEPLOYMENTS, ENDPOINTS
+from azureml_local.execution.deployments import DEPLOYMENTS, ENDPOINTS
 from azureml_local.local import Local
 from azureml_local.state.store import Document
 from azureml_local.wire.arm import local, read

@@ -11,19 +11,19 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from azureml_local import paths
+from azureml_local.assets import addresses
 from azureml_local.errors import ServiceError
 from azureml_local.execution.cluster import Cluster, Clusters
 from azureml_local.execution.command import render
 from azureml_local.execution.control import Control, Interrupted
+from azureml_local.execution.documents import Records
 from azureml_local.execution.graph import Asset, Literal, Step, StepOutput
 from azureml_local.execution.node import environment
 from azureml_local.execution.outputs import output_uri, register
 from azureml_local.execution.process import LOST, Detached
-from azureml_local.execution.records import Records
-from azureml_local.faults import NoCapacity, Preemption, StepFailure
 from azureml_local.local import Local
 from azureml_local.settings import ARTIFACT_DATASTORE
+from azureml_local.state.faults import NoCapacity, Preemption, StepFailure
 
 # Seconds that a state lasts at the pace `real` when nothing real decides.
 PAUSES = {"Queued": 2.0, "Preparing": 3.0, "Finalizing": 1.0}
@@ -166,7 +166,7 @@ class StepRun:
         if self._step.component.code is None:
             directory.mkdir()
             return directory
-        source = paths.resolve(self._local, self._step.component.code)
+        source = addresses.resolve(self._local, self._step.component.code)
         if source.is_dir():
             shutil.copytree(source, directory)
         else:
@@ -190,14 +190,14 @@ class StepRun:
         if isinstance(value, Literal):
             return value.value
         if isinstance(value, Asset):
-            return paths.resolve(self._local, value.uri)
+            return addresses.resolve(self._local, value.uri)
         assert isinstance(value, StepOutput)
         outputs = self._records.get(self._upstream[value.step])["properties"]["outputs"]
-        return paths.resolve(self._local, outputs[value.output]["uri"])
+        return addresses.resolve(self._local, outputs[value.output]["uri"])
 
     def _output(self, name: str) -> Path:
         """Where the step writes that output; folders are there before it begins."""
-        place = paths.locate(self._local, output_uri(self._name, name, self._step.outputs[name]))
+        place = addresses.locate(self._local, output_uri(self._name, name, self._step.outputs[name]))
         path = self._local.blobs.datastore_path(place.datastore, place.path)
         (path.parent if self._step.outputs[name].type == "uri_file" else path).mkdir(
             parents=True, exist_ok=True

@@ -14,9 +14,9 @@ from typing import Annotated, Any, cast
 import typer
 
 from azureml_local import server, switch
-from azureml_local.faults import BadRule, Rule, read
 from azureml_local.server import Address, CannotServe
 from azureml_local.settings import Pace, Settings
+from azureml_local.state.faults import BadRule, Rule, read
 
 app = typer.Typer(
     name="azureml-local",
@@ -140,7 +140,7 @@ def _rules(path: Path | None) -> list[Rule]:
 
 
 def _say_ready(settings: Settings) -> None:
-    from azureml_local.tokens import Secrets  # by now imported by the server, and slow
+    from azureml_local.state.tokens import Secrets  # by now imported by the server, and slow
 
     state = shlex.quote(str(settings.state))
     typer.echo(

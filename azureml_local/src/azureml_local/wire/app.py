@@ -29,7 +29,6 @@ from azureml_local.wire import (
     datastore,
     deployment,
     endpoint,
-    history,
     job,
     metadata,
     mlflow,
@@ -37,6 +36,7 @@ from azureml_local.wire import (
     page,
     region,
     registry,
+    run_history,
     scoring,
     workspace,
 )
@@ -62,7 +62,7 @@ GUARDED: Sequence[BaseRoute] = (
     *endpoint.routes,
     *deployment.routes,
     *job.routes,
-    *history.routes,
+    *run_history.routes,
     *mlflow.routes,
     *operation.routes,
 )

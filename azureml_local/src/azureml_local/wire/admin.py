@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 
 from azureml_local.errors import BadRequest, Unauthorized
 from azureml_local.execution.deployment import check_name
-from azureml_local.execution.endpoints import FOREIGN_ENDPOINTS
+from azureml_local.execution.deployments import FOREIGN_ENDPOINTS
 from azureml_local.wire import fault
 from azureml_local.wire.arm import Handler, body, local, route
 

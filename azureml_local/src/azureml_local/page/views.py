@@ -11,9 +11,9 @@ from urllib.parse import quote, urlencode
 
 from azureml_local.errors import ServiceError
 from azureml_local.execution import component, graph, pipeline, step
-from azureml_local.execution.endpoints import DEPLOYMENTS, ENDPOINTS
+from azureml_local.execution.deployments import DEPLOYMENTS, ENDPOINTS
+from azureml_local.execution.documents import TERMINAL
 from azureml_local.execution.graph import Step
-from azureml_local.execution.records import TERMINAL
 from azureml_local.local import Local
 from azureml_local.page import curve
 from azureml_local.page import graph as drawings

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from azureml_local import versions
+from azureml_local.assets import versions
 from azureml_local.errors import BadRequest, NotFound
 from azureml_local.local import Local
 from azureml_local.settings import ARTIFACT_DATASTORE, REGISTRY_CONTAINER

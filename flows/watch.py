@@ -28,7 +28,8 @@ from pydantic import BaseModel, ConfigDict
 from flows.run.config import Finetune
 from flows.run.suspension import Suspension
 from flows.run.workspace import opened
-from tasks.azure.failure import Failure, explain
+from tasks.azure.errors import explain
+from tasks.azure.failure import Failure
 from tasks.core.stage import logger
 from tasks.job.ended import find_ended
 from tasks.release import release

@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.azure import clients
 from tasks.azure.clients import Session
-from tasks.azure.failure import Failure, is_missing
+from tasks.azure.errors import is_missing
+from tasks.azure.failure import Failure
 from tasks.core.stage import logger, stage
 from tasks.data.model_files import find_window
 from tasks.data.window import Window

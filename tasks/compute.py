@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tasks.azure import clients, operation, sizes
 from tasks.azure.clients import Session
-from tasks.azure.failure import Failure, unless_missing
+from tasks.azure.errors import unless_missing
+from tasks.azure.failure import Failure
 from tasks.azure.sizes import Size
 from tasks.base_model import BaseModelVersion, allows
 from tasks.core.lease import Lease, unless_anew

@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from tasks.azure import clients, operation, sizes
 from tasks.azure.clients import Session
-from tasks.azure.failure import Failure, explain, unless_missing
+from tasks.azure.errors import explain, unless_missing
+from tasks.azure.failure import Failure
 from tasks.azure.sizes import Size
 from tasks.base_model import BaseModelVersion, allows
 from tasks.core.lease import Lease

@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict
 
 from tasks.azure import clients, operation
 from tasks.azure.clients import Session
-from tasks.azure.failure import Failure, unless_missing
+from tasks.azure.errors import unless_missing
+from tasks.azure.failure import Failure
 from tasks.core.lease import PREFIX, Lease, unless_anew
 from tasks.core.names import endpoint_name
 from tasks.core.stage import logger, stage, tell

@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.azure import clients
 from tasks.azure.clients import Session
-from tasks.azure.failure import TRANSIENT_STATUSES, Failure, retry_after
+from tasks.azure.errors import TRANSIENT_STATUSES, retry_after
+from tasks.azure.failure import Failure
 from tasks.core.stage import stage, tell
 from tasks.data import PreparedData
 from tasks.deploy import BASE, Deployment

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.azure import clients
 from tasks.azure.clients import Session
-from tasks.azure.failure import unless_missing
+from tasks.azure.errors import unless_missing
 from tasks.base_model import BaseModelVersion
 from tasks.core.lease import PREFIX, Lease
 from tasks.core.names import model_name

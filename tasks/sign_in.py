@@ -12,7 +12,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_serial
 from tasks.azure import clients
 from tasks.azure.clients import Session
 from tasks.azure.credentials import AzureSignIn, resolved
-from tasks.azure.failure import Failure, is_missing
+from tasks.azure.errors import is_missing
+from tasks.azure.failure import Failure
 from tasks.core.stage import logger, stage, tell
 
 _VARIABLES = {

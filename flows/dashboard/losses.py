@@ -7,7 +7,7 @@ from typing import Any
 
 from flows.dashboard.run import Run
 from flows.run.workspace import opened
-from tasks.azure.failure import is_missing
+from tasks.azure.errors import is_missing
 from tasks.core.lease import PREFIX
 from tasks.metrics import HELD_OUT, LOSS
 from tasks.sign_in import Workspace, sign_in

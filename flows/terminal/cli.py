@@ -189,7 +189,7 @@ def _reporting(interrupted: str) -> Iterator[None]:
             typer.echo(f"Interrupted: {interrupted}.", err=True)
             raise typer.Exit(_INTERRUPTED) from None
         except Exception as error:
-            from tasks.azure.failure import explain
+            from tasks.azure.errors import explain
 
             failure = explain(error)
             typer.echo(f"Error: {failure}", err=True)

@@ -2,23 +2,40 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from typing import Any
+from enum import StrEnum
 
-_TOO_MANY = 429
-_COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # of a terminal: azure-ai-ml writes them into messages
-TRANSIENT_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
-# The same and a refused token in words, where azure-ai-ml leaves nothing else of an answer.
-_TRANSIENT_WORDS = re.compile(
-    r"\((RequestTimeout|TooManyRequests|InternalServerError|BadGateway|ServiceUnavailable|GatewayTimeout)\)"
-    r"|Connection (aborted|broken|refused|reset)|timed out"
-)
-_UNAUTHORISED_WORDS = re.compile(r"\((ExpiredAuthenticationToken|InvalidAuthenticationToken)\)")
+
+class Cause(StrEnum):
+    """Why a run did not succeed: few enough to count, to colour and to alert on.
+
+    It is set where the failure is raised, and kept in the report, the history and the metrics.
+    """
+
+    QUOTA = "quota"  # the subscription may not have more cores, nodes or endpoints
+    CAPACITY = "capacity"  # Azure has no free machines at the moment
+    PERMISSION = "permission"  # signed in, and not allowed
+    SIGN_IN = "sign-in"  # no credential that Azure accepts
+    UNREACHABLE = "unreachable"  # Azure, the hub or the network does not answer, or is busy
+    NAME_TAKEN = "name taken"
+    NOT_FOUND = "not found"  # a workspace, model, component or endpoint that does not exist
+    IN_USE = "in use"  # somebody else needs, holds or changes the thing
+    CONFIGURATION = "configuration"  # a wrong recipe, field or setting
+    MODEL = "model"  # retired, archived, or without what is needed
+    COMPUTE = "compute"  # a size or cluster that does not suit
+    DATA = "data"
+    JOB = "job"  # a step of the training failed
+    OUT_OF_MEMORY = "out of memory"
+    TIMED_OUT = "timed out"
+    BUDGET = "budget"
+    CONTAINER = "container"  # the deployment did not become ready
+    ANSWER = "answer"  # the deployment answers wrongly or not at all
+    DELETION = "deletion"  # something billed could not be deleted or cancelled
+    STORAGE = "storage"  # the workspace's storage refuses, or the disk is full
+    PREFECT = "prefect"  # the server of the flow itself
+    CANCELLED = "cancelled"
+    CRASHED = "crashed"
+    OTHER = "other"
 
 
 class Failure(Exception):
@@ -36,211 +53,17 @@ class Failure(Exception):
         details: str = "",
         retryable: bool = False,
         retry_after: float | None = None,
+        cause: Cause = Cause.OTHER,
     ) -> None:
         self.what, self.do, self.details = redact(what), redact(do), redact(details)
         # In full, or a pickled failure could not be read back; and without the secrets, which it would keep.
-        super().__init__(self.what, self.do, self.details, retryable, retry_after)
+        super().__init__(self.what, self.do, self.details, retryable, retry_after, cause)
         self.retryable = retryable
         self.retry_after = retry_after
+        self.cause = cause
 
     def __str__(self) -> str:
         return " ".join(f"{self.what} {self.do}".split())
-
-
-@dataclass(frozen=True)
-class _Known:
-    """A failure users are known to meet: what its text looks like and what mends it."""
-
-    pattern: str
-    what: str
-    do: str
-    retryable: bool = False
-
-
-# By the service's error codes, and by what users report of it.
-_KNOWN = (
-    _Known(
-        r"JobNodeCountExceedsCoreQuota|ClusterCoreQuotaReached|not enough quota|OutOfQuota|QuotaExceeded"
-        r"|exceed(s|ed)? .{0,60}quota",
-        "The subscription's quota does not leave room for this.",
-        "Ask for more cores of the family in the studio (Quota), choose a smaller size or fewer nodes, or "
-        "delete what is no longer used (`finetune reap`).",
-    ),
-    _Known(
-        r"OutOfCapacity|AllocationFailed|ZonalAllocationFailed",
-        "Azure has no free machines of this size in the region at the moment.",
-        "Run again later, or choose another size of the model's allow-list.",
-        retryable=True,
-    ),
-    _Known(
-        r"endpoint.{0,80}(already (in use|exists|taken))|EndpointNameNotAvailable|NameUnavailable",
-        "The endpoint's name is taken: names are unique within a region, across workspaces.",
-        "Set deploy.endpoint to another name.",
-    ),
-    _Known(
-        r"ImageBuildFailure|ResourceNotReady|liveness|readiness probe|UserContainerStart|container.{0,40}"
-        r"(crash|exited)|ModelProcessExited|DeploymentFailed",
-        "The deployment's container did not become ready.",
-        "Read its log below; a probe that gives up too early is mended by deploy.readiness.initial_delay.",
-    ),
-    _Known(
-        r"KeyBasedAuthenticationNotPermitted|key.based authentication is not permitted",
-        "The workspace's storage account refuses key access.",
-        "Make the datastore identity-based (with the role Storage Blob Data Contributor), or allow keys.",
-    ),
-    _Known(
-        r"NoMatchingArtifactsFoundFromJob",
-        "The job completed, but its model output holds no files.",
-        "It may have been deleted since: run with --fresh to train again.",
-    ),
-    _Known(
-        r"cannot be recreated|can ?not be re-?created",
-        "A model version of this number was deleted earlier, and Azure never gives a number out twice.",
-        "Set registration.name to another name.",
-    ),
-    _Known(
-        # Said when the number that the SDK was about to use has been taken since, for another model.
-        r"already linked to an asset|asset paths cannot be updated|exists with another modelUri",
-        "Another run is registering a version of the same model at this moment.",
-        "It is tried again.",
-        retryable=True,
-    ),
-    _Known(
-        r"MissingSubscriptionRegistration|not registered to use namespace",
-        "The subscription is not registered for Azure Machine Learning.",
-        "Run: az provider register --namespace Microsoft.MachineLearningServices",
-    ),
-    _Known(
-        r"blob already exists|BlobAlreadyExists|UnderSpecifiedBlob|BlobImmutable",
-        "Another job is uploading the same file at this moment.",
-        "It is tried again.",
-        retryable=True,
-    ),
-    _Known(
-        r"Unknown cloud environment|cloud metadata could not be fetched|No clouds available",
-        "The description of the cloud could not be read, or does not name this cloud.",
-        "Check ARM_CLOUD_METADATA_URL and AZUREML_CURRENT_CLOUD.",
-        retryable=True,
-    ),
-    _Known(
-        r"UnAuthorizedRegistryAccess|not allowed to access the registry",
-        "There is no such registry, or the signed-in identity may not read it.",
-        "Check base.registry and pipeline.registry; reading one takes the role AzureML Registry User.",
-    ),
-    _Known(
-        r"AuthorizationFailed|does not have authorization",
-        "The signed-in identity may not do this.",
-        "Give it the role AzureML Data Scientist on the workspace, AzureML Compute Operator for clusters.",
-    ),
-)
-
-
-def explain(error: BaseException) -> Failure:
-    """The failure that an SDK's error amounts to."""
-    if isinstance(error, Failure):
-        return error
-    error = _unwrapped(error)
-    status = _status(error)
-    text = _text(error)
-    details = text if status is None else f"HTTP {status}: {text}"
-    pause = retry_after(error)
-    for known in _KNOWN:
-        # A rate of requests may be called a quota as well, but more cores are of no help there.
-        if status != _TOO_MANY and re.search(known.pattern, text, re.IGNORECASE | re.DOTALL):
-            return Failure(known.what, known.do, details, known.retryable, pause)
-    if _is_authentication(error):
-        return Failure(
-            "Azure did not accept the sign-in.",
-            "Run `az login`, or set AZURE_CLIENT_ID, AZURE_TENANT_ID and AZURE_CLIENT_SECRET of a service "
-            "principal; AZURE_TOKEN_CREDENTIALS=dev leaves out a managed identity that answers wrongly.",
-            details,
-        )
-    if status == 403:
-        return Failure(
-            "The signed-in identity may not do this.",
-            "Give it the role AzureML Data Scientist on the workspace.",
-            details,
-        )
-    if is_transient(error):
-        return Failure(
-            f"Azure could not be reached or was busy: {_headline(text)}",
-            "Run again: what was made is found and used.",
-            details,
-            retryable=True,
-            retry_after=pause,
-        )
-    return Failure(_headline(text), "", details if details != _headline(text) else "")
-
-
-def _unwrapped(error: BaseException) -> BaseException:
-    """The lost connection below an error of azure-ai-ml, which takes one for a fault of the job's input."""
-    below: BaseException | None = error
-    while below is not None and type(below).__module__.startswith("azure.ai.ml"):
-        below = below.__cause__ or below.__context__
-    return below if below is not None and is_transient(below) else error
-
-
-def is_transient(error: BaseException) -> bool:
-    """Whether the same request may succeed a moment later: never for bad input, missing rights or quota."""
-    if isinstance(error, Failure):
-        return error.retryable
-    status = _status(error)
-    if status == 409:
-        return bool(
-            re.search(r"in ?progress|another operation|conflicting operation|retry", _text(error), re.I)
-        )
-    if status is not None:
-        return status in TRANSIENT_STATUSES
-    if _TRANSIENT_WORDS.search(_swallowed(error)):
-        return True
-    return isinstance(error, (ConnectionError, TimeoutError)) or type(error).__name__ in {
-        "ServiceRequestError",  # azure-core: not sent
-        "ServiceResponseError",  # azure-core: no answer came
-        "ServiceRequestTimeoutError",
-        "ServiceResponseTimeoutError",
-        "IncompleteReadError",
-        "HttpResponseError",  # without a status: an answer cut off in the middle
-        "DecodeError",  # azure-core: a body that is no JSON
-        "ConnectionError",  # requests
-        "ConnectTimeout",
-        "ReadTimeout",
-        "ChunkedEncodingError",
-        "SSLError",
-    }
-
-
-def retry_after(error: BaseException) -> float | None:
-    """The seconds that the service's answer asks to wait before the next request; None where it does not."""
-    headers = getattr(getattr(error, "response", None), "headers", None) or {}
-    value = headers.get("Retry-After")
-    if not value:
-        return None
-    try:
-        return max(float(value), 0.0)
-    except ValueError:
-        return _until(value)
-
-
-def is_unauthorised(error: BaseException) -> bool:
-    """Whether the service refused the token, as one that expired on the way, or a failure is due to that."""
-    if isinstance(error, Failure):
-        return error.__cause__ is not None and is_unauthorised(error.__cause__)
-    return _status(error) == 401 or bool(_UNAUTHORISED_WORDS.search(_swallowed(error)))
-
-
-def is_missing(error: BaseException) -> bool:
-    """Whether the service said that the thing asked for does not exist."""
-    return _status(error) == 404 or "RESOURCE_NOT_FOUND" in str(getattr(error, "error_type", "")).upper()
-
-
-def unless_missing(get: Callable[[], Any]) -> Any:
-    """What the service has; None where it says that there is no such thing."""
-    try:
-        return get()
-    except Exception as error:
-        if is_missing(error):
-            return None
-        raise
 
 
 def redact(text: str) -> str:
@@ -251,55 +74,3 @@ def redact(text: str) -> str:
         text,
     )
     return re.sub(r"(?i)\bBearer\s+[\w.~+/=-]+", "Bearer ***", text)
-
-
-def _until(date: str) -> float | None:
-    """Seconds from now until an HTTP date."""
-    try:
-        moment = parsedate_to_datetime(date)
-    except ValueError:
-        return None
-    return max((moment - datetime.now(UTC)).total_seconds(), 0.0)
-
-
-def _status(error: BaseException) -> int | None:
-    status = getattr(error, "status_code", None)
-    if status is None:
-        status = getattr(getattr(error, "response", None), "status_code", None)
-    if status is None and hasattr(error, "get_http_status_code"):  # mlflow
-        status = error.get_http_status_code()
-    return status if isinstance(status, int) else None
-
-
-def _text(error: BaseException) -> str:
-    """The service's message, with its code before it and the messages nested below it."""
-    service: Any = getattr(error, "error", None)
-    if service is not None and getattr(service, "message", None):
-        parts = [f"{service.code}: {service.message}" if getattr(service, "code", None) else service.message]
-        parts += [detail.message for detail in getattr(service, "details", None) or () if detail.message]
-        return "\n".join(dict.fromkeys(parts))
-    if swallowed := _swallowed(error):
-        return swallowed
-    return _COLOUR.sub("", str(getattr(error, "message", None) or error)).strip() or type(error).__name__
-
-
-def _swallowed(error: BaseException) -> str:
-    """What azure-ai-ml met while it checked a job, a line each: it tells all of it as faults of the job."""
-    if not type(error).__module__.startswith("azure.ai.ml"):
-        return ""
-    try:
-        faults = json.loads(str(error))["errors"]
-        return "\n".join(f"{fault['path']}: {fault['message']}" for fault in faults)
-    except (ValueError, KeyError, TypeError):
-        return ""
-
-
-def _is_authentication(error: BaseException) -> bool:
-    names = {kind.__name__ for kind in type(error).__mro__}
-    return is_unauthorised(error) or bool(names & {"ClientAuthenticationError", "CredentialUnavailableError"})
-
-
-def _headline(text: str) -> str:
-    """The first line, short enough for a list of runs."""
-    line = next((line.strip() for line in text.splitlines() if line.strip()), "Unknown error")
-    return line if len(line) <= 300 else line[:299] + "…"

@@ -7,7 +7,8 @@ from time import monotonic, sleep
 from typing import Any
 
 from tasks.azure import clients
-from tasks.azure.failure import Failure, is_missing
+from tasks.azure.errors import is_missing
+from tasks.azure.failure import Failure
 
 _SETTLED = frozenset({"Succeeded", "Failed", "Canceled"})
 _LIMIT = 30 * 60  # seconds; the service's own limit of one operation

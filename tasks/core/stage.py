@@ -19,7 +19,8 @@ from prefect.logging import get_run_logger
 from prefect.tasks import exponential_backoff
 
 from tasks.azure import clients
-from tasks.azure.failure import Failure, explain, is_transient, is_unauthorised
+from tasks.azure.errors import explain, is_transient, is_unauthorised
+from tasks.azure.failure import Failure
 
 _LONGEST_PAUSE = 600.0  # seconds
 

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from tasks.azure.failure import explain, is_unauthorised
+from tasks.azure.errors import explain, is_unauthorised
 from tasks.core.stage import logger
 from tasks.data.window import Window
 

@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from tasks import compute as clusters
 from tasks.azure import clients, run_history
 from tasks.azure.clients import Session
-from tasks.azure.failure import Failure, is_missing, unless_missing
+from tasks.azure.errors import is_missing, unless_missing
+from tasks.azure.failure import Failure
 from tasks.base_model import BaseModelVersion
 from tasks.compute import Cluster, Compute
 from tasks.core.lease import PREFIX, Lease

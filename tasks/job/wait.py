@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.azure import clients, run_history
 from tasks.azure.clients import Session
-from tasks.azure.failure import Failure, explain, is_transient, is_unauthorised
+from tasks.azure.errors import explain, is_transient, is_unauthorised
+from tasks.azure.failure import Failure
 from tasks.azure.run_history import Step
 from tasks.compute import Cluster
 from tasks.core.signals import undisturbed

@@ -10,7 +10,8 @@ import pytest
 
 from tasks.azure import clients
 from tasks.azure.clients import Session
-from tasks.azure.failure import Failure, is_missing
+from tasks.azure.errors import is_missing
+from tasks.azure.failure import Failure
 from tasks.base_model import Base, BaseModelVersion, find_model
 from tasks.compute import Cluster, Compute, find_compute
 from tasks.core.lease import PREFIX, Lease

@@ -17,7 +17,8 @@ from azure.core.exceptions import (
     ServiceResponseError,
 )
 
-from tasks.azure.failure import Failure, explain, is_missing, is_transient, is_unauthorised, redact
+from tasks.azure.errors import explain, is_missing, is_transient, is_unauthorised
+from tasks.azure.failure import Failure, redact
 
 
 def http(status: int, message: str = "no more is known") -> HttpResponseError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import FlowRun, State
@@ -18,27 +18,26 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from flows.artifacts import run as artifacts
 from flows.run import outcome, suspension
 from flows.run.config import Finetune
+from flows.run.context import Run
 from flows.run.forecast import forecast
-from flows.run.report import Findings, RunReport
+from flows.run.report import RunReport, report_of
 from flows.run.workspace import opened
-from tasks.azure.clients import Session
 from tasks.azure.failure import Failure
-from tasks.azure.sizes import Size
-from tasks.base_model import BaseModelVersion, find_model
-from tasks.compute import Cluster, find_compute
-from tasks.core.lease import Lease
+from tasks.base_model import find_model
+from tasks.compute import find_compute
 from tasks.core.signals import undisturbed
-from tasks.core.stage import logger, tell, watching
-from tasks.data import PreparedData, prepare_data
+from tasks.core.stage import announce, logger, observing
+from tasks.core.stages import Stage
+from tasks.data import prepare_data
 from tasks.delete import Deletion, delete_cluster, delete_endpoint, keep_endpoint
-from tasks.deploy import BASE, Deployment, check_deployment, deploy_model
+from tasks.deploy import BASE, Deployment, Wanted, check_deployment, deploy_model
 from tasks.endpoint import Endpoint, lost, name_of, open_endpoint, route
 from tasks.invoke import Conversation, ask
-from tasks.job.pipeline import Plan, plan_job, submit_job
-from tasks.job.wait import TrainedJob, wait_for_job
+from tasks.job.pipeline import Work, plan_job, submit_job
+from tasks.job.wait import wait_for_job
 from tasks.metrics import read_metrics
-from tasks.register import RegisteredModel, register_model
-from tasks.release import cancel_jobs, release
+from tasks.reap import cancel_jobs, release
+from tasks.register import Training, register_model
 from tasks.sign_in import sign_in
 
 # A cancelled run has 30 s until it is killed; what is left then is for the hook and for `finetune reap`.
@@ -67,225 +66,179 @@ def release_what_is_left(flow: Flow[Any, Any], flow_run: FlowRun, state: State[A
 )
 def finetune(config: Finetune = _DEFAULTS) -> RunReport:
     """Fine-tune a chat model on Azure ML, register it, prove it behind an endpoint, delete the endpoint."""
+    run = Run(config, id=str(this_run.id), trigger=_trigger())
     failure: Exception | None = None
-    findings = Findings(config, run=str(this_run.id), trigger=_trigger())
-    lease = Lease.of_run(findings.run, config.deploy.lease_hours + config.wait.timeout_hours)
     try:
-        with (
-            opened(config.workspace.where, config.workspace.credentials),
-            watching(findings.watch),
-        ):
-            _run(config, findings, lease)
+        with opened(config.workspace.where, config.workspace.credentials), observing(run.stages.record):
+            _stages(run)
     except Exception as error:  # noqa: BLE001 - it is the result of a state that reads better
-        failure = findings.failure = error
+        failure = run.failure = error
     except Pause:  # suspended: the run goes on in another process, and has nothing to report yet
         raise
     except BaseException as error:
-        findings.failure = error
+        run.failure = error
         with undisturbed():
-            artifacts.publish_report(findings.report(), findings)
+            artifacts.publish_report(report_of(run), run)
         raise
-    report = findings.report()
-    artifacts.publish_report(report, findings)
+    report = report_of(run)
+    artifacts.publish_report(report, run)
     return outcome.end(report, failure)  # type: ignore[return-value]
 
 
-class _Prepared(NamedTuple):
-    """What the job is made of, checked before anything is paid for."""
-
-    base: BaseModelVersion
-    cluster: Cluster
-    data: PreparedData
-    serving: Size
-
-
-def _run(config: Finetune, found: Findings, lease: Lease) -> None:
-    """The stages, in their order; each result is kept as soon as it is there."""
-    suspension.check(config.wait)
-    session = found.session = sign_in(config.workspace)
-    with _cluster_released(session, config, found, lease):
-        prepared = _prepare(session, config, found, lease)
-        plan, trained = _train(session, config, found, lease, prepared)
-        with _endpoint(session, config, found, lease, plan, trained) as opening:
-            model = _register(session, config, found, lease, prepared, plan, trained)
-            found.endpoint = opening.result()
-            found.conversation = _prove(session, config, found, lease, prepared, trained, model)
-            artifacts.publish_conversation(found.conversation)
+def _stages(run: Run) -> None:
+    suspension.check(run.config.wait)
+    run.session = sign_in(run.config.workspace)
+    with _cluster_released(run):
+        work = _prepare(run)
+        _train(run, work)
+        with _endpoint(run) as opening:
+            _register(run, work)
+            run.endpoint = opening.result()
+            run.conversation = _prove(run)
+            artifacts.publish_conversation(run.conversation)
 
 
-def _prepare(session: Session, config: Finetune, found: Findings, lease: Lease) -> _Prepared:
+def _prepare(run: Run) -> Work:
     """Prepare the data for the model's window while both computes are checked against the model."""
-    base = found.base = find_model(session, config.base)
-    preparing = prepare_data.submit(config.data, base.window)
-    finding = find_compute.submit(session, config.compute, base, lease)
-    serving = check_deployment(session, config.deploy, base)
-    cluster = found.cluster = finding.result()
-    data = found.data = preparing.result()
-    artifacts.publish_data(data)
-    return _Prepared(base, cluster, data, serving)
+    session, config = run.session, run.config
+    run.base = find_model(session, config.base)
+    preparing = prepare_data.submit(config.data, run.base.window)
+    finding = find_compute.submit(session, config.compute, run.base, run.lease)
+    run.serving = check_deployment(session, config.deploy, run.base)
+    run.cluster = finding.result()
+    run.data = preparing.result()
+    artifacts.publish_data(run.data)
+    return Work(
+        pipeline=config.pipeline, compute=config.compute, base=run.base, data=run.data, cluster=run.cluster
+    )
 
 
-def _train(
-    session: Session, config: Finetune, found: Findings, lease: Lease, prepared: _Prepared
-) -> tuple[Plan, TrainedJob]:
+def _train(run: Run, work: Work) -> None:
     """Submit or find the job, and wait for it."""
-    base, cluster, data, serving = prepared
-    plan = found.plan = plan_job(
-        session, config.pipeline, config.parameters, base, config.compute, cluster, data
-    )
-    outcome.show_plan(config, plan)
-    price = forecast(config, cluster, serving)
+    session, config = run.session, run.config
+    run.plan = plan_job(session, work, config.parameters)
+    outcome.show_plan(config, run.plan)
+    price = forecast(config, run.cluster, run.serving)
     logger().info("Before anything is submitted: %s", price)
-    tell("submit", price)
-    artifacts.publish_plan(plan, found, price)
-    with _cancelled_when_interrupted(session, lease):
-        found.submission = submit_job(
-            session,
-            config.pipeline,
-            config.compute,
-            plan,
-            base,
-            data,
-            lease.priced(cluster.hourly),
-            config.fresh,
-        )
-    artifacts.publish_links(found)
+    announce(Stage.SUBMIT, price)
+    artifacts.publish_plan(run, price)
+    with _cancelled_when_interrupted(run):
+        lease = run.lease.priced(run.cluster.hourly)
+        run.submission = submit_job(session, work, run.plan, lease, config.fresh)
+    artifacts.publish_links(run)
     if config.wait.mode == "suspend":
-        suspension.suspend_while_live(session, found.submission, cluster, config.wait)
+        suspension.suspend_while_live(session, run.submission, run.cluster, config.wait)
     # In the main thread, where Ctrl-C and a worker's SIGTERM arrive: the wait cancels the job then.
-    found.trained = wait_for_job(session, found.submission, cluster, config.wait)
-    return plan, found.trained
+    run.trained = wait_for_job(session, run.submission, run.cluster, config.wait)
 
 
-def _register(
-    session: Session,
-    config: Finetune,
-    found: Findings,
-    lease: Lease,
-    prepared: _Prepared,
-    plan: Plan,
-    trained: TrainedJob,
-) -> RegisteredModel:
+def _register(run: Run, work: Work) -> None:
     """Read the metrics and register the model with them."""
-    metrics = found.metrics = read_metrics(session, trained, plan)
-    artifacts.publish_metrics(metrics)
-    found.model = register_model(
-        session, config.registration, plan, prepared.base, prepared.data, trained, metrics, lease
-    )
-    return found.model
+    run.metrics = read_metrics(run.session, run.trained, run.plan)
+    artifacts.publish_metrics(run.metrics)
+    training = Training(work=work, plan=run.plan, job=run.trained, metrics=run.metrics)
+    run.model = register_model(run.session, run.config.registration, training, run.lease)
 
 
-def _prove(
-    session: Session,
-    config: Finetune,
-    found: Findings,
-    lease: Lease,
-    prepared: _Prepared,
-    trained: TrainedJob,
-    model: RegisteredModel,
-) -> Conversation:
+def _prove(run: Run) -> Conversation:
     """Deploy the model and ask it.
 
     Runs of the same job at the same time share its endpoint, and the one that ends first may delete it: the
-    other then makes it anew.
+    other then makes it again.
     """
-    endpoint = found.endpoint
-    assert endpoint is not None
     for others in range(_OTHERS, -1, -1):
         try:
-            tuned, base = _deploy(session, config, found, lease, prepared, endpoint, model)
-            return ask(session, config.invoke, prepared.data, tuned, base)
+            tuned, base = _deploy(run)
+            return ask(run.session, run.config.invoke, run.data, tuned, base)
         except Failure as failure:
-            if not others or not lost(session, endpoint, lease):
+            if not others or not lost(run.session, run.endpoint, run.lease):
                 raise
             logger().warning("Another run of this job had the endpoint, and ended: %s", failure)
-        endpoint = found.endpoint = open_endpoint(session, endpoint.name, trained, lease)
+        run.endpoint = open_endpoint(run.session, run.endpoint.name, run.trained, run.lease)
     raise AssertionError("the last attempt returns or raises")
 
 
-def _deploy(
-    session: Session,
-    config: Finetune,
-    found: Findings,
-    lease: Lease,
-    prepared: _Prepared,
-    endpoint: Endpoint,
-    model: RegisteredModel,
-) -> tuple[Deployment, Deployment | None]:
+def _deploy(run: Run) -> tuple[Deployment, Deployment | None]:
     """Deploy the tuned model, and the base model beside it when both shall be compared."""
-    models = {config.deploy.deployment: model.id}
-    if config.deploy.compare_with_base:
-        models[BASE] = prepared.base.id
+    session, deploy = run.session, run.config.deploy
+    models = {deploy.deployment: run.model.id}
+    if deploy.compare_with_base:
+        models[BASE] = run.base.id
     deploying = [
-        deploy_model.submit(session, config.deploy, endpoint, name, model_id, prepared.serving, lease)
-        for name, model_id in models.items()
+        deploy_model.submit(
+            session, deploy, run.endpoint, Wanted(name=name, model=model, size=run.serving), run.lease
+        )
+        for name, model in models.items()
     ]
     wait(deploying)  # an endpoint with a deployment still being created could not be deleted
-    found.deployments = [future.result() for future in deploying]
-    route(session, endpoint, config.deploy.deployment)
-    artifacts.publish_endpoint(found)
-    tuned, *base = found.deployments
+    run.deployments = tuple(future.result() for future in deploying)
+    route(session, run.endpoint, deploy.deployment)
+    artifacts.publish_endpoint(run.deployments)
+    tuned, *base = run.deployments
     return tuned, base[0] if base else None
 
 
 @contextmanager
-def _cancelled_when_interrupted(session: Session, lease: Lease) -> Iterator[None]:
+def _cancelled_when_interrupted(run: Run) -> Iterator[None]:
     """Cancel what was submitted while the block was interrupted, before it could tell the job's name."""
     try:
         yield
     except Exception:
         raise
     except BaseException:
+        run.stages.interrupt()
         with undisturbed():
-            cancel_jobs(session, lease.run)
+            cancel_jobs(run.session, run.id)
         raise
 
 
 @contextmanager
-def _endpoint(
-    session: Session, config: Finetune, found: Findings, lease: Lease, plan: Plan, trained: TrainedJob
-) -> Iterator[PrefectFuture[Endpoint]]:
+def _endpoint(run: Run) -> Iterator[PrefectFuture[Endpoint]]:
     """An endpoint on its way, deleted however the block ends; kept only after success, and on request."""
-    name = name_of(session, config.deploy.endpoint, plan, trained)
-    opening = open_endpoint.submit(session, name, trained, lease)
+    name = name_of(run.session, run.config.deploy.endpoint, run.plan, run.trained)
+    opening = open_endpoint.submit(run.session, name, run.trained, run.lease)
     keep = interrupted = False
     try:
         yield opening
-        keep = config.deploy.keep_endpoint is not None
+        keep = run.config.deploy.keep_endpoint is not None
     except BaseException as error:
         interrupted = not isinstance(error, Exception)
+        if interrupted:
+            run.stages.interrupt()
         raise
     finally:
         with undisturbed(interrupted):
             opening.wait(timeout=_GRACE if interrupted else None)  # until then it cannot be deleted
-            found.deletion = _end(session, config, name, lease, keep)
-            artifacts.publish_deletion(found.deletion)
+            run.deletion = _end(run, name, keep)
+            artifacts.publish_deletion(run.deletion)
 
 
-def _end(session: Session, config: Finetune, name: str, lease: Lease, keep: bool) -> Deletion:
+def _end(run: Run, name: str, keep: bool) -> Deletion:
     if keep:
-        return keep_endpoint(session, name, lease.extended(config.deploy.kept_hours()))
+        return keep_endpoint(run.session, name, run.lease.extended(run.config.deploy.kept_hours()))
     try:
-        return delete_endpoint(session, name, lease)
+        return delete_endpoint(run.session, name, run.lease)
     except Failure as failure:
-        logger().error("THE ENDPOINT %s STILL COSTS MONEY: %s Run `finetune reap`.", name, failure)
+        logger().error("The endpoint %s IS STILL BILLED: %s Run `finetune reap`.", name, failure)
         raise
 
 
 @contextmanager
-def _cluster_released(session: Session, config: Finetune, found: Findings, lease: Lease) -> Iterator[None]:
+def _cluster_released(run: Run) -> Iterator[None]:
     """Delete a cluster that this run created, unless it is to be kept or its job still runs."""
-    keep, interrupted = config.compute.keep, False
+    keep, interrupted = run.config.compute.keep, False
     try:
         yield
     except BaseException as error:
         keep = keep or isinstance(error, Pause)  # the job of a suspended run goes on
         interrupted = not isinstance(error, Exception)
+        if interrupted:
+            run.stages.interrupt()
         raise
     finally:
         if not keep:
             with undisturbed(interrupted):
-                delete_cluster(session, config.compute.training, lease)
+                delete_cluster(run.session, run.config.compute.training, run.lease)
 
 
 def _trigger() -> str:

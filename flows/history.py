@@ -19,7 +19,7 @@ from prefect.settings import get_current_settings
 from prefect.states import Completed
 from pydantic import BaseModel, ConfigDict, Field
 
-from flows.artifacts import figures
+from flows.artifacts.markdown import table
 from flows.dashboard import charts, reader
 from flows.dashboard.page import page, tiles
 from flows.dashboard.run import Run, State
@@ -94,13 +94,12 @@ def summary(runs: Sequence[Run], now: datetime) -> str:
     """The figures and the failures as Markdown."""
     if not runs:
         return "No run of the fine-tune yet. Start one: `finetune run local`"
-    found = [f"| {tile.name} | **{tile.value}** | {_cell(tile.note)} |" for tile in tiles(runs, now)]
-    ended = failures(runs).most_common()
-    lost = [f"| {stage} | {_cell(cause)} | {times} |" for (stage, cause), times in ended]
-    return "\n".join(
-        ["# Runs", "", "| figure | value | note |", "|---|---|---|", *found]
-        + (["", "## Failures", "", "| stage | cause | runs |", "|---|---|---|", *lost] if lost else [])
-    )
+    found = [[tile.name, f"**{tile.value}**", tile.note] for tile in tiles(runs, now)]
+    lost = [[stage, cause, str(times)] for (stage, cause), times in failures(runs).most_common()]
+    parts = ["# Runs", table(["figure", "value", "note"], found)]
+    if lost:
+        parts += ["## Failures", table(["stage", "cause", "runs"], lost, right=(2,))]
+    return "\n\n".join(parts)
 
 
 def write_page(runs: Sequence[Run], file: Path, now: datetime | None = None) -> str:
@@ -132,7 +131,3 @@ def _ui() -> str | None:
     """The address of Prefect's UI; a temporary server has none that would answer tomorrow."""
     settings = get_current_settings()
     return settings.ui_url if settings.api.url else None
-
-
-def _cell(text: str) -> str:
-    return figures.NONE if not text else " ".join(text.replace("|", "\\|").split())

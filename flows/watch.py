@@ -31,8 +31,8 @@ from flows.run.workspace import opened
 from tasks.azure.errors import explain
 from tasks.azure.failure import Failure
 from tasks.core.stage import logger
-from tasks.job.ended import find_ended
-from tasks.release import release
+from tasks.job.status import find_ended
+from tasks.reap import release
 from tasks.sign_in import Workspace, sign_in
 
 _PAGE = 200  # the most that Prefect's server gives at once

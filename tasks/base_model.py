@@ -9,11 +9,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tasks.azure import clients
+from tasks.azure import clients, private
 from tasks.azure.clients import Session
 from tasks.azure.errors import is_missing
 from tasks.azure.failure import Failure
 from tasks.core.stage import logger, stage
+from tasks.core.stages import Stage
 from tasks.data.model_files import find_window
 from tasks.data.window import Window
 
@@ -50,7 +51,7 @@ class BaseModelVersion(BaseModel):
     window: Window = Window()
 
 
-@stage("base model")
+@stage(Stage.BASE_MODEL)
 def find_model(session: Session, base: Base) -> BaseModelVersion:
     """Look the model up by version, or its newest by label; warns of archived and retired models."""
     models = clients.assets(session, base.registry).models
@@ -69,8 +70,7 @@ def find_model(session: Session, base: Base) -> BaseModelVersion:
                 str(error),
             ) from error
         raise
-    # The SDK's Model drops what newer models keep outside their tags: system metadata and the archived mark.
-    properties = models._get(model.name, model.version).properties
+    properties = private.model_properties(models, model.name, model.version)
     found = describe(
         id=model.id,
         name=model.name,

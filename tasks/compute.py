@@ -13,7 +13,8 @@ from tasks.azure.failure import Failure
 from tasks.azure.sizes import Size
 from tasks.base_model import BaseModelVersion, allows
 from tasks.core.lease import Lease, unless_anew
-from tasks.core.stage import logger, stage, tell
+from tasks.core.stage import logger, report, stage
+from tasks.core.stages import Stage
 
 # K80 machines, whose GPUs lack what the training stack needs; the rule where a model has no allow-list.
 _UNSUITED = frozenset({"standard_nc6", "standard_nc12", "standard_nc24", "standard_nc24r"})
@@ -80,7 +81,7 @@ class Cluster(BaseModel):
         return self.price * self.nodes
 
 
-@stage("compute")
+@stage(Stage.COMPUTE)
 def find_compute(session: Session, compute: Compute, base: BaseModelVersion, lease: Lease) -> Cluster:
     """Get the training cluster or create it, and check that the model can be fine-tuned there.
 
@@ -184,7 +185,7 @@ def _create(session: Session, compute: Compute, lease: Lease) -> Any:
             f"The cluster {compute.training!r} does not exist.",
             "Create it, set compute.create, or name another one in compute.name.",
         )
-    tell("compute", f"creating {compute.training} ({compute.size})")
+    report(f"creating {compute.training} ({compute.size})")
     logger().info("Creating cluster %s of %s", compute.training, compute.size)
     hourly = sizes.find(session, compute.size).hourly(compute.tier) * compute.min_nodes
     if compute.keep:

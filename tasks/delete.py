@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, Literal
+from enum import StrEnum
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -11,23 +12,46 @@ from tasks import compute, deploy, endpoint
 from tasks.azure import clients
 from tasks.azure.clients import Session
 from tasks.azure.failure import Failure
-from tasks.core.lease import PREFIX, Lease
+from tasks.core.lease import FOREVER, Lease
 from tasks.core.stage import logger, stage
+from tasks.core.stages import Stage
 from tasks.job import pipeline
 
 
+class EndpointEnd(StrEnum):
+    DELETED = "deleted"  # seen to be gone
+    KEPT = "kept"  # on purpose, under a lease of its own
+    RELEASED = "released"  # owned by another run by the time this one ended
+
+
 class Deletion(BaseModel):
-    """What became of the endpoint: seen to be gone at a time, kept, or left to whoever owns it now."""
+    """What became of the endpoint, seen `at` that time.
+
+    `until` is when the lease of a kept one ends, None for never; `owner` is the flow run that has a released
+    one, None where that is not known.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     endpoint: str
-    state: Literal["deleted", "kept", "handed over"]
+    state: EndpointEnd
     at: datetime
-    proof: str
+    until: datetime | None = None
+    owner: str | None = None
+
+    def __str__(self) -> str:
+        if self.state is EndpointEnd.DELETED:
+            return f"deleted (404 at {self.at.isoformat(timespec='seconds')})"
+        if self.state is EndpointEnd.KEPT:
+            return f"kept until {self.until.isoformat(timespec='seconds')}" if self.until else "kept for ever"
+        return f"not deleted: now owned by {f'flow run {self.owner}' if self.owner else 'somebody else'}"
+
+    def serves(self, now: datetime) -> bool:
+        """Whether the endpoint is up on purpose, under a lease that has not ended."""
+        return self.state is EndpointEnd.KEPT and (self.until is None or self.until > now)
 
 
-@stage("delete", retries=5)
+@stage(Stage.DELETE, retries=5)
 def delete_endpoint(session: Session, name: str, lease: Lease) -> Deletion:
     """Delete the endpoint with all its deployments, and see it gone.
 
@@ -42,28 +66,28 @@ def delete_endpoint(session: Session, name: str, lease: Lease) -> Deletion:
         holder = Lease.read(found.tags)
         if holder is not None and holder.is_kept():
             _remove_idle(session, found, lease)
-        whose = f"flow run {holder.run}" if holder else "somebody else"
-        logger().warning("Endpoint %s belongs to %s by now and is left to it", name, whose)
-        return Deletion(endpoint=name, state="handed over", at=now, proof=f"it belongs to {whose}")
+        owner = holder.run if holder else None
+        released = Deletion(endpoint=name, state=EndpointEnd.RELEASED, at=now, owner=owner)
+        logger().warning("Endpoint %s is %s", name, released)
+        return released
     logger().info("Endpoint %s is gone", name)
-    return Deletion(
-        endpoint=name, state="deleted", at=now, proof=f"404 at {now.isoformat(timespec='seconds')}"
-    )
+    return Deletion(endpoint=name, state=EndpointEnd.DELETED, at=now)
 
 
-@stage("keep")
+@stage(Stage.KEEP)
 def keep_endpoint(session: Session, name: str, lease: Lease) -> Deletion:
     """Leave the endpoint up on purpose, with a lease that says until when."""
     found = endpoint.find(session, name)
     if found is None:
         raise Failure(f"The endpoint {name!r} that was to be kept is gone.", "Run again.")
     endpoint.update(session, found, lease.on(found.tags), found.traffic)
-    until = lease.tags()[f"{PREFIX}expires"]
-    logger().info("Endpoint %s is kept; its lease ends: %s", name, until)
-    return Deletion(endpoint=name, state="kept", at=datetime.now(UTC), proof=f"lease ends: {until}")
+    until = None if lease.expires == FOREVER else lease.expires
+    kept = Deletion(endpoint=name, state=EndpointEnd.KEPT, at=datetime.now(UTC), until=until)
+    logger().info("Endpoint %s is %s", name, kept)
+    return kept
 
 
-@stage("delete compute", retries=5)
+@stage(Stage.DELETE_COMPUTE, retries=5)
 def delete_cluster(session: Session, name: str, lease: Lease) -> bool:
     """Delete the cluster if this run created it; one that a job still needs is left to its lease."""
     found = compute.find(session, name)
@@ -73,7 +97,7 @@ def delete_cluster(session: Session, name: str, lease: Lease) -> bool:
         return False
     needed_by = pipeline.live_on(session, name)
     if needed_by:
-        logger().warning("Cluster %s stays for what goes on there: %s", name, ", ".join(needed_by))
+        logger().warning("Keeping cluster %s: still used by %s", name, ", ".join(needed_by))
         return False
     compute.remove(session, name, lease.run)
     logger().info("Cluster %s is gone", name)

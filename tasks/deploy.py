@@ -15,7 +15,9 @@ from tasks.azure.failure import Failure
 from tasks.azure.sizes import Size
 from tasks.base_model import BaseModelVersion, allows
 from tasks.core.lease import Lease
-from tasks.core.stage import logger, stage, tell
+from tasks.core.reuse import Reused
+from tasks.core.stage import logger, report, stage
+from tasks.core.stages import Stage
 from tasks.endpoint import JOB, Endpoint
 
 BASE = "base"
@@ -93,10 +95,7 @@ class Deploy(BaseModel):
 
 
 class Deployment(BaseModel):
-    """A deployment that is ready; `hourly` in dollars, `seconds` from the request until it was ready.
-
-    `adopted_from` is the flow run that an adopted one was made by.
-    """
+    """A deployment that is ready; `hourly` in dollars, `seconds` from the request until it was ready."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -106,11 +105,20 @@ class Deployment(BaseModel):
     instance_count: int
     hourly: float
     seconds: float
-    adopted: bool
-    adopted_from: str | None = None
+    reused: Reused | None = None
 
 
-@stage("deploy check")
+class Wanted(BaseModel):
+    """What a deployment shall be: a registered or a registry's model, by its id, on machines of a size."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    model: str
+    size: Size
+
+
+@stage(Stage.DEPLOY_CHECK)
 def check_deployment(session: Session, deploy: Deploy, base: BaseModelVersion) -> Size:
     """Refuse a size that cannot serve the model, before anything is trained or paid for."""
     size = sizes.find(session, deploy.instance_type)
@@ -126,31 +134,30 @@ def check_deployment(session: Session, deploy: Deploy, base: BaseModelVersion) -
     return size
 
 
-@stage("deploy", run_name="deploy {name}")
+@stage(Stage.DEPLOY, run_name="deploy {wanted.name}")
 def deploy_model(
-    session: Session, deploy: Deploy, endpoint: Endpoint, name: str, model: str, size: Size, lease: Lease
+    session: Session, deploy: Deploy, endpoint: Endpoint, wanted: Wanted, lease: Lease
 ) -> Deployment:
-    """Deploy a model behind the endpoint and wait until it is ready; an equal deployment is taken over.
+    """Deploy a model behind the endpoint and wait until it is ready; an equal deployment is reused.
 
     Raises Failure with the container's last log lines when it does not get ready.
     """
     begun = monotonic()
+    name, size = wanted.name, wanted.size
     lease = lease.priced(size.hourly() * deploy.instance_count)
     found = operation.settled(lambda: find(session, endpoint.name, name))
     holder = Lease.read(found.tags) if found is not None else None
-    found_ready = found is not None and _serves(found, endpoint, model)
+    found_ready = found is not None and _serves(found, endpoint, wanted.model)
     if not found_ready:
         if found is not None:
-            logger().info("Deployment %s is made anew", name)
+            logger().info("Replacing deployment %s, which is not what is wanted", name)
             remove(session, endpoint.name, name)
-        tell("deploy", f"{name} on {size.name}")
-        _create(session, deploy, endpoint, name, model, size, lease)
+        report(f"{name} on {size.name}")
+        _create(session, deploy, endpoint, wanted, lease)
     # One made by an earlier attempt of this flow run is its own.
-    adopted = found_ready and (holder is None or holder.run != lease.run)
-    adopted_from = holder.run if adopted and holder else None
-    logger().info(
-        "Deployment %s is ready%s", name, f", made by flow run {adopted_from}" if adopted_from else ""
-    )
+    own = not found_ready or (holder is not None and holder.run == lease.run)
+    reused = None if own else Reused(kind="deployment", name=name, run=holder.run if holder else None)
+    logger().info("Deployment %s is ready%s", name, f" (reusing {reused})" if reused else "")
     return Deployment(
         name=name,
         endpoint=endpoint.name,
@@ -158,8 +165,7 @@ def deploy_model(
         instance_count=deploy.instance_count,
         hourly=lease.hourly,
         seconds=monotonic() - begun,
-        adopted=adopted,
-        adopted_from=adopted_from,
+        reused=reused,
     )
 
 
@@ -186,16 +192,15 @@ def _serves(found: Any, endpoint: Endpoint, model: str) -> bool:
     )
 
 
-def _create(
-    session: Session, deploy: Deploy, endpoint: Endpoint, name: str, model: str, size: Size, lease: Lease
-) -> None:
+def _create(session: Session, deploy: Deploy, endpoint: Endpoint, wanted: Wanted, lease: Lease) -> None:
     from azure.ai.ml.entities import ManagedOnlineDeployment, OnlineRequestSettings, ProbeSettings
 
+    name = wanted.name
     deployment = ManagedOnlineDeployment(
         name=name,
         endpoint_name=endpoint.name,
-        model=model,
-        instance_type=size.name,
+        model=wanted.model,
+        instance_type=wanted.size.name,
         instance_count=deploy.instance_count,
         liveness_probe=ProbeSettings(**deploy.liveness.model_dump()),
         readiness_probe=ProbeSettings(**deploy.readiness.model_dump()),

@@ -1,4 +1,4 @@
-"""The endpoint: found, created under a lease, or taken over from an earlier run of the same job."""
+"""The endpoint: created under a lease, or reused from an earlier run of the same job."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from tasks.azure.errors import unless_missing
 from tasks.azure.failure import Failure
 from tasks.core.lease import PREFIX, Lease, unless_anew
 from tasks.core.names import endpoint_name
-from tasks.core.stage import logger, stage, tell
+from tasks.core.reuse import Reused
+from tasks.core.stage import logger, report, stage
+from tasks.core.stages import Stage
 from tasks.job.pipeline import Plan
 from tasks.job.wait import TrainedJob
 
@@ -20,14 +22,13 @@ JOB = f"{PREFIX}job"
 
 
 class Endpoint(BaseModel):
-    """An online endpoint; `adopted` when an earlier flow run had created it, `adopted_from` that run."""
+    """An online endpoint that serves the model of a job."""
 
     model_config = ConfigDict(frozen=True)
 
     name: str
     job: str
-    adopted: bool
-    adopted_from: str | None = None
+    reused: Reused | None = None
 
 
 def name_of(session: Session, chosen: str | None, plan: Plan, job: TrainedJob) -> str:
@@ -35,7 +36,7 @@ def name_of(session: Session, chosen: str | None, plan: Plan, job: TrainedJob) -
     return chosen or endpoint_name(plan.dataset, job.name, session.workspace_id)
 
 
-@stage("endpoint")
+@stage(Stage.ENDPOINT)
 def open_endpoint(session: Session, name: str, job: TrainedJob, lease: Lease) -> Endpoint:
     """Create the endpoint, or take over the one that an earlier run of the same job left.
 
@@ -45,7 +46,7 @@ def open_endpoint(session: Session, name: str, job: TrainedJob, lease: Lease) ->
         found = find(session, name)
         if found is None:
             if _create(session, name, job, lease):
-                return Endpoint(name=name, job=job.name, adopted=False)
+                return Endpoint(name=name, job=job.name)
             continue  # another run has deleted it meanwhile
         holder = Lease.read(found.tags)
         if holder is None:
@@ -64,7 +65,7 @@ def open_endpoint(session: Session, name: str, job: TrainedJob, lease: Lease) ->
         elif not operation.is_settled(found):
             operation.settled(lambda: find(session, name))
         elif state != "Succeeded" or found.tags.get(JOB) != job.name:
-            logger().info("Endpoint %s is %s: it is created anew", name, state)
+            logger().info("Endpoint %s is %s: creating it again", name, state)
             remove(session, name, holder.run)
         else:
             return _take_over(session, found, holder, job, lease)
@@ -79,7 +80,7 @@ def lost(session: Session, endpoint: Endpoint, lease: Lease) -> bool:
     return holder is None or (holder.run != lease.run and not holder.is_kept())
 
 
-@stage("traffic")
+@stage(Stage.TRAFFIC)
 def route(session: Session, endpoint: Endpoint, deployment: str) -> None:
     """Send all traffic to one deployment."""
     found = find(session, endpoint.name)
@@ -109,7 +110,7 @@ def remove(session: Session, name: str, run: str | None) -> None:
 
     It may be there anew by then: another run of the same job waits for nothing but this.
     """
-    tell("delete", f"deleting {name}")
+    report(f"deleting {name}")
     operation.delete(lambda: clients.workspace(session).online_endpoints.begin_delete(name))
     _until_gone(session, name, run)
 
@@ -118,7 +119,7 @@ def _create(session: Session, name: str, job: TrainedJob, lease: Lease) -> bool:
     """Create the endpoint; False when it was there, and was deleted before it could be used."""
     from azure.ai.ml.entities import ManagedOnlineEndpoint
 
-    tell("endpoint", f"creating {name}")
+    report(f"creating {name}")
     endpoint = ManagedOnlineEndpoint(
         name=name,
         auth_mode="key",
@@ -137,11 +138,12 @@ def _create(session: Session, name: str, job: TrainedJob, lease: Lease) -> bool:
 
 def _take_over(session: Session, found: Any, holder: Lease, job: TrainedJob, lease: Lease) -> Endpoint:
     if holder.run == lease.run:
-        return Endpoint(name=found.name, job=job.name, adopted=False)
+        return Endpoint(name=found.name, job=job.name)
     if not holder.is_kept():  # else it is used, and stays the other run's
         update(session, found, lease.on(found.tags), found.traffic)
-    logger().info("Adopted endpoint %s of flow run %s", found.name, holder.run)
-    return Endpoint(name=found.name, job=job.name, adopted=True, adopted_from=holder.run)
+    reused = Reused(kind="endpoint", name=found.name, run=holder.run)
+    logger().info("Reusing %s", reused)
+    return Endpoint(name=found.name, job=job.name, reused=reused)
 
 
 def _until_gone(session: Session, name: str, run: str | None) -> None:

@@ -15,7 +15,8 @@ from tasks.azure import clients
 from tasks.azure.clients import Session
 from tasks.azure.errors import TRANSIENT_STATUSES, retry_after
 from tasks.azure.failure import Failure
-from tasks.core.stage import stage, tell
+from tasks.core.stage import report, stage
+from tasks.core.stages import Stage
 from tasks.data import PreparedData
 from tasks.deploy import BASE, Deployment
 
@@ -60,7 +61,7 @@ class Conversation(BaseModel):
         return self.messages[-1].content
 
 
-@stage("invoke")
+@stage(Stage.INVOKE)
 def ask(
     session: Session, invoke: Invoke, data: PreparedData, deployment: Deployment, base: Deployment | None
 ) -> Conversation:
@@ -73,7 +74,7 @@ def ask(
     address = endpoint.get(deployment.endpoint).scoring_uri
     key = endpoint.get_keys(deployment.endpoint).primary_key
     begun = monotonic()
-    tell("invoke", messages[-1].content[:80])
+    report(messages[-1].content[:80])
     answer = score(address, key, deployment.name, request(messages, invoke))
     seconds = monotonic() - begun
     base_answer = score(address, key, BASE, request(messages, invoke)) if base else None

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from tasks.azure.clients import Session
 from tasks.core.stage import logger, stage
+from tasks.core.stages import Stage
 from tasks.job.pipeline import Plan
 from tasks.job.wait import TrainedJob
 
@@ -42,7 +43,7 @@ class Metrics(BaseModel):
         return self.final.get("train_loss", self.loss[-1][1] if self.loss else None)
 
 
-@stage("metrics")
+@stage(Stage.METRICS)
 def read_metrics(session: Session, job: TrainedJob, plan: Plan) -> Metrics:
     """The job's metrics; empty where it logged none, as a component may."""
     from mlflow import MlflowClient

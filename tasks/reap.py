@@ -1,4 +1,4 @@
-"""Reap: everything that carries a lease is listed, and what has outlived its lease is ended and seen gone."""
+"""Everything that carries a lease, listed; what has outlived it, or its run, is ended and seen gone."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from tasks import compute, deploy, endpoint
-from tasks.azure import clients, operation, run_history
+from tasks.azure import clients, job_states, operation
 from tasks.azure.clients import Session
 from tasks.core.lease import Lease
 from tasks.core.stage import logger, stage
+from tasks.core.stages import Stage
 from tasks.job.pipeline import RECENT
 from tasks.job.wait import cancel
 
@@ -33,6 +34,7 @@ class Leased(BaseModel):
     run: str
     expires: datetime
     hourly: float
+    kept: bool = False  # on purpose, past the end of its run
     foreign: tuple[str, ...] = ()  # deployments of others behind our endpoint
 
     @property
@@ -57,15 +59,50 @@ class Reaped(BaseModel):
     proof: str
 
 
-@stage("list leases")
+@stage(Stage.LIST_LEASES)
 def find_leased(session: Session) -> tuple[Leased, ...]:
     """Everything in the workspace that carries our tags and is or may be billed; nothing else."""
     return (*_endpoints(session), *_clusters(session), *_live_jobs(session))
 
 
-@stage("reap", run_name="reap {item.label}", retries=5)
+@stage(Stage.REAP, run_name="reap {item.label}", retries=5)
 def end(session: Session, item: Leased) -> Reaped:
     """Delete the thing, whatever state it is in, and return when it is seen to be gone; cancels a job."""
+    _remove(session, item)
+    now = datetime.now(UTC)
+    moment = now.isoformat(timespec="seconds")
+    proof = f"cancel asked for at {moment}" if item.kind == "job" else f"404 at {moment}"
+    logger().info("Reaped %s of flow run %s: %s", item.label, item.run, proof)
+    return Reaped(item=item, at=now, proof=proof)
+
+
+def release(session: Session, run: str, *, training: bool) -> list[str]:
+    """End what a flow run still bills: its endpoints, and with its `training` its live jobs and clusters.
+
+    From any process at any time; what was kept on purpose outlives its run. Returns what was ended.
+    """
+    ended = cancel_jobs(session, run) if training else []
+    for find in (_endpoints, _clusters) if training else (_endpoints,):
+        ended += _end_of_run(session, find(session), run)
+    return ended
+
+
+def cancel_jobs(session: Session, run: str) -> list[str]:
+    """Cancel the live jobs that a flow run has submitted; returns which."""
+    return _end_of_run(session, _live_jobs(session), run)
+
+
+def _end_of_run(session: Session, found: Iterator[Leased], run: str) -> list[str]:
+    ended = []
+    for item in found:
+        if item.run == run and not item.kept and item.kind != "deployment":  # those go with their endpoint
+            _remove(session, item)
+            ended.append(item.label)
+            logger().info("Released %s of flow run %s", item.label, run)
+    return ended
+
+
+def _remove(session: Session, item: Leased) -> None:
     if item.kind == "job":
         cancel(session, item.name)
     elif item.kind == "endpoint":
@@ -74,11 +111,6 @@ def end(session: Session, item: Leased) -> Reaped:
         deploy.remove(session, item.parent or "", item.name)
     else:
         compute.remove(session, item.name, item.run)
-    now = datetime.now(UTC)
-    moment = now.isoformat(timespec="seconds")
-    proof = f"cancel asked for at {moment}" if item.kind == "job" else f"404 at {moment}"
-    logger().info("Reaped %s of flow run %s: %s", item.label, item.run, proof)
-    return Reaped(item=item, at=now, proof=proof)
 
 
 def _endpoints(session: Session) -> Iterator[Leased]:
@@ -109,7 +141,7 @@ def _clusters(session: Session) -> Iterator[Leased]:
 def _live_jobs(session: Session) -> Iterator[Leased]:
     for found in islice(clients.workspace(session).jobs.list(), RECENT):
         leased = _leased("job", found)
-        if leased is not None and leased.state not in run_history.ENDED:
+        if leased is not None and leased.state not in job_states.FINAL:
             yield leased
 
 
@@ -126,4 +158,5 @@ def _leased(kind: Kind, found: Any, parent: str | None = None) -> Leased | None:
         run=lease.run,
         expires=lease.expires,
         hourly=lease.hourly,
+        kept=lease.kept,
     )

@@ -9,12 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from tasks.azure import clients
 from tasks.azure.clients import Session
 from tasks.azure.errors import unless_missing
-from tasks.base_model import BaseModelVersion
 from tasks.core.lease import PREFIX, Lease
 from tasks.core.names import model_name
+from tasks.core.reuse import Reused
 from tasks.core.stage import logger, stage
-from tasks.data import PreparedData
-from tasks.job.pipeline import Plan
+from tasks.core.stages import Stage
+from tasks.job.pipeline import Plan, Work
 from tasks.job.wait import TrainedJob
 from tasks.metrics import Metrics
 
@@ -42,30 +42,32 @@ class RegisteredModel(BaseModel):
     id: str
     name: str
     version: str
-    adopted: bool
-    adopted_from: str | None = None  # the flow run that registered it
+    reused: Reused | None = None
 
 
-@stage("register")
-def register_model(
-    session: Session,
-    register: Register,
-    plan: Plan,
-    base: BaseModelVersion,
-    data: PreparedData,
-    job: TrainedJob,
-    metrics: Metrics,
-    lease: Lease,
-) -> RegisteredModel:
+class Training(BaseModel):
+    """A completed job with what it reached, and what it was made of."""
+
+    model_config = ConfigDict(frozen=True)
+
+    work: Work
+    plan: Plan
+    job: TrainedJob
+    metrics: Metrics
+
+
+@stage(Stage.REGISTER)
+def register_model(session: Session, register: Register, training: Training, lease: Lease) -> RegisteredModel:
     """Register the job's model once: a version that names this job is found again."""
     from azure.ai.ml.constants import AssetTypes
     from azure.ai.ml.entities import Model
 
+    base, data, plan, job = training.work.base, training.work.data, training.plan, training.job
     models = clients.workspace(session).models
     name = register.name or model_name(base.name, plan.dataset)
     earlier = _first_of_job(models, name, job.name)
     if earlier is not None:
-        return _adopt(earlier, lease)
+        return _reuse(earlier, lease)
     made = models.create_or_update(
         Model(
             name=name,
@@ -81,7 +83,7 @@ def register_model(
                 f"{PREFIX}data-revision": data.revision or "",
                 f"{PREFIX}data-sha256": data.sha256,
                 _RUN: lease.run,
-                **_losses(metrics),
+                **_losses(training.metrics),
             },
         )
     )
@@ -90,18 +92,19 @@ def register_model(
         # Two runs of the job have registered it at once. They must serve one version: each would take a
         # deployment of the other's for a wrong one.
         models.archive(name, version=made.version)
-        return _adopt(first, lease)
+        return _reuse(first, lease)
     logger().info("Registered model %s:%s", made.name, made.version)
-    return _read(made, adopted=False)
+    return _read(made)
 
 
-def _adopt(earlier: Any, lease: Lease) -> RegisteredModel:
-    """The version found; one of an earlier attempt of this flow run is no adoption."""
+def _reuse(earlier: Any, lease: Lease) -> RegisteredModel:
+    """The version found; one of an earlier attempt of this flow run is its own."""
     run = (earlier.tags or {}).get(_RUN)
     if run == lease.run:
-        return _read(earlier, adopted=False)
-    logger().info("Adopted model %s:%s of flow run %s", earlier.name, earlier.version, run)
-    return _read(earlier, adopted=True, adopted_from=run)
+        return _read(earlier)
+    reused = Reused(kind="model", name=f"{earlier.name}:{earlier.version}", run=run)
+    logger().info("Reusing %s", reused)
+    return _read(earlier, reused)
 
 
 def _first_of_job(models: Any, name: str, job: str) -> Any:
@@ -111,14 +114,8 @@ def _first_of_job(models: Any, name: str, job: str) -> Any:
     return min(made, key=lambda model: (len(model.version), model.version), default=None)
 
 
-def _read(model: Any, *, adopted: bool, adopted_from: str | None = None) -> RegisteredModel:
-    return RegisteredModel(
-        id=model.id,
-        name=model.name,
-        version=str(model.version),
-        adopted=adopted,
-        adopted_from=adopted_from,
-    )
+def _read(model: Any, reused: Reused | None = None) -> RegisteredModel:
+    return RegisteredModel(id=model.id, name=model.name, version=str(model.version), reused=reused)
 
 
 def _losses(metrics: Metrics) -> dict[str, str]:

@@ -14,7 +14,8 @@ from tasks.azure.clients import Session
 from tasks.azure.credentials import AzureSignIn, resolved
 from tasks.azure.errors import is_missing
 from tasks.azure.failure import Failure
-from tasks.core.stage import logger, stage, tell
+from tasks.core.stage import logger, report, stage
+from tasks.core.stages import Stage
 
 _VARIABLES = {
     "subscription_id": "AZURE_SUBSCRIPTION_ID",
@@ -72,7 +73,7 @@ def is_named(workspace: Workspace) -> bool:
     )
 
 
-@stage("sign in")
+@stage(Stage.SIGN_IN)
 def sign_in(workspace: Workspace) -> Session:
     """Check the credential with a real token and the workspace with a real read.
 
@@ -81,7 +82,7 @@ def sign_in(workspace: Workspace) -> Session:
     address = _address(workspace)
     credential = clients.credential(workspace.browser_login)
     manager = clients.resource_manager()
-    tell("sign in", "asking for a token")
+    report("asking for a token")
     credential.get_token(f"{manager}/.default")
     session = Session(
         **address,

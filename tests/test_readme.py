@@ -115,14 +115,14 @@ def test_the_main_job(tmp_path: Path) -> None:
     assert first["prompt"]
     assert first["ground_truth"]
     assert first["model_version"] == "1"
-    assert first["deletion"].startswith("deleted: 404 at ")
+    assert first["deletion"]["state"] == "deleted"
     assert {"data", "train", "deploy", "invoke", "delete"} <= set(first["seconds_by_stage"])
-    assert first["adopted"] == []
+    assert first["reused"] == []
 
     second = run_as_written(named("run"), tmp_path)
     assert second["job"] == first["job"]
     assert second["training_usd"] == 0
-    assert any(first["job"] in adopted and first["run"] in adopted for adopted in second["adopted"])
+    assert {"kind": "job", "name": first["job"], "run": first["run"]} in second["reused"]
     assert "train" not in second["seconds_by_stage"]
 
 

@@ -10,6 +10,7 @@ import orjson
 from prefect.artifacts import create_image_artifact, create_markdown_artifact
 
 from flows.artifacts import plots
+from flows.artifacts.markdown import table
 from tasks.core.stage import displaying
 from tasks.data import PreparedData, PreparedSplit
 
@@ -110,6 +111,4 @@ def _examples(split: PreparedSplit) -> Iterator[list[str]]:
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [[literal(cell) for cell in line] for line in (head, *rows)]
-    lines.insert(1, ["---"] * len(head))
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return table([literal(cell) for cell in head], [[literal(cell) for cell in row] for row in rows])

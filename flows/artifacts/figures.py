@@ -40,6 +40,13 @@ def loss(value: float | None) -> str:
     return NONE if value is None else f"{value:.3f}"
 
 
+def losses(before: float | None, after: float | None) -> str | None:
+    """The held-out loss, before and after training where both are known; None where there is none."""
+    if after is None:
+        return None
+    return f"{loss(before)} → {loss(after)}" if before is not None else loss(after)
+
+
 def share(part: int, whole: int) -> str:
     """A percentage; nothing is no share of nothing."""
     return f"{part / whole:.0%}" if whole else NONE

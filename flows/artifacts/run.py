@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 
 from prefect.artifacts import (
     create_image_artifact,
@@ -12,14 +11,17 @@ from prefect.artifacts import (
     create_table_artifact,
 )
 
-from flows.artifacts import data_card, plots
+from flows.artifacts import data_card, figures, plots
+from flows.artifacts.markdown import quoted, table
+from flows.run.context import Run
 from flows.run.outcome import outcome
-from flows.run.report import Findings, RunReport, failure_of
+from flows.run.report import RunReport, failure_of
 from tasks.core.stage import displaying
 from tasks.data import PreparedData
 from tasks.delete import Deletion
+from tasks.deploy import Deployment
 from tasks.invoke import Conversation
-from tasks.job.pipeline import Plan
+from tasks.job.pipeline import Plan, Submission
 from tasks.metrics import Metrics
 
 KEY = "finetune-run"
@@ -29,30 +31,33 @@ def publish_data(data: PreparedData) -> None:
     data_card.publish(data)
 
 
-def publish_plan(plan: Plan, found: Findings, price: str) -> None:
+def publish_plan(run: Run, price: str) -> None:
     with displaying():
         create_table_artifact(
-            parameter_rows(plan),
+            parameter_rows(run.plan),
             key="finetune-parameters",
             description="Effective parameters, with their origin",
         )
         create_markdown_artifact(
-            plan_page(plan, found, price), key="finetune-plan", description="What the run is about to do"
+            plan_page(run, price), key="finetune-plan", description="What the run is about to do"
         )
 
 
-def publish_links(found: Findings) -> None:
-    if found.submission is None or not found.submission.studio_url:
+def publish_links(run: Run) -> None:
+    job = run.submission
+    if not job.studio_url:
         return
     with displaying():
         create_link_artifact(
-            found.submission.studio_url,
-            link_text=f"Job {found.submission.name} in the studio",
+            job.studio_url,
+            link_text=f"Job {job.name} in the studio",
             key="finetune-job",
             description="The job, its steps, its outputs and logs in the studio",
         )
         create_markdown_artifact(
-            mlflow_page(found), key="finetune-mlflow", description="The job's run in MLflow"
+            mlflow_page(job, run.plan.experiment, run.session.tracking_uri),
+            key="finetune-mlflow",
+            description="The job's run in MLflow",
         )
 
 
@@ -65,7 +70,7 @@ def publish_metrics(metrics: Metrics) -> None:
             )
 
 
-def publish_endpoint(found: Findings) -> None:
+def publish_endpoint(deployments: tuple[Deployment, ...]) -> None:
     rows = [
         {
             "endpoint": deployment.endpoint,
@@ -73,9 +78,9 @@ def publish_endpoint(found: Findings) -> None:
             "instances": f"{deployment.instance_count} × {deployment.instance_type}",
             "dollars an hour": deployment.hourly,
             "ready after": f"{deployment.seconds:.0f} s",
-            "adopted": deployment.adopted,
+            "reused": bool(deployment.reused),
         }
-        for deployment in found.deployments
+        for deployment in deployments
     ]
     with displaying():
         create_table_artifact(rows, key="finetune-endpoint", description="What serves the model")
@@ -93,19 +98,19 @@ def publish_conversation(conversation: Conversation) -> None:
 def publish_deletion(deletion: Deletion) -> None:
     with displaying():
         create_markdown_artifact(
-            f"Endpoint `{deletion.endpoint}` is **{deletion.state}**: {deletion.proof}.",
+            f"Endpoint `{deletion.endpoint}`: **{deletion}**.",
             key="finetune-deletion",
             description="Proof of deletion",
         )
 
 
-def publish_report(report: RunReport, found: Findings) -> None:
+def publish_report(report: RunReport, run: Run) -> None:
     """The machine-readable row of the run, and the summary with what it cost."""
     with displaying():
         row = json.loads(report.model_dump_json())
         create_table_artifact([row], key=KEY, description=outcome(report))
         create_markdown_artifact(
-            summary_page(report, found), key="finetune-summary", description=outcome(report)
+            summary_page(report, run.failure), key="finetune-summary", description=outcome(report)
         )
         create_table_artifact(cost_rows(report), key="finetune-cost", description="US dollars")
 
@@ -133,39 +138,37 @@ def parameter_rows(plan: Plan) -> list[dict[str, str]]:
     return rows
 
 
-def plan_page(plan: Plan, found: Findings, price: str) -> str:
-    config, cluster = found.config, found.cluster
-    lines = [f"# {plan.display_name}", ""]
-    if found.base:
-        lines.append(f"- base model `{found.base.name}` version {found.base.version}")
-        lines += [f"- ⚠ {warning}" for warning in found.base.warnings]
-    if found.data:
-        lines.append(f"- {found.data.train.rows:,} rows of {found.data.source} to train on")
-    lines.append(f"- component `{plan.component.name}` version {plan.component.version}")
-    if cluster:
-        lines.append(f"- {cluster.nodes} × {cluster.size} in `{cluster.name}`")
-    lines.append(f"- served by {config.deploy.instance_count} × {config.deploy.instance_type}")
-    lines.append(f"- {price}")
-    lines.append(f"- fingerprint `{plan.fingerprint}`")
-    return "\n".join(lines)
+def plan_page(run: Run, price: str) -> str:
+    """What the run is about to do, and the most it can cost."""
+    plan, base, cluster, deploy = run.plan, run.base, run.cluster, run.config.deploy
+    deployments = 2 if deploy.compare_with_base else 1
+    return "\n".join(
+        [
+            f"# {plan.display_name}",
+            "",
+            f"- base model `{base.name}` version {base.version}",
+            *(f"- ⚠ {warning}" for warning in base.warnings),
+            f"- {run.data.train.rows:,} rows of {run.data.source} to train on",
+            f"- component `{plan.component.name}` version {plan.component.version}",
+            f"- {cluster.nodes} × {cluster.size} in `{cluster.name}`",
+            f"- served by {deploy.instance_count * deployments} × {deploy.instance_type}",
+            f"- {price}",
+            f"- fingerprint `{plan.fingerprint}`",
+        ]
+    )
 
 
-def mlflow_page(found: Findings) -> str:
+def mlflow_page(job: Submission, experiment: str, tracking_uri: str) -> str:
     """Where the job's metrics are, for whoever has MLflow and azureml-mlflow at hand."""
-    assert found.submission is not None
-    assert found.session is not None
-    job, experiment = found.submission.name, found.plan.experiment if found.plan else ""
-    rows = _table(
+    rows = table(
         ["", ""],
         [
-            ["run", f"[`{job}`]({found.submission.studio_url})"],
+            ["run", f"[`{job.name}`]({job.studio_url})"],
             ["experiment", f"`{experiment}`"],
-            ["tracking URI", f"`{found.session.tracking_uri}`"],
+            ["tracking URI", f"`{tracking_uri}`"],
         ],
     )
-    code = (
-        f'import mlflow\n\nmlflow.set_tracking_uri("{found.session.tracking_uri}")\nmlflow.get_run("{job}")'
-    )
+    code = f'import mlflow\n\nmlflow.set_tracking_uri("{tracking_uri}")\nmlflow.get_run("{job.name}")'
     return f"{rows}\n\n```python\n{code}\n```"
 
 
@@ -180,35 +183,35 @@ def metric_rows(metrics: Metrics) -> list[dict[str, str | float]]:
 
 def conversation_page(conversation: Conversation) -> str:
     turns = "\n\n".join(
-        f"**{message.role}**\n\n{_quoted(message.content)}" for message in conversation.messages
+        f"**{message.role}**\n\n{quoted(message.content)}" for message in conversation.messages
     )
     answers = [("tuned model", conversation.answer)]
     if conversation.base_answer is not None:
         answers.append(("base model", conversation.base_answer))
     answers.append(("the data", conversation.ground_truth))
-    told = "\n\n".join(f"**answer of {who}**\n\n{_quoted(text)}" for who, text in answers)
+    told = "\n\n".join(f"**answer of {who}**\n\n{quoted(text)}" for who, text in answers)
     return f"{turns}\n\n---\n\n{told}\n\nAnswered in {conversation.seconds:.1f} s."
 
 
-def summary_page(report: RunReport, found: Findings) -> str:
+def summary_page(report: RunReport, failure: BaseException | None) -> str:
     """One page that says what was made, what it cost and how long each stage took."""
     rows: list[tuple[str, str | None]] = [
         ("outcome", outcome(report)),
         ("job", report.job),
         ("model", f"{report.model}:{report.model_version}" if report.model else None),
-        ("held-out loss", _losses(report)),
-        ("endpoint", f"{report.endpoint}: {report.deletion}" if report.endpoint else None),
-        ("cost", f"${report.cost_usd:.4f}"),
-        ("adopted", ", ".join(report.adopted) or None),
+        ("held-out loss", figures.losses(report.base_loss, report.eval_loss)),
+        ("endpoint", f"{report.endpoint}: {report.deletion or 'unknown'}" if report.endpoint else None),
+        ("cost", figures.dollars(report.cost_usd)),
+        ("reused", ", ".join(map(str, report.reused)) or None),
         ("notes", "; ".join(report.notes) or None),
     ]
-    page = _table(["", ""], [[name, value] for name, value in rows if value is not None])
-    stages = _table(
+    page = table(["", ""], [[name, value] for name, value in rows if value is not None])
+    stages = table(
         ["stage", "seconds"], [[name, f"{value:.1f}"] for name, value in report.seconds_by_stage.items()]
     )
     details = ""
-    if found.failure is not None:
-        what, service = failure_of(found.failure)
+    if failure is not None:
+        what, service = failure_of(failure)
         details = f"\n\n## Failure\n\n{what}\n\n```\n{service[-6000:]}\n```"
     return f"# {report.recipe}: {report.outcome}\n\n{page}\n\n{stages}{details}"
 
@@ -219,23 +222,3 @@ def cost_rows(report: RunReport) -> list[dict[str, str | float]]:
         {"what": "serving", "dollars": report.serving_usd},
         {"what": "together", "dollars": report.cost_usd},
     ]
-
-
-def _losses(report: RunReport) -> str | None:
-    if report.eval_loss is None:
-        return None
-    was = f"{report.base_loss:.4f} → " if report.base_loss is not None else ""
-    return f"{was}{report.eval_loss:.4f}"
-
-
-def _quoted(text: str) -> str:
-    return "\n".join(f"> {line}" for line in text.splitlines() or [""])
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.replace("|", "\\|").split())

@@ -12,7 +12,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from flows.run.cause import cause_of
 from flows.run.report import RunReport
 from tasks.azure.failure import redact
+from tasks.core.reuse import Reused
 from tasks.core.stages import stage_of
+from tasks.delete import Deletion
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun, TaskRun
@@ -59,8 +61,8 @@ class Run(BaseModel):
     train_loss: float | None = None
     registered: str | None = None
     endpoint: str | None = None
-    endpoint_state: str | None = None
-    adopted: tuple[str, ...] = ()
+    deletion: Deletion | None = None
+    reused: tuple[Reused, ...] = ()
     job: str | None = None
     studio_url: str | None = None
     workspace: str | None = None
@@ -77,10 +79,7 @@ class Run(BaseModel):
 
     def serves(self, now: datetime) -> bool:
         """Whether the run left its endpoint up on purpose, with a lease that has not ended."""
-        kept, _, until = (self.endpoint_state or "").partition("lease ends: ")
-        if not kept.startswith("kept"):
-            return False
-        return until == "never" or _moment(until) > now
+        return self.deletion is not None and self.deletion.serves(now)
 
 
 # What the report calls `model` is the registered one.
@@ -163,12 +162,4 @@ def _reported(report: RunReport) -> dict[str, Any]:
         "model": report.base_model,
         "rows": report.data_rows,
         "registered": f"{report.model}:{report.model_version}" if report.model else None,
-        "endpoint_state": report.deletion,
     }
-
-
-def _moment(text: str) -> datetime:
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        return datetime.min.replace(tzinfo=UTC)

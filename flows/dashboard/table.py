@@ -35,9 +35,7 @@ def stages(run: Run) -> str:
 
 
 def losses(run: Run) -> str:
-    """The held-out loss, before and after training where both are known."""
-    was = f"{figures.loss(run.base_loss)} → " if run.base_loss is not None else ""
-    return f"{was}{figures.loss(run.eval_loss)}"
+    return figures.losses(run.base_loss, run.eval_loss) or figures.NONE
 
 
 def _when(run: Run) -> str:
@@ -48,11 +46,11 @@ def _endpoint(run: Run) -> str:
     """What became of the endpoint: its name is in the details."""
     if run.endpoint is None:
         return figures.NONE
-    return (run.endpoint_state or "unknown").partition(":")[0]
+    return run.deletion.state.value if run.deletion else "unknown"
 
 
-def _adopted(run: Run) -> str:
-    return ", ".join(adopted.split()[0] for adopted in run.adopted) or figures.NONE
+def _reused(run: Run) -> str:
+    return ", ".join(thing.kind for thing in run.reused) or figures.NONE
 
 
 WHEN, STATE, DURATION, COST = "when", "state", "duration", "cost"
@@ -69,7 +67,7 @@ COLUMNS = (
     Column(COST, lambda run: figures.dollars(run.cost_usd), lambda run: run.cost_usd),
     Column("eval loss", losses, lambda run: run.eval_loss),
     Column("endpoint", _endpoint, width=130),
-    Column("adopted", _adopted, width=160),
+    Column("reused", _reused, width=160),
     Column("trigger", lambda run: run.trigger, width=130),
 )
 # Numbers are read from the right; a time is read like a name.
@@ -85,10 +83,8 @@ def lines(runs: Iterable[Run]) -> list[dict[str, str]]:
         | {
             "stages": stages(run),
             "outcome": f"{run.failed_stage or ''} {run.cause or ''}".strip(),
-            "endpoint": f"{run.endpoint}: {run.endpoint_state or 'unknown'}"
-            if run.endpoint
-            else figures.NONE,
-            "adopted": ", ".join(run.adopted) or figures.NONE,
+            "endpoint": f"{run.endpoint}: {run.deletion or 'unknown'}" if run.endpoint else figures.NONE,
+            "reused": ", ".join(map(str, run.reused)) or figures.NONE,
         }
         for run in runs
     ]

@@ -11,7 +11,7 @@ from typing import Literal
 
 from flows.artifacts import figures
 from flows.dashboard.run import Run
-from tasks.core.stages import START, in_order
+from tasks.core.stages import Stage, in_order
 
 Unit = Literal["seconds", "dollars", "loss", "runs"]
 
@@ -118,7 +118,7 @@ def _costs(runs: Iterable[Run], weeks: Sequence[date]) -> Trend:
     return Trend(
         "cost",
         "Cost per week",
-        "US dollars at the prices in force when a run began; adopted jobs are paid for once.",
+        "US dollars at the prices in force when a run began; reused jobs are paid for once.",
         "dollars",
         True,
         tuple(weeks),
@@ -210,7 +210,7 @@ def _grouped(totals: Counter[str]) -> dict[str, list[str]]:
 
 
 def _failed(run: Run) -> tuple[str, str]:
-    return run.failed_stage or START, run.cause or ""
+    return run.failed_stage or Stage.START, run.cause or ""
 
 
 def _weeks(runs: Sequence[Run], now: datetime) -> list[date]:

@@ -10,6 +10,7 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.runtime import flow_run as this_run
 from prefect.states import Completed, Failed
 
+from flows.artifacts import figures
 from flows.run import events
 from flows.run.config import Finetune
 from flows.run.report import RunReport, failure_of
@@ -57,7 +58,7 @@ def outcome(report: RunReport) -> str:
     """What became of the run, in one line."""
     if report.outcome == "completed":
         model = f"{report.model}:{report.model_version}"
-        return f"{_served(report)}: {model} answers{_loss(report)}{_adopted(report)}"
+        return f"{_served(report)}: {model} answers{_loss(report)}{_reused(report)}"
     begin = "Budget reached" if report.over_budget else report.outcome.capitalize()
     return f"{begin} at {report.failed_stage or 'the start'}: {report.failure}"
 
@@ -71,21 +72,13 @@ def _name(config: Finetune) -> str:
 
 def _served(report: RunReport) -> str:
     """What became of the endpoint that proved the model."""
-    state, _, proof = (report.deletion or "").partition(": ")
-    if state == "kept":
-        until = proof.removeprefix("lease ends: ")
-        return "Proved and kept for ever" if until == "never" else f"Proved and kept until {until}"
-    if state == "deleted":
-        return f"Proved and deleted ({proof})"
-    return f"Proved, the endpoint {state} ({proof})"
+    return f"Proved, endpoint {report.deletion}" if report.deletion else "Proved"
 
 
 def _loss(report: RunReport) -> str:
-    if report.eval_loss is None:
-        return ""
-    was = f"{report.base_loss:.3f} → " if report.base_loss is not None else ""
-    return f", held-out loss {was}{report.eval_loss:.3f}"
+    losses = figures.losses(report.base_loss, report.eval_loss)
+    return f", held-out loss {losses}" if losses else ""
 
 
-def _adopted(report: RunReport) -> str:
-    return f"; adopted {', '.join(report.adopted)}" if report.adopted else ""
+def _reused(report: RunReport) -> str:
+    return f"; reused {', '.join(map(str, report.reused))}" if report.reused else ""

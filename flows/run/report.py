@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from time import monotonic
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
-from flows.run.config import Finetune
-from tasks.azure.clients import Session
+from flows.run.context import Run
 from tasks.azure.failure import Failure
-from tasks.base_model import BaseModelVersion
-from tasks.compute import Cluster
-from tasks.core.stage import Progress
-from tasks.data import PreparedData
+from tasks.core.reuse import Reused
+from tasks.core.stages import Stage
 from tasks.delete import Deletion
-from tasks.deploy import Deployment
-from tasks.endpoint import Endpoint
-from tasks.invoke import Conversation
-from tasks.job.pipeline import Plan, Submission
-from tasks.job.wait import BudgetReached, TrainedJob
-from tasks.metrics import Metrics
-from tasks.register import RegisteredModel
+from tasks.job.wait import BudgetReached
 
 
 class RunReport(BaseModel):
@@ -59,8 +48,8 @@ class RunReport(BaseModel):
     answer: str | None = None
     base_answer: str | None = None
     ground_truth: str | None = None
-    deletion: str | None = None
-    adopted: tuple[str, ...] = ()
+    deletion: Deletion | None = None
+    reused: tuple[Reused, ...] = ()
     notes: tuple[str, ...] = ()
     queued_seconds: float | None = None
     seconds: float
@@ -69,122 +58,36 @@ class RunReport(BaseModel):
     serving_usd: float = 0.0
     cost_usd: float = 0.0
 
+    @field_validator("deletion", mode="before")
+    @classmethod
+    def _of_0_1(cls, value: Any) -> Any:
+        """Version 0.1 kept a sentence here, which is not taken apart; the rest of its rows is read."""
+        return None if isinstance(value, str) else value
 
-@dataclass
-class Findings:
-    """What a run has come to know so far; each stage's result is put here as soon as it is there."""
 
-    config: Finetune
-    run: str
-    trigger: str
-    started: datetime = field(default_factory=lambda: datetime.now(UTC))
-    session: Session | None = None
-    base: BaseModelVersion | None = None
-    cluster: Cluster | None = None
-    data: PreparedData | None = None
-    plan: Plan | None = None
-    submission: Submission | None = None
-    trained: TrainedJob | None = None
-    metrics: Metrics | None = None
-    model: RegisteredModel | None = None
-    endpoint: Endpoint | None = None
-    deployments: list[Deployment] = field(default_factory=list)
-    conversation: Conversation | None = None
-    deletion: Deletion | None = None
-    failure: BaseException | None = None
-    failed_stage: str | None = None
-    _begun: dict[str, float] = field(default_factory=dict)
-    _seconds: dict[str, float] = field(default_factory=dict)
-    _since: float = field(default_factory=monotonic)
-
-    def watch(self, progress: Progress) -> None:
-        """Keep a stage's time, from its first begin to its last end, retries and all."""
-        now = monotonic()
-        self._begun.setdefault(progress.stage, now)
-        if progress.state != "running":
-            self._seconds[progress.stage] = now - self._begun[progress.stage]
-        if progress.state == "failed":
-            self.failed_stage = progress.stage
-        elif progress.stage == self.failed_stage:
-            self.failed_stage = None  # a retry has mended it
-
-    def report(self) -> RunReport:
-        """The findings as a row."""
-        conversation, metrics, data = self.conversation, self.metrics, self.data
-        training, serving = self._training_usd(), self._serving_usd()
-        return RunReport(
-            run=self.run,
-            recipe=self.config.recipe,
-            trigger=self.trigger,
-            started=self.started,
-            ended=datetime.now(UTC),
-            outcome=self._outcome(),
-            failed_stage=self.failed_stage if self.failure is not None else None,
-            failure=str(self.failure) or type(self.failure).__name__ if self.failure is not None else None,
-            over_budget=isinstance(self.failure, BudgetReached),
-            workspace=self.session.workspace if self.session else None,
-            base_model=f"{self.base.name}:{self.base.version}" if self.base else self.config.base.name,
-            fingerprint=self.plan.fingerprint if self.plan else None,
-            data_source=data.source if data else None,
-            data_revision=data.revision if data else None,
-            data_rows=data.train.rows + data.test.rows if data else None,
-            data_share=self.config.data.train.take,
-            job=self.submission.name if self.submission else None,
-            studio_url=self.submission.studio_url if self.submission else None,
-            base_loss=metrics.base_loss if metrics else None,
-            eval_loss=metrics.eval_loss if metrics else None,
-            train_loss=metrics.train_loss if metrics else None,
-            model=self.model.name if self.model else None,
-            model_version=self.model.version if self.model else None,
-            endpoint=self.endpoint.name if self.endpoint else None,
-            prompt=conversation.prompt if conversation else None,
-            answer=conversation.answer if conversation else None,
-            base_answer=conversation.base_answer if conversation else None,
-            ground_truth=conversation.ground_truth if conversation else None,
-            deletion=f"{self.deletion.state}: {self.deletion.proof}" if self.deletion else None,
-            adopted=tuple(self._adopted()),
-            notes=self.base.warnings if self.base else (),
-            queued_seconds=self.trained.queued if self.trained else None,
-            seconds=round(monotonic() - self._since, 2),
-            seconds_by_stage={stage: round(value, 2) for stage, value in self._seconds.items()},
-            training_usd=round(training, 6),
-            serving_usd=round(serving, 6),
-            cost_usd=round(training + serving, 6),
-        )
-
-    def _outcome(self) -> Literal["completed", "failed", "cancelled"]:
-        if self.failure is None:
-            return "completed"
-        return "failed" if isinstance(self.failure, Exception) else "cancelled"
-
-    def _adopted(self) -> list[str]:
-        """What an earlier run had made and this one has used."""
-        found: list[tuple[str, Submission | RegisteredModel | Endpoint | Deployment]] = []
-        if self.submission:
-            found.append((f"job {self.submission.name}", self.submission))
-        if self.model:
-            found.append((f"model {self.model.name}:{self.model.version}", self.model))
-        if self.endpoint:
-            found.append((f"endpoint {self.endpoint.name}", self.endpoint))
-        found += [(f"deployment {deployment.name}", deployment) for deployment in self.deployments]
-        return [
-            f"{what} of run {thing.adopted_from}" if thing.adopted_from else what
-            for what, thing in found
-            if thing.adopted
-        ]
-
-    def _training_usd(self) -> float:
-        """What this run paid for training: nothing for a job that it found completed."""
-        if self.trained is None or (self.submission and self.submission.adopted):
-            return 0.0
-        return self.trained.cost
-
-    def _serving_usd(self) -> float:
-        """From the request for each deployment to the end of the endpoint, at the deployments' prices."""
-        serving = (
-            self._seconds.get("deploy", 0) + self._seconds.get("invoke", 0) + self._seconds.get("delete", 0)
-        )
-        return sum(deployment.hourly for deployment in self.deployments) * serving / 3600
+def report_of(run: Run) -> RunReport:
+    """The run as a row; what it did not get to is None."""
+    training, serving = _training_usd(run), _serving_usd(run)
+    base, session = Run.base.of(run), Run.session.of(run)
+    return RunReport(
+        run=run.id,
+        recipe=run.config.recipe,
+        trigger=run.trigger,
+        started=run.started,
+        ended=datetime.now(UTC),
+        workspace=session.workspace if session else None,
+        base_model=f"{base.name}:{base.version}" if base else run.config.base.name,
+        reused=_reused(run),
+        notes=base.warnings if base else (),
+        seconds=round(run.stages.total, 2),
+        seconds_by_stage=run.stages.by_stage(),
+        training_usd=round(training, 6),
+        serving_usd=round(serving, 6),
+        cost_usd=round(training + serving, 6),
+        **_end(run),
+        **_training(run),
+        **_serving(run),
+    )
 
 
 def failure_of(error: BaseException) -> tuple[str, str]:
@@ -192,3 +95,78 @@ def failure_of(error: BaseException) -> tuple[str, str]:
     if isinstance(error, Failure):
         return str(error), error.details
     return f"{type(error).__name__}: {error}", ""
+
+
+def _end(run: Run) -> dict[str, Any]:
+    """How the run ended, and where."""
+    failure = run.failure
+    if failure is None:
+        return {"outcome": "completed"}
+    return {
+        "outcome": "failed" if isinstance(failure, Exception) else "cancelled",
+        "failed_stage": run.stages.stopped_at,
+        "failure": str(failure) or type(failure).__name__,
+        "over_budget": isinstance(failure, BudgetReached),
+    }
+
+
+def _training(run: Run) -> dict[str, Any]:
+    """What was trained on what, and how good it became."""
+    found: dict[str, Any] = {"data_share": run.config.data.train.take}
+    if data := Run.data.of(run):
+        found |= {
+            "data_source": data.source,
+            "data_revision": data.revision,
+            "data_rows": data.train.rows + data.test.rows,
+        }
+    if plan := Run.plan.of(run):
+        found["fingerprint"] = plan.fingerprint
+    if submission := Run.submission.of(run):
+        found |= {"job": submission.name, "studio_url": submission.studio_url}
+    if trained := Run.trained.of(run):
+        found["queued_seconds"] = trained.queued
+    if metrics := Run.metrics.of(run):
+        found |= {
+            "base_loss": metrics.base_loss,
+            "eval_loss": metrics.eval_loss,
+            "train_loss": metrics.train_loss,
+        }
+    return found
+
+
+def _serving(run: Run) -> dict[str, Any]:
+    """What was registered and served, and what it answered."""
+    found: dict[str, Any] = {"deletion": Run.deletion.of(run)}
+    if model := Run.model.of(run):
+        found |= {"model": model.name, "model_version": model.version}
+    if endpoint := Run.endpoint.of(run):
+        found["endpoint"] = endpoint.name
+    if conversation := Run.conversation.of(run):
+        found |= {
+            "prompt": conversation.prompt,
+            "answer": conversation.answer,
+            "base_answer": conversation.base_answer,
+            "ground_truth": conversation.ground_truth,
+        }
+    return found
+
+
+def _reused(run: Run) -> tuple[Reused, ...]:
+    """What another run had made and this one has used."""
+    made = (Run.submission.of(run), Run.model.of(run), Run.endpoint.of(run))
+    deployments = Run.deployments.of(run) or ()
+    return tuple(thing.reused for thing in (*made, *deployments) if thing and thing.reused)
+
+
+def _training_usd(run: Run) -> float:
+    """What this run paid for training: nothing for a job that it found completed."""
+    trained, submission = Run.trained.of(run), Run.submission.of(run)
+    if trained is None or (submission and submission.reused):
+        return 0.0
+    return trained.cost
+
+
+def _serving_usd(run: Run) -> float:
+    """From the request for each deployment to the end of the endpoint, at the deployments' prices."""
+    serving = run.stages.seconds(Stage.DEPLOY, Stage.INVOKE, Stage.DELETE)
+    return sum(deployment.hourly for deployment in Run.deployments.of(run) or ()) * serving / 3600

@@ -60,10 +60,10 @@ def suspend_while_live(session: Session, job: Submission, cluster: Cluster, wait
 
     Returns when the job has ended or is about to reach a limit: what then must be done is the wait's.
     """
-    standing = look_at_job(session, job, cluster, wait)
-    if standing.ended or standing.limit - datetime.now(UTC) < _WORTHWHILE:
+    status = look_at_job(session, job, cluster, wait)
+    if status.ended or status.limit - datetime.now(UTC) < _WORTHWHILE:
         return
-    suspension = Suspension(job=job.name, until=standing.limit)
+    suspension = Suspension(job=job.name, until=status.limit)
     logger().info("Waiting for job %s without a process", job.name)
     # Without a time-out of Prefect's: a run that exceeded that would be failed unasked, its job left running.
     suspend_flow_run(key=suspension.key, timeout=None)

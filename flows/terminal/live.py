@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from time import monotonic
 from typing import Any
 
@@ -14,12 +15,18 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from flows.artifacts import figures
 from flows.reap import Reaping, headline, rows
 from flows.run.config import Finetune
 from flows.run.report import RunReport
-from tasks.core.stage import Progress, watching
+from tasks.core.stage import StageEvent, StageState, observing
 
-_MARKS = {"running": ("●", "cyan"), "done": ("✓", "green"), "failed": ("✗", "red")}
+_MARKS = {
+    StageState.RUNNING: ("●", "cyan"),
+    StageState.DONE: ("✓", "green"),
+    StageState.FAILED: ("✗", "red"),
+    StageState.INTERRUPTED: ("■", "yellow"),
+}
 _WIDTH = 160  # characters of what a stage does
 
 
@@ -29,13 +36,13 @@ def view(config: Finetune) -> Iterator[None]:
     console = Console(stderr=True, highlight=False)
     console.print(f"[bold]{config.recipe}[/]: {config.base.name} in a workspace in {config.workspace.where}")
     if not console.is_terminal:
-        with watching(_Lines(console)):
+        with observing(_Lines(console)):
             yield
         return
     stages = _Stages()
     with (
         Live(stages, console=console, refresh_per_second=4, transient=False),
-        watching(stages.take),
+        observing(stages.take),
         _quiet_warnings(console),
     ):
         yield
@@ -49,14 +56,14 @@ def summary(report: RunReport) -> None:
     table.add_column(overflow="fold")
     rows: list[tuple[str, Any]] = [
         ("job", report.job),
-        ("held-out loss", _losses(report)),
+        ("held-out loss", figures.losses(report.base_loss, report.eval_loss)),
         ("model", f"{report.model}:{report.model_version}"),
         ("question", report.prompt),
         ("base model", report.base_answer),
         ("tuned model", report.answer),
         ("the data", report.ground_truth),
-        ("endpoint", f"{report.endpoint} {report.deletion}"),
-        ("adopted", ", ".join(report.adopted)),
+        ("endpoint", f"{report.endpoint} {report.deletion or ''}"),
+        ("reused", ", ".join(map(str, report.reused))),
         ("notes", "; ".join(report.notes)),
         ("cost", f"${report.cost_usd:.4f} at Azure's prices" if report.cost_usd else ""),
         ("stages", ", ".join(f"{name} {value:.1f} s" for name, value in report.seconds_by_stage.items())),
@@ -84,29 +91,29 @@ def leases(reaping: Reaping) -> None:
 
 
 class _Stages:
-    """The stages as a table that renders itself anew while time goes by."""
+    """The stages as a table that renders itself again as time passes."""
 
     def __init__(self) -> None:
-        self._progress: dict[str, Progress] = {}
+        self._events: dict[str, StageEvent] = {}
         self._begun: dict[str, float] = {}
 
-    def take(self, progress: Progress) -> None:
-        self._begun.setdefault(progress.stage, monotonic())
-        last = self._progress.get(progress.stage)
-        if progress.state == "done" and last is not None and last.detail:
-            progress = Progress(progress.stage, "done", last.detail, progress.seconds)
-        self._progress = {**self._progress, progress.stage: progress}
+    def take(self, event: StageEvent) -> None:
+        self._begun.setdefault(event.stage, monotonic())
+        last = self._events.get(event.stage)
+        if event.state is StageState.DONE and last is not None and last.detail:
+            event = replace(event, detail=last.detail)
+        self._events = {**self._events, event.stage: event}
 
     def __rich__(self) -> Group:
         table = Table.grid(padding=(0, 2))
         table.add_column(no_wrap=True)
         table.add_column(justify="right", no_wrap=True)
         table.add_column(style="dim", no_wrap=True, overflow="ellipsis")
-        for name, progress in self._progress.items():
-            mark, colour = _MARKS[progress.state]
-            seconds = progress.seconds if progress.seconds is not None else monotonic() - self._begun[name]
+        for name, event in self._events.items():
+            mark, colour = _MARKS[event.state]
+            seconds = event.seconds if event.seconds is not None else monotonic() - self._begun[name]
             table.add_row(
-                Text(f"{mark} {name}", style=colour), f"{seconds:.1f} s", Text(_short(progress.detail))
+                Text(f"{mark} {name}", style=colour), f"{seconds:.1f} s", Text(_short(event.detail))
             )
         return Group(table)
 
@@ -118,15 +125,15 @@ class _Lines:
         self._console = console
         self._said: dict[str, str] = {}
 
-    def __call__(self, progress: Progress) -> None:
-        what = progress.detail.split(" | ", 1)[0].split(", $", 1)[0]  # a log line a second is too many
-        line = f"{_MARKS[progress.state][0]} {progress.stage}"
-        if progress.seconds is not None:
-            line += f" ({progress.seconds:.1f} s)"
-        if what and progress.state != "done":
+    def __call__(self, event: StageEvent) -> None:
+        what = event.detail.split(" | ", 1)[0].split(", $", 1)[0]  # a log line a second is too many
+        line = f"{_MARKS[event.state][0]} {event.stage}"
+        if event.seconds is not None:
+            line += f" ({event.seconds:.1f} s)"
+        if what and event.state is not StageState.DONE:
             line += f": {_short(what)}"
-        if self._said.get(progress.stage) != line:
-            self._said[progress.stage] = line
+        if self._said.get(event.stage) != line:
+            self._said[event.stage] = line
             self._console.print(Text(line), soft_wrap=True)
 
 
@@ -142,13 +149,6 @@ def _quiet_warnings(console: Console) -> Iterator[None]:
         yield
     finally:
         root.handlers[:] = before
-
-
-def _losses(report: RunReport) -> str:
-    if report.eval_loss is None:
-        return ""
-    was = f"{report.base_loss:.4f} → " if report.base_loss is not None else ""
-    return f"{was}{report.eval_loss:.4f}"
 
 
 def _short(text: str) -> str:

@@ -14,6 +14,8 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict
 
+from tasks.azure import private
+
 # Seconds to connect and to wait for an answer. The SDKs' own 300 s, times their retries, are most of an hour.
 _CONNECT, _READ = 30.0, 60.0
 _READ_VARIABLE = "FINETUNE_READ_TIMEOUT"
@@ -75,10 +77,7 @@ def forget() -> None:
 
 def resource_manager() -> str:
     """The address of the current cloud's resource manager, as the SDK resolves it."""
-    # The SDK reads AZUREML_CURRENT_CLOUD and ARM_CLOUD_METADATA_URL itself and tells nobody the answer.
-    from azure.ai.ml._azure_environments import _get_base_url_from_metadata
-
-    return str(_get_base_url_from_metadata()).rstrip("/")
+    return private.resource_manager()
 
 
 def timeouts() -> dict[str, float]:

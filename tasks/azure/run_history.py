@@ -10,14 +10,8 @@ from typing import Any
 import requests
 from pydantic import BaseModel, ConfigDict
 
-from tasks.azure import clients
+from tasks.azure import clients, private
 from tasks.azure.clients import Session
-
-QUEUED = frozenset({"NotStarted", "Queued", "Unapproved"})
-PROVISIONING = frozenset({"Starting", "Provisioning", "Preparing"})
-RUNNING = frozenset({"Running", "Finalizing", "CancelRequested"})
-# Only Completed is success. The service lets go of a job in the two last states as well.
-ENDED = frozenset({"Completed", "Failed", "Canceled", "NotResponding", "Paused"})
 
 _USER_LOG = re.compile(
     r"^(user_logs/std_log|azureml-logs/\d+_driver_log|logs/azureml/stdout).*\.txt$|^logs/azureml/std"
@@ -126,19 +120,10 @@ def _is_pipeline(run: Any) -> bool:
     return "pipeline" in kinds and "steprun" not in kinds
 
 
-# The SDK's public face has neither the children's times nor a run's error nor the logs' addresses: what it
-# streams from is read here in its place.
-def _history(session: Session) -> Any:
-    return clients.workspace(session).jobs._runs_operations
-
-
 def _children(session: Session, run: str) -> list[Any]:
-    return list(
-        _history(session)._operation.get_child(
-            session.subscription_id, session.resource_group, session.workspace, run
-        )
-    )
+    where = (session.subscription_id, session.resource_group, session.workspace)
+    return private.child_runs(clients.workspace(session).jobs, where, run)
 
 
 def _details(session: Session, run: str) -> Any:
-    return _history(session).get_run_details(run)
+    return private.run_details(clients.workspace(session).jobs, run)

@@ -1,4 +1,4 @@
-"""A stage of the workflow: a Prefect task whose errors read well and whose progress can be watched."""
+"""A stage of the workflow: a Prefect task whose errors read well and whose progress can be observed."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import functools
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
+from enum import StrEnum
 from time import monotonic, sleep
-from typing import Any, Literal, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from prefect import Task
 from prefect.cache_policies import NO_CACHE
@@ -21,6 +23,7 @@ from prefect.tasks import exponential_backoff
 from tasks.azure import clients
 from tasks.azure.errors import explain, is_transient, is_unauthorised
 from tasks.azure.failure import Failure
+from tasks.core.stages import Stage
 
 _LONGEST_PAUSE = 600.0  # seconds
 
@@ -28,41 +31,49 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+class StageState(StrEnum):
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"  # by a signal: the stage was neither done nor at fault
+
+
 @dataclass(frozen=True)
-class Progress:
+class StageEvent:
     """What a stage does at this moment; `seconds` is how long it took, once it has ended."""
 
-    stage: str
-    state: Literal["running", "done", "failed"]
+    stage: Stage
+    state: StageState
     detail: str = ""
     seconds: float | None = None
 
 
-_watchers: list[Callable[[Progress], None]] = []
+_observers: list[Callable[[StageEvent], None]] = []
+_current: ContextVar[Stage | None] = ContextVar("stage", default=None)
 
 
 def stage(
-    name: str, *, retries: int = 3, run_name: str | None = None, **options: Any
+    which: Stage, *, retries: int = 3, run_name: str | None = None, **options: Any
 ) -> Callable[[Callable[P, R]], Task[P, R]]:
     """Make a function a stage: uncached, tried again where that can help, its errors explained."""
 
     def decorate(function: Callable[P, R]) -> Task[P, R]:
         @functools.wraps(function)
         def run(*args: P.args, **kwargs: P.kwargs) -> R:
-            with watched(name):
+            with observed(which):
                 try:
                     return function(*args, **kwargs)
                 except Exception as error:
                     if not is_unauthorised(error):
                         raise
-                    logger().info("A token was refused: signing in anew")
+                    logger().info("A token was refused: signing in again")
                 clients.forget()
                 return function(*args, **kwargs)  # a second refusal is no matter of an expired token
 
         return Task(
             run,
-            name=name,
-            task_run_name=run_name or name,
+            name=which.value,
+            task_run_name=run_name or which.value,
             retries=retries,
             retry_delay_seconds=exponential_backoff(2),
             retry_jitter_factor=0.5,
@@ -74,35 +85,55 @@ def stage(
 
 
 @contextmanager
-def watched(name: str) -> Iterator[None]:
-    """Tell the watchers when the stage begins and how it ends; raises its errors as failures."""
+def observed(which: Stage) -> Iterator[None]:
+    """Tell the observers when the stage begins and how it ends; raises its errors as failures."""
     begun = monotonic()
-    tell(name)
+    token = _current.set(which)
+    _publish(StageEvent(which, StageState.RUNNING))
     try:
         yield
     except Exception as error:
         failure = explain(error)
-        _publish(Progress(name, "failed", str(failure), monotonic() - begun))
+        _publish(StageEvent(which, StageState.FAILED, str(failure), monotonic() - begun))
         _wait_as_asked(failure)
         if failure is error:
             raise
         raise failure from error
-    _publish(Progress(name, "done", seconds=monotonic() - begun))
+    except BaseException as signal:
+        _publish(StageEvent(which, StageState.INTERRUPTED, type(signal).__name__, monotonic() - begun))
+        raise
+    else:
+        _publish(StageEvent(which, StageState.DONE, seconds=monotonic() - begun))
+    finally:
+        _current.reset(token)
 
 
-def tell(name: str, detail: str = "") -> None:
-    """Say what the stage does at this moment."""
-    _publish(Progress(name, "running", detail))
+def report(detail: str) -> None:
+    """Say what the current stage does at this moment; nobody hears it outside of one."""
+    reporter()(detail)
+
+
+def reporter() -> Callable[[str], None]:
+    """`report` for the current stage, to be called from threads that know nothing of it."""
+    current = _current.get()
+    if current is None:
+        return lambda detail: None
+    return lambda detail: announce(current, detail)
+
+
+def announce(which: Stage, detail: str) -> None:
+    """Say what a stage does or is about to do."""
+    _publish(StageEvent(which, StageState.RUNNING, detail))
 
 
 @contextmanager
-def watching(watcher: Callable[[Progress], None]) -> Iterator[None]:
-    """Have the watcher called, from whatever thread a stage runs in, until the block ends."""
-    _watchers.append(watcher)
+def observing(observer: Callable[[StageEvent], None]) -> Iterator[None]:
+    """Have the observer called, from whatever thread a stage runs in, until the block ends."""
+    _observers.append(observer)
     try:
         yield
     finally:
-        _watchers.remove(watcher)
+        _observers.remove(observer)
 
 
 @contextmanager
@@ -132,9 +163,9 @@ def _wait_as_asked(failure: Failure) -> None:
         sleep(min(failure.retry_after, _LONGEST_PAUSE))
 
 
-def _publish(progress: Progress) -> None:
-    for watcher in tuple(_watchers):
-        watcher(progress)
+def _publish(event: StageEvent) -> None:
+    for observer in tuple(_observers):
+        observer(event)
 
 
 # Prefect wants a plain function here: a partial or a callable object silently switches retries off.

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+from tasks.azure import private
 from tasks.azure.errors import explain, is_unauthorised
 from tasks.core.stage import logger
 from tasks.data.window import Window
@@ -111,23 +112,11 @@ def _fetch(models: Any, model: Any, names: Sequence[str], folder: Path) -> str:
 @contextmanager
 def _opened(models: Any, model: Any) -> Iterator[tuple[Any, str]]:
     """The storage behind the model, and what the names of its blobs begin with there."""
-    from azure.ai.ml._utils._registry_utils import get_storage_details_for_registry_assets
-    from azure.ai.ml._utils._storage_utils import get_ds_name_and_path_prefix
     from azure.storage.blob import ContainerClient
 
-    # As models.download does it, which would get the weights as well.
-    _, prefix = get_ds_name_and_path_prefix(model.path, models._registry_name)
-    address, _ = get_storage_details_for_registry_assets(
-        service_client=models._registry_service_client,
-        asset_type="models",
-        asset_name=model.name,
-        asset_version=str(model.version),
-        rg_name=models._resource_group_name,
-        reg_name=models._registry_name,
-        uri=model.path,
-    )
-    with ContainerClient.from_container_url(address, **_STORAGE) as storage:
-        yield storage, prefix
+    files = private.registry_files(models, model)
+    with ContainerClient.from_container_url(files.container_url, **_STORAGE) as storage:
+        yield storage, files.prefix
 
 
 def _check(name: str, content: bytes) -> None:

@@ -9,7 +9,7 @@ from uuid import UUID
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.context import TaskRunContext
 
-from tasks.core.stage import displaying, tell
+from tasks.core.stage import displaying, reporter
 from tasks.data.progress_counter import Reading
 
 KEY = "finetune-data-progress"
@@ -20,6 +20,7 @@ class Progress:
     """Shows readings as they come, though not each; the artifact from the thread that made it alone."""
 
     def __init__(self) -> None:
+        self._report = reporter()
         self._thread = get_ident()  # the others, which fetch, know nothing of the run
         self._artifact: UUID | None = None
         self._told = 0.0
@@ -29,14 +30,14 @@ class Progress:
         now = monotonic()
         if now - self._told >= _EVERY:
             self._told = now
-            tell("data", str(reading))
+            self._report(str(reading))
         if now - self._published >= _EVERY and get_ident() == self._thread:
             self._published = now
             self._publish(reading.percent, str(reading))
 
     def end(self, outcome: str) -> None:
         """Nothing more comes."""
-        tell("data", outcome)
+        self._report(outcome)
         self._publish(100.0, outcome)
 
     def _publish(self, percent: float, description: str) -> None:

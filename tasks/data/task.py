@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tasks.core.stage import logger, stage
+from tasks.core.stages import Stage
 from tasks.data.prepare import prepare
 from tasks.data.prepared import PreparedData
 from tasks.data.progress import Progress
@@ -12,7 +13,7 @@ from tasks.data.window import Window
 _UNKNOWN = Window()
 
 
-@stage("data", run_name="data: {data.dataset}")
+@stage(Stage.DATA, run_name="data: {data.dataset}")
 def prepare_data(data: Data, window: Window = _UNKNOWN) -> PreparedData:
     """Both splits of the configured data as JSON Lines in the chat schema, validated."""
     progress = Progress()

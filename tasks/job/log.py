@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence
 
-from tasks.azure import run_history
+from tasks.azure import job_states
 from tasks.azure.clients import Session
 from tasks.azure.run_history import Log, Step
 from tasks.core.stage import logger
@@ -27,7 +27,7 @@ class Follower:
     def follow(self, steps: Iterable[Step]) -> None:
         """Tell what is new of them. Raises what reading a log raises; the next call goes on from there."""
         for step in steps:
-            if self._said.get(step.id) == step.status and step.status not in run_history.RUNNING:
+            if self._said.get(step.id) == step.status and step.status not in job_states.RUNNING:
                 continue
             if self._said.get(step.id) != step.status:
                 logger().info("Step %s: %s", step.name, step.status)
@@ -39,10 +39,10 @@ class Follower:
         return self._tails.get(step.id, ())
 
     def _read(self, step: Step) -> None:
-        if step.status in run_history.QUEUED:
+        if step.status in job_states.QUEUED:
             return
         log = self._logs.setdefault(step.id, Log(self._session, step.id))
-        lines = log.rest() if step.status in run_history.ENDED else log.new_lines()
+        lines = log.rest() if step.status in job_states.FINAL else log.new_lines()
         self._tails.setdefault(step.id, deque(maxlen=LAST_LINES)).extend(lines)
         if not self._forward:
             return

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from tasks import compute as clusters
-from tasks.azure import clients, run_history
+from tasks.azure import clients, job_states
 from tasks.azure.clients import Session
 from tasks.azure.errors import is_missing, unless_missing
 from tasks.azure.failure import Failure
@@ -17,14 +17,15 @@ from tasks.base_model import BaseModelVersion
 from tasks.compute import Cluster, Compute
 from tasks.core.lease import PREFIX, Lease
 from tasks.core.names import display_name, fingerprint, job_name
-from tasks.core.stage import logger, stage, tell
+from tasks.core.reuse import Reused
+from tasks.core.stage import logger, report, stage
+from tasks.core.stages import Stage
 from tasks.data import PreparedData
 from tasks.job.parameters import ComponentInput, Effective, Parameters, Value, inputs_of, merge
 
 OUTPUT = "trained_model"
 RECENT = 200  # jobs looked at where all would be too many, newest first
 _CLUSTER = f"{PREFIX}cluster"
-_DONE = {*run_history.ENDED, "CancelRequested"}  # nothing more will come of it
 _ATTEMPTS = 99
 _IMMUTABLE = ("immutable", "already exists", "cannot be changed", "not allowed to update")
 
@@ -64,6 +65,18 @@ class Component(BaseModel):
     inputs: dict[str, ComponentInput]
 
 
+class Work(BaseModel):
+    """What a job is made of, each part of it checked before anything is paid for."""
+
+    model_config = ConfigDict(frozen=True)
+
+    pipeline: Pipeline
+    compute: Compute
+    base: BaseModelVersion
+    data: PreparedData
+    cluster: Cluster
+
+
 class Plan(BaseModel):
     """Everything that the job will be, before anything is paid for."""
 
@@ -88,21 +101,13 @@ class Submission(BaseModel):
     status: str
     created: datetime | None
     studio_url: str
-    adopted: bool
-    adopted_from: str | None = None  # the flow run that submitted it
+    reused: Reused | None = None
 
 
-@stage("parameters")
-def plan_job(
-    session: Session,
-    pipeline: Pipeline,
-    parameters: Parameters,
-    base: BaseModelVersion,
-    compute: Compute,
-    cluster: Cluster,
-    data: PreparedData,
-) -> Plan:
+@stage(Stage.PARAMETERS)
+def plan_job(session: Session, work: Work, parameters: Parameters) -> Plan:
     """Merge the parameters, drop what the component does not take, and name the whole by its fingerprint."""
+    pipeline, base, cluster = work.pipeline, work.base, work.cluster
     component = _component(session, pipeline)
     inputs = inputs_of(component)
     effective = merge(parameters, base.defaults, inputs)
@@ -113,15 +118,15 @@ def plan_job(
             "Parameter %s is %s (%s) instead of %s", name, effective.values[name], effective.origin[name], was
         )
     bindings: dict[str, Value] = {
-        name: value for name, value in _bindings(compute, cluster).items() if name in inputs
+        name: value for name, value in _bindings(work.compute, cluster).items() if name in inputs
     }
-    dataset = dataset_name(data)
+    dataset = dataset_name(work.data)
     return Plan(
         fingerprint=fingerprint(
             model=base.id,
             component=component.id,
             output=pipeline.output,
-            data=data.sha256,
+            data=work.data.sha256,
             parameters=effective.values,
             gpus=cluster.gpus,
             nodes=cluster.nodes,
@@ -130,7 +135,7 @@ def plan_job(
             id=component.id, name=component.name, version=str(component.version), inputs=inputs
         ),
         effective=effective,
-        cluster=compute.training,
+        cluster=work.compute.training,
         inputs=bindings,
         display_name=display_name(base.name, dataset, effective.values, cluster.gpus, cluster.nodes),
         experiment=pipeline.experiment or f"chat_completion_{base.name.replace('/', '-')}",
@@ -138,32 +143,23 @@ def plan_job(
     )
 
 
-@stage("submit")
-def submit_job(
-    session: Session,
-    pipeline: Pipeline,
-    compute: Compute,
-    plan: Plan,
-    base: BaseModelVersion,
-    data: PreparedData,
-    lease: Lease,
-    fresh: bool,
-) -> Submission:
+@stage(Stage.SUBMIT)
+def submit_job(session: Session, work: Work, plan: Plan, lease: Lease, fresh: bool) -> Submission:
     """Find the live or completed job of this fingerprint, or submit one.
 
     Asked again, after a lost answer or in another process, it finds the job that it made. A new attempt
     follows a job that failed or was cancelled.
     """
     for attempt in range(1, _ATTEMPTS + 1):
-        name = job_name(base.name, plan.fingerprint, attempt, lease.run if fresh else None)
+        name = job_name(work.base.name, plan.fingerprint, attempt, lease.run if fresh else None)
         found = find(session, name)
         if found is None:
             # The run that had made the cluster may have ended since it was found, and deleted it.
-            clusters.ensure(session, compute, base, lease)
-            return _submit(session, pipeline, plan, base, data, lease, name)
+            clusters.ensure(session, work.compute, work.base, lease)
+            return _submit(session, work, plan, lease, name)
         status = clients.state(found.status)
-        if status not in _DONE or status == "Completed":
-            return _adopt(found, lease)
+        if status not in job_states.GIVEN_UP:
+            return _reuse(found, lease)
         logger().info("Job %s is %s: a new attempt follows", name, status)
     raise Failure(
         f"{_ATTEMPTS} attempts at the job {plan.fingerprint} have failed.",
@@ -182,7 +178,7 @@ def live_on(session: Session, cluster: str) -> list[str]:
     return [
         job.name
         for job in recent
-        if (job.tags or {}).get(_CLUSTER) == cluster and clients.state(job.status) not in _DONE
+        if (job.tags or {}).get(_CLUSTER) == cluster and clients.state(job.status) not in job_states.OVER
     ]
 
 
@@ -221,20 +217,13 @@ def _bindings(compute: Compute, cluster: Cluster) -> dict[str, str | int]:
     }
 
 
-def _submit(
-    session: Session,
-    pipeline: Pipeline,
-    plan: Plan,
-    base: BaseModelVersion,
-    data: PreparedData,
-    lease: Lease,
-    name: str,
-) -> Submission:
-    job = _build(session, pipeline, plan, base, data)
+def _submit(session: Session, work: Work, plan: Plan, lease: Lease, name: str) -> Submission:
+    base, data = work.base, work.data
+    job = _build(session, work, plan)
     job.name = name
     job.display_name = plan.display_name
-    job.settings.force_rerun = pipeline.force_rerun
-    job.settings.continue_on_step_failure = pipeline.continue_on_step_failure
+    job.settings.force_rerun = work.pipeline.force_rerun
+    job.settings.continue_on_step_failure = work.pipeline.continue_on_step_failure
     job.tags = {
         **lease.tags(),
         f"{PREFIX}fingerprint": plan.fingerprint,
@@ -244,7 +233,7 @@ def _submit(
         f"{PREFIX}data": f"{data.source}@{data.revision}" if data.revision else data.source,
         f"{PREFIX}data-sha256": data.sha256,
     }
-    tell("submit", "uploading the data")
+    report("uploading the data")
     try:
         made = clients.workspace(session).jobs.create_or_update(job, experiment_name=plan.experiment)
     except Exception as error:
@@ -252,59 +241,51 @@ def _submit(
         found = find(session, name) if any(word in str(error).casefold() for word in _IMMUTABLE) else None
         if found is None:
             raise
-        return _adopt(found, lease)
+        return _reuse(found, lease)
     logger().info("Submitted job %s", made.name)
-    return _read(made, adopted=False)
+    return _read(made)
 
 
-def _adopt(found: Any, lease: Lease) -> Submission:
-    """The job found; its own earlier request of this flow run is no adoption."""
+def _reuse(found: Any, lease: Lease) -> Submission:
+    """The job found; one that this flow run has submitted earlier is its own."""
     holder = Lease.read(found.tags)
-    own = holder is not None and holder.run == lease.run
-    if not own:
-        whose = f" of flow run {holder.run}" if holder else ""
-        logger().info(
-            "Adopted job %s%s (%s): the same inputs are not paid for twice",
-            found.name,
-            whose,
-            clients.state(found.status),
-        )
-    return _read(found, adopted=not own, adopted_from=None if own or holder is None else holder.run)
+    if holder is not None and holder.run == lease.run:
+        return _read(found)
+    reused = Reused(kind="job", name=found.name, run=holder.run if holder else None)
+    logger().info("Reusing %s (same inputs, %s)", reused, clients.state(found.status))
+    return _read(found, reused)
 
 
-def _read(job: Any, *, adopted: bool, adopted_from: str | None = None) -> Submission:
+def _read(job: Any, reused: Reused | None = None) -> Submission:
     return Submission(
         name=job.name,
         status=clients.state(job.status) or "NotStarted",
         created=getattr(job.creation_context, "created_at", None),
         studio_url=job.studio_url or "",
-        adopted=adopted,
-        adopted_from=adopted_from,
+        reused=reused,
     )
 
 
-def _build(
-    session: Session, pipeline: Pipeline, plan: Plan, base: BaseModelVersion, data: PreparedData
-) -> Any:
+def _build(session: Session, work: Work, plan: Plan) -> Any:
     """The pipeline around the component: one node, its model output published."""
     from azure.ai.ml import Input
     from azure.ai.ml.constants import AssetTypes
     from azure.ai.ml.dsl import pipeline as define
 
-    component = _component(session, pipeline)
+    component = _component(session, work.pipeline)
     files = {
-        "mlflow_model_path": Input(type=AssetTypes.MLFLOW_MODEL, path=base.id),
-        "train_file_path": Input(type=AssetTypes.URI_FILE, path=str(data.train.path)),
-        "test_file_path": Input(type=AssetTypes.URI_FILE, path=str(data.test.path)),
+        "mlflow_model_path": Input(type=AssetTypes.MLFLOW_MODEL, path=work.base.id),
+        "train_file_path": Input(type=AssetTypes.URI_FILE, path=str(work.data.train.path)),
+        "test_file_path": Input(type=AssetTypes.URI_FILE, path=str(work.data.test.path)),
     }
     inputs = {
         **{name: value for name, value in files.items() if name in plan.component.inputs},
         **plan.inputs,
         **plan.effective.values,
     }
-    if pipeline.output not in component.outputs:
+    if work.pipeline.output not in component.outputs:
         raise Failure(
-            f"The component {component.name} has no output {pipeline.output!r}.",
+            f"The component {component.name} has no output {work.pipeline.output!r}.",
             f"Set pipeline.output to one of: {', '.join(component.outputs)}.",
         )
 
@@ -313,6 +294,6 @@ def _build(
         node = component(**inputs)
         if component.type == "command":  # a component of one step runs where the training would
             node.compute = plan.cluster
-        return {OUTPUT: node.outputs[pipeline.output]}
+        return {OUTPUT: node.outputs[work.pipeline.output]}
 
     return finetune()

@@ -1,21 +1,26 @@
-"""Where a job stands, for a run that does not stay to watch it."""
+"""Jobs looked at once: how one is doing, and which of many have ended."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 
 from pydantic import BaseModel, ConfigDict
 
-from tasks.azure import clients, run_history
+from tasks.azure import clients, job_states, run_history
 from tasks.azure.clients import Session
 from tasks.compute import Cluster
 from tasks.core.stage import stage
-from tasks.job import cost
+from tasks.core.stages import Stage
+from tasks.job import cost, pipeline
 from tasks.job.pipeline import Submission
 from tasks.job.wait import Wait
 
+_LISTED = 1000  # jobs, newest first; live ones are hardly older
 
-class Standing(BaseModel):
+
+class JobStatus(BaseModel):
     """Whether the job has ended, and the earliest moment at which it may reach its time-out or its budget."""
 
     model_config = ConfigDict(frozen=True)
@@ -24,8 +29,8 @@ class Standing(BaseModel):
     limit: datetime
 
 
-@stage("look")
-def look_at_job(session: Session, job: Submission, cluster: Cluster, wait: Wait) -> Standing:
+@stage(Stage.LOOK)
+def look_at_job(session: Session, job: Submission, cluster: Cluster, wait: Wait) -> JobStatus:
     """Look at the job once."""
     now = datetime.now(UTC)
     status = clients.state(clients.workspace(session).jobs.get(job.name).status)
@@ -34,4 +39,23 @@ def look_at_job(session: Session, job: Submission, cluster: Cluster, wait: Wait)
     if wait.budget_usd is not None and cluster.hourly > 0:
         left = wait.budget_usd - cost.dollars(run_history.steps(session, job.name), cluster)
         limit = min(limit, now + timedelta(hours=max(left, 0.0) / cluster.hourly))
-    return Standing(ended=status in run_history.ENDED, limit=limit)
+    return JobStatus(ended=status in job_states.FINAL, limit=limit)
+
+
+@stage(Stage.LIST_JOBS)
+def find_ended(session: Session, jobs: Collection[str]) -> frozenset[str]:
+    """Those of the jobs that have ended or no longer exist; asks singly only for what the list lacks."""
+    wanted = set(jobs)
+    ended = set()
+    for job in islice(clients.workspace(session).jobs.list(), _LISTED):
+        if job.name in wanted:
+            wanted.discard(job.name)
+            if clients.state(job.status) in job_states.FINAL:
+                ended.add(job.name)
+        if not wanted:
+            return frozenset(ended)
+    for name in wanted:
+        found = pipeline.find(session, name)
+        if found is None or clients.state(found.status) in job_states.FINAL:
+            ended.add(name)
+    return frozenset(ended)

@@ -13,14 +13,15 @@ from prefect.cache_policies import CacheKeyFnPolicy
 from prefect.context import TaskRunContext
 from pydantic import BaseModel, ConfigDict, Field
 
-from tasks.azure import clients, run_history
+from tasks.azure import clients, job_states, run_history
 from tasks.azure.clients import Session
 from tasks.azure.errors import explain, is_transient, is_unauthorised
 from tasks.azure.failure import Failure
 from tasks.azure.run_history import Step
 from tasks.compute import Cluster
 from tasks.core.signals import undisturbed
-from tasks.core.stage import displaying, logger, stage, tell
+from tasks.core.stage import displaying, logger, report, stage
+from tasks.core.stages import Stage
 from tasks.job import cost
 from tasks.job.cost import Elapsed
 from tasks.job.log import Follower
@@ -77,7 +78,7 @@ def _job_key(context: TaskRunContext, arguments: dict[str, Any]) -> str:
 
 
 @stage(
-    "train",
+    Stage.TRAIN,
     run_name="train {job.name}",
     persist_result=True,
     cache_policy=CacheKeyFnPolicy(cache_key_fn=_job_key),
@@ -130,7 +131,7 @@ class _Watch:
                     raise
                 status = "Unknown"
             now = monotonic()
-            if status in run_history.ENDED:
+            if status in job_states.FINAL:
                 return self._end(status)
             if self._is_provisioning(status):
                 self._provisioning += now - last
@@ -150,7 +151,7 @@ class _Watch:
             self._steps = run_history.steps(self._session, self._job.name)
             self._follower.follow(self._steps)
         except Exception as error:
-            if status in run_history.ENDED and is_transient(error):
+            if status in job_states.FINAL and is_transient(error):
                 raise  # there is no hurry any more, and the last lines are wanted
             logger().warning("The steps of %s cannot be seen at the moment: %s", self._job.name, error)
         return status
@@ -173,10 +174,10 @@ class _Watch:
 
     def _is_provisioning(self, status: str) -> bool:
         """Whether a node is being made ready: a pipeline counts as running while its steps still wait."""
-        states = {step.status for step in self._steps} - run_history.ENDED
+        states = {step.status for step in self._steps} - job_states.FINAL
         if not states:
-            return status in run_history.PROVISIONING
-        return bool(states & run_history.PROVISIONING) and not states & run_history.RUNNING
+            return status in job_states.PROVISIONING
+        return bool(states & job_states.PROVISIONING) and not states & job_states.RUNNING
 
     def _cost(self) -> float:
         return cost.dollars(self._steps, self._cluster)
@@ -222,11 +223,11 @@ class _Watch:
 
     def _show(self, status: str) -> None:
         """Where the job stands, in the progress artifact and for whoever watches the terminal."""
-        active = next((step for step in reversed(self._steps) if step.status not in run_history.ENDED), None)
+        active = next((step for step in reversed(self._steps) if step.status not in job_states.FINAL), None)
         done = sum(step.status == "Completed" for step in self._steps)
         text = f"{active.name}: {active.status}" if active else status
         tail = self._follower.tail(active) if active else ()
-        tell("train", f"{text}, ${self._cost():.2f}" + (f" | {tail[-1]}" if tail else ""))
+        report(f"{text}, ${self._cost():.2f}" + (f" | {tail[-1]}" if tail else ""))
         spent = ", ".join(f"{name} {_clock(value)}" for name, value in self._elapsed().model_dump().items())
         self._publish(
             99 * done / max(len(self._steps), 5),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tasks.azure import clients
+from tasks.core.reuse import Reused
 from tasks.sign_in import Workspace, sign_in
 from tests.conftest import PrefectServer
 from tests.flows.conftest import MakeConfig
@@ -19,13 +20,13 @@ def test_a_job_that_was_deleted_is_trained_again(
     first = finetune(wanted)
     assert first.job is not None
     kept = finetune(wanted)
-    assert any(said.startswith(f"job {first.job} of run {first.run}") for said in kept.adopted)
+    assert Reused(kind="job", name=first.job, run=first.run) in kept.reused
     created = ml_client.jobs.get(first.job).creation_context.created_at
 
     delete_job(first.job)
     second = finetune(wanted)
     assert second.job == first.job
-    assert not any(said.startswith("job") for said in second.adopted)
+    assert "job" not in {thing.kind for thing in second.reused}
     assert second.training_usd > 0
     assert ml_client.jobs.get(second.job).creation_context.created_at > created
 

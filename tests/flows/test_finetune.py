@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from flows.run.report import RunReport
+from tasks.core.reuse import Reused
+from tasks.delete import EndpointEnd
 from tests.conftest import BASE, LocalServer, PrefectServer
 from tests.flows.conftest import MakeConfig
 from tests.support.checkout import ROOT
@@ -34,7 +36,7 @@ def first(
 
 
 def test_the_report_says_what_was_made(first: RunReport) -> None:
-    assert (first.outcome, first.failure, first.adopted) == ("completed", None, ())
+    assert (first.outcome, first.failure, first.reused) == ("completed", None, ())
     assert first.job is not None
     assert first.job.startswith(f"{BASE}-{first.fingerprint}")
     assert first.base_loss is not None
@@ -45,7 +47,7 @@ def test_the_report_says_what_was_made(first: RunReport) -> None:
     assert first.endpoint is not None
     assert first.endpoint.startswith("sample-completion-")
     assert first.deletion is not None
-    assert first.deletion.startswith("deleted: 404 at ")
+    assert first.deletion.state is EndpointEnd.DELETED
     assert first.training_usd > 0
     assert first.cost_usd == pytest.approx(first.training_usd + first.serving_usd, abs=1e-6)
 
@@ -120,14 +122,14 @@ def test_a_second_run_adopts_what_the_first_made(
     assert ml_client.compute.get("whole-run").name == "whole-run"
     ml_client.compute.begin_delete("whole-run").result()
     assert (second.job, second.model, second.model_version) == (first.job, first.model, first.model_version)
-    job, model = second.adopted
-    assert job.startswith(f"job {first.job}")
-    assert first.run in job
-    assert model.startswith(f"model {first.model}:{first.model_version}")
+    assert second.reused == (
+        Reused(kind="job", name=first.job or "", run=first.run),
+        Reused(kind="model", name=f"{first.model}:{first.model_version}", run=first.run),
+    )
     assert second.training_usd == 0
     assert second.eval_loss == first.eval_loss
     assert second.deletion is not None
-    assert second.deletion.startswith("deleted: 404 at ")
+    assert second.deletion.state is EndpointEnd.DELETED
 
 
 def test_fresh_trains_anew(first: RunReport, config: MakeConfig) -> None:
@@ -136,7 +138,7 @@ def test_fresh_trains_anew(first: RunReport, config: MakeConfig) -> None:
     third = finetune(config(*INPUTS, "fresh=true"))
     assert third.fingerprint == first.fingerprint
     assert third.job != first.job
-    assert third.adopted == ()
+    assert third.reused == ()
     assert third.model == first.model
     assert third.model_version != first.model_version
 

@@ -179,7 +179,7 @@ def test_a_run_of_the_whole_flow_is_in_the_history(prefect_server: PrefectServer
     assert run.seconds_by_stage == made.seconds_by_stage
     assert {"data", "train", "register", "deploy", "invoke", "delete"} <= run.seconds_by_stage.keys()
     assert run.rows == made.data_rows
-    assert not (run.endpoint_state or "deleted").startswith("kept")
+    assert run.deletion == made.deletion
     assert run.eval_loss == made.eval_loss is not None
 
     # What it reported is found in MLflow again, by the job's name or by the lease that the job carries.

@@ -8,6 +8,7 @@ from typing import Any
 from tasks import endpoint
 from tasks.azure import clients
 from tasks.core.lease import FOREVER, Lease
+from tasks.delete import EndpointEnd
 from tasks.sign_in import Workspace, sign_in
 from tests.conftest import LocalServer, PrefectServer
 from tests.flows.conftest import MakeConfig
@@ -22,7 +23,7 @@ def test_a_kept_endpoint_lives_as_long_as_was_said(
     report = finetune(config("data.train.take=37", "deploy.keep_endpoint=4h"))
     assert report.endpoint is not None
     assert report.deletion is not None
-    assert report.deletion.startswith("kept: lease ends: ")
+    assert report.deletion.state is EndpointEnd.KEPT
     session = sign_in.fn(Workspace())
     lease = lease_of(session, report.endpoint)
     assert lease.kept
@@ -32,7 +33,8 @@ def test_a_kept_endpoint_lives_as_long_as_was_said(
     # A run that keeps nothing itself uses it, and leaves it and nothing else behind.
     passing = finetune(config("data.train.take=37", "deploy.compare_with_base=true"))
     assert passing.base_answer is not None
-    assert passing.deletion == f"handed over: it belongs to flow run {report.run}"
+    assert passing.deletion is not None
+    assert (passing.deletion.state, passing.deletion.owner) == (EndpointEnd.RELEASED, report.run)
     assert lease_of(session, report.endpoint) == lease
     behind = clients.workspace(session).online_deployments.list(report.endpoint)
     assert [each.name for each in behind] == ["demo"]
@@ -41,8 +43,9 @@ def test_a_kept_endpoint_lives_as_long_as_was_said(
     again = finetune(config("data.train.take=37", "deploy.keep_endpoint=forever"))
     assert again.endpoint == report.endpoint
     assert again.training_usd == 0
-    for what in ("job", "model", "endpoint", "deployment"):
-        assert any(said.startswith(what) and said.endswith(f"of run {report.run}") for said in again.adopted)
+    assert {(thing.kind, thing.run) for thing in again.reused} == {
+        (kind, report.run) for kind in ("job", "model", "endpoint", "deployment")
+    }
     assert lease_of(session, report.endpoint).expires == FOREVER
 
     spared = reap()

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from flows.finetune import finetune
-from tasks.core.stage import Progress, watching
+from tasks.core.stage import StageEvent, observing
+from tasks.delete import EndpointEnd
 from tests.conftest import PrefectServer
 from tests.flows.conftest import MakeConfig
 
@@ -18,18 +19,18 @@ def test_an_endpoint_deleted_by_another_run_is_made_anew(
 ) -> None:
     deleted: list[str] = []
 
-    def delete_once(progress: Progress) -> None:
+    def delete_once(progress: StageEvent) -> None:
         if progress.stage == stage and progress.state == "running" and not deleted:
             (endpoint,) = ml_client.online_endpoints.list()
             deleted.append(endpoint.name)
             ml_client.online_endpoints.begin_delete(endpoint.name).wait()
 
-    with watching(delete_once):
+    with observing(delete_once):
         report = finetune(config("data.train.take=33", "compute.name=shared-endpoint"))
 
     assert deleted == [report.endpoint]
     assert report.outcome == "completed"
     assert report.answer
     assert report.deletion is not None
-    assert report.deletion.startswith("deleted: 404")
+    assert report.deletion.state is EndpointEnd.DELETED
     assert list(ml_client.online_endpoints.list()) == []

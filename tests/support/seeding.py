@@ -38,7 +38,7 @@ def report_of(run: Run) -> RunReport:
             "data_rows": run.rows,
             "model": model or None,
             "model_version": version or None,
-            "deletion": run.endpoint_state,
+            "deletion": run.deletion,
             "training_usd": run.training_usd or 0.0,
             "serving_usd": run.serving_usd or 0.0,
             "cost_usd": run.cost_usd or 0.0,

@@ -8,6 +8,8 @@ from uuid import UUID
 
 from flows.dashboard.run import Run
 from flows.run.cause import cause_of
+from tasks.core.reuse import Reused
+from tasks.delete import Deletion, EndpointEnd
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
@@ -93,8 +95,10 @@ def _run(random_: random.Random, when: datetime, now: datetime) -> Run:
         train_loss=loss - 0.1 + drift if done else None,
         registered=f"{model}-ultrachat-200k:{random_.randint(1, 40)}" if done else None,
         endpoint=f"ultrachat-{run.hex[:10]}" if "endpoint" in seconds else None,
-        endpoint_state="deleted: 404" if done else None,
-        adopted=(f"job ft-{run.hex[:8]} of run {run}",) if done and random_.random() < 0.1 else (),
+        deletion=Deletion(endpoint="e", state=EndpointEnd.DELETED, at=NOW) if done else None,
+        reused=(Reused(kind="job", name=f"ft-{run.hex[:8]}", run=str(run)),)
+        if done and random_.random() < 0.1
+        else (),
         job=f"ft-{run.hex[:12]}" if "submit" in seconds else None,
         studio_url=f"https://ml.azure.com/runs/ft-{run.hex[:12]}" if "submit" in seconds else None,
         workspace="team-ml",

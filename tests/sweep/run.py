@@ -31,12 +31,12 @@ def run(recipe: dict[str, Any], kill_at: int | None, answer: Connection) -> None
     """Run the recipe and send an Ended; with `kill_at` SIGKILL this process at that boundary of a stage."""
     from flows.finetune import finetune
     from flows.run.config import parse
-    from tasks.core.stage import Progress, watching
+    from tasks.core.stage import StageEvent, observing
 
     logging.getLogger("prefect").setLevel(logging.CRITICAL)
     stages: list[str] = []
 
-    def watch(progress: Progress) -> None:
+    def watch(progress: StageEvent) -> None:
         if progress.state == "running" and progress.detail:
             return
         stages.append(f"{progress.stage} {progress.state}")
@@ -45,7 +45,7 @@ def run(recipe: dict[str, Any], kill_at: int | None, answer: Connection) -> None
 
     begun = monotonic()
     with ExitStack() as stack:
-        stack.enter_context(watching(watch))
+        stack.enter_context(observing(watch))
         state = finetune(parse(recipe, "sweep"), return_state=True)
     completed = state.is_completed()
     error = None if completed else state.result(raise_on_failure=False)

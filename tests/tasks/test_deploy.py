@@ -15,8 +15,8 @@ from tasks.base_model import Base, find_model
 from tasks.core.lease import PREFIX, Lease
 from tasks.data import Data, PreparedData, prepare_data
 from tasks.data.section import Split
-from tasks.delete import delete_endpoint
-from tasks.deploy import Deploy, Deployment, Probe, check_deployment, deploy_model
+from tasks.delete import EndpointEnd, delete_endpoint
+from tasks.deploy import Deploy, Deployment, Probe, Wanted, check_deployment, deploy_model
 from tasks.endpoint import Endpoint, find, open_endpoint, route
 from tasks.invoke import Conversation, Invoke, ask
 from tasks.job.wait import TrainedJob
@@ -66,7 +66,7 @@ def job(name: str) -> TrainedJob:
 def deploy(session: Session, lease: Lease, endpoint: Endpoint, tiny: str) -> Deployment:
     base = find_model.fn(session, Base(name=tiny))
     size = check_deployment.fn(session, DEPLOY, base)
-    made = deploy_model.fn(session, DEPLOY, endpoint, "demo", base.id, size, lease)
+    made = deploy_model.fn(session, DEPLOY, endpoint, Wanted(name="demo", model=base.id, size=size), lease)
     route.fn(session, endpoint, "demo")
     return made
 
@@ -107,7 +107,7 @@ def test_an_endpoint_that_is_not_ours_is_left_alone(session: Session, name: str,
     endpoints.begin_create_or_update(ManagedOnlineEndpoint(name=name, auth_mode="key")).result()
     with pytest.raises(Failure, match="taken by an endpoint that this project did not create"):
         open_endpoint.fn(session, name, job("j"), lease)
-    assert delete_endpoint.fn(session, name, lease).state == "handed over"
+    assert delete_endpoint.fn(session, name, lease).state is EndpointEnd.RELEASED
     assert find(session, name) is not None
 
 
@@ -123,12 +123,12 @@ def test_an_endpoint_that_serves_another_job_is_not_taken_over(
 def test_one_left_by_an_earlier_run_of_the_job_is_taken_over(
     session: Session, name: str, lease: Lease
 ) -> None:
-    assert not open_endpoint.fn(session, name, job("j"), lease).adopted
+    assert open_endpoint.fn(session, name, job("j"), lease).reused is None
     later = lease.model_copy(update={"run": "later"})
-    assert open_endpoint.fn(session, name, job("j"), later).adopted
+    assert open_endpoint.fn(session, name, job("j"), later).reused
     assert find(session, name).tags[f"{PREFIX}run"] == "later"
-    assert delete_endpoint.fn(session, name, lease).state == "handed over"
-    assert delete_endpoint.fn(session, name, later).state == "deleted"
+    assert delete_endpoint.fn(session, name, lease).state is EndpointEnd.RELEASED
+    assert delete_endpoint.fn(session, name, later).state is EndpointEnd.DELETED
 
 
 def test_the_deployment_answers_and_is_gone_with_its_endpoint(
@@ -136,14 +136,14 @@ def test_the_deployment_answers_and_is_gone_with_its_endpoint(
 ) -> None:
     endpoint = open_endpoint.fn(session, name, job("j"), lease)
     made = deploy(session, lease, endpoint, tiny)
-    assert (made.adopted, made.instance_type, made.instance_count) == (False, T4, 1)
-    assert deploy(session, lease.model_copy(update={"run": "later"}), endpoint, tiny).adopted
+    assert (made.reused, made.instance_type, made.instance_count) == (None, T4, 1)
+    assert deploy(session, lease.model_copy(update={"run": "later"}), endpoint, tiny).reused
     found = clients.workspace(session).online_deployments.get("demo", name)
     assert float(found.tags[f"{PREFIX}hourly-usd"]) == pytest.approx(made.hourly)
     assert find(session, name).traffic == {"demo": 100}
     assert question(session, data, made).answer == NOTHING_LEARNT
     deletion = delete_endpoint.fn(session, name, lease)
-    assert (deletion.state, deletion.proof[:3]) == ("deleted", "404")
+    assert deletion.state is EndpointEnd.DELETED
     assert not any(row["running"] for row in server.admin("ledger")["rows"] if row["owner"] == name)
 
 
@@ -230,6 +230,6 @@ def test_an_endpoint_made_anew_while_it_is_deleted_is_left_to_its_run(
 
     monkeypatch.setattr(operation, "delete", and_another_run_is_there_first)
     ended = delete_endpoint.fn(session, name, lease)
-    assert (ended.state, ended.proof) == ("handed over", "it belongs to flow run other")
+    assert (ended.state, ended.owner) == (EndpointEnd.RELEASED, "other")
     monkeypatch.setattr(operation, "delete", delete)
-    assert delete_endpoint.fn(session, name, other).state == "deleted"
+    assert delete_endpoint.fn(session, name, other).state is EndpointEnd.DELETED

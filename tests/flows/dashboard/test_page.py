@@ -14,6 +14,8 @@ import pytest
 
 from flows.dashboard.page import page, tiles
 from flows.dashboard.run import Run
+from tasks.core.reuse import Reused
+from tasks.delete import Deletion, EndpointEnd
 from tests.support.synthetic import NOW, runs
 
 if TYPE_CHECKING:
@@ -25,8 +27,12 @@ EVIL = '</script><img src=x onerror="document.title=1"><script>document.title=2<
 
 def _evil(run: Run) -> Run:
     texts = dict.fromkeys(("name", "recipe", "model", "message", "failure", "failed_stage", "cause"), EVIL)
-    texts |= dict.fromkeys(("registered", "endpoint", "endpoint_state", "job", "data_share"), EVIL)
-    return run.model_copy(update={**texts, "studio_url": "javascript:document.title=3", "adopted": (EVIL,)})
+    texts |= dict.fromkeys(("registered", "endpoint", "job", "data_share"), EVIL)
+    things = {
+        "reused": (Reused(kind="job", name=EVIL, run=EVIL),),
+        "deletion": Deletion(endpoint=EVIL, state=EndpointEnd.RELEASED, at=NOW, owner=EVIL),
+    }
+    return run.model_copy(update={**texts, **things, "studio_url": "javascript:document.title=3"})
 
 
 class _Outline(HTMLParser):
@@ -91,7 +97,9 @@ def test_runs_that_only_crashed_have_a_page() -> None:
 
 def test_the_figures_are_those_of_the_runs() -> None:
     history = runs(500)
-    kept = history[0].model_copy(update={"endpoint": "ep-1", "endpoint_state": "kept: lease ends: never"})
+    kept = history[0].model_copy(
+        update={"endpoint": "ep-1", "deletion": Deletion(endpoint="ep-1", state=EndpointEnd.KEPT, at=NOW)}
+    )
     found = {tile.name: tile for tile in tiles([kept, *history[1:]], NOW)}
     completed = sum(run.state == "completed" for run in history)
     assert found["runs"].value == "500"

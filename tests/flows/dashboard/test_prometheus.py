@@ -18,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from flows.dashboard.prometheus import exposition, registry, serving
 from flows.dashboard.run import Run
 from tasks.azure.failure import Failure
+from tasks.delete import Deletion, EndpointEnd
 from tests.support.checkout import ROOT
 from tests.support.synthetic import NOW, runs
 
@@ -66,7 +67,10 @@ def test_the_buckets_of_a_stage_grow_to_the_number_of_its_runs() -> None:
 
 def test_an_endpoint_is_live_until_its_lease_ends() -> None:
     kept = HISTORY[0].model_copy(
-        update={"endpoint": "e", "endpoint_state": f"kept: lease ends: {NOW.isoformat()}"}
+        update={
+            "endpoint": "e",
+            "deletion": Deletion(endpoint="e", state=EndpointEnd.KEPT, at=NOW, until=NOW),
+        }
     )
     for hours, live in ((-1, 1.0), (1, 0.0)):
         found = registry(lambda: [kept], NOW + timedelta(hours=hours))

@@ -15,7 +15,8 @@ from flows.dashboard.run import row_of, run_of
 from flows.dashboard.selection import select
 from flows.run.cause import cause_of
 from tasks.azure.failure import Failure
-from tasks.core.stages import STAGES, in_order, stage_of
+from tasks.core.stages import Stage, in_order, stage_of
+from tasks.delete import Deletion
 from tests.support.seeding import report_of
 from tests.support.synthetic import NOW, runs
 
@@ -90,8 +91,8 @@ def test_every_stage_of_the_flow_has_its_place_and_is_known_by_its_task_runs() -
 
     names = {task.name for task in vars(finetune).values() if isinstance(task, Task)}
     assert "train" in names
-    assert names <= set(STAGES)
-    assert in_order(names) == [stage for stage in STAGES if stage in names]
+    assert names <= set(Stage)
+    assert in_order(names) == [stage for stage in Stage if stage in names]
     for run, stage in (("deploy tuned", "deploy"), ("deploy check", "deploy check"), ("data: hub", "data")):
         assert stage_of(run) == stage
 
@@ -104,16 +105,17 @@ def test_an_artifact_without_a_row_is_no_report(data: Any) -> None:
 @pytest.mark.parametrize(
     ("deletion", "serves"),
     [
-        ("kept: lease ends: never", True),
-        (f"kept: lease ends: {(NOW + timedelta(hours=1)).isoformat()}", True),
-        (f"kept: lease ends: {(NOW - timedelta(hours=1)).isoformat()}", False),
-        ("kept: lease ends: tomorrow", False),
-        ("deleted: 404 at 2026-11-02", False),
+        ({"state": "kept"}, True),
+        ({"state": "kept", "until": NOW + timedelta(hours=1)}, True),
+        ({"state": "kept", "until": NOW - timedelta(hours=1)}, False),
+        ({"state": "deleted"}, False),
+        ({"state": "released", "owner": "another"}, False),
         (None, False),
     ],
 )
-def test_an_endpoint_lives_as_long_as_its_lease(deletion: str | None, serves: bool) -> None:
-    run = runs(1)[0].model_copy(update={"endpoint_state": deletion})
+def test_an_endpoint_lives_as_long_as_its_lease(deletion: dict[str, Any] | None, serves: bool) -> None:
+    ended = Deletion.model_validate({"endpoint": "e", "at": NOW, **deletion}) if deletion else None
+    run = runs(1)[0].model_copy(update={"deletion": ended})
     assert run.serves(NOW) is serves
 
 

@@ -14,6 +14,7 @@ from prefect.states import AwaitingRetry, Cancelling
 
 from flows.run.config import Finetune
 from flows.run.report import RunReport
+from tasks.core.reuse import Reused
 from tests.conftest import LocalServer
 from tests.flows.conftest import MakeConfig
 from tests.support.deployed import LIMIT, Deployed, deployed
@@ -89,7 +90,7 @@ def test_a_run_killed_while_it_trains_is_adopted_by_the_next_and_by_itself(
     runs.becomes(second, "Completed")
     report = report_of(runs, second)
     assert report.job == job.name
-    assert f"job {job.name} of run {killed}" in report.adopted
+    assert Reused(kind="job", name=job.name, run=str(killed)) in report.reused
     assert report.training_usd == 0
 
     # What an automation does with a crashed run: the same run goes on in another process.
@@ -98,7 +99,9 @@ def test_a_run_killed_while_it_trains_is_adopted_by_the_next_and_by_itself(
     runs.becomes(killed, "Completed")
     resumed = report_of(runs, killed)
     assert resumed.job == job.name
-    assert f"model {report.model}:{report.model_version} of run {second}" in resumed.adopted
+    assert (
+        Reused(kind="model", name=f"{report.model}:{report.model_version}", run=str(second)) in resumed.reused
+    )
     assert [each.name for each in jobs_of(ml_client, killed)] == [job.name]
     assert not jobs_of(ml_client, second)
     assert_nothing_is_left(ml_client, server, killed, second)
@@ -145,5 +148,5 @@ def test_suspended_runs_hold_no_process_until_the_watcher_resumes_them(
     for run in short:
         runs.becomes(run, "Completed")
         assert [each.name for each in jobs_of(ml_client, run)] == [report_of(runs, run).job]
-        assert report_of(runs, run).adopted == ()
+        assert report_of(runs, run).reused == ()
     assert_nothing_is_left(ml_client, server, *short, long)

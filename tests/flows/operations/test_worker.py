@@ -56,7 +56,7 @@ def test_two_runs_of_one_fingerprint_at_once_train_once(
     rows = [row(prefect, identity) for identity in both]
     assert rows[0]["fingerprint"] == rows[1]["fingerprint"]
     assert len(jobs(ml_client, rows[0]["fingerprint"])) == 1
-    assert any(each["adopted"] for each in rows)
+    assert any(each["reused"] for each in rows)
     assert len({(each["model"], each["model_version"]) for each in rows}) == 1
     assert all(each["answer"] for each in rows)
     assert_no_endpoint(ml_client, rows[0]["endpoint"])

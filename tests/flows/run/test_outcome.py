@@ -24,24 +24,25 @@ DONE: dict[str, Any] = {"outcome": "completed", "model": "chat", "model_version"
         (
             {
                 **DONE,
-                "deletion": "deleted: 404 at 2026-01-05T06:09:00Z",
+                "deletion": {"state": "deleted"},
                 "eval_loss": 1.25,
                 "base_loss": 2,
             },
-            "Proved and deleted (404 at 2026-01-05T06:09:00Z): chat:3 answers, held-out loss 2.000 → 1.250",
+            "Proved, endpoint deleted (404 at 2026-01-05T06:00:00+00:00): chat:3 answers, "
+            "held-out loss 2.000 → 1.250",
         ),
         (
             {
                 **DONE,
-                "deletion": "kept: lease ends: 2026-01-05T10:00:00+00:00",
-                "adopted": ("job a of run b",),
+                "deletion": {"state": "kept", "until": "2026-01-05T10:00:00Z"},
+                "reused": ({"kind": "job", "name": "a", "run": "b"},),
             },
-            "Proved and kept until 2026-01-05T10:00:00+00:00: chat:3 answers; adopted job a of run b",
+            "Proved, endpoint kept until 2026-01-05T10:00:00+00:00: chat:3 answers; reused job a of run b",
         ),
-        ({**DONE, "deletion": "kept: lease ends: never"}, "Proved and kept for ever: chat:3 answers"),
+        ({**DONE, "deletion": {"state": "kept"}}, "Proved, endpoint kept for ever: chat:3 answers"),
         (
-            {**DONE, "deletion": "handed over: it belongs to flow run c"},
-            "Proved, the endpoint handed over (it belongs to flow run c): chat:3 answers",
+            {**DONE, "deletion": {"state": "released", "owner": "c"}},
+            "Proved, endpoint not deleted: now owned by flow run c: chat:3 answers",
         ),
         (
             {"outcome": "failed", "failed_stage": "deploy", "failure": "No quota."},
@@ -58,6 +59,8 @@ DONE: dict[str, Any] = {"outcome": "completed", "model": "chat", "model_version"
     ],
 )
 def test_the_outcome_is_one_line(fields: dict[str, Any], line: str) -> None:
+    if "deletion" in fields:
+        fields = {**fields, "deletion": {"endpoint": "e", "at": NOW, **fields["deletion"]}}
     report = RunReport(
         run="r", recipe="local", trigger="ad hoc", started=NOW, ended=NOW, base_model="m", seconds=1,
         seconds_by_stage={}, **fields,
@@ -78,7 +81,7 @@ def test_a_run_is_listed_with_model_share_and_fingerprint(
     assert run.state is not None
     assert run.state.name == "Completed"
     assert run.state.message == outcome(report)
-    assert (run.state.message or "").startswith("Proved and deleted (404 at ")
+    assert (run.state.message or "").startswith("Proved, endpoint deleted (404 at ")
 
 
 @pytest.mark.slow

@@ -11,7 +11,8 @@ from azure.core.exceptions import HttpResponseError
 from prefect import flow
 
 from tasks.azure.failure import Failure
-from tasks.core.stage import Progress, stage, watching
+from tasks.core.stage import StageEvent, observing, stage
+from tasks.core.stages import Stage
 from tests.conftest import PrefectServer
 
 
@@ -44,7 +45,7 @@ def test_only_what_a_retry_can_mend_is_tried_again(
     prefect_server: PrefectServer, status: int, calls: int
 ) -> None:
     function, made = failing(http(status))
-    task = stage("trial", retries=2)(function).with_options(retry_delay_seconds=0, retry_jitter_factor=0)
+    task = stage(Stage.SUBMIT, retries=2)(function).with_options(retry_delay_seconds=0, retry_jitter_factor=0)
 
     @flow(name="trial")
     def run() -> bool:
@@ -56,14 +57,14 @@ def test_only_what_a_retry_can_mend_is_tried_again(
 
 def test_the_pause_that_the_service_asks_for_is_kept(prefect_server: PrefectServer) -> None:
     function, made = failing(http(429, **{"Retry-After": "1.5"}))
-    task = stage("trial", retries=1)(function).with_options(retry_delay_seconds=0, retry_jitter_factor=0)
+    task = stage(Stage.SUBMIT, retries=1)(function).with_options(retry_delay_seconds=0, retry_jitter_factor=0)
     assert flow(name="trial")(lambda: task())() == "done"
     assert made[1] - made[0] >= 1.5
 
 
 def test_nobody_pauses_before_a_retry_that_will_not_be(prefect_server: PrefectServer) -> None:
     function, made = failing(http(429, **{"Retry-After": "60"}))
-    task = stage("trial", retries=0)(function)
+    task = stage(Stage.SUBMIT, retries=0)(function)
     begun = time.monotonic()
     with pytest.raises(Failure):
         flow(name="trial")(lambda: task())()
@@ -73,22 +74,22 @@ def test_nobody_pauses_before_a_retry_that_will_not_be(prefect_server: PrefectSe
 
 def test_a_refused_token_is_renewed_once() -> None:
     function, made = failing(http(401))
-    assert stage("trial")(function).fn() == "done"
+    assert stage(Stage.SUBMIT)(function).fn() == "done"
     assert len(made) == 2
 
 
 def test_a_token_refused_twice_is_a_failure_that_says_how_to_sign_in() -> None:
     function, made = failing(http(401), http(401))
     with pytest.raises(Failure, match="az login") as raised:
-        stage("trial")(function).fn()
+        stage(Stage.SUBMIT)(function).fn()
     assert not raised.value.retryable
     assert len(made) == 2
 
 
 def test_watchers_hear_the_failure_as_one_line() -> None:
     function, _ = failing(HttpResponseError("It is broken.\nAnd more."))
-    heard: list[Progress] = []
-    with watching(heard.append), pytest.raises(Failure):
-        stage("trial")(function).fn()
+    heard: list[StageEvent] = []
+    with observing(heard.append), pytest.raises(Failure):
+        stage(Stage.SUBMIT)(function).fn()
     assert [each.state for each in heard] == ["running", "failed"]
     assert "\n" not in heard[-1].detail

@@ -18,12 +18,13 @@ from tasks.azure.failure import Failure
 from tasks.base_model import Base, BaseModelVersion, find_model
 from tasks.compute import Cluster, Compute, find_compute
 from tasks.core.lease import PREFIX, Lease
+from tasks.core.reuse import Reused
 from tasks.data import Data, PreparedData, prepare_data
 from tasks.data.section import Split
 from tasks.delete import delete_cluster
 from tasks.job import pipeline
 from tasks.job.parameters import Optimisation, Parameters, Training
-from tasks.job.pipeline import Pipeline, Plan, Submission, plan_job, submit_job
+from tasks.job.pipeline import Pipeline, Plan, Submission, Work, plan_job, submit_job
 from tasks.job.wait import TrainedJob, Wait, wait_for_job
 from tasks.metrics import Metrics
 from tasks.register import Register, RegisteredModel, register_model
@@ -56,18 +57,23 @@ def cluster(session: Session, base: BaseModelVersion, lease: Lease) -> Cluster:
 
 
 @pytest.fixture
-def plan(session: Session, base: BaseModelVersion, cluster: Cluster, data: PreparedData) -> MakePlan:
+def work(base: BaseModelVersion, cluster: Cluster, data: PreparedData) -> Work:
+    return Work(pipeline=TINY, compute=COMPUTE, base=base, data=data, cluster=cluster)
+
+
+@pytest.fixture
+def plan(session: Session, work: Work) -> MakePlan:
     def make(pipeline: Pipeline = TINY, **training: float) -> Plan:
         parameters = Parameters(training=Training.model_validate(training))
-        return plan_job.fn(session, pipeline, parameters, base, COMPUTE, cluster, data)
+        return plan_job.fn(session, work.model_copy(update={"pipeline": pipeline}), parameters)
 
     return make
 
 
 @pytest.fixture
-def submit(session: Session, base: BaseModelVersion, data: PreparedData, lease: Lease) -> Submit:
+def submit(session: Session, work: Work, lease: Lease) -> Submit:
     def put(plan: Plan, pipeline: Pipeline = TINY, lease: Lease = lease, fresh: bool = False) -> Submission:
-        return submit_job.fn(session, pipeline, COMPUTE, plan, base, data, lease, fresh)
+        return submit_job.fn(session, work.model_copy(update={"pipeline": pipeline}), plan, lease, fresh)
 
     return put
 
@@ -127,21 +133,18 @@ def test_a_wrong_output_is_answered_with_those_there_are(plan: MakePlan, submit:
         submit(plan(wrong), wrong)
 
 
-def test_an_unknown_parameter_is_answered_with_the_nearest(
-    session: Session, base: BaseModelVersion, cluster: Cluster, data: PreparedData
-) -> None:
+def test_an_unknown_parameter_is_answered_with_the_nearest(session: Session, work: Work) -> None:
     parameters = Parameters(more={"learning_rat": 1})
     with pytest.raises(Failure, match="has no input 'learning_rat'. Did you mean learning_rate"):
-        plan_job.fn(session, TINY, parameters, base, COMPUTE, cluster, data)
+        plan_job.fn(session, work, parameters)
 
 
-def test_the_seeds_defaults_reach_the_real_component(
-    session: Session, base: BaseModelVersion, cluster: Cluster, data: PreparedData
-) -> None:
+def test_the_seeds_defaults_reach_the_real_component(session: Session, work: Work) -> None:
     models_own = {"num_train_epochs": 1, "precision": "16", "learning_rate_min": 1e-7, "lora_r": "16"}
-    suggesting = base.model_copy(update={"defaults": models_own, "name": "Phi-4"})
+    suggesting = work.base.model_copy(update={"defaults": models_own, "name": "Phi-4"})
     chosen = Parameters(optimisation=Optimisation(lora_r=4))
-    found = plan_job.fn(session, Pipeline(), chosen, suggesting, COMPUTE, cluster, data)
+    real = work.model_copy(update={"pipeline": Pipeline(), "base": suggesting})
+    found = plan_job.fn(session, real, chosen)
     values, origin = found.effective.values, found.effective.origin
     assert (values["num_train_epochs"], origin["num_train_epochs"]) == (1, "model")
     assert (values["lora_r"], origin["lora_r"]) == (4, "user")
@@ -161,11 +164,10 @@ def test_the_seeds_defaults_reach_the_real_component(
     assert found.experiment == "chat_completion_Phi-4"
 
 
-def test_each_step_may_have_a_cluster_of_its_own(
-    session: Session, base: BaseModelVersion, cluster: Cluster, data: PreparedData
-) -> None:
+def test_each_step_may_have_a_cluster_of_its_own(session: Session, work: Work) -> None:
     compute = Compute(name="small", size=T4, finetune="pipeline-tests", evaluation="other")
-    found = plan_job.fn(session, Pipeline(), Parameters(), base, compute, cluster, data)
+    apart = work.model_copy(update={"pipeline": Pipeline(), "compute": compute})
+    found = plan_job.fn(session, apart, Parameters())
     assert [found.inputs[f"compute_{step}"] for step in ("preprocess", "finetune", "model_evaluation")] == [
         "small",
         "pipeline-tests",
@@ -176,11 +178,12 @@ def test_each_step_may_have_a_cluster_of_its_own(
 def test_equal_inputs_make_one_job(session: Session, plan: MakePlan, submit: Submit, lease: Lease) -> None:
     rate = unlike_any()
     first = submit(plan(learning_rate=rate))
-    assert not first.adopted
-    assert not submit(plan(learning_rate=rate)).adopted  # its own, after a lost answer
+    assert first.reused is None
+    assert submit(plan(learning_rate=rate)).reused is None  # its own, after a lost answer
     later = lease.model_copy(update={"run": "later"})
     second = submit(plan(learning_rate=rate), lease=later)
-    assert (second.name, second.adopted, second.adopted_from) == (first.name, True, lease.run)
+    assert second.name == first.name
+    assert second.reused == Reused(kind="job", name=first.name, run=lease.run)
     assert submit(plan(learning_rate=rate * 2)).name != first.name
     assert submit(plan(learning_rate=rate), lease=later, fresh=True).name not in (first.name, None)
     job = clients.workspace(session).jobs.get(first.name)
@@ -256,9 +259,10 @@ def test_a_cluster_that_its_run_has_deleted_meanwhile_is_made_anew(
     compute, other = Compute(name=f"c-{uuid4().hex[:8]}", size=T4), Lease.of_run("other", hours=1)
     found = find_compute.fn(session, compute, base, other)
     parameters = Parameters(training=Training(learning_rate=unlike_any()))
-    planned = plan_job.fn(session, TINY, parameters, base, compute, found, data)
+    work = Work(pipeline=TINY, compute=compute, base=base, data=data, cluster=found)
+    planned = plan_job.fn(session, work, parameters)
     assert delete_cluster.fn(session, compute.name, other)
-    job = submit_job.fn(session, TINY, compute, planned, base, data, lease, False)
+    job = submit_job.fn(session, work, planned, lease, False)
     assert wait_for_job.fn(session, job, found, QUICK).name == job.name
     assert delete_cluster.fn(session, compute.name, lease)
 
@@ -266,8 +270,7 @@ def test_a_cluster_that_its_run_has_deleted_meanwhile_is_made_anew(
 def test_two_runs_that_register_at_once_use_one_version(
     session: Session,
     plan: MakePlan,
-    base: BaseModelVersion,
-    data: PreparedData,
+    work: Work,
     lease: Lease,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -290,7 +293,8 @@ def test_two_runs_that_register_at_once_use_one_version(
     def registered(lease: Lease) -> RegisteredModel:
         metrics = Metrics(final={}, loss=(), held_out=())
         wanted = Register(name=name)
-        return register_model.fn(session, wanted, planned, base, data, trained, metrics, lease)
+        made = register.Training(work=work, plan=planned, job=trained, metrics=metrics)
+        return register_model.fn(session, wanted, made, lease)
 
     def and_then_another_registers(*arguments: Any) -> Any:
         found = look(*arguments)
@@ -301,5 +305,5 @@ def test_two_runs_that_register_at_once_use_one_version(
     monkeypatch.setattr(register, "_first_of_job", and_then_another_registers)
     ours = registered(lease)
     assert [ours.id] == [model.id for model in theirs]
-    assert (ours.adopted, ours.adopted_from) == (True, "other")
+    assert ours.reused == Reused(kind="model", name=f"{name}:1", run="other")
     assert [model.version for model in clients.workspace(session).models.list(name=name)] == ["1"]

@@ -16,7 +16,7 @@ from tasks.azure import clients
 from tasks.azure.clients import Session
 from tasks.azure.failure import Failure
 from tasks.compute import Cluster
-from tasks.core.stage import Progress, watching
+from tasks.core.stage import StageEvent, observing
 from tasks.job.pipeline import Submission, find
 from tasks.job.wait import TrainedJob, Wait, wait_for_job
 from tasks.sign_in import Workspace, sign_in
@@ -83,7 +83,6 @@ def submit(session: Session, cluster: Cluster) -> Iterator[Callable[[str], Submi
             status=clients.state(done.status),
             created=done.creation_context.created_at,
             studio_url="https://studio/job",
-            adopted=False,
         )
 
     yield put
@@ -257,10 +256,10 @@ def test_an_interrupted_wait_cancels_the_job(
 ) -> None:
     job = submit(until_file(tmp_path / "never"))
 
-    def press_ctrl_c(progress: Progress) -> None:
+    def press_ctrl_c(progress: StageEvent) -> None:
         if progress.detail:  # it waits
             raise KeyboardInterrupt
 
-    with watching(press_ctrl_c), pytest.raises(KeyboardInterrupt):
+    with observing(press_ctrl_c), pytest.raises(KeyboardInterrupt):
         wait(session, job, cluster)
     becomes(session, job, "Canceled")

@@ -1,0 +1,81 @@
+"""A run of the fine-tune while it goes: its configuration, its lease, and what its stages have made."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Generic, TypeVar, cast, overload
+
+from flows.run.config import Finetune
+from flows.run.stage_times import StageTimes
+from tasks.azure.clients import Session
+from tasks.azure.sizes import Size
+from tasks.base_model import BaseModelVersion
+from tasks.compute import Cluster
+from tasks.core.lease import Lease
+from tasks.data import PreparedData
+from tasks.delete import Deletion
+from tasks.deploy import Deployment
+from tasks.endpoint import Endpoint
+from tasks.invoke import Conversation
+from tasks.job.pipeline import Plan, Submission
+from tasks.job.wait import TrainedJob
+from tasks.metrics import Metrics
+from tasks.register import RegisteredModel
+
+T = TypeVar("T")
+
+
+class Result(Generic[T]):
+    """What one stage of a run makes: set once it is there, and an error to read before.
+
+    `Run.plan.of(run)` is the plan, or None in a run that did not get that far.
+    """
+
+    def __set_name__(self, owner: type[Run], name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, run: None, owner: type[Run]) -> Result[T]: ...
+    @overload
+    def __get__(self, run: Run, owner: type[Run]) -> T: ...
+    def __get__(self, run: Run | None, owner: type[Run]) -> T | Result[T]:
+        if run is None:
+            return self
+        if self._name not in run.results:
+            raise AttributeError(f"the run has no {self._name} yet")
+        return cast(T, run.results[self._name])
+
+    def __set__(self, run: Run, value: T) -> None:
+        run.results[self._name] = value
+
+    def of(self, run: Run) -> T | None:
+        return run.results.get(self._name)
+
+
+class Run:
+    """One run: the stages take what they need from it, and leave in it what they make."""
+
+    session = Result[Session]()
+    base = Result[BaseModelVersion]()
+    cluster = Result[Cluster]()
+    serving = Result[Size]()
+    data = Result[PreparedData]()
+    plan = Result[Plan]()
+    submission = Result[Submission]()
+    trained = Result[TrainedJob]()
+    metrics = Result[Metrics]()
+    model = Result[RegisteredModel]()
+    endpoint = Result[Endpoint]()
+    deployments = Result[tuple[Deployment, ...]]()
+    conversation = Result[Conversation]()
+    deletion = Result[Deletion]()
+
+    def __init__(self, config: Finetune, id: str, trigger: str) -> None:
+        self.config = config
+        self.id = id
+        self.trigger = trigger
+        self.started = datetime.now(UTC)
+        self.lease = Lease.of_run(id, config.deploy.lease_hours + config.wait.timeout_hours)
+        self.stages = StageTimes()
+        self.failure: BaseException | None = None
+        self.results: dict[str, Any] = {}

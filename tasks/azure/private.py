@@ -1,0 +1,63 @@
+"""The private parts of azure-ai-ml that are used, each because the public face lacks what it knows.
+
+Seen with azure-ai-ml 1.35.2; tests/tasks/azure/test_private.py holds every one of them, so that a new release
+that moves something is noticed there and not in the middle of a run.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+
+class RegistryFiles(NamedTuple):
+    """Where a registry model's files are: an address with a signature, and what their names begin with."""
+
+    container_url: str
+    prefix: str
+
+
+def resource_manager() -> str:
+    """The address of the current cloud's resource manager.
+
+    The SDK reads AZUREML_CURRENT_CLOUD and ARM_CLOUD_METADATA_URL itself and tells nobody the answer.
+    """
+    from azure.ai.ml._azure_environments import _get_base_url_from_metadata
+
+    return str(_get_base_url_from_metadata()).rstrip("/")
+
+
+def model_properties(models: Any, name: str, version: str) -> dict[str, Any]:
+    """A model version's properties as the service has them.
+
+    The SDK's Model drops what newer models keep outside their tags: system metadata and the archived mark.
+    """
+    properties: dict[str, Any] = models._get(name, version).properties
+    return properties
+
+
+def registry_files(models: Any, model: Any) -> RegistryFiles:
+    """Where a registry model's files are, as models.download finds out, which would get the weights too."""
+    from azure.ai.ml._utils._registry_utils import get_storage_details_for_registry_assets
+    from azure.ai.ml._utils._storage_utils import get_ds_name_and_path_prefix
+
+    _, prefix = get_ds_name_and_path_prefix(model.path, models._registry_name)
+    address, _ = get_storage_details_for_registry_assets(
+        service_client=models._registry_service_client,
+        asset_type="models",
+        asset_name=model.name,
+        asset_version=str(model.version),
+        rg_name=models._resource_group_name,
+        reg_name=models._registry_name,
+        uri=model.path,
+    )
+    return RegistryFiles(str(address), str(prefix))
+
+
+def child_runs(jobs: Any, workspace: tuple[str, str, str], run: str) -> list[Any]:
+    """The children of a run with their times; `workspace` is subscription, resource group and name."""
+    return list(jobs._runs_operations._operation.get_child(*workspace, run))
+
+
+def run_details(jobs: Any, run: str) -> Any:
+    """A run's error and the addresses of its logs, which the SDK streams from and shows nobody."""
+    return jobs._runs_operations.get_run_details(run)

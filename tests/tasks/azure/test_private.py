@@ -1,0 +1,57 @@
+"""The private parts of azure-ai-ml: each is where tasks/azure/private.py looks for it."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Any
+
+from tasks.azure import private
+from tasks.azure.clients import Session
+from tests.conftest import BASE
+
+SEEN = ("1.35.2",)
+
+
+def test_the_sdk_is_one_whose_private_parts_were_seen() -> None:
+    assert version("azure-ai-ml") in SEEN, "run this file, then add the version"
+
+
+def test_the_resource_manager_is_that_of_the_named_cloud(environment: dict[str, str]) -> None:
+    assert private.resource_manager() == environment["AZUREML_LOCAL_URL"]
+
+
+def test_a_models_properties_hold_what_the_sdk_drops(registry_client: Any, tiny: str) -> None:
+    properties = private.model_properties(registry_client.models, BASE, "1")
+    assert properties["isArchived"] is False
+    assert "systemMetadata" in private.model_properties(registry_client.models, "Phi-4", "8")
+
+
+def test_a_registry_models_files_can_be_listed(registry_client: Any, tiny: str) -> None:
+    from azure.storage.blob import ContainerClient
+
+    files = private.registry_files(registry_client.models, registry_client.models.get(BASE, "1"))
+    with ContainerClient.from_container_url(files.container_url) as storage:
+        names = [blob.name for blob in storage.list_blobs(name_starts_with=files.prefix)]
+    assert any(name.endswith("MLmodel") for name in names)
+
+
+def test_a_jobs_children_have_times_and_details(session: Session, ml_client: Any) -> None:
+    from azure.ai.ml import command
+    from azure.ai.ml.dsl import pipeline
+    from azure.ai.ml.entities import AmlCompute
+
+    cluster = AmlCompute(name="private-parts", size="Standard_DS3_v2", max_instances=1)
+    ml_client.compute.begin_create_or_update(cluster).result()
+
+    step = command(command="true", environment="azureml://registries/azureml/environments/any/versions/1")
+
+    @pipeline(compute="private-parts")  # type: ignore[untyped-decorator]
+    def one_step() -> None:
+        step()
+
+    job = ml_client.jobs.create_or_update(one_step(), experiment_name="private")
+    ml_client.jobs.stream(job.name)
+    where = (session.subscription_id, session.resource_group, session.workspace)
+    (child,) = private.child_runs(ml_client.jobs, where, job.name)
+    assert child.start_time_utc <= child.end_time_utc
+    assert private.run_details(ml_client.jobs, child.run_id).log_files

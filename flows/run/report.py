@@ -67,7 +67,7 @@ class RunReport(BaseModel):
 
 def report_of(run: Run) -> RunReport:
     """The run as a row; what it did not get to is None."""
-    training, serving = _training_usd(run), _serving_usd(run)
+    training, serving = round(_training_usd(run), 6), round(_serving_usd(run), 6)
     base, session = Run.base.of(run), Run.session.of(run)
     return RunReport(
         run=run.id,
@@ -81,8 +81,8 @@ def report_of(run: Run) -> RunReport:
         notes=base.warnings if base else (),
         seconds=round(run.stages.total, 2),
         seconds_by_stage=run.stages.by_stage(),
-        training_usd=round(training, 6),
-        serving_usd=round(serving, 6),
+        training_usd=training,
+        serving_usd=serving,
         cost_usd=round(training + serving, 6),
         **_end(run),
         **_training(run),

@@ -1,4 +1,4 @@
-"""The run in the terminal: its stages while it goes, its summary at the end; all of it on stderr."""
+"""The stages of a run in the terminal, while it goes; all of it on stderr."""
 
 from __future__ import annotations
 
@@ -7,18 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from time import monotonic
-from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from flows.artifacts import figures
-from flows.reap import Reaping, headline, rows
 from flows.run.config import Finetune
-from flows.run.report import RunReport
 from tasks.core.stage import StageEvent, StageState, observing
 
 _MARKS = {
@@ -46,48 +41,6 @@ def view(config: Finetune) -> Iterator[None]:
         _quiet_warnings(console),
     ):
         yield
-
-
-def summary(report: RunReport) -> None:
-    """What was made, what it cost, how long each stage took."""
-    console = Console(stderr=True, highlight=False)
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
-    rows: list[tuple[str, Any]] = [
-        ("job", report.job),
-        ("held-out loss", figures.losses(report.base_loss, report.eval_loss)),
-        ("model", f"{report.model}:{report.model_version}"),
-        ("question", report.prompt),
-        ("base model", report.base_answer),
-        ("tuned model", report.answer),
-        ("the data", report.ground_truth),
-        ("endpoint", f"{report.endpoint} {report.deletion or ''}"),
-        ("reused", ", ".join(map(str, report.reused))),
-        ("notes", "; ".join(report.notes)),
-        ("cost", f"${report.cost_usd:.4f} at Azure's prices" if report.cost_usd else ""),
-        ("stages", ", ".join(f"{name} {value:.1f} s" for name, value in report.seconds_by_stage.items())),
-        ("together", f"{report.seconds:.0f} s"),
-    ]
-    for name, value in rows:
-        if value:
-            table.add_row(name, Text(str(value)))
-    console.print(Panel(table, title=f"{report.recipe}: {report.outcome}", title_align="left"))
-
-
-def leases(reaping: Reaping) -> None:
-    """What carries a lease, and what became of it."""
-    console = Console(stderr=True, highlight=False)
-    table = Table(box=None, pad_edge=False)
-    for column in ("", "state", "owner", "lease ends", "$ an hour", ""):
-        table.add_column(column, overflow="fold")
-    for row in rows(reaping):
-        what = "would be deleted" if reaping.dry_run and row["past its lease"] else row["what became of it"]
-        price = f"{row['dollars an hour']:.2f}"
-        table.add_row(row["thing"], row["state"], row["owner"], row["lease ends"], price, what)
-    if reaping.leased:
-        console.print(table)
-    console.print(f"[bold]{headline(reaping)}[/]")
 
 
 class _Stages:

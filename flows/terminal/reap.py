@@ -1,0 +1,58 @@
+"""`finetune reap`: what has outlived its lease is deleted, here and now."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.terminal.reporting import Where, reporting
+
+if TYPE_CHECKING:
+    from flows.reap import Reaping
+
+
+def reap(
+    where: Annotated[Where, typer.Option(help="The workspace on this machine, or the one in Azure.")] = (
+        Where.LOCAL
+    ),
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be deleted, and what it costs.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print what was found and done as JSON on stdout.")
+    ] = False,
+) -> None:
+    """Delete endpoints, deployments and clusters of past runs that have outlived their leases."""
+    with reporting("what was not reached stays"):
+        from flows.terminal import prefect_server
+
+        prefect_server.start()
+        from flows import reap as flow
+        from tasks.sign_in import Workspace
+
+        reaping = flow.reap(Workspace(where=where.value), dry_run)
+    if as_json:
+        typer.echo(reaping.model_dump_json(indent=2))
+    else:
+        _show(reaping)
+
+
+def _show(reaping: Reaping) -> None:
+    """Print what carries a lease, and what became of it."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from flows.reap import headline, rows
+
+    console = Console(highlight=False)
+    table = Table(box=None, pad_edge=False)
+    for column in ("", "state", "owner", "lease ends", "$ an hour", ""):
+        table.add_column(column, overflow="fold")
+    for row in rows(reaping):
+        what = "would be deleted" if reaping.dry_run and row["past its lease"] else row["what became of it"]
+        price = f"{row['dollars an hour']:.2f}"
+        table.add_row(row["thing"], row["state"], row["owner"], row["lease ends"], price, what)
+    if reaping.leased:
+        console.print(table)
+    console.print(f"[bold]{headline(reaping)}[/]")

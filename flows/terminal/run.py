@@ -1,0 +1,72 @@
+"""`finetune run`: the whole fine-tune here and now; what it needs is started side by side."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.terminal.reporting import reporting
+
+if TYPE_CHECKING:
+    from flows.run.config import Finetune
+    from flows.run.report import RunReport
+
+
+def run(
+    recipe: Annotated[str, typer.Argument(help="The name of a recipe, or a YAML file.")] = "local",
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="A.B=C", help="Set a field of the recipe; may be repeated."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the report as JSON on stdout, everything else on stderr.")
+    ] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Train again even if a job with the same inputs exists.")
+    ] = False,
+) -> None:
+    """Run the whole fine-tune here and now."""
+    with reporting("the job is cancelled, the endpoint deleted"):
+        report = _run(recipe, [*(changes or ()), *(["fresh=true"] if fresh else ())])
+    if as_json:
+        typer.echo(report.model_dump_json(indent=2))
+    else:
+        from flows.terminal.summary import summary
+
+        summary(report)
+
+
+def _run(recipe: str, changes: Iterable[str]) -> RunReport:
+    """Run a recipe in this process; raises Failure when it does not complete."""
+    from flows.run.workspace import opened
+    from flows.terminal import prefect_server
+
+    prefect_server.configure()
+    from flows.run.config import load
+
+    config = load(recipe, changes)  # before anything is started: what is wrong with it is said at once
+    with ThreadPoolExecutor() as pool, ExitStack() as stack:
+        prefect = pool.submit(prefect_server.starter())
+        # Held from here on, so that the flow finds it running; the flow itself opens it as well.
+        stack.enter_context(opened(config.workspace.where, config.workspace.credentials))
+        _import_sdks()  # within: azureml-mlflow reads the cloud's address when it is imported
+        prefect.result()
+        return _observed(config)
+
+
+def _import_sdks() -> None:
+    for module in ("azure.ai.ml", "azure.ai.ml.entities", "azure.identity", "mlflow"):
+        importlib.import_module(module)
+
+
+def _observed(config: Finetune) -> RunReport:
+    from flows.finetune import finetune
+    from flows.terminal.live import view
+
+    with view(config):
+        return finetune(config)

@@ -1,0 +1,40 @@
+"""The end of a run in the terminal: what was made, what it cost, how long each stage took."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from flows.artifacts import figures
+from flows.run.report import RunReport
+
+
+def summary(report: RunReport) -> None:
+    """What was made, what it cost, how long each stage took."""
+    console = Console(stderr=True, highlight=False)
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    rows: list[tuple[str, Any]] = [
+        ("job", report.job),
+        ("held-out loss", figures.losses(report.base_loss, report.eval_loss)),
+        ("model", f"{report.model}:{report.model_version}"),
+        ("question", report.prompt),
+        ("base model", report.base_answer),
+        ("tuned model", report.answer),
+        ("the data", report.ground_truth),
+        ("endpoint", f"{report.endpoint} {report.deletion or ''}"),
+        ("reused", ", ".join(map(str, report.reused))),
+        ("notes", "; ".join(report.notes)),
+        ("cost", f"${report.cost_usd:.4f} at Azure's prices" if report.cost_usd else ""),
+        ("stages", ", ".join(f"{name} {value:.1f} s" for name, value in report.seconds_by_stage.items())),
+        ("together", f"{report.seconds:.0f} s"),
+    ]
+    for name, value in rows:
+        if value:
+            table.add_row(name, Text(str(value)))
+    console.print(Panel(table, title=f"{report.recipe}: {report.outcome}", title_align="left"))

@@ -11,8 +11,9 @@ from prefect.artifacts import (
     create_table_artifact,
 )
 
-from flows.artifacts import data_card, figures, plots
+from flows.artifacts import data_card, plots
 from flows.artifacts.markdown import quoted, table
+from flows.run import figures
 from flows.run.context import Run
 from flows.run.outcome import outcome
 from flows.run.report import RunReport, failure_of

@@ -13,11 +13,11 @@ from typing import Any
 
 from markupsafe import Markup
 
-from flows.artifacts import figures
 from flows.dashboard import charts
 from flows.dashboard.run import STATES, Run
 from flows.dashboard.table import COLUMNS, RIGHT, Column, stages
 from flows.dashboard.trends import Series, failures, trends
+from flows.run import figures
 from tasks.core.stages import in_order
 
 _HERE = Path(__file__).parent

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC
 from typing import TYPE_CHECKING, NamedTuple
 
-from flows.artifacts import figures
 from flows.dashboard.run import Run
+from flows.run import figures
 from tasks.core.stages import in_order
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from datetime import UTC, date, datetime, timedelta
 from statistics import median
 from typing import Literal
 
-from flows.artifacts import figures
 from flows.dashboard.run import Run
+from flows.run import figures
 from tasks.core.stages import Stage, in_order
 
 Unit = Literal["seconds", "dollars", "loss", "runs"]

@@ -10,8 +10,7 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.runtime import flow_run as this_run
 from prefect.states import Completed, Failed
 
-from flows.artifacts import figures
-from flows.run import events
+from flows.run import events, figures
 from flows.run.config import Finetune
 from flows.run.report import RunReport, failure_of
 from tasks.azure.failure import Failure

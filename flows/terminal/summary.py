@@ -9,7 +9,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from flows.artifacts import figures
+from flows.run import figures
 from flows.run.report import RunReport
 
 

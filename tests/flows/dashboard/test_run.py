@@ -10,9 +10,9 @@ import pytest
 from prefect.client.schemas.objects import FlowRun, TaskRun
 from prefect.states import Completed, Crashed, Failed, Running
 
-from flows.artifacts import figures
 from flows.dashboard.run import row_of, run_of
 from flows.dashboard.selection import select
+from flows.run import figures
 from flows.run.cause import cause_of
 from tasks.azure.failure import Failure
 from tasks.core.stages import Stage, in_order, stage_of

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import requests
 from pydantic import BaseModel, ConfigDict
 
-from tasks.azure import clients, private
+from tasks.azure import clients, job_states, private
 from tasks.azure.clients import Session
 
 _USER_LOG = re.compile(
     r"^(user_logs/std_log|azureml-logs/\d+_driver_log|logs/azureml/stdout).*\.txt$|^logs/azureml/std"
 )
-_DEPTH = 4  # of pipelines in pipelines
+_DEPTH = 8  # of runs below a job's; a pipeline component in a pipeline takes two
 
 
 class Step(BaseModel):
-    """One step of a job: a child run, and how it is doing."""
+    """One step of a job: a run without others below it, and how it is doing.
+
+    `cluster` and `nodes` are what it runs on, None until the service says.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -29,6 +32,8 @@ class Step(BaseModel):
     status: str
     started: datetime | None = None
     ended: datetime | None = None
+    cluster: str | None = None
+    nodes: int | None = None
 
     def seconds(self, now: datetime) -> float:
         """How long the step has run, or ran."""
@@ -36,10 +41,34 @@ class Step(BaseModel):
 
 
 def steps(session: Session, job: str) -> list[Step]:
-    """The steps of a job in the order of their start; those of a pipeline within it in its place."""
-    return sorted(
-        _leaves(session, job, _DEPTH), key=lambda step: step.started or datetime.max.replace(tzinfo=UTC)
-    )
+    """The steps of a job in the order of their start, whatever lies between it and them."""
+    found = leaves(job, lambda run: _children(session, run))
+    return sorted(map(_step, found), key=lambda step: step.started or datetime.max.replace(tzinfo=UTC))
+
+
+def leaves(run: str, children: Callable[[str], list[Any]], depth: int = _DEPTH) -> Iterator[Any]:
+    """The runs below one that do something themselves.
+
+    A node that is a pipeline component is a StepRun (StepType SubGraphCloudStep) with a PipelineRun below it
+    (runSource SubGraphCloud), and the steps below that: as mldesigner and ACFT's callbacks of Microsoft walk
+    it. Such a run is never a step, unless it has ended before anything was below it.
+    """
+    for child in children(run):
+        below = _below(child, children, depth)
+        if below is None:
+            yield child
+        else:
+            yield from below
+
+
+def _below(child: Any, children: Callable[[str], list[Any]], depth: int) -> Iterator[Any] | None:
+    """What is below a run that stands for others; None for a step."""
+    if not depth or not _stands_for_others(child):
+        return None
+    below = list(leaves(child.run_id, children, depth - 1))
+    if not below and child.status in job_states.FINAL:
+        return None  # it failed before there was a step
+    return iter(below)
 
 
 def error(session: Session, run: str) -> str:
@@ -99,25 +128,27 @@ def _line(line: bytes) -> str:
     return text if len(text) <= 2000 else text[:1999] + "…"
 
 
-def _leaves(session: Session, run: str, depth: int) -> Iterator[Step]:
-    for child in _children(session, run):
-        within = list(_leaves(session, child.run_id, depth - 1)) if depth and _is_pipeline(child) else []
-        if within:
-            yield from within
-        else:
-            yield Step(
-                id=child.run_id,
-                name=child.display_name or child.name or child.run_id,
-                status=child.status or "Unknown",
-                started=child.start_time_utc,
-                ended=child.end_time_utc,
-            )
+def _stands_for_others(run: Any) -> bool:
+    """Whether the run is a pipeline's, or that of a node which holds a pipeline."""
+    properties = run.properties or {}
+    if str(properties.get("StepType", "")).startswith("SubGraph"):
+        return True
+    sources = f"{properties.get('runSource', '')} {properties.get('azureml.runsource', '')}".casefold()
+    kinds = f"{run.run_type or ''} {sources}".casefold()
+    return "subgraph" in sources or ("pipeline" in kinds and "steprun" not in kinds)
 
 
-def _is_pipeline(run: Any) -> bool:
-    source = (run.properties or {}).get("azureml.runsource", "")
-    kinds = f"{run.run_type} {source}".casefold()
-    return "pipeline" in kinds and "steprun" not in kinds
+def _step(run: Any) -> Step:
+    compute = run.compute
+    return Step(
+        id=run.run_id,
+        name=run.display_name or run.name or run.run_id,
+        status=run.status or "Unknown",
+        started=run.start_time_utc,
+        ended=run.end_time_utc,
+        cluster=compute.target if compute else None,
+        nodes=compute.instance_count if compute else None,
+    )
 
 
 def _children(session: Session, run: str) -> list[Any]:

@@ -52,7 +52,9 @@ def aware(moment: datetime) -> datetime:
 
 
 def _nodes(step: Step, cluster: Cluster) -> int:
-    """Only the training step runs on more than one node."""
+    """As many as the service says; until it does, only the training step has more than one."""
+    if step.nodes:
+        return step.nodes
     return cluster.nodes if "finetune" in step.name.casefold().replace("-", "") else 1
 
 

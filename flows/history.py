@@ -26,7 +26,7 @@ from flows.dashboard.run import Run, State
 from flows.dashboard.selection import select
 from flows.dashboard.table import lines
 from flows.dashboard.trends import failures, trends
-from tasks.azure.failure import Failure
+from tasks.azure.failure import Cause, Failure
 from tasks.core.stage import displaying, logger
 
 KEY = "finetune-history"
@@ -122,7 +122,9 @@ def _written(file: Path, text: str) -> str:
         file.write_text(text, encoding="utf-8")
     except OSError as error:
         raise Failure(
-            f"{file} cannot be written: {error.strerror}.", "Name a file in a directory that exists."
+            f"{file} cannot be written: {error.strerror}.",
+            "Name a file in a directory that exists.",
+            cause=Cause.CONFIGURATION,
         ) from error
     return str(file.resolve())
 

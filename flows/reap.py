@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict
 from flows.run import events, outcome
 from flows.run.workspace import opened
 from tasks.azure.clients import Session
-from tasks.azure.failure import Failure
+from tasks.azure.failure import Cause, Failure
 from tasks.core.stage import displaying, logger
 from tasks.reap import Leased, Reaped, end, find_leased
 from tasks.sign_in import Workspace, is_named, sign_in
@@ -74,6 +74,7 @@ def reap(workspace: Workspace = _DEFAULT, dry_run: bool = False) -> Reaping:
             f"THESE STILL COST MONEY: {', '.join(reaping.left)}.",
             "Delete them in the studio; the next reap tries again.",
             "\n".join(f"{what}: {why}" for what, why in reaping.left.items()),
+            cause=Cause.DELETION,
         )
     return Completed(message=headline(reaping), data=reaping)  # type: ignore[return-value]
 

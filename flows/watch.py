@@ -29,7 +29,7 @@ from flows.run.config import Finetune
 from flows.run.suspension import Suspension
 from flows.run.workspace import opened
 from tasks.azure.errors import explain
-from tasks.azure.failure import Failure
+from tasks.azure.failure import Cause, Failure
 from tasks.core.stage import logger
 from tasks.job.status import find_ended
 from tasks.reap import release
@@ -75,7 +75,9 @@ def watch() -> Watching:
             except Exception as error:  # noqa: BLE001 - the runs of other workspaces wait as well
                 unseen.append(f"{workspace.name or workspace.where}: {explain(error)}")
     if unseen:
-        raise Failure("Runs wait in workspaces that cannot be watched.", " ".join(unseen))
+        raise Failure(
+            "Runs wait in workspaces that cannot be watched.", " ".join(unseen), cause=Cause.UNREACHABLE
+        )
     done = Watching(
         suspended=sum(one.suspension is not None for one in waiting),
         resumed=tuple(resumed),

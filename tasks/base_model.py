@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from tasks.azure import clients, private
 from tasks.azure.clients import Session
 from tasks.azure.errors import is_missing
-from tasks.azure.failure import Failure
+from tasks.azure.failure import Cause, Failure
 from tasks.core.stage import logger, stage
 from tasks.core.stages import Stage
 from tasks.data.model_files import find_window
@@ -68,6 +68,7 @@ def find_model(session: Session, base: Base) -> BaseModelVersion:
                 f"The registry {base.registry!r} has no model {wanted}.",
                 "Look up its name and versions in the studio's model catalogue.",
                 str(error),
+                cause=Cause.NOT_FOUND,
             ) from error
         raise
     properties = private.model_properties(models, model.name, model.version)

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from tasks.azure import clients, operation, sizes
 from tasks.azure.clients import Session
 from tasks.azure.errors import unless_missing
-from tasks.azure.failure import Failure
+from tasks.azure.failure import Cause, Failure
 from tasks.azure.sizes import Size
 from tasks.base_model import BaseModelVersion, allows
 from tasks.core.lease import Lease, unless_anew
@@ -94,11 +94,13 @@ def find_compute(session: Session, compute: Compute, base: BaseModelVersion, lea
             f"The cluster {found.name!r} is in the state {state}.",
             "See its page in the studio; delete it, or name another one in compute.name.",
             str(getattr(found, "provisioning_errors", "") or ""),
+            cause=Cause.COMPUTE,
         )
     if not getattr(found, "size", None):
         raise Failure(
             f"{found.name!r} is a compute of type {found.type}, not a cluster.",
             "Name an AmlCompute cluster in compute.name.",
+            cause=Cause.COMPUTE,
         )
     size = sizes.find(session, found.size)
     check_size(size, base)
@@ -106,6 +108,7 @@ def find_compute(session: Session, compute: Compute, base: BaseModelVersion, lea
         raise Failure(
             f"The cluster {found.name!r} has {found.max_instances} nodes at most, not {compute.nodes}.",
             "Lower compute.nodes, or let the cluster grow.",
+            cause=Cause.COMPUTE,
         )
     tier = str(found.tier or "dedicated").casefold().replace("lowpriority", "low_priority")
     logger().info("Cluster %s: %s with %d GPUs a node", found.name, size.name, size.gpus)
@@ -127,17 +130,20 @@ def check_size(size: Size, base: BaseModelVersion) -> None:
             raise Failure(
                 f"{base.name} cannot be fine-tuned on {size.name}.",
                 f"Its allow-list: {', '.join(allowed)}.",
+                cause=Cause.COMPUTE,
             )
         return
     if size.name.casefold() in _UNSUITED:
         raise Failure(
             f"{size.name} has K80 GPUs, which cannot fine-tune {base.name}.",
             "Choose a cluster with V100, A100 or newer GPUs.",
+            cause=Cause.COMPUTE,
         )
     if size.gpus < 1:
         raise Failure(
             f"{size.name} has no GPU, and {base.name} does not say that it can be fine-tuned without.",
             "Set compute.name or compute.size to a cluster with GPUs.",
+            cause=Cause.COMPUTE,
         )
 
 
@@ -184,6 +190,7 @@ def _create(session: Session, compute: Compute, lease: Lease) -> Any:
         raise Failure(
             f"The cluster {compute.training!r} does not exist.",
             "Create it, set compute.create, or name another one in compute.name.",
+            cause=Cause.NOT_FOUND,
         )
     report(f"creating {compute.training} ({compute.size})")
     logger().info("Creating cluster %s of %s", compute.training, compute.size)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from tasks import compute, deploy, endpoint
 from tasks.azure import clients
 from tasks.azure.clients import Session
-from tasks.azure.failure import Failure
+from tasks.azure.failure import Cause, Failure
 from tasks.core.lease import FOREVER, Lease
 from tasks.core.stage import logger, stage
 from tasks.core.stages import Stage
@@ -79,7 +79,9 @@ def keep_endpoint(session: Session, name: str, lease: Lease) -> Deletion:
     """Leave the endpoint up on purpose, with a lease that says until when."""
     found = endpoint.find(session, name)
     if found is None:
-        raise Failure(f"The endpoint {name!r} that was to be kept is gone.", "Run again.")
+        raise Failure(
+            f"The endpoint {name!r} that was to be kept is gone.", "Run again.", cause=Cause.NOT_FOUND
+        )
     endpoint.update(session, found, lease.on(found.tags), found.traffic)
     until = None if lease.expires == FOREVER else lease.expires
     kept = Deletion(endpoint=name, state=EndpointEnd.KEPT, at=datetime.now(UTC), until=until)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from tasks.azure import clients, operation, sizes
 from tasks.azure.clients import Session
 from tasks.azure.errors import explain, unless_missing
-from tasks.azure.failure import Failure
+from tasks.azure.failure import Cause, Failure
 from tasks.azure.sizes import Size
 from tasks.base_model import BaseModelVersion, allows
 from tasks.core.lease import Lease
@@ -126,10 +126,13 @@ def check_deployment(session: Session, deploy: Deploy, base: BaseModelVersion) -
         raise Failure(
             f"{base.name} cannot be deployed on {size.name}.",
             f"Set deploy.instance_type to one of its allow-list: {', '.join(base.inference_sizes or ())}.",
+            cause=Cause.COMPUTE,
         )
     if not size.can_serve:
         raise Failure(
-            f"{size.name} can serve no managed endpoint.", "Set deploy.instance_type to a size that can."
+            f"{size.name} can serve no managed endpoint.",
+            "Set deploy.instance_type to a size that can.",
+            cause=Cause.COMPUTE,
         )
     return size
 
@@ -211,16 +214,13 @@ def _create(session: Session, deploy: Deploy, endpoint: Endpoint, wanted: Wanted
         poller = clients.workspace(session).online_deployments.begin_create_or_update(deployment)
         made = operation.settled(lambda: find(session, endpoint.name, name), poller)
     except Exception as error:
-        failure = explain(error)
-        log = _log(session, endpoint.name, name)
-        raise Failure(
-            failure.what, failure.do, f"{failure.details}\n\n{log}".strip(), failure.retryable
-        ) from error
+        raise explain(error).with_details(_log(session, endpoint.name, name)) from error
     if made is None or operation.state(made) != "Succeeded":
         raise Failure(
             f"The deployment {name} is {operation.state(made) if made else 'gone'}.",
             "See its log below.",
             _log(session, endpoint.name, name),
+            cause=Cause.DEPLOYMENT,
         )
 
 

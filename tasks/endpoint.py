@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from tasks.azure import clients, operation
 from tasks.azure.clients import Session
 from tasks.azure.errors import unless_missing
-from tasks.azure.failure import Failure
+from tasks.azure.failure import Cause, Failure
 from tasks.core.lease import PREFIX, Lease, unless_anew
 from tasks.core.names import endpoint_name
 from tasks.core.reuse import Reused
@@ -53,11 +53,13 @@ def open_endpoint(session: Session, name: str, job: TrainedJob, lease: Lease) ->
             raise Failure(
                 f"The endpoint name {name!r} is taken by an endpoint that this project did not create.",
                 "Set deploy.endpoint to another name.",
+                cause=Cause.NAME_TAKEN,
             )
         if found.tags.get(JOB) != job.name and not holder.expired():
             raise Failure(
                 f"The endpoint {name!r} serves the job {found.tags.get(JOB)}.",
                 "Set deploy.endpoint to another name, or delete it.",
+                cause=Cause.IN_USE,
             )
         state = operation.state(found)
         if state == "Deleting":
@@ -86,7 +88,9 @@ def route(session: Session, endpoint: Endpoint, deployment: str) -> None:
     found = find(session, endpoint.name)
     if found is None:
         raise Failure(
-            f"The endpoint {endpoint.name!r} is gone.", "Run again: the job and its model are kept."
+            f"The endpoint {endpoint.name!r} is gone.",
+            "Run again: the job and its model are kept.",
+            cause=Cause.NOT_FOUND,
         )
     if {name: share for name, share in (found.traffic or {}).items() if share} != {deployment: 100}:
         update(session, found, found.tags, {deployment: 100})
@@ -131,7 +135,11 @@ def _create(session: Session, name: str, job: TrainedJob, lease: Lease) -> bool:
     if made is None or operation.state(made) == "Deleting":
         return False
     if operation.state(made) != "Succeeded":
-        raise Failure(f"The endpoint {name!r} could not be created.", "See its page in the studio.")
+        raise Failure(
+            f"The endpoint {name!r} could not be created.",
+            "See its page in the studio.",
+            cause=Cause.DEPLOYMENT,
+        )
     logger().info("Created endpoint %s", name)
     return True
 

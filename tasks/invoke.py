@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from tasks.azure import clients
 from tasks.azure.clients import Session
 from tasks.azure.errors import TRANSIENT_STATUSES, retry_after
-from tasks.azure.failure import Failure
+from tasks.azure.failure import Cause, Failure
 from tasks.core.stage import report, stage
 from tasks.core.stages import Stage
 from tasks.data import PreparedData
@@ -98,6 +98,7 @@ def sample(path: Path, seed: int) -> tuple[tuple[Message, ...], str]:
         raise Failure(
             f"{path.name} has no row in which an assistant answers a user.",
             "Check the test split of the data.",
+            cause=Cause.DATA,
         )
     return random.Random(seed).choice(rows)
 
@@ -144,6 +145,7 @@ def score(address: str, key: str, deployment: str, body: dict[str, Any], timeout
             f"The deployment {deployment} gave no answer: {error}.",
             "See its log in the studio: the service says 200 also when it has swallowed an error.",
             answer.text[:2000],
+            cause=Cause.ANSWER,
         ) from error
 
 
@@ -179,4 +181,5 @@ def _refused(answer: requests.Response, deployment: str) -> Failure:
     }.get(status, (f"The endpoint answered {status}", "See the deployment's log."))
     transient = status in TRANSIENT_STATUSES
     pause = retry_after(requests.HTTPError(response=answer)) if transient else None
-    return Failure(f"{what}.", do, answer.text[:2000], transient, pause)
+    cause = Cause.TIMED_OUT if status == 408 else Cause.ANSWER
+    return Failure(f"{what}.", do, answer.text[:2000], transient, pause, cause=cause)

@@ -13,7 +13,7 @@ from tasks.azure import clients
 from tasks.azure.clients import Session
 from tasks.azure.credentials import AzureSignIn, resolved
 from tasks.azure.errors import is_missing
-from tasks.azure.failure import Failure
+from tasks.azure.failure import Cause, Failure
 from tasks.core.stage import logger, report, stage
 from tasks.core.stages import Stage
 
@@ -99,6 +99,7 @@ def sign_in(workspace: Workspace) -> Session:
                 f"The resource group {session.resource_group!r} has no workspace {session.workspace!r}.",
                 "Check the names, or create it: az ml workspace create -n NAME -g GROUP.",
                 str(error),
+                cause=Cause.NOT_FOUND,
             ) from error
         raise
     logger().info("Signed in to workspace %s in %s", session.workspace, found.location)
@@ -117,6 +118,7 @@ def _address(workspace: Workspace) -> dict[str, str]:
             f"Which workspace? Missing: {', '.join(missing)}.",
             "Set them in the recipe's workspace section or in the environment, or download config.json "
             "from the workspace's page in the Azure portal into this directory.",
+            cause=Cause.CONFIGURATION,
         )
     return {
         "subscription_id": found["subscription_id"],
@@ -152,10 +154,13 @@ def _config_file(path: str | None) -> dict[str, str]:
         raise Failure(
             f"The workspace file {file} does not exist.",
             "Download it from the workspace's page in the Azure portal, or leave workspace.config out.",
+            cause=Cause.CONFIGURATION,
         ) from None
     except (OSError, ValueError, AttributeError) as error:
         raise Failure(
-            f"The workspace file {file} cannot be read: {error}.", "Download it again from the Azure portal."
+            f"The workspace file {file} cannot be read: {error}.",
+            "Download it again from the Azure portal.",
+            cause=Cause.CONFIGURATION,
         ) from error
 
 

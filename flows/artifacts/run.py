@@ -198,6 +198,7 @@ def summary_page(report: RunReport, failure: BaseException | None) -> str:
     """One page that says what was made, what it cost and how long each stage took."""
     rows: list[tuple[str, str | None]] = [
         ("outcome", outcome(report)),
+        ("cause", report.cause),
         ("job", report.job),
         ("model", f"{report.model}:{report.model_version}" if report.model else None),
         ("held-out loss", figures.losses(report.base_loss, report.eval_loss)),

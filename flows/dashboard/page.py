@@ -18,6 +18,7 @@ from flows.dashboard.run import STATES, Run
 from flows.dashboard.table import COLUMNS, RIGHT, Column, stages
 from flows.dashboard.trends import Series, failures, trends
 from flows.run import figures
+from tasks.azure.failure import Cause
 from tasks.core.stages import in_order
 
 _HERE = Path(__file__).parent
@@ -100,13 +101,13 @@ def tiles(runs: Sequence[Run], now: datetime) -> tuple[Tile, ...]:
 class Matrix:
     """Failures by stage and cause: the causes are the columns; each number has its share of the greatest."""
 
-    causes: tuple[str, ...]
+    causes: tuple[Cause, ...]
     rows: tuple[tuple[str, tuple[tuple[int, float], ...]], ...]
 
 
 def _matrix(runs: Sequence[Run]) -> Matrix:
     counted = failures(runs)
-    by_cause: dict[str, int] = {}
+    by_cause: dict[Cause, int] = {}
     for (_, cause), times in counted.items():
         by_cause[cause] = by_cause.get(cause, 0) + times
     causes = tuple(sorted(by_cause, key=lambda cause: (-by_cause[cause], cause))[:_MOST_CAUSES])

@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector, CollectorRegistry
 
 from flows.dashboard.run import STATES, Run
 from flows.dashboard.trends import failures
-from tasks.azure.failure import Failure
+from tasks.azure.failure import Cause, Failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,7 +84,9 @@ def serving(read: Callable[[], Sequence[Run]], port: int, address: str = "127.0.
         server, thread = start_http_server(port, address, registry(_kept(read)))
     except OSError as error:
         raise Failure(
-            f"{address}:{port} cannot be listened at: {error.strerror}.", "Choose another --port."
+            f"{address}:{port} cannot be listened at: {error.strerror}.",
+            "Choose another --port.",
+            cause=Cause.CONFIGURATION,
         ) from error
     try:
         yield server

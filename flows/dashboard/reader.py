@@ -26,7 +26,7 @@ from prefect.client.schemas.sorting import ArtifactSort, FlowRunSort, TaskRunSor
 from flows.artifacts.run import KEY
 from flows.dashboard.run import Run, row_of, run_of
 from flows.dashboard.selection import Selection
-from tasks.azure.failure import Failure
+from tasks.azure.failure import Cause, Failure
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun, TaskRun
@@ -50,6 +50,7 @@ async def read(selection: Selection) -> list[Run]:
             "Prefect's server gives no history.",
             "Check PREFECT_API_URL, and that the server runs: prefect server start.",
             f"{type(error).__name__}: {error}",
+            cause=Cause.PREFECT,
         ) from error
     found = [run for run in runs if selection.takes(run)]
     if not found:

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from flows.run.cause import cause_of
 from flows.run.report import RunReport
-from tasks.azure.failure import redact
+from tasks.azure.failure import LIMITS, Cause, redact
 from tasks.core.reuse import Reused
 from tasks.core.stages import stage_of
 from tasks.delete import Deletion
@@ -49,7 +48,7 @@ class Run(BaseModel):
     message: str = ""
     failed_stage: str | None = None
     failure: str | None = None
-    cause: str | None = None
+    cause: Cause | None = None
     seconds: float | None = None
     seconds_by_stage: dict[str, float] = {}
     queued_seconds: float | None = None
@@ -93,9 +92,13 @@ def run_of(record: FlowRun, row: Mapping[str, Any] | None, tasks: list[TaskRun])
     if report is not None:
         found |= _reported(report)
     if found["state"] in UNSUCCESSFUL:
-        found["cause"] = cause_of(found["state"], found.get("failure") or found["message"])
+        found["cause"] = _cause(found["state"], row, report, tasks)
     else:
-        found |= {"failed_stage": None, "failure": None}  # of an attempt that a later one has mended
+        found |= {
+            "failed_stage": None,
+            "failure": None,
+            "cause": None,
+        }  # of an attempt that a later one has mended
     return Run(**found)
 
 
@@ -145,6 +148,20 @@ def _stopped_at(tasks: list[TaskRun]) -> str | None:
     open_ones = [task for task in tasks if task.start_time and not (task.state and task.state.is_completed())]
     latest = max(open_ones, key=lambda task: task.start_time or datetime.min, default=None)
     return stage_of(latest.name) if latest else None
+
+
+def _cause(
+    state: State, row: Mapping[str, Any] | None, report: RunReport | None, tasks: list[TaskRun]
+) -> Cause:
+    """The cause of an unsuccessful run; of one that was stopped, the limit that it had reached before."""
+    reported = report.cause if report is not None else None
+    if state == "cancelled":
+        return reported if reported in LIMITS else Cause.CANCELLED
+    if state == "crashed":
+        return reported if reported in LIMITS else Cause.CRASHED
+    if row is None and not tasks:  # Prefect refuses wrong parameters before the flow's code begins
+        return Cause.CONFIGURATION
+    return reported or Cause.OTHER
 
 
 def _report(row: Mapping[str, Any] | None) -> RunReport | None:

@@ -10,7 +10,7 @@ from itertools import islice
 from pydantic import BaseModel, ConfigDict
 
 from flows.dashboard.run import STATES, Run, State
-from tasks.azure.failure import Failure
+from tasks.azure.failure import Cause, Failure
 
 _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 
@@ -43,7 +43,11 @@ class Selection(BaseModel):
         ):
             only = Selection(**{option: asked})
             if asked is not None and runs and not any(map(only.takes, runs)):
-                raise Failure(f"No run is of the {option} {asked!r}.", f"There are: {_list(there)}.")
+                raise Failure(
+                    f"No run is of the {option} {asked!r}.",
+                    f"There are: {_list(there)}.",
+                    cause=Cause.CONFIGURATION,
+                )
 
 
 def select(
@@ -57,9 +61,13 @@ def select(
     chosen = {state.strip().casefold() for text in states for state in text.split(",") if state.strip()}
     unknown = sorted(chosen.difference(STATES))
     if unknown:
-        raise Failure(f"There is no state {unknown[0]!r}.", f"Choose from: {', '.join(STATES)}.")
+        raise Failure(
+            f"There is no state {unknown[0]!r}.",
+            f"Choose from: {', '.join(STATES)}.",
+            cause=Cause.CONFIGURATION,
+        )
     if limit is not None and limit < 1:
-        raise Failure(f"A limit of {limit} leaves no run.", "Ask for 1 or more.")
+        raise Failure(f"A limit of {limit} leaves no run.", "Ask for 1 or more.", cause=Cause.CONFIGURATION)
     return Selection(
         states=tuple(state for state in STATES if state in chosen),
         recipe=recipe or None,
@@ -78,7 +86,9 @@ def _moment(text: str, now: datetime) -> datetime:
         moment = datetime.fromisoformat(text.strip())
     except ValueError:
         raise Failure(
-            f"{text!r} is no date and no duration.", "Write 2026-03-01, or 36h, 14d, 8w for that long ago."
+            f"{text!r} is no date and no duration.",
+            "Write 2026-03-01, or 36h, 14d, 8w for that long ago.",
+            cause=Cause.CONFIGURATION,
         ) from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 

@@ -11,6 +11,7 @@ from typing import Literal
 
 from flows.dashboard.run import Run
 from flows.run import figures
+from tasks.azure.failure import Cause
 from tasks.core.stages import Stage, in_order
 
 Unit = Literal["seconds", "dollars", "loss", "runs"]
@@ -70,7 +71,7 @@ def trends(runs: Sequence[Run], now: datetime | None = None) -> tuple[Trend, ...
     return (_durations(shown, weeks), _costs(shown, weeks), _losses(shown, weeks), _failures(shown, weeks))
 
 
-def failures(runs: Iterable[Run]) -> Counter[tuple[str, str]]:
+def failures(runs: Iterable[Run]) -> Counter[tuple[str, Cause]]:
     """How many runs ended at which stage and why."""
     return Counter(_failed(run) for run in runs if run.unsuccessful)
 
@@ -154,7 +155,7 @@ def _losses(runs: Iterable[Run], weeks: Sequence[date]) -> Trend:
 
 
 def _failures(runs: Iterable[Run], weeks: Sequence[date]) -> Trend:
-    causes: dict[tuple[str, date], Counter[str]] = defaultdict(Counter)
+    causes: dict[tuple[str, date], Counter[Cause]] = defaultdict(Counter)
     totals: Counter[str] = Counter()
     for run in runs:
         if run.unsuccessful:
@@ -163,7 +164,7 @@ def _failures(runs: Iterable[Run], weeks: Sequence[date]) -> Trend:
             totals[stage] += 1
 
     def number(stages: Iterable[str], week: date) -> tuple[float | None, str]:
-        counted = sum((causes.get((stage, week), Counter()) for stage in stages), Counter[str]())
+        counted = sum((causes.get((stage, week), Counter()) for stage in stages), Counter[Cause]())
         said = ", ".join(f"{cause} {times}" for cause, times in counted.most_common())
         return float(counted.total()) or None, said
 
@@ -209,8 +210,8 @@ def _grouped(totals: Counter[str]) -> dict[str, list[str]]:
     return {**groups, REST: rest} if rest else groups
 
 
-def _failed(run: Run) -> tuple[str, str]:
-    return run.failed_stage or Stage.START, run.cause or ""
+def _failed(run: Run) -> tuple[str, Cause]:
+    return run.failed_stage or Stage.START, run.cause or Cause.OTHER
 
 
 def _weeks(runs: Sequence[Run], now: datetime) -> list[date]:

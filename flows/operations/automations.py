@@ -17,7 +17,7 @@ from prefect.types import SecretDict
 from pydantic import BaseModel, ConfigDict, SecretStr
 
 from flows.run.events import BUDGET_REACHED, LEASE_ENDED
-from tasks.azure.failure import Failure
+from tasks.azure.failure import Cause, Failure
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -51,7 +51,11 @@ def declare(webhook: str | None = None, silent_seconds: int = SILENT_SECONDS) ->
     Without a `webhook` to notify the one of last time is used; where there was none, nobody is notified.
     """
     if get_current_settings().api.url is None:
-        raise Failure("Which Prefect server?", "Set PREFECT_API_URL, or start one: prefect server start.")
+        raise Failure(
+            "Which Prefect server?",
+            "Set PREFECT_API_URL, or start one: prefect server start.",
+            cause=Cause.CONFIGURATION,
+        )
     with get_client(sync_client=True) as client:
         block = _webhook(client, webhook)
         wanted = [*healing(silent_seconds), *(notifying(block) if block else ())]

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tasks.azure.failure import Failure
+from tasks.azure.failure import Cause, Failure
 from tasks.base_model import Base
 from tasks.compute import Compute
 from tasks.data import Data
@@ -63,6 +63,7 @@ def find(recipe: str) -> Path:
     raise Failure(
         f"There is no recipe {recipe!r}.",
         f"Name a YAML file, or one of: {', '.join(names())}.",
+        cause=Cause.CONFIGURATION,
     )
 
 
@@ -76,9 +77,15 @@ def document(path: Path) -> dict[str, Any]:
     try:
         body = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise Failure(f"{path} cannot be read as YAML: {' '.join(str(error).split())}.") from error
+        raise Failure(
+            f"{path} cannot be read as YAML: {' '.join(str(error).split())}.", cause=Cause.CONFIGURATION
+        ) from error
     if not isinstance(body or {}, dict):
-        raise Failure(f"{path} is no recipe.", "It must hold sections such as `base:` and `data:`.")
+        raise Failure(
+            f"{path} is no recipe.",
+            "It must hold sections such as `base:` and `data:`.",
+            cause=Cause.CONFIGURATION,
+        )
     return body or {}
 
 
@@ -88,19 +95,26 @@ def apply(body: Mapping[str, Any], changes: Iterable[str]) -> dict[str, Any]:
     for change in changes:
         where, equals, value = change.partition("=")
         if not equals or not where.strip():
-            raise Failure(f"{change!r} changes nothing.", "Write --set section.field=value.")
+            raise Failure(
+                f"{change!r} changes nothing.", "Write --set section.field=value.", cause=Cause.CONFIGURATION
+            )
         *sections, field = where.strip().split(".")
         at = changed
         for section in sections:
             inner = at.get(section)
             if inner is not None and not isinstance(inner, Mapping):
-                raise Failure(f"{where.strip()} does not exist: {section} is no section.")
+                raise Failure(
+                    f"{where.strip()} does not exist: {section} is no section.", cause=Cause.CONFIGURATION
+                )
             at[section] = {**(inner or {})}
             at = at[section]
         try:
             at[field] = yaml.safe_load(value)
         except yaml.YAMLError as error:
-            raise Failure(f"The value of {where} cannot be read: {' '.join(str(error).split())}.") from error
+            raise Failure(
+                f"The value of {where} cannot be read: {' '.join(str(error).split())}.",
+                cause=Cause.CONFIGURATION,
+            ) from error
     return changed
 
 
@@ -110,7 +124,9 @@ def parse(body: Mapping[str, Any], recipe: str) -> Finetune:
         return Finetune.model_validate({"recipe": recipe, **body})
     except ValidationError as error:
         wrong = [f"{'.'.join(map(str, fault['loc']))}: {_reason(fault)}" for fault in error.errors()]
-        raise Failure(f"The configuration is wrong: {'; '.join(wrong)}.") from error
+        raise Failure(
+            f"The configuration is wrong: {'; '.join(wrong)}.", cause=Cause.CONFIGURATION
+        ) from error
 
 
 def _reason(fault: Any) -> str:

@@ -13,10 +13,9 @@ from prefect.states import Completed, Failed
 from flows.run import events, figures
 from flows.run.config import Finetune
 from flows.run.report import RunReport, failure_of
-from tasks.azure.failure import Failure
+from tasks.azure.failure import Cause, Failure
 from tasks.core.stage import displaying, logger
 from tasks.job.pipeline import Plan
-from tasks.job.wait import BudgetReached
 
 _RECIPE = "recipe: "
 
@@ -48,7 +47,7 @@ def end(report: RunReport, failure: Exception | None) -> State[Any]:
     _, details = failure_of(failure)
     expected = isinstance(failure, Failure)
     logger().error("%s\n%s", line, details, exc_info=None if expected else failure)
-    if isinstance(failure, BudgetReached):
+    if report.cause is Cause.BUDGET:
         events.budget_reached(report.run, this_run.name, line)
     return Failed(message=line, data=failure)
 
@@ -58,7 +57,7 @@ def outcome(report: RunReport) -> str:
     if report.outcome == "completed":
         model = f"{report.model}:{report.model_version}"
         return f"{_served(report)}: {model} answers{_loss(report)}{_reused(report)}"
-    begin = "Budget reached" if report.over_budget else report.outcome.capitalize()
+    begin = "Budget reached" if report.cause is Cause.BUDGET else report.outcome.capitalize()
     return f"{begin} at {report.failed_stage or 'the start'}: {report.failure}"
 
 

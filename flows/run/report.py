@@ -8,11 +8,11 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from flows.run.context import Run
-from tasks.azure.failure import Failure
+from tasks.azure.errors import explain
+from tasks.azure.failure import LIMITS, Cause, Failure
 from tasks.core.reuse import Reused
 from tasks.core.stages import Stage
 from tasks.delete import Deletion
-from tasks.job.wait import BudgetReached
 
 
 class RunReport(BaseModel):
@@ -28,7 +28,7 @@ class RunReport(BaseModel):
     outcome: Literal["completed", "failed", "cancelled"]
     failed_stage: str | None = None
     failure: str | None = None
-    over_budget: bool = False
+    cause: Cause | None = None
     workspace: str | None = None
     base_model: str
     fingerprint: str | None = None
@@ -106,8 +106,20 @@ def _end(run: Run) -> dict[str, Any]:
         "outcome": "failed" if isinstance(failure, Exception) else "cancelled",
         "failed_stage": run.stages.stopped_at,
         "failure": str(failure) or type(failure).__name__,
-        "over_budget": isinstance(failure, BudgetReached),
+        "cause": _cause(failure),
     }
+
+
+def _cause(failure: BaseException) -> Cause:
+    """The cause of a run's failure; a run that was stopped after it had reached a limit has the limit's."""
+    if isinstance(failure, Exception):
+        return explain(failure).cause
+    before = failure.__context__
+    while before is not None:
+        if isinstance(before, Failure) and before.cause in LIMITS:
+            return before.cause
+        before = before.__context__
+    return Cause.CANCELLED
 
 
 def _training(run: Run) -> dict[str, Any]:

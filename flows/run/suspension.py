@@ -9,7 +9,7 @@ from prefect.runtime import deployment
 from pydantic import BaseModel, ConfigDict
 
 from tasks.azure.clients import Session
-from tasks.azure.failure import Failure
+from tasks.azure.failure import Cause, Failure
 from tasks.compute import Cluster
 from tasks.core.stage import logger
 from tasks.job.pipeline import Submission
@@ -52,6 +52,7 @@ def check(wait: Wait) -> None:
         raise Failure(
             "Only the run of a deployment can be suspended while it waits.",
             "Set wait.mode to poll, or run the deployment: prefect deployment run finetune/NAME.",
+            cause=Cause.CONFIGURATION,
         )
 
 

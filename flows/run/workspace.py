@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
-from tasks.azure.failure import Failure
+from tasks.azure.failure import Cause, Failure
 
 if TYPE_CHECKING:
     from tasks.azure.credentials import AzureSignIn
@@ -30,12 +30,13 @@ def opened(where: Literal["local", "azure"], credentials: AzureSignIn | None = N
         raise Failure(
             f"The local workspace is not installed ({error.name} is missing).",
             "Install it: uv sync --extra local. Or set workspace.where to azure.",
+            cause=Cause.CONFIGURATION,
         ) from error
     try:
         with switch.joined() as variables, _environment(variables):
             yield
     except CannotServe as error:
-        raise Failure("The local workspace does not start.", str(error)) from error
+        raise Failure("The local workspace does not start.", str(error), cause=Cause.CONFIGURATION) from error
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from tasks.azure.failure import Failure
+from tasks.azure.failure import Cause, Failure
 
 # Prefect's own: no telemetry, time for the start of its temporary server, its chatter kept to its own log.
 _PREFECT = {
@@ -52,6 +52,7 @@ def starter() -> Callable[[], None]:
                 "Prefect's temporary server does not start.",
                 "Try again when the machine is less busy, or set PREFECT_API_URL to a server that runs.",
                 str(error),
+                cause=Cause.PREFECT,
             ) from error
 
     return start

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 from collections.abc import Callable
@@ -10,9 +11,10 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from tasks.azure.failure import Failure
+from tasks.azure.failure import Cause, Failure
 
 _TOO_MANY = 429
+_CONFLICT = 409
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # of a terminal: azure-ai-ml writes them into messages
 TRANSIENT_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 # The same and a refused token in words, where azure-ai-ml leaves nothing else of an answer.
@@ -21,6 +23,10 @@ _TRANSIENT_WORDS = re.compile(
     r"|Connection (aborted|broken|refused|reset)|timed out"
 )
 _UNAUTHORISED_WORDS = re.compile(r"\((ExpiredAuthenticationToken|InvalidAuthenticationToken)\)")
+# How PyTorch, Python and Kubernetes say it, in the errors of steps.
+_OUT_OF_MEMORY = re.compile(r"out of memory|OutOfMemory|OOMKilled|\bMemoryError\b", re.I)
+_DISK_FULL = re.compile(r"No space left on device|Disk quota exceeded", re.I)
+_NOT_THE_JOBS = frozenset({Cause.QUOTA, Cause.CAPACITY, Cause.STORAGE, Cause.PERMISSION})
 
 
 @dataclass(frozen=True)
@@ -30,83 +36,99 @@ class _Known:
     pattern: str
     what: str
     do: str
+    cause: Cause
     retryable: bool = False
 
 
 # By the service's error codes, and by what users report of it.
 _KNOWN = (
     _Known(
-        r"JobNodeCountExceedsCoreQuota|ClusterCoreQuotaReached|not enough quota|OutOfQuota|QuotaExceeded"
-        r"|exceed(s|ed)? .{0,60}quota",
-        "The subscription's quota does not leave room for this.",
-        "Ask for more cores of the family in the studio (Quota), choose a smaller size or fewer nodes, or "
-        "delete what is no longer used (`finetune reap`).",
-    ),
-    _Known(
-        r"OutOfCapacity|AllocationFailed|ZonalAllocationFailed",
+        # Before the quota: a lack of capacity comes with the code OutOfQuota as well (documented).
+        r"OutOfCapacity|AllocationFailed|ZonalAllocationFailed|lack of [\w ]{0,40}capacity",
         "Azure has no free machines of this size in the region at the moment.",
         "Run again later, or choose another size of the model's allow-list.",
+        cause=Cause.CAPACITY,
         retryable=True,
     ),
     _Known(
-        r"endpoint.{0,80}(already (in use|exists|taken))|EndpointNameNotAvailable|NameUnavailable",
+        r"JobNodeCountExceedsCoreQuota|ClusterCoreQuotaReached|not enough quota|OutOfQuota|QuotaExceeded"
+        r"|exceed(s|ed)? .{0,60}quota|quota of \d",
+        "The subscription's quota does not leave room for this.",
+        "Ask for more cores of the family in the studio (Quota), choose a smaller size or fewer nodes, or "
+        "delete what is no longer used (`finetune reap`).",
+        cause=Cause.QUOTA,
+    ),
+    _Known(
+        r"endpoint.{0,80}(already (in use|exists|taken))|already an endpoint with this name"
+        r"|EndpointNameNotAvailable|NameUnavailable",
         "The endpoint's name is taken: names are unique within a region, across workspaces.",
         "Set deploy.endpoint to another name.",
+        cause=Cause.NAME_TAKEN,
     ),
     _Known(
         r"ImageBuildFailure|ResourceNotReady|liveness|readiness probe|UserContainerStart|container.{0,40}"
         r"(crash|exited)|ModelProcessExited|DeploymentFailed",
         "The deployment's container did not become ready.",
         "Read its log below; a probe that gives up too early is mended by deploy.readiness.initial_delay.",
+        cause=Cause.DEPLOYMENT,
     ),
     _Known(
         r"KeyBasedAuthenticationNotPermitted|key.based authentication is not permitted",
         "The workspace's storage account refuses key access.",
         "Make the datastore identity-based (with the role Storage Blob Data Contributor), or allow keys.",
+        cause=Cause.STORAGE,
     ),
     _Known(
         r"NoMatchingArtifactsFoundFromJob",
         "The job completed, but its model output holds no files.",
         "It may have been deleted since: run with --fresh to train again.",
+        cause=Cause.MODEL,
     ),
     _Known(
         r"cannot be recreated|can ?not be re-?created",
         "A model version of this number was deleted earlier, and Azure never gives a number out twice.",
         "Set registration.name to another name.",
+        cause=Cause.NAME_TAKEN,
     ),
     _Known(
         # Said when the number that the SDK was about to use has been taken since, for another model.
         r"already linked to an asset|asset paths cannot be updated|exists with another modelUri",
         "Another run is registering a version of the same model at this moment.",
         "It is tried again.",
+        cause=Cause.IN_USE,
         retryable=True,
     ),
     _Known(
         r"MissingSubscriptionRegistration|not registered to use namespace",
         "The subscription is not registered for Azure Machine Learning.",
         "Run: az provider register --namespace Microsoft.MachineLearningServices",
+        cause=Cause.CONFIGURATION,
     ),
     _Known(
         r"blob already exists|BlobAlreadyExists|UnderSpecifiedBlob|BlobImmutable",
         "Another job is uploading the same file at this moment.",
         "It is tried again.",
+        cause=Cause.IN_USE,
         retryable=True,
     ),
     _Known(
         r"Unknown cloud environment|cloud metadata could not be fetched|No clouds available",
         "The description of the cloud could not be read, or does not name this cloud.",
         "Check ARM_CLOUD_METADATA_URL and AZUREML_CURRENT_CLOUD.",
+        cause=Cause.CONFIGURATION,
         retryable=True,
     ),
     _Known(
         r"UnAuthorizedRegistryAccess|not allowed to access the registry",
         "There is no such registry, or the signed-in identity may not read it.",
         "Check base.registry and pipeline.registry; reading one takes the role AzureML Registry User.",
+        cause=Cause.PERMISSION,
     ),
     _Known(
         r"AuthorizationFailed|does not have authorization",
         "The signed-in identity may not do this.",
         "Give it the role AzureML Data Scientist on the workspace, AzureML Compute Operator for clusters.",
+        cause=Cause.PERMISSION,
     ),
 )
 
@@ -123,19 +145,21 @@ def explain(error: BaseException) -> Failure:
     for known in _KNOWN:
         # A rate of requests may be called a quota as well, but more cores are of no help there.
         if status != _TOO_MANY and re.search(known.pattern, text, re.IGNORECASE | re.DOTALL):
-            return Failure(known.what, known.do, details, known.retryable, pause)
+            return Failure(known.what, known.do, details, known.retryable, pause, cause=known.cause)
     if _is_authentication(error):
         return Failure(
             "Azure did not accept the sign-in.",
             "Run `az login`, or set AZURE_CLIENT_ID, AZURE_TENANT_ID and AZURE_CLIENT_SECRET of a service "
             "principal; AZURE_TOKEN_CREDENTIALS=dev leaves out a managed identity that answers wrongly.",
             details,
+            cause=Cause.SIGN_IN,
         )
     if status == 403:
         return Failure(
             "The signed-in identity may not do this.",
             "Give it the role AzureML Data Scientist on the workspace.",
             details,
+            cause=Cause.PERMISSION,
         )
     if is_transient(error):
         return Failure(
@@ -144,8 +168,37 @@ def explain(error: BaseException) -> Failure:
             details,
             retryable=True,
             retry_after=pause,
+            cause=Cause.IN_USE if status == _CONFLICT else Cause.UNREACHABLE,
         )
-    return Failure(_headline(text), "", details if details != _headline(text) else "")
+    return Failure(
+        _headline(text), "", details if details != _headline(text) else "", cause=_cause(error, status)
+    )
+
+
+def cause_of_job(why: str, log: str = "") -> Cause:
+    """The cause of a job's failure, by Azure's words and the end of its log: JOB where they name no other."""
+    if _OUT_OF_MEMORY.search(f"{why}\n{log}"):
+        return Cause.OUT_OF_MEMORY
+    if _DISK_FULL.search(f"{why}\n{log}"):
+        return Cause.STORAGE
+    found = (known.cause for known in _KNOWN if re.search(known.pattern, why, re.IGNORECASE | re.DOTALL))
+    return next((cause for cause in found if cause in _NOT_THE_JOBS), Cause.JOB)
+
+
+def _cause(error: BaseException, status: int | None) -> Cause:
+    """The cause of an error whose words are not known, by its kind."""
+    module = type(error).__module__
+    if is_missing(error):
+        return Cause.NOT_FOUND
+    if status == _CONFLICT:
+        return Cause.IN_USE
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Cause.STORAGE
+    if isinstance(error, MemoryError):
+        return Cause.OUT_OF_MEMORY
+    if module.startswith("azure.ai.ml"):  # raised before anything is sent: the SDK checks what it is given
+        return Cause.CONFIGURATION
+    return Cause.PREFECT if module.startswith("prefect.") else Cause.OTHER
 
 
 def _unwrapped(error: BaseException) -> BaseException:
@@ -161,7 +214,7 @@ def is_transient(error: BaseException) -> bool:
     if isinstance(error, Failure):
         return error.retryable
     status = _status(error)
-    if status == 409:
+    if status == _CONFLICT:
         return bool(
             re.search(r"in ?progress|another operation|conflicting operation|retry", _text(error), re.I)
         )

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
+from functools import partial
+from typing import Any
 
 
 class Cause(StrEnum):
     """Why a run did not succeed: few enough to count, to colour and to alert on.
 
-    It is set where the failure is raised, and kept in the report, the history and the metrics.
+    It is set where the failure is raised, and kept in the report, the history and the metrics. A value that
+    this version does not know, as in a report that a later one wrote, is OTHER.
     """
 
     QUOTA = "quota"  # the subscription may not have more cores, nodes or endpoints
@@ -17,25 +20,32 @@ class Cause(StrEnum):
     PERMISSION = "permission"  # signed in, and not allowed
     SIGN_IN = "sign-in"  # no credential that Azure accepts
     UNREACHABLE = "unreachable"  # Azure, the hub or the network does not answer, or is busy
-    NAME_TAKEN = "name taken"
-    NOT_FOUND = "not found"  # a workspace, model, component or endpoint that does not exist
+    NAME_TAKEN = "name taken"  # of an endpoint or a model's version, by somebody else or for good
+    NOT_FOUND = "not found"  # what the recipe names does not exist, or is gone: a workspace, model, split, …
     IN_USE = "in use"  # somebody else needs, holds or changes the thing
-    CONFIGURATION = "configuration"  # a wrong recipe, field or setting
+    CONFIGURATION = "configuration"  # a wrong recipe, field, setting or argument; something not installed
     MODEL = "model"  # retired, archived, or without what is needed
     COMPUTE = "compute"  # a size or cluster that does not suit
-    DATA = "data"
-    JOB = "job"  # a step of the training failed
+    DATA = "data"  # files that cannot be read, or rows that cannot be used
+    JOB = "job failed"  # a step of the training failed, or the job as a whole
     OUT_OF_MEMORY = "out of memory"
-    TIMED_OUT = "timed out"
-    BUDGET = "budget"
-    CONTAINER = "container"  # the deployment did not become ready
-    ANSWER = "answer"  # the deployment answers wrongly or not at all
-    DELETION = "deletion"  # something billed could not be deleted or cancelled
+    TIMED_OUT = "timed out"  # it ran or waited longer than allowed
+    BUDGET = "budget"  # it cost as much as allowed
+    DEPLOYMENT = "deployment failed"  # the endpoint or its container did not become ready
+    ANSWER = "no answer"  # the deployment refuses a question, or answers it wrongly
+    DELETION = "not deleted"  # something billed could not be deleted or cancelled
     STORAGE = "storage"  # the workspace's storage refuses, or the disk is full
     PREFECT = "prefect"  # the server of the flow itself
     CANCELLED = "cancelled"
     CRASHED = "crashed"
-    OTHER = "other"
+    OTHER = "other"  # not foreseen: the failure's text is all that is known
+
+    @classmethod
+    def _missing_(cls, value: object) -> Cause:
+        return cls.OTHER
+
+
+LIMITS = frozenset({Cause.BUDGET, Cause.TIMED_OUT})  # what the recipe allows a run, and the run has used up
 
 
 class Failure(Exception):
@@ -53,17 +63,27 @@ class Failure(Exception):
         details: str = "",
         retryable: bool = False,
         retry_after: float | None = None,
-        cause: Cause = Cause.OTHER,
+        *,
+        cause: Cause,
     ) -> None:
         self.what, self.do, self.details = redact(what), redact(do), redact(details)
         # In full, or a pickled failure could not be read back; and without the secrets, which it would keep.
-        super().__init__(self.what, self.do, self.details, retryable, retry_after, cause)
+        super().__init__(self.what, self.do, self.details, retryable, retry_after)
         self.retryable = retryable
         self.retry_after = retry_after
         self.cause = cause
 
     def __str__(self) -> str:
         return " ".join(f"{self.what} {self.do}".split())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """How to pickle it: an exception's own way passes on positional arguments only."""
+        return partial(type(self), cause=self.cause), self.args, vars(self)
+
+    def with_details(self, more: str) -> Failure:
+        """The same failure, with more details below its own."""
+        details = f"{self.details}\n\n{more}".strip()
+        return Failure(self.what, self.do, details, self.retryable, self.retry_after, cause=self.cause)
 
 
 def redact(text: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from tasks.azure import clients
 from tasks.azure.errors import is_missing
-from tasks.azure.failure import Failure
+from tasks.azure.failure import Cause, Failure
 
 _SETTLED = frozenset({"Succeeded", "Failed", "Canceled"})
 _LIMIT = 30 * 60  # seconds; the service's own limit of one operation
@@ -37,6 +37,7 @@ def settled(get: Callable[[], Any], poller: Any = None) -> Any:
             raise Failure(
                 f"{found.name!r} has been {state(found)} for {waited / 60:.0f} minutes.",
                 "See its page in the studio; run again to go on.",
+                cause=Cause.TIMED_OUT,
             )
         _pause(waited)
     if found is not None and state(found) != "Succeeded" and poller is not None:
@@ -66,12 +67,14 @@ def gone(get: Callable[[], Any], what: str, by_hand: str) -> None:
                 f"The {what} could not be deleted and goes on to cost.",
                 f"Delete it in the studio, or run: {by_hand}",
                 retryable=True,
+                cause=Cause.DELETION,
             )
         if waited > _LIMIT:
             raise Failure(
                 f"The {what} is still {state(found)} after {waited / 60:.0f} minutes.",
                 "`finetune reap` deletes it later.",
                 retryable=True,
+                cause=Cause.DELETION,
             )
         _pause(waited)
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from tasks.azure import clients
 from tasks.azure.clients import Session
-from tasks.azure.failure import Failure
+from tasks.azure.failure import Cause, Failure
 
 # Managed endpoints run on sizes with this mark, which stands for model inference runtime.
 _SERVING = "MIR"
@@ -48,6 +48,7 @@ def find(session: Session, name: str) -> Size:
         raise Failure(
             f"The VM size {name!r} does not exist in {session.location}.",
             f"Sizes with GPUs there: {', '.join(gpu)}.",
+            cause=Cause.COMPUTE,
         )
     return size
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from time import sleep
 from typing import TypeVar
 
-from tasks.azure.failure import Failure
+from tasks.azure.failure import Cause, Failure
 
 ATTEMPTS = 5
 DELAY = 0.5  # seconds before the second attempt, twice that before the third, and so on
@@ -33,4 +33,5 @@ def attempted(path: str, work: Callable[[], T]) -> T:
         f"{path} breaks off: {reason[:200]}.",
         f"It was tried {ATTEMPTS} times; check the connection and run again.",
         retryable=True,
+        cause=Cause.UNREACHABLE,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from tasks.azure.failure import Failure
+from tasks.azure.failure import Cause, Failure
 from tasks.data.section import Data, Split
 
 Rows = Sequence[int]  # positions in the split, ascending
@@ -15,7 +15,9 @@ def choose(data: Data, split: Split, total: int) -> Rows:
     """The positions to take of a split of `total` rows; raises Failure when there are none."""
     if not total:
         raise Failure(
-            f"The split {split.name} has no rows.", "Name another split in data.train or data.test."
+            f"The split {split.name} has no rows.",
+            "Name another split in data.train or data.test.",
+            cause=Cause.DATA,
         )
     count = split.count(total)
     if data.rows == "first" or count == total:

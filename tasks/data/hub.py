@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
-from tasks.azure.failure import Failure
+from tasks.azure.failure import Cause, Failure
 from tasks.data.section import Data
 from tasks.data.source import FORMATS, Source
 
@@ -35,6 +35,7 @@ def listed(data: Data) -> Source:
         raise Failure(
             f"The hub's dataset {data.dataset} is in no format that can be read here.",
             f"Download it and name the files; they must end in {', '.join(FORMATS)}.",
+            cause=Cause.DATA,
         )
     fs, _ = url_to_fs(files[0])
     splits = {name: tuple(fs._strip_protocol(file) for file in paths) for name, paths in found.items()}
@@ -45,23 +46,36 @@ def _failure(data: Data, error: Exception) -> Failure:
     kinds = {kind.__name__ for kind in type(error).__mro__}
     if "GatedRepoError" in kinds:
         return Failure(
-            f"The hub's dataset {data.dataset} is gated.", "Accept its terms and set HF_TOKEN.", str(error)
+            f"The hub's dataset {data.dataset} is gated.",
+            "Accept its terms and set HF_TOKEN.",
+            str(error),
+            cause=Cause.PERMISSION,
         )
     if "RevisionNotFoundError" in kinds:
         return Failure(
             f"The hub's dataset {data.dataset} has no revision {data.revision}.",
             "Set data.revision to a branch, a tag or a commit of it, or leave it empty.",
             str(error),
+            cause=Cause.NOT_FOUND,
         )
     if kinds & _UNKNOWN:
         return Failure(
             f"The hub has no dataset {data.dataset}, or none that you may read.",
             f"Check the name, and HF_TOKEN for a private one. {_OFFLINE}",
             str(error),
+            cause=Cause.NOT_FOUND,
         )
     if kinds & _UNREACHABLE:
         return Failure(
-            f"The Hugging Face hub cannot be reached, so {data.dataset} cannot be read.", _OFFLINE, str(error)
+            f"The Hugging Face hub cannot be reached, so {data.dataset} cannot be read.",
+            _OFFLINE,
+            str(error),
+            cause=Cause.UNREACHABLE,
         )
     reason = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
-    return Failure(f"The hub's dataset {data.dataset} cannot be opened: {reason}.", _OFFLINE, str(error))
+    return Failure(
+        f"The hub's dataset {data.dataset} cannot be opened: {reason}.",
+        _OFFLINE,
+        str(error),
+        cause=Cause.DATA,
+    )

@@ -15,7 +15,7 @@ from typing import Any
 
 import polars as pl
 
-from tasks.azure.failure import Failure
+from tasks.azure.failure import Cause, Failure
 from tasks.data import ranges
 from tasks.data.choice import Rows
 from tasks.data.progress_counter import Meter
@@ -250,4 +250,5 @@ def _broken(path: str, error: BaseException) -> Failure:
     return Failure(
         f"{path} is no readable parquet file: {' '.join(str(error).split())[:200]}.",
         "Download or write it again.",
+        cause=Cause.DATA,
     )

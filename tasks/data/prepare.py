@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING
 
-from tasks.azure.failure import Failure
+from tasks.azure.failure import Cause, Failure
 from tasks.data.prepared import PreparedData, PreparedSplit
 from tasks.data.progress_counter import Meter, Watch, unwatched
 from tasks.data.section import Data, Split
@@ -42,6 +42,7 @@ def prepare(data: Data, watch: Watch = unwatched, window: Window = _UNKNOWN) -> 
             raise Failure(
                 f"The training and the test split are the same ({data.train.name}).",
                 "Set data.train.name and data.test.name to different splits.",
+                cause=Cause.CONFIGURATION,
             )
         source = resolve(data)
         for split in (data.train, data.test):
@@ -129,9 +130,14 @@ def _split(
             f"({100 * output.quarantined / seen:.1f}%, more than {data.quarantine_limit:g}%): {examples}.",
             f"Mend the source (all bad rows are in {kept}), or raise data.quarantine_limit"
             f"{' or data.max_tokens' if long else ''}.",
+            cause=Cause.DATA,
         )
     if not output.rows:
-        raise Failure(f"No row of {split.name} is left to train on.", "Take more rows, or mend the source.")
+        raise Failure(
+            f"No row of {split.name} is left to train on.",
+            "Take more rows, or mend the source.",
+            cause=Cause.DATA,
+        )
     return PreparedSplit(
         name=split.name,
         path=output.path,
@@ -183,6 +189,7 @@ def _no_messages(data: Data, source: Source) -> Failure:
     return Failure(
         f"{source.name} has no column {data.column('messages')!r}.",
         "Map it: data.columns.messages=NAME. The column holds lists of role and content.",
+        cause=Cause.DATA,
     )
 
 
@@ -228,5 +235,8 @@ def _disk_errors() -> Iterator[None]:
         else:
             raise
         raise Failure(
-            what, "Set data.directory to a place with room that you may write to.", str(error)
+            what,
+            "Set data.directory to a place with room that you may write to.",
+            str(error),
+            cause=Cause.STORAGE,
         ) from error

@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-from tasks.azure.failure import Failure
+from tasks.azure.failure import Cause, Failure
 from tasks.data.section import SAMPLE, Data
 
 Format = Literal["parquet", "jsonl", "json", "csv"]
@@ -41,7 +41,9 @@ class Source:
             return self.splits[split]
         there = ", ".join(sorted(self.splits)) or "none"
         raise Failure(
-            f"{self.name} has no split {split!r}.", f"Set data.train.name and data.test.name: {there}."
+            f"{self.name} has no split {split!r}.",
+            f"Set data.train.name and data.test.name: {there}.",
+            cause=Cause.NOT_FOUND,
         )
 
 
@@ -72,18 +74,22 @@ def _files(where: str, name: str) -> Source:
         found = _listed(fs, path)
     except (OSError, ValueError, ImportError) as error:
         raise Failure(
-            f"The data at {name} cannot be listed: {_line(error)}.", "Check the path and your access to it."
+            f"The data at {name} cannot be listed: {_line(error)}.",
+            "Check the path and your access to it.",
+            cause=Cause.NOT_FOUND if isinstance(error, FileNotFoundError) else Cause.DATA,
         ) from error
     if not found:
         raise Failure(
             f"There are no data files at {name}.",
             f"Name a file, a folder or a pattern of files that end in {', '.join(FORMATS)}.",
+            cause=Cause.NOT_FOUND,
         )
     formats = {FORMATS[PurePosixPath(file).suffix.lower()] for file in found}
     if len(formats) > 1:
         raise Failure(
             f"{name} holds files of several kinds ({', '.join(sorted(formats))}).",
             "Name one kind with a pattern such as folder/*.parquet.",
+            cause=Cause.DATA,
         )
     identity = "\n".join(f"{file} {_stamp(info)}" for file, info in sorted(found.items()))
     return Source(name, None, fs, _by_split(found, path), formats.pop(), identity)

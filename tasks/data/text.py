@@ -16,7 +16,7 @@ from typing import Any
 
 import orjson
 
-from tasks.azure.failure import Failure
+from tasks.azure.failure import Cause, Failure
 from tasks.data import ranges
 from tasks.data.choice import Rows
 from tasks.data.progress_counter import Meter
@@ -97,15 +97,19 @@ class TextRows:
             raise Failure(
                 f"{path} is not UTF-8 (byte {error.start:,}).",
                 "Convert it: iconv -f OLD-ENCODING -t UTF-8.",
+                cause=Cause.DATA,
             ) from error
         except (csv.Error, JSONError) as error:
             reason = " ".join(str(error).split())[:200]
-            raise Failure(f"{path} cannot be read: {reason}.", "Check that the file is whole.") from error
+            raise Failure(
+                f"{path} cannot be read: {reason}.", "Check that the file is whole.", cause=Cause.DATA
+            ) from error
         except OSError as error:
             raise Failure(
                 f"{path} cannot be read: {' '.join(str(error).split())[:200]}.",
                 "Check your access to it and the connection.",
                 retryable=True,
+                cause=Cause.UNREACHABLE,
             ) from error
 
 

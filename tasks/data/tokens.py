@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from tasks.azure.failure import Failure
+from tasks.azure.failure import Cause, Failure
 from tasks.data.window import Window, tokenizer_file
 
 # English text in the vocabularies of today's chat models; good to about a fifth either way.
@@ -95,6 +95,7 @@ def _load(name: str) -> Any:
         raise Failure(
             "Counting tokens needs the package tokenizers.",
             "Install it with uv sync --extra local, or leave data.tokenizer empty for an estimate.",
+            cause=Cause.CONFIGURATION,
         ) from error
     file = tokenizer_file(name)
     try:
@@ -103,4 +104,5 @@ def _load(name: str) -> Any:
         raise Failure(
             f"The tokenizer {name} cannot be loaded: {' '.join(str(error).split())[:200]}.",
             "Set data.tokenizer to a folder with a tokenizer.json, or leave it empty for an estimate.",
+            cause=Cause.CONFIGURATION,
         ) from error

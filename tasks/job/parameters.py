@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tasks.azure.failure import Failure
+from tasks.azure.failure import Cause, Failure
 
 Value = str | int | float
 Origin = Literal["user", "model", "project"]
@@ -142,7 +142,11 @@ def merge(
                 fitting = fit(value, component[name])
             except ValueError as error:
                 if source == "user":
-                    raise Failure(f"The parameter {name} {error}.", "Correct it in the recipe.") from None
+                    raise Failure(
+                        f"The parameter {name} {error}.",
+                        "Correct it in the recipe.",
+                        cause=Cause.CONFIGURATION,
+                    ) from None
                 dropped[name] = f"set by the {source}, but it {error}"
                 continue
             if name in values and values[name] != fitting:
@@ -205,4 +209,5 @@ def _unknown(name: str, component: Mapping[str, ComponentInput]) -> Failure:
     return Failure(
         f"The pipeline component has no input {name!r}.",
         f"Did you mean {' or '.join(near)}?" if near else "Take it out of parameters.",
+        cause=Cause.CONFIGURATION,
     )

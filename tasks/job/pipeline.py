@@ -12,7 +12,7 @@ from tasks import compute as clusters
 from tasks.azure import clients, job_states
 from tasks.azure.clients import Session
 from tasks.azure.errors import is_missing, unless_missing
-from tasks.azure.failure import Failure
+from tasks.azure.failure import Cause, Failure
 from tasks.base_model import BaseModelVersion
 from tasks.compute import Cluster, Compute
 from tasks.core.lease import PREFIX, Lease
@@ -164,6 +164,7 @@ def submit_job(session: Session, work: Work, plan: Plan, lease: Lease, fresh: bo
     raise Failure(
         f"{_ATTEMPTS} attempts at the job {plan.fingerprint} have failed.",
         "See why in the studio, and change the recipe.",
+        cause=Cause.JOB,
     )
 
 
@@ -202,6 +203,7 @@ def _component(session: Session, pipeline: Pipeline) -> Any:
             + (f" of version {pipeline.version}." if pipeline.version else "."),
             "Check pipeline.component, pipeline.version and pipeline.registry.",
             str(error),
+            cause=Cause.NOT_FOUND,
         ) from error
 
 
@@ -287,6 +289,7 @@ def _build(session: Session, work: Work, plan: Plan) -> Any:
         raise Failure(
             f"The component {component.name} has no output {work.pipeline.output!r}.",
             f"Set pipeline.output to one of: {', '.join(component.outputs)}.",
+            cause=Cause.CONFIGURATION,
         )
 
     @define(name=plan.display_name)  # type: ignore[untyped-decorator]

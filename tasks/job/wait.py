@@ -15,8 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.azure import clients, job_states, run_history
 from tasks.azure.clients import Session
-from tasks.azure.errors import explain, is_transient, is_unauthorised
-from tasks.azure.failure import Failure
+from tasks.azure.errors import cause_of_job, explain, is_transient, is_unauthorised
+from tasks.azure.failure import Cause, Failure
 from tasks.azure.run_history import Step
 from tasks.compute import Cluster
 from tasks.core.signals import undisturbed
@@ -50,10 +50,6 @@ class Wait(BaseModel):
         60, ge=0, description="How long Azure may be out of reach before giving up."
     )
     forward_logs: bool = Field(True, description="Copy the running step's log into the run's log.")
-
-
-class BudgetReached(Failure):
-    """The job has cost as much as it may, and is cancelled."""
 
 
 class TrainedJob(BaseModel):
@@ -166,6 +162,7 @@ class _Watch:
                 f"Azure was out of reach for {seconds / 60:.0f} minutes; the job {self._job.name} goes on.",
                 "Run again: the same job is found and waited for.",
                 str(error),
+                cause=Cause.UNREACHABLE,
             ) from error
         if unauthorised:
             clients.forget()  # somebody may have signed in anew meanwhile
@@ -188,7 +185,7 @@ class _Watch:
             self._give_up(
                 f"The budget of ${budget:g} is spent (${spent:.2f})",
                 "Raise wait.budget_usd, or train less.",
-                BudgetReached,
+                Cause.BUDGET,
             )
         hours = max(waited, self._age()) / 3600
         if hours >= self._wait.timeout_hours:
@@ -196,9 +193,10 @@ class _Watch:
                 f"The job {self._job.name} took longer than {self._wait.timeout_hours:g} h"
                 + ("" if self._elapsed().running else " and never left the queue"),
                 "Raise wait.timeout_hours; a job that stays queued waits for quota or for a free node.",
+                Cause.TIMED_OUT,
             )
 
-    def _give_up(self, why: str, do: str, kind: type[Failure] = Failure) -> NoReturn:
+    def _give_up(self, why: str, do: str, cause: Cause) -> NoReturn:
         """Cancel the job and raise Failure; one that cannot be cancelled is told as what goes on to cost."""
         name = self._job.name
         try:
@@ -210,8 +208,9 @@ class _Watch:
                 f"Cancel it in the studio, or run: az ml job cancel -n {name}",
                 failure.details,
                 failure.retryable,
+                cause=Cause.DELETION,
             ) from error
-        raise kind(f"{why}: the job {name} is cancelled.", do)
+        raise Failure(f"{why}: the job {name} is cancelled.", do, cause=cause)
 
     def _age(self) -> float:
         """Seconds since the job was submitted, by whomever."""
@@ -268,17 +267,19 @@ class _Watch:
                 f"The job {name} ended as {status}.",
                 "Run again for a new attempt." if status == "Canceled" else f"See {self._job.studio_url}.",
                 why,
+                cause=Cause.CANCELLED if status == "Canceled" else cause_of_job(why),
             )
         why = run_history.error(self._session, failed.id)
         lines = "\n".join(self._follower.tail(failed))
         return Failure(
-            f"The step {failed.name} of the job {name} failed: {_cause(why)}",
+            f"The step {failed.name} of the job {name} failed: {_headline(why)}",
             f"See {self._job.studio_url}." if self._job.studio_url else "",
             f"{why}\n\nLast log lines of {failed.name}:\n{lines}".strip(),
+            cause=cause_of_job(why, lines),
         )
 
 
-def _cause(why: str) -> str:
+def _headline(why: str) -> str:
     """The line of a step's error that says most: the exception's in a traceback, else the first."""
     lines = [line.strip() for line in why.splitlines() if line.strip()]
     if not lines:

@@ -21,9 +21,10 @@ from flows.dashboard.run import Run
 from flows.dashboard.selection import select
 from flows.history import KEY, history
 from flows.terminal.cli import app
-from tasks.azure.failure import Failure
+from tasks.azure.failure import Cause
 from tests.conftest import PrefectServer
 from tests.flows.conftest import MakeConfig
+from tests.support.failures import fails
 from tests.support.seeding import seed
 from tests.support.synthetic import runs
 
@@ -76,7 +77,7 @@ def test_filters_and_limits_take_the_newest(seeded: list[Run]) -> None:
 
 
 def test_a_filter_that_no_run_passes_names_those_there_are(seeded: list[Run]) -> None:
-    with pytest.raises(Failure, match="No run is of the model 'gpt-5'. There are: .*Phi-4"):
+    with fails(Cause.CONFIGURATION, "model 'gpt-5'", "Phi-4"):
         _read(model="gpt-5")
 
 
@@ -119,7 +120,7 @@ def test_the_flow_publishes_page_metrics_and_artifacts(seeded: list[Run], tmp_pa
 
 
 def test_the_flow_refuses_a_file_that_it_cannot_write(seeded: list[Run]) -> None:
-    with pytest.raises(Failure, match=r"/nowhere/history.html cannot be written: No such file"):
+    with fails(Cause.CONFIGURATION, "/nowhere/history.html"):
         history(model="phi-4", page_file="/nowhere/history.html")
 
 
@@ -163,7 +164,7 @@ def test_a_server_out_of_reach_is_one_line(prefect_server: PrefectServer) -> Non
 
     with (
         temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}),
-        pytest.raises(Failure, match="Prefect's server gives no history. Check PREFECT_API_URL"),
+        fails(Cause.PREFECT, "PREFECT_API_URL"),
     ):
         asyncio.run(reader.read(select()))
 

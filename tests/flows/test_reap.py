@@ -12,9 +12,10 @@ from prefect.client.orchestration import get_client
 from prefect.states import Crashed
 
 from flows.reap import NOTHING, reap
-from tasks.azure.failure import Failure
+from tasks.azure.failure import Cause
 from tasks.sign_in import Workspace
 from tests.conftest import PrefectServer
+from tests.support.failures import fails
 
 AZURE = Workspace(where="azure")
 
@@ -56,16 +57,16 @@ def test_where_nobody_has_used_azure_it_completes_and_says_so() -> None:
 
 @pytest.mark.usefixtures("of_a_deployment", "run_in_azure")
 def test_once_a_run_was_in_azure_it_fails_and_says_what_is_missing() -> None:
-    with pytest.raises(Failure, match="Which workspace"):
+    with fails(Cause.CONFIGURATION, "Which workspace"):
         reap(AZURE)
 
 
 @pytest.mark.usefixtures("of_a_deployment")
 def test_a_workspace_that_is_named_by_halves_is_no_reason_to_do_nothing() -> None:
-    with pytest.raises(Failure, match="resource_group"):
+    with fails(Cause.CONFIGURATION, "resource_group"):
         reap(AZURE.model_copy(update={"name": "w"}))
 
 
 def test_who_asks_for_it_by_hand_is_told_what_is_missing() -> None:
-    with pytest.raises(Failure, match="Which workspace"):
+    with fails(Cause.CONFIGURATION, "Which workspace"):
         reap(AZURE)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from flows.dashboard.run import Run
-from flows.run.cause import cause_of
+from tasks.azure.failure import Cause
 from tasks.core.reuse import Reused
 from tasks.delete import Deletion, EndpointEnd
 
@@ -36,15 +36,19 @@ _SECONDS = {
     "delete": 75.0,
 }
 _FAILURES = (
-    ("train", "The step chat-completion-finetune of the job ft-1 failed: CUDA out of memory"),
-    ("train", "The budget of $20 is spent ($20.11): the job ft-1 is cancelled."),
-    ("train", "The job ft-1 took longer than 24 h and is cancelled."),
-    ("deploy", "The subscription's quota does not leave room for this."),
-    ("deploy", "The deployment's container did not become ready."),
-    ("data", "The split test_sft has no rows."),
-    ("sign in", "Azure did not accept the sign-in. Run `az login`."),
-    ("compute", "Azure has no free machines of this size in the region at the moment."),
+    ("train", "The step finetune of the job ft-1 failed: CUDA out of memory", Cause.OUT_OF_MEMORY),
+    ("train", "The budget of $20 is spent ($20.11): the job ft-1 is cancelled.", Cause.BUDGET),
+    ("train", "The job ft-1 took longer than 24 h and is cancelled.", Cause.TIMED_OUT),
+    ("deploy", "The subscription's quota does not leave room for this.", Cause.QUOTA),
+    ("deploy", "The deployment's container did not become ready.", Cause.DEPLOYMENT),
+    ("data", "The split test_sft has no rows.", Cause.DATA),
+    ("sign in", "Azure did not accept the sign-in. Run `az login`.", Cause.SIGN_IN),
+    ("compute", "Azure has no free machines of this size in the region at the moment.", Cause.CAPACITY),
 )
+_STOPPED = {
+    "crashed": ("The flow run process was killed.", Cause.CRASHED),
+    "cancelled": ("Cancelled by a person.", Cause.CANCELLED),
+}
 
 
 def runs(number: int, *, days: int = 700, seed: int = 7, now: datetime = NOW) -> list[Run]:
@@ -57,7 +61,7 @@ def runs(number: int, *, days: int = 700, seed: int = 7, now: datetime = NOW) ->
 def _run(random_: random.Random, when: datetime, now: datetime) -> Run:
     recipe, model, loss, scale = random_.choices(_MODELS, (5, 4, 2, 2, 1))[0]
     state = random_.choices(("completed", "failed", "crashed", "cancelled"), (86, 9, 3, 2))[0]
-    stage, failure = random_.choice(_FAILURES) if state == "failed" else (None, None)
+    stage, failure, cause = random_.choice(_FAILURES) if state == "failed" else (None, None, None)
     names = list(_SECONDS)
     reached = names if state == "completed" else names[: names.index(stage) + 1 if stage else 6]
     seconds = {name: round(_SECONDS[name] * scale * random_.lognormvariate(0, 0.3), 2) for name in reached}
@@ -66,8 +70,7 @@ def _run(random_: random.Random, when: datetime, now: datetime) -> Run:
     serving = sum(seconds.get(name, 0) for name in ("deploy", "invoke", "delete")) / 3600 * 3.67 * (scale > 1)
     drift = 0.15 * ((now - when).days / 700) + random_.gauss(0, 0.02)
     done = state == "completed"
-    said = {"crashed": "The flow run process was killed.", "cancelled": "Cancelled by a person."}.get(state)
-    message = failure or said or "answers"
+    said, why = _STOPPED.get(state, ("answers", cause))
     run = UUID(int=random_.getrandbits(128))
     return Run(
         id=str(run),
@@ -80,10 +83,10 @@ def _run(random_: random.Random, when: datetime, now: datetime) -> Run:
         rows=random_.choice((600, 11_548, 23_096)) if "data" in seconds else None,
         data_share="5%",
         state=state,
-        message=message,
+        message=failure or said,
         failed_stage=stage,
         failure=failure,
-        cause=None if done else cause_of(state, message),
+        cause=why,
         seconds=took,
         seconds_by_stage=seconds,
         queued_seconds=round(random_.expovariate(1 / 200), 1) if done else None,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.azure.failure import Failure
+from tasks.azure.failure import Cause, Failure
 from tests.conftest import PrefectServer
 from tests.sweep import kinds, log
 from tests.sweep.audit import Audit
@@ -61,12 +61,12 @@ def test_the_table_counts_only_faults_that_happened() -> None:
 @pytest.mark.parametrize(
     ("error", "clear"),
     [
-        (Failure("The job failed: no memory.", "Take fewer rows."), True),
-        (Failure("ServiceRequestError('<urllib3 object at 0x7f>')"), False),
-        (Failure("Traceback (most recent call last)"), False),
-        (Failure(""), False),
-        (Failure("{"), False),
-        (Failure("The job failed. " * 50), False),
+        (Failure("The job failed: no memory.", "Take fewer rows.", cause=Cause.OTHER), True),
+        (Failure("ServiceRequestError('<urllib3 object at 0x7f>')", cause=Cause.OTHER), False),
+        (Failure("Traceback (most recent call last)", cause=Cause.OTHER), False),
+        (Failure("", cause=Cause.OTHER), False),
+        (Failure("{", cause=Cause.OTHER), False),
+        (Failure("The job failed. " * 50, cause=Cause.OTHER), False),
         (KeyError("value"), False),
     ],
 )

@@ -11,10 +11,11 @@ import pytest
 from tasks.azure import clients
 from tasks.azure.clients import Session
 from tasks.azure.errors import is_missing
-from tasks.azure.failure import Failure
+from tasks.azure.failure import Cause
 from tasks.base_model import Base, BaseModelVersion, find_model
 from tasks.compute import Cluster, Compute, find_compute
 from tasks.core.lease import PREFIX, Lease
+from tests.support.failures import fails
 from tests.tasks.conftest import LetFail
 
 TAGGED, IN_METADATA = "Phi-3-mini-4k-instruct", "Phi-4"
@@ -77,7 +78,7 @@ def test_a_size_off_the_models_allow_list_is_refused(
     session: Session, name: str, lease: Lease, base: str
 ) -> None:
     create(session, name, T4)
-    with pytest.raises(Failure, match=rf"^{base} cannot be fine-tuned on {T4}\. Its allow-list: .*{A100}"):
+    with fails(Cause.COMPUTE, base, T4, A100):
         find(session, model(session, base), lease, name=name)
 
 
@@ -88,7 +89,7 @@ def test_the_allow_list_knows_no_case(session: Session, name: str, lease: Lease,
 
 
 def test_a_cluster_of_a_refused_size_is_not_created(session: Session, name: str, lease: Lease) -> None:
-    with pytest.raises(Failure, match="cannot be fine-tuned"):
+    with fails(Cause.COMPUTE, T4):
         find(session, model(session, TAGGED), lease, name=name, size=T4)
     assert not exists(session, name)
 
@@ -97,7 +98,7 @@ def test_a_cluster_of_a_refused_size_is_not_created(session: Session, name: str,
 def test_k80_machines_are_refused_where_the_model_has_no_list(
     session: Session, name: str, lease: Lease, tiny: str, size: str
 ) -> None:
-    with pytest.raises(Failure, match=r"has K80 GPUs, which cannot fine-tune .*Choose a cluster with V100"):
+    with fails(Cause.COMPUTE, "K80", "V100"):
         find(session, without_list(session, tiny), lease, name=name, size=size)
     assert not exists(session, name)
 
@@ -106,21 +107,21 @@ def test_a_cluster_without_gpus_is_refused_where_the_model_has_no_list(
     session: Session, name: str, lease: Lease, tiny: str
 ) -> None:
     create(session, name, CPU)
-    with pytest.raises(Failure, match=rf"^{CPU} has no GPU, .*Set compute\.name or compute\.size"):
+    with fails(Cause.COMPUTE, f"{CPU} has no GPU", "compute.name"):
         find(session, without_list(session, tiny), lease, name=name)
 
 
 def test_a_missing_cluster_that_must_not_be_created_is_named(
     session: Session, name: str, lease: Lease, tiny: str
 ) -> None:
-    with pytest.raises(Failure, match=f"^The cluster '{name}' does not exist. Create it, set compute.create"):
+    with fails(Cause.NOT_FOUND, name, "compute.create"):
         find(session, model(session, tiny), lease, name=name, size=T4, create=False)
 
 
 def test_a_size_that_the_region_lacks_is_answered_with_those_it_has(
     session: Session, name: str, lease: Lease, tiny: str
 ) -> None:
-    with pytest.raises(Failure, match=rf"'Standard_NC5' does not exist in local\. .*{A100}"):
+    with fails(Cause.COMPUTE, "Standard_NC5", A100):
         find(session, model(session, tiny), lease, name=name, size="Standard_NC5")
 
 
@@ -128,7 +129,7 @@ def test_a_cluster_too_small_for_the_nodes_wanted_is_refused(
     session: Session, name: str, lease: Lease, tiny: str
 ) -> None:
     create(session, name, T4, max_instances=1)
-    with pytest.raises(Failure, match=f"^The cluster '{name}' has 1 nodes at most, not 2."):
+    with fails(Cause.COMPUTE, name, "compute.nodes"):
         find(session, model(session, tiny), lease, name=name, nodes=2, max_nodes=2)
 
 
@@ -136,7 +137,7 @@ def test_quota_reads_as_what_to_do(
     session: Session, name: str, lease: Lease, tiny: str, let_fail: LetFail
 ) -> None:
     let_fail({"kind": "quota", "method": "PUT", "path": f"computes/{name}"})
-    with pytest.raises(Failure, match="quota does not leave room for this. Ask for more cores") as caught:
+    with fails(Cause.QUOTA, "more cores") as caught:
         find(session, model(session, tiny), lease, name=name, size=T4)
     assert "ClusterCoreQuotaReached" in caught.value.details
     assert not caught.value.retryable
@@ -149,5 +150,5 @@ def test_a_failed_cluster_is_told_with_its_state(
     body = clients.read(session, f"{session.workspace_id}/computes/{name}", "2023-08-01-preview")
     body["properties"]["provisioningState"] = "Failed"
     let_fail({"kind": "status", "method": "GET", "path": f"computes/{name}", "status": 200, "body": body})
-    with pytest.raises(Failure, match=f"^The cluster '{name}' is in the state failed. See its page"):
+    with fails(Cause.COMPUTE, name, "state failed"):
         find(session, model(session, tiny), lease, name=name)

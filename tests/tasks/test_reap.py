@@ -14,12 +14,13 @@ from flows.reap import due_of
 from tasks import compute, deploy, endpoint
 from tasks.azure import clients
 from tasks.azure.clients import Session
-from tasks.azure.failure import Failure
+from tasks.azure.failure import Cause
 from tasks.core.lease import Lease
 from tasks.job.pipeline import find as find_job
 from tasks.reap import Leased, end, find_leased
 from tasks.sign_in import Workspace, sign_in
 from tests.conftest import LocalServer
+from tests.support.failures import fails
 
 _SIZE = "Standard_DS3_v2"
 _ENVIRONMENT = "azureml://registries/azureml/environments/any/versions/1"
@@ -233,6 +234,6 @@ def test_a_deletion_that_is_refused_is_loud(
     found = listed(session, name)
     assert found is not None
     set_faults({"path": f"onlineEndpoints/{name}", "method": "DELETE", "kind": "status", "status": 403})
-    with pytest.raises(Failure, match="may not do this"):
+    with fails(Cause.PERMISSION):
         end.fn(session, found)
     assert endpoint.find(session, name) is not None

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from tasks.azure import clients
-from tasks.azure.failure import Failure
+from tasks.azure.failure import Cause
 from tasks.sign_in import Workspace, sign_in
+from tests.support.failures import fails
 from tests.tasks.conftest import LetFail
 
 NAMES = ("AZURE_SUBSCRIPTION_ID", "AZURE_RESOURCE_GROUP", "AZUREML_WORKSPACE_NAME")
@@ -63,27 +64,24 @@ def test_config_json_is_found_above(
 def test_what_is_set_wins_over_the_file(nameless: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "mine.json").write_text(config_json(nameless))
     wanted = Workspace(where="azure", config=str(tmp_path / "mine.json"), name="elsewhere")
-    with pytest.raises(Failure, match="The resource group 'local' has no workspace 'elsewhere'. Check the"):
+    with fails(Cause.NOT_FOUND, "'local'", "'elsewhere'"):
         sign_in.fn(wanted)
 
 
 def test_without_names_or_config_json_it_says_what_is_missing_and_how(nameless: dict[str, str]) -> None:
-    with pytest.raises(Failure) as caught:
+    with fails(Cause.CONFIGURATION, *NAMES, "config.json", "recipe"):
         sign_in.fn(IN_AZURE)
-    line = str(caught.value)
-    assert "\n" not in line
-    assert all(name in line for name in (*NAMES, "config.json", "recipe"))
 
 
 def test_a_config_json_that_is_not_there_is_named(nameless: dict[str, str]) -> None:
-    with pytest.raises(Failure, match=r"^The workspace file nowhere\.json does not exist\. Download it"):
+    with fails(Cause.CONFIGURATION, "nowhere.json", "Download it"):
         sign_in.fn(Workspace(where="azure", config="nowhere.json"))
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "\x00"])
 def test_a_config_json_that_is_none_is_named(nameless: dict[str, str], tmp_path: Path, text: str) -> None:
     (tmp_path / "config.json").write_text(text)
-    with pytest.raises(Failure, match=r"config\.json cannot be read: .* Download it again"):
+    with fails(Cause.CONFIGURATION, "config.json", "Download it again"):
         sign_in.fn(IN_AZURE)
 
 
@@ -91,20 +89,20 @@ def test_without_a_sign_in_it_says_how_to_sign_in(
     environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "EnvironmentCredential")
-    with pytest.raises(Failure, match=r"^Azure did not accept the sign-in\. Run `az login`, or set AZURE_"):
+    with fails(Cause.SIGN_IN, "az login", "AZURE_CLIENT_ID"):
         sign_in.fn(IN_AZURE)
 
 
 def test_a_token_that_is_refused_says_how_to_sign_in(environment: dict[str, str], let_fail: LetFail) -> None:
     let_fail({"kind": "expired-token", "path": "workspaces/local", "count": None})
-    with pytest.raises(Failure, match=r"^Azure did not accept the sign-in\. Run `az login`"):
+    with fails(Cause.SIGN_IN, "az login"):
         sign_in.fn(Workspace())
 
 
 def test_missing_rights_name_the_role(environment: dict[str, str], let_fail: LetFail) -> None:
     rule = {"kind": "status", "path": "workspaces/local", "status": 403, "code": "AuthorizationFailed"}
     let_fail(rule)
-    with pytest.raises(Failure, match="may not do this. Give it the role AzureML Data Scientist"):
+    with fails(Cause.PERMISSION, "AzureML Data Scientist"):
         sign_in.fn(Workspace())
 
 

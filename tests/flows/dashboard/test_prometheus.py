@@ -17,9 +17,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from flows.dashboard.prometheus import exposition, registry, serving
 from flows.dashboard.run import Run
-from tasks.azure.failure import Failure
+from tasks.azure.failure import Cause
 from tasks.delete import Deletion, EndpointEnd
 from tests.support.checkout import ROOT
+from tests.support.failures import fails
 from tests.support.synthetic import NOW, runs
 
 DASHBOARD = ROOT / "dashboards" / "grafana.json"
@@ -51,7 +52,12 @@ def test_seconds_dollars_and_failures_are_those_of_the_runs() -> None:
     completed = [run for run in HISTORY if run.state == "completed"]
     assert _sum(text, "finetune_runs") == len(HISTORY)
     assert _sum(text, "finetune_dollars_total") == pytest.approx(sum(run.cost_usd or 0 for run in HISTORY))
-    assert _sum(text, "finetune_failures_total") == sum(run.unsuccessful for run in HISTORY)
+    counted = Counter(run.cause for run in HISTORY if run.unsuccessful)
+    assert len(counted) > 5
+    for cause, times in counted.items():
+        of_cause = [each for each in _samples(text) if each.labels.get("cause") == cause]
+        assert sum(each.value for each in of_cause if each.name == "finetune_failures_total") == times
+    assert _sum(text, "finetune_failures_total") == counted.total()
     assert _sum(text, "finetune_run_seconds_count") == len(completed)
     assert _sum(text, "finetune_run_seconds_sum") == pytest.approx(sum(run.seconds or 0 for run in completed))
 
@@ -114,7 +120,7 @@ def test_a_port_in_use_is_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with (
-            pytest.raises(Failure, match=f"127.0.0.1:{port} cannot be listened at: .* another --port"),
+            fails(Cause.CONFIGURATION, f"127.0.0.1:{port}", "--port"),
             serving(lambda: HISTORY, port),
         ):
             pass

@@ -12,8 +12,9 @@ from prefect.flows import Flow, load_flow_from_entrypoint
 from flows.operations.automations import SILENT_SECONDS
 from flows.operations.form import filled
 from flows.run.config import Finetune, load
-from tasks.azure.failure import Failure
+from tasks.azure.failure import Cause
 from tests.support.checkout import ROOT
+from tests.support.failures import fails
 
 DEPLOYMENTS: list[dict[str, Any]] = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
 NAMES = [deployment["name"] for deployment in DEPLOYMENTS]
@@ -66,5 +67,5 @@ def test_every_fine_tune_takes_its_form_from_a_recipe_and_from_nowhere_else() ->
 def test_a_recipe_that_is_none_is_refused_before_anything_is_deployed(tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text("deploy: {instance_count: 0}")
-    with pytest.raises(Failure, match=r"deploy\.instance_count"):
+    with fails(Cause.CONFIGURATION, "deploy.instance_count"):
         filled(str(wrong))

@@ -18,11 +18,12 @@ from pydantic import SecretStr, ValidationError
 from flows.run.workspace import opened
 from tasks.azure import clients
 from tasks.azure.credentials import AzureSignIn
-from tasks.azure.failure import Failure
+from tasks.azure.failure import Cause
 from tasks.sign_in import Workspace, sign_in
 from tests.conftest import LocalServer
 from tests.flows.conftest import RECIPE, MakeConfig
 from tests.support.checkout import ROOT
+from tests.support.failures import fails
 from tests.support.login import TENANT, logging_in
 from tests.support.prefect_server import Server
 
@@ -54,7 +55,7 @@ def test_a_wrong_secret_is_one_line_that_does_not_say_it(
     with logging_in(server, "another", tmp_path) as login:
         for name, value in login.environment.items():
             monkeypatch.setenv(name, value)
-        with opened("azure", block), pytest.raises(Failure, match="did not accept the sign-in") as error:
+        with opened("azure", block), fails(Cause.SIGN_IN, "AZURE_CLIENT_SECRET") as error:
             sign_in.fn(Workspace(where="azure"))
     clients.forget()
     assert "The secret is wrong" in error.value.details

@@ -49,7 +49,7 @@ DONE: dict[str, Any] = {"outcome": "completed", "model": "chat", "model_version"
             "Failed at deploy: No quota.",
         ),
         (
-            {"outcome": "failed", "failed_stage": "train", "failure": "$1 is spent.", "over_budget": True},
+            {"outcome": "failed", "failed_stage": "train", "failure": "$1 is spent.", "cause": "budget"},
             "Budget reached at train: $1 is spent.",
         ),
         (

@@ -8,9 +8,10 @@ import pytest
 
 from flows.run import stage_times
 from flows.run.stage_times import StageTimes
-from tasks.azure.failure import Failure
+from tasks.azure.failure import Cause, Failure
 from tasks.core.stage import observed, observing, report
 from tasks.core.stages import Stage
+from tests.support.failures import fails
 
 
 class Clock:
@@ -56,8 +57,8 @@ def test_nobody_hears_a_report_outside_of_a_stage(times: StageTimes) -> None:
 
 
 def test_a_retry_that_succeeds_mends_a_stage(times: StageTimes) -> None:
-    with pytest.raises(Failure), observed(Stage.DEPLOY):
-        raise Failure("It is busy.")
+    with fails(Cause.IN_USE), observed(Stage.DEPLOY):
+        raise Failure("It is busy.", cause=Cause.IN_USE)
     assert times.stopped_at == Stage.DEPLOY
     with observed(Stage.DEPLOY):
         pass
@@ -65,10 +66,10 @@ def test_a_retry_that_succeeds_mends_a_stage(times: StageTimes) -> None:
 
 
 def test_what_clears_up_does_not_hide_the_stage_that_failed(times: StageTimes) -> None:
-    with pytest.raises(Failure), observed(Stage.TRAIN):
-        raise Failure("It failed.")
-    with pytest.raises(Failure), observed(Stage.DELETE):
-        raise Failure("It is busy.")
+    with fails(Cause.JOB), observed(Stage.TRAIN):
+        raise Failure("It failed.", cause=Cause.JOB)
+    with fails(Cause.IN_USE), observed(Stage.DELETE):
+        raise Failure("It is busy.", cause=Cause.IN_USE)
     with observed(Stage.DELETE):
         pass
     assert times.stopped_at == Stage.TRAIN

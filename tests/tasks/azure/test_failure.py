@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import pickle
 from typing import Any
@@ -16,9 +17,11 @@ from azure.core.exceptions import (
     ServiceRequestError,
     ServiceResponseError,
 )
+from prefect.exceptions import ObjectNotFound
 
-from tasks.azure.errors import explain, is_missing, is_transient, is_unauthorised
-from tasks.azure.failure import Failure, redact
+from tasks.azure.errors import cause_of_job, explain, is_missing, is_transient, is_unauthorised
+from tasks.azure.failure import Cause, Failure, redact
+from tests.support.checkout import ROOT
 
 
 def http(status: int, message: str = "no more is known") -> HttpResponseError:
@@ -49,7 +52,7 @@ def test_an_outage_while_a_job_is_checked_is_no_fault_of_the_job(fault: str) -> 
 def test_a_token_refused_while_a_job_is_checked_is_renewed() -> None:
     error = checked("(ExpiredAuthenticationToken) The access token expiry UTC time has passed.")
     assert is_unauthorised(error)
-    assert explain(error).what == "Azure did not accept the sign-in."
+    assert explain(error).cause is Cause.SIGN_IN
 
 
 def test_a_fault_of_a_job_is_told_in_a_line() -> None:
@@ -94,11 +97,11 @@ def test_a_connection_lost_while_a_file_was_uploaded_is_no_fault_of_the_input() 
     error.__context__, below.__cause__ = below, ServiceResponseError("reset")
     failure = explain(error)
     assert failure.retryable
-    assert "could not be reached" in str(failure)
+    assert failure.cause is Cause.UNREACHABLE
 
 
 def test_a_failure_that_a_refused_token_is_the_cause_of_is_known_as_such() -> None:
-    failure = Failure("The deployment failed.")
+    failure = Failure("The deployment failed.", cause=Cause.DEPLOYMENT)
     assert not is_unauthorised(failure)
     failure.__cause__ = http(401)
     assert is_unauthorised(failure)
@@ -113,26 +116,84 @@ def test_what_is_really_wrong_with_the_input_is_told_without_a_terminals_colours
 
 
 @pytest.mark.parametrize(
-    ("message", "what", "do"),
+    ("message", "cause", "do"),
     [
-        ('Unknown cloud environment supplied: "AzureLocal1".', "description of the cloud", "ARM_CLOUD"),
-        ("JobNodeCountExceedsCoreQuota: 24 > 6", "quota", "Ask for more cores"),
-        ("Not enough quota available for Standard_NC6s_v3", "quota", "smaller size"),
-        ("The endpoint name chat is already in use in this region", "taken", "deploy.endpoint"),
-        ("Error with code ResourceNotReady: User container has crashed", "did not become ready", "log below"),
-        ("KeyBasedAuthenticationNotPermitted", "refuses key access", "identity-based"),
-        ("NoMatchingArtifactsFoundFromJob: job x", "holds no files", "--fresh"),
-        ("The asset was deleted earlier and cannot be recreated", "deleted earlier", "registration.name"),
-        ("(UserError) Asset paths cannot be updated.", "registering a version", "tried again"),
-        ("MissingSubscriptionRegistration", "not registered", "az provider register"),
+        ('Unknown cloud environment supplied: "AzureLocal1".', Cause.CONFIGURATION, "ARM_CLOUD_METADATA_URL"),
+        ("JobNodeCountExceedsCoreQuota: 24 > 6", Cause.QUOTA, "more cores"),
+        ("Not enough quota available for Standard_NC6s_v3", Cause.QUOTA, "smaller size"),
+        ("The specified subscription has a Standard NCADSA100v4 vCPU quota of 0", Cause.QUOTA, "more cores"),
+        ("OutOfCapacity: no machines", Cause.CAPACITY, "another size"),
+        (
+            "OutOfQuota: The specified VM size failed to provision due to a lack of Azure Machine Learning "
+            "capacity. Retry later or try deploying to a different region.",
+            Cause.CAPACITY,
+            "another size",
+        ),
+        ("The endpoint name chat is already in use in this region", Cause.NAME_TAKEN, "deploy.endpoint"),
+        ("There is already an endpoint with this name.", Cause.NAME_TAKEN, "deploy.endpoint"),
+        ("ResourceNotReady: User container has crashed", Cause.DEPLOYMENT, "log below"),
+        ("KeyBasedAuthenticationNotPermitted", Cause.STORAGE, "identity-based"),
+        ("NoMatchingArtifactsFoundFromJob: job x", Cause.MODEL, "--fresh"),
+        ("The asset was deleted earlier and cannot be recreated", Cause.NAME_TAKEN, "registration.name"),
+        ("(UserError) Asset paths cannot be updated.", Cause.IN_USE, "tried again"),
+        ("BlobAlreadyExists", Cause.IN_USE, "tried again"),
+        ("MissingSubscriptionRegistration", Cause.CONFIGURATION, "az provider register"),
+        ("UnAuthorizedRegistryAccess", Cause.PERMISSION, "AzureML Registry User"),
+        ("AuthorizationFailed", Cause.PERMISSION, "AzureML Data Scientist"),
     ],
 )
-def test_known_failures_say_what_happened_and_what_to_do(message: str, what: str, do: str) -> None:
+def test_known_failures_have_a_cause_and_say_what_to_do(message: str, cause: Cause, do: str) -> None:
     failure = explain(http(400, message))
-    assert what in failure.what
+    assert failure.cause is cause
     assert do in failure.do
     assert message in failure.details
     assert "\n" not in str(failure)
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (http(401), Cause.SIGN_IN),
+        (ClientAuthenticationError("no credential of the chain worked"), Cause.SIGN_IN),
+        (http(403), Cause.PERMISSION),
+        (http(404), Cause.NOT_FOUND),
+        (http(409), Cause.IN_USE),
+        (http(409, "Another operation is in progress on the resource"), Cause.IN_USE),
+        (http(429, "Quota exceeded: too many requests"), Cause.UNREACHABLE),
+        (http(503), Cause.UNREACHABLE),
+        (requests.ReadTimeout("read timed out"), Cause.UNREACHABLE),
+        (checked("HTTPSConnectionPool: connection timed out"), Cause.UNREACHABLE),
+        (checked("Not found compute with name c"), Cause.CONFIGURATION),
+        (OSError(errno.ENOSPC, "No space left on device"), Cause.STORAGE),
+        (MemoryError(), Cause.OUT_OF_MEMORY),
+        (ObjectNotFound(http_exc=RuntimeError()), Cause.PREFECT),
+        (http(400), Cause.OTHER),
+        (KeyError("dataset"), Cause.OTHER),
+    ],
+    ids=repr,
+)
+def test_an_error_whose_words_are_not_known_has_the_cause_of_its_kind(error: Exception, cause: Cause) -> None:
+    assert explain(error).cause is cause
+
+
+@pytest.mark.parametrize(
+    ("why", "log", "cause"),
+    [
+        ("KeyError: dataset", "reading the quota of the test split", Cause.JOB),
+        ("", "", Cause.JOB),
+        ("The endpoint name is already in use: readiness of a container that crashed", "", Cause.JOB),
+        ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB", "", Cause.OUT_OF_MEMORY),
+        ("exited with status code 1", "RuntimeError: CUDA error: out of memory", Cause.OUT_OF_MEMORY),
+        ("exited with status code 1", "OSError: [Errno 28] No space left on device", Cause.STORAGE),
+        ("JobNodeCountExceedsCoreQuota: 24 > 6", "", Cause.QUOTA),
+        ("AllocationFailed", "", Cause.CAPACITY),
+        ("KeyBasedAuthenticationNotPermitted", "", Cause.STORAGE),
+    ],
+)
+def test_a_failed_job_is_the_jobs_unless_azure_or_the_machine_says_otherwise(
+    why: str, log: str, cause: Cause
+) -> None:
+    assert cause_of_job(why, log) is cause
 
 
 def test_an_upload_that_another_job_makes_as_well_is_tried_again() -> None:
@@ -177,7 +238,7 @@ def test_missing_is_told_by_the_status() -> None:
     ],
 )
 def test_no_failure_tells_a_secret(secret: str) -> None:
-    failure = Failure(secret, secret, secret)
+    failure = Failure(secret, secret, secret, cause=Cause.OTHER)
     for part in ("aB%2Bc3", "ey.ab-c_d.ef", "k3y", "s3cr3t"):
         assert part not in f"{failure} {failure.details} {failure!r}"
         assert part.encode() not in pickle.dumps(failure)
@@ -185,12 +246,29 @@ def test_no_failure_tells_a_secret(secret: str) -> None:
 
 
 def test_a_failure_survives_pickling() -> None:
-    failure = pickle.loads(
-        pickle.dumps(Failure("It broke.", "Mend it.", "details", retryable=True, retry_after=3))
-    )
-    assert str(failure) == "It broke. Mend it."
-    assert failure.details == "details"
-    assert (failure.retryable, failure.retry_after) == (True, 3)
+    failure = Failure("It broke.", "Mend it.", "details", True, 3, cause=Cause.QUOTA)
+    failure.add_note("seen twice")
+    again = pickle.loads(pickle.dumps(failure))
+    assert type(again) is Failure
+    assert vars(again) == vars(failure)
+    assert (str(again), again.args) == ("It broke. Mend it.", failure.args)
+
+
+def test_a_failure_with_more_details_is_otherwise_the_same() -> None:
+    failure = Failure("It broke.", "Mend it.", "HTTP 429", True, 3, cause=Cause.CAPACITY)
+    more = failure.with_details("Log of demo")
+    assert more.details == "HTTP 429\n\nLog of demo"
+    assert vars(more) == vars(failure) | {"details": more.details}
+    assert failure.with_details("").details == "HTTP 429"
+
+
+def test_a_cause_of_a_later_version_is_an_unknown_one() -> None:
+    assert Cause("moon phase") is Cause.OTHER
+
+
+def test_every_cause_is_set_somewhere() -> None:
+    text = "".join(path.read_text() for part in ("tasks", "flows") for path in (ROOT / part).rglob("*.py"))
+    assert [cause.name for cause in Cause if f"Cause.{cause.name}" not in text] == []
 
 
 def _response(status: int) -> Any:

@@ -10,10 +10,11 @@ import requests
 from azure.core.exceptions import HttpResponseError
 from prefect import flow
 
-from tasks.azure.failure import Failure
+from tasks.azure.failure import Cause
 from tasks.core.stage import StageEvent, observing, stage
 from tasks.core.stages import Stage
 from tests.conftest import PrefectServer
+from tests.support.failures import fails
 
 
 def http(status: int, **headers: str) -> requests.HTTPError:
@@ -66,7 +67,7 @@ def test_nobody_pauses_before_a_retry_that_will_not_be(prefect_server: PrefectSe
     function, made = failing(http(429, **{"Retry-After": "60"}))
     task = stage(Stage.SUBMIT, retries=0)(function)
     begun = time.monotonic()
-    with pytest.raises(Failure):
+    with fails(Cause.UNREACHABLE):
         flow(name="trial")(lambda: task())()
     assert len(made) == 1
     assert time.monotonic() - begun < 30
@@ -80,7 +81,7 @@ def test_a_refused_token_is_renewed_once() -> None:
 
 def test_a_token_refused_twice_is_a_failure_that_says_how_to_sign_in() -> None:
     function, made = failing(http(401), http(401))
-    with pytest.raises(Failure, match="az login") as raised:
+    with fails(Cause.SIGN_IN, "az login") as raised:
         stage(Stage.SUBMIT)(function).fn()
     assert not raised.value.retryable
     assert len(made) == 2
@@ -89,7 +90,7 @@ def test_a_token_refused_twice_is_a_failure_that_says_how_to_sign_in() -> None:
 def test_watchers_hear_the_failure_as_one_line() -> None:
     function, _ = failing(HttpResponseError("It is broken.\nAnd more."))
     heard: list[StageEvent] = []
-    with observing(heard.append), pytest.raises(Failure):
+    with observing(heard.append), fails(Cause.UNREACHABLE, "It is broken."):
         stage(Stage.SUBMIT)(function).fn()
     assert [each.state for each in heard] == ["running", "failed"]
     assert "\n" not in heard[-1].detail

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tasks.azure.failure import Cause
 from tests.support.hub_server import COMMIT, GATED, REPOSITORY, HubServer, serving_hub
 from tests.tasks.data.conversations import read_lines, write_parquet
 
@@ -39,7 +40,7 @@ for line in sys.stdin:
     try:
         answer = prepare(Data.model_validate_json(line)).model_dump(mode="json")
     except Failure as failure:
-        answer = {"failure": str(failure)}
+        answer = {"failure": str(failure), "cause": failure.cause}
     print(json.dumps(answer), flush=True)
 """
 
@@ -115,25 +116,27 @@ def test_the_same_request_reads_nothing_the_second_time(ask: Ask, hub: HubServer
 
 
 def test_an_unknown_split_is_answered_with_those_there_are(ask: Ask) -> None:
-    answer = ask(train={"name": "train_gen", "take": "5%"})["failure"]
-    assert "no split 'train_gen'" in answer
-    assert "test_sft, train_sft" in answer
+    answer = ask(train={"name": "train_gen", "take": "5%"})
+    assert answer["cause"] == Cause.NOT_FOUND
+    assert "test_sft, train_sft" in answer["failure"]
 
 
 @pytest.mark.parametrize(
-    ("fields", "what", "fix"),
+    ("fields", "cause", "what", "fix"),
     [
-        ({"dataset": "someone/nothing"}, "has no dataset someone/nothing", "dataset: sample"),
-        ({"dataset": "no such name!"}, "has no dataset no such name!", "dataset: sample"),
-        ({"dataset": GATED}, f"{GATED} is gated", "HF_TOKEN"),
-        ({"revision": "v9"}, "has no revision v9", "data.revision"),
-        ({"subset": "none"}, "Available: ['default']", "local path"),
+        ({"dataset": "someone/nothing"}, Cause.NOT_FOUND, "someone/nothing", "dataset: sample"),
+        ({"dataset": "no such name!"}, Cause.NOT_FOUND, "no such name!", "dataset: sample"),
+        ({"dataset": GATED}, Cause.PERMISSION, GATED, "HF_TOKEN"),
+        ({"revision": "v9"}, Cause.NOT_FOUND, "revision v9", "data.revision"),
+        ({"subset": "none"}, Cause.DATA, "['default']", "local path"),
     ],
 )
 def test_what_the_hub_has_not_is_said_in_one_line(
-    ask: Ask, fields: dict[str, Any], what: str, fix: str
+    ask: Ask, fields: dict[str, Any], cause: Cause, what: str, fix: str
 ) -> None:
-    answer = ask(**fields)["failure"]
+    found = ask(**fields)
+    answer = found["failure"]
+    assert found["cause"] == cause
     assert what in answer
     assert fix in answer
     assert "\n" not in answer
@@ -143,7 +146,8 @@ def test_without_a_network_the_way_on_is_said(tmp_path: Path) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         with _asking(f"http://127.0.0.1:{closed.getsockname()[1]}", tmp_path) as ask:
-            answer = ask()["failure"]
-    assert "cannot be reached" in answer
-    assert "Name a local path instead, or dataset: sample" in answer
+            found = ask()
+    answer = found["failure"]
+    assert found["cause"] == Cause.UNREACHABLE
+    assert "dataset: sample" in answer
     assert "\n" not in answer

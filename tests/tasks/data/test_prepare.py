@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from tasks.azure.failure import Failure
+from tasks.azure.failure import Cause
 from tasks.data.section import Data, Split
+from tests.support.failures import fails
 from tests.tasks.data.conftest import Preparing
 from tests.tasks.data.conversations import read_lines, row, rows, write_lines, write_parquet
 
@@ -135,9 +136,7 @@ def test_too_many_bad_rows_fail_with_the_first_of_them(
     lines: Path, prepared: Preparing, output: Path
 ) -> None:
     write_lines(lines / "train_sft.jsonl", [*rows(50), *({"messages": []} for _ in range(10))])
-    with pytest.raises(
-        Failure, match=r"10 of 60 rows of train_sft are bad.*row 50: messages is empty"
-    ) as failure:
+    with fails(Cause.DATA, "10 of 60 rows of train_sft", "row 50") as failure:
         prepared(lines)
     kept = output.glob("*quarantine.jsonl")
     assert all(str(path) in str(failure.value) for path in kept)

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from tasks.azure.failure import Failure
+from tasks.azure.failure import Cause
 from tasks.job.parameters import ComponentInput, Optimisation, Parameters, Training, fit, merge
+from tests.support.failures import fails
 
 COMPONENT = {
     "num_train_epochs": ComponentInput(type="integer", minimum=1),
@@ -43,7 +44,7 @@ def test_what_the_component_lacks_is_left_out_and_said() -> None:
 
 
 def test_a_name_of_the_users_that_the_component_lacks_is_refused_with_the_nearest() -> None:
-    with pytest.raises(Failure, match=r"no input 'learning_rat'.*Did you mean learning_rate"):
+    with fails(Cause.CONFIGURATION, "'learning_rat'", "learning_rate"):
         merge(Parameters(more={"learning_rat": 1.0}), {}, COMPONENT)
 
 
@@ -91,5 +92,5 @@ def test_what_cannot_fit_says_why(value: Any, slot: ComponentInput, reason: str)
 def test_a_models_value_that_does_not_fit_is_left_out_and_a_users_is_refused() -> None:
     effective = merge(Parameters(), {"precision": 8}, COMPONENT)
     assert "one of 16, 32" in effective.dropped["precision"]
-    with pytest.raises(Failure, match="num_train_epochs must be at least 1"):
+    with fails(Cause.CONFIGURATION, "num_train_epochs must be at least 1"):
         merge(Parameters(more={"num_train_epochs": 0}), {}, COMPONENT)

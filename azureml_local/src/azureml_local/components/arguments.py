@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from azureml_local import extras
 from azureml_local.components.interface import Port
 
 Values = Mapping[str, Any]
@@ -20,8 +22,13 @@ def parse(
 ) -> Values:
     """The value of every input and output by name, None for what was not given and has no default.
 
-    Switches become bool, numbers int or float, paths Path. Ends the program with one line for a bad value.
+    Switches become bool, numbers int or float, paths Path. Ends the program with one line for a bad value, or
+    when the extra `chat` is not installed.
     """
+    try:
+        extras.need_chat("Fine-tuning")
+    except extras.ExtraMissing as error:
+        sys.exit(str(error))
     parser = argparse.ArgumentParser(description=about, allow_abbrev=False)
     for name, port in inputs.items():
         parser.add_argument(

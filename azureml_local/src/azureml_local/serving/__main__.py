@@ -30,15 +30,19 @@ def main() -> None:
 
     import uvicorn
 
+    from azureml_local.extras import ExtraMissing
     from azureml_local.serving import app, scorer
 
-    loaded = scorer.load(
-        arguments.model,
-        arguments.script,
-        rows=arguments.rows,
-        threads=arguments.threads,
-        precision=arguments.precision,
-    )
+    try:
+        loaded = scorer.load(
+            arguments.model,
+            arguments.script,
+            rows=arguments.rows,
+            threads=arguments.threads,
+            precision=arguments.precision,
+        )
+    except ExtraMissing as error:
+        parser.exit(1, f"{error}\n")
     config = uvicorn.Config(app.create(loaded), log_config=None, timeout_graceful_shutdown=5)
     with socket.create_server(("127.0.0.1", arguments.port), backlog=config.backlog) as listener:
         if arguments.announce:

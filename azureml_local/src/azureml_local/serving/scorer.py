@@ -9,6 +9,8 @@ from typing import Any, Protocol
 import yaml
 from starlette.responses import JSONResponse, Response
 
+from azureml_local import extras
+
 CHAT_TASK = "chat-completion"
 
 
@@ -29,6 +31,7 @@ def load(
 
     Raises:
         FileNotFoundError: the script or the model's MLmodel file is not there.
+        ExtraMissing: it is a chat model, and the extra `chat` is not installed.
     """
     if script is not None:
         from azureml_local.serving.script import ScriptScorer
@@ -41,6 +44,7 @@ def load(
         )
     weights = chat_weights(model)
     if weights is not None:
+        extras.need_chat("Serving a chat model")
         from azureml_local.serving.chat_scorer import ChatScorer
 
         return ChatScorer(weights, rows=rows, threads=threads, precision=precision)

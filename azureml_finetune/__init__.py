@@ -10,18 +10,23 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-__all__ = ["__version__", "main"]
+__all__ = ["__version__", "find_workflow", "main"]
 
 
 def main() -> None:
     """Run the command line `finetune`."""
+    find_workflow()
+    from flows.terminal.cli import main as command
+
+    command()
+
+
+def find_workflow() -> None:
+    """Make `flows` and `tasks` importable from inside an installed wheel; in a checkout they are already."""
     here = Path(__file__).resolve().parent
     # First, not last: an environment may have packages of such common names of its own.
     if (here / "flows").is_dir() and str(here) not in sys.path:
         sys.path.insert(0, str(here))
-    from flows.terminal.cli import main as command
-
-    command()
 
 
 def __getattr__(name: str) -> str:

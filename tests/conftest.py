@@ -50,6 +50,12 @@ class PrefectServer:
     environment: dict[str, str]
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Processes that share the tests (-n 2 --dist loadfile) take the files in order, the fast ones first."""
+    if hasattr(config.option, "loadscopereorder"):  # not without xdist
+        config.option.loadscopereorder = False
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The fast tests first, so that what is wrong is said soon."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is not None)

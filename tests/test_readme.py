@@ -48,7 +48,14 @@ def commands() -> Iterator[list[str]]:
         for part in re.split(r";|&&|>", line.partition(" #")[0]):
             words = shlex.split(part)
             if words[:2] == ["uv", "run"]:
-                yield words[4:] if words[2] == "--extra" else words[2:]
+                yield program(words[2:])
+
+
+def program(words: list[str]) -> list[str]:
+    """The program that `uv run` runs, without uv's own options."""
+    while words[0].startswith("--"):
+        words = words[2:] if words[0] in ("--extra", "--group") else words[1:]
+    return words
 
 
 COMMANDS = {" ".join(words): words for words in commands()}

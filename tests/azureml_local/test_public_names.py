@@ -1,0 +1,38 @@
+"""What a test suite may import from azureml_local, and what that costs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import azureml_local
+
+
+def test_the_public_names_are_these() -> None:
+    assert azureml_local.__all__ == [
+        "Address",
+        "CannotServe",
+        "Settings",
+        "__version__",
+        "ask",
+        "default_state",
+        "environment",
+        "joined",
+        "serve",
+    ]
+
+
+def test_every_public_name_is_there_and_listed() -> None:
+    for name in azureml_local.__all__:
+        assert getattr(azureml_local, name) is not None
+        assert name in dir(azureml_local)
+    assert not hasattr(azureml_local, "nothing_of_the_kind")
+
+
+def test_importing_the_package_imports_nothing_else() -> None:
+    program = (
+        "import sys; before = set(sys.modules); import azureml_local; "
+        "print({name.partition('.')[0] for name in set(sys.modules) - before} - sys.stdlib_module_names)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "{'azureml_local'}"

@@ -21,7 +21,7 @@ from typing import Any
 
 from flows.dashboard.page import page
 from flows.dashboard.prometheus import exposition
-from flows.dashboard.run import Run
+from flows.dashboard.run import RunRecord
 from flows.dashboard.selection import Selection
 from tests.support.prefect_server import serving
 from tests.support.seeding import seed
@@ -44,7 +44,7 @@ def main() -> None:
     print()
 
 
-def _read(folder: Path, history: list[Run], rounds: int) -> dict[str, float]:
+def _read(folder: Path, history: list[RunRecord], rounds: int) -> dict[str, float]:
     """How long a server takes to tell of all of them, and of the newest."""
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
@@ -60,7 +60,7 @@ def _read(folder: Path, history: list[Run], rounds: int) -> dict[str, float]:
         }
 
 
-def _drawn(folder: Path, history: list[Run], rounds: int) -> dict[str, float]:
+def _drawn(folder: Path, history: list[RunRecord], rounds: int) -> dict[str, float]:
     """How long the page takes, to be made and to be there in a browser that has been started before."""
     from playwright.sync_api import sync_playwright
 

@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from flows.artifacts.markdown import table
 from flows.dashboard import charts, reader
 from flows.dashboard.page import page, tiles
-from flows.dashboard.run import Run, State
+from flows.dashboard.run import RunRecord, State
 from flows.dashboard.selection import select
 from flows.dashboard.table import lines
 from flows.dashboard.trends import failures, trends
@@ -72,7 +72,7 @@ def history(
     return Completed(message=said, data=report)  # type: ignore[return-value]
 
 
-def publish(runs: Sequence[Run], report: HistoryReport, now: datetime) -> None:
+def publish(runs: Sequence[RunRecord], report: HistoryReport, now: datetime) -> None:
     """Prefect's artifacts of the history; their keys stay, so that each has a history itself."""
     with displaying():
         create_markdown_artifact(summary(runs, now), key=KEY, description="All runs in figures")
@@ -90,7 +90,7 @@ def publish(runs: Sequence[Run], report: HistoryReport, now: datetime) -> None:
             )
 
 
-def summary(runs: Sequence[Run], now: datetime) -> str:
+def summary(runs: Sequence[RunRecord], now: datetime) -> str:
     """The figures and the failures as Markdown."""
     if not runs:
         return "No run of the fine-tune yet. Start one: `finetune run local`"
@@ -102,12 +102,12 @@ def summary(runs: Sequence[Run], now: datetime) -> str:
     return "\n\n".join(parts)
 
 
-def write_page(runs: Sequence[Run], file: Path, now: datetime | None = None) -> str:
+def write_page(runs: Sequence[RunRecord], file: Path, now: datetime | None = None) -> str:
     """Write the page and return where it is; raises Failure when that cannot be written."""
     return _written(file, page(runs, prefect=_ui(), now=now))
 
 
-def write_metrics(runs: Sequence[Run], file: Path, now: datetime | None = None) -> str:
+def write_metrics(runs: Sequence[RunRecord], file: Path, now: datetime | None = None) -> str:
     """Write the metrics, whole or not at all, for a collector of text files; returns where they are."""
     from flows.dashboard.prometheus import exposition
 

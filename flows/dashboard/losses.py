@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from flows.dashboard.run import Run
+from flows.dashboard.run import RunRecord
 from flows.run.workspace import opened
 from tasks.azure.errors import is_missing
 from tasks.core.lease import PREFIX
@@ -13,7 +13,7 @@ from tasks.metrics import HELD_OUT, LOSS
 from tasks.sign_in import Workspace, sign_in
 
 
-def completed(runs: Iterable[Run], workspace: Workspace) -> list[Run]:
+def completed(runs: Iterable[RunRecord], workspace: Workspace) -> list[RunRecord]:
     """The runs with job and losses filled in where MLflow has them: a request for each run that lacks them.
 
     Raises Failure when the workspace cannot be reached.
@@ -33,7 +33,7 @@ def completed(runs: Iterable[Run], workspace: Workspace) -> list[Run]:
         return found
 
 
-def _completed(run: Run, job: Any) -> Run:
+def _completed(run: RunRecord, job: Any) -> RunRecord:
     if job is None:
         return run
     logged = job.data.metrics
@@ -46,7 +46,7 @@ def _completed(run: Run, job: Any) -> Run:
     )
 
 
-def _job_of(client: Any, experiments: list[str], run: Run) -> Any:
+def _job_of(client: Any, experiments: list[str], run: RunRecord) -> Any:
     """MLflow's run of the job: by its name, or by the lease that a crashed run has left on it."""
     if run.job is not None:
         try:

@@ -14,7 +14,7 @@ from typing import Any
 from markupsafe import Markup
 
 from flows.dashboard import charts
-from flows.dashboard.run import STATES, Run
+from flows.dashboard.run import STATES, RunRecord
 from flows.dashboard.table import COLUMNS, RIGHT, Column, stages
 from flows.dashboard.trends import Series, failures, trends
 from flows.run import figures
@@ -37,7 +37,7 @@ class Tile:
     note: str = ""
 
 
-def page(runs: Sequence[Run], *, prefect: str | None = None, now: datetime | None = None) -> str:
+def page(runs: Sequence[RunRecord], *, prefect: str | None = None, now: datetime | None = None) -> str:
     """The page of these runs; `prefect` is the address of Prefect's UI, where each run has its own page."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -67,7 +67,7 @@ def page(runs: Sequence[Run], *, prefect: str | None = None, now: datetime | Non
     )
 
 
-def tiles(runs: Sequence[Run], now: datetime) -> tuple[Tile, ...]:
+def tiles(runs: Sequence[RunRecord], now: datetime) -> tuple[Tile, ...]:
     """What people ask first: how many, how reliable, how dear, how long, what is up at this moment."""
     ended = [run for run in runs if run.ended is not None or run.unsuccessful or run.state == "completed"]
     completed = [run for run in runs if run.state == "completed"]
@@ -105,7 +105,7 @@ class Matrix:
     rows: tuple[tuple[str, tuple[tuple[int, float], ...]], ...]
 
 
-def _matrix(runs: Sequence[Run]) -> Matrix:
+def _matrix(runs: Sequence[RunRecord]) -> Matrix:
     counted = failures(runs)
     by_cause: dict[Cause, int] = {}
     for (_, cause), times in counted.items():
@@ -122,7 +122,7 @@ def _matrix(runs: Sequence[Run]) -> Matrix:
     )
 
 
-def _choices(runs: Sequence[Run]) -> dict[str, list[str]]:
+def _choices(runs: Sequence[RunRecord]) -> dict[str, list[str]]:
     """What each filter offers: the values that occur."""
     states = {run.state for run in runs}
     return {
@@ -133,7 +133,7 @@ def _choices(runs: Sequence[Run]) -> dict[str, list[str]]:
     }
 
 
-def _data(runs: Sequence[Run], prefect: str | None, stages: Sequence[Series]) -> dict[str, Any]:
+def _data(runs: Sequence[RunRecord], prefect: str | None, stages: Sequence[Series]) -> dict[str, Any]:
     """The table's rows for the script: what is shown is formatted here, what it is sorted by goes with it."""
     return {
         "columns": [column.name for column in COLUMNS],
@@ -151,12 +151,12 @@ def _data(runs: Sequence[Run], prefect: str | None, stages: Sequence[Series]) ->
     }
 
 
-def _cell(run: Run, column: Column) -> Cell:
+def _cell(run: RunRecord, column: Column) -> Cell:
     text = column.text(run)
     return text if column.number is None else (column.number(run), text)
 
 
-def _bar(run: Run, stages: Sequence[Series]) -> list[tuple[int, int]]:
+def _bar(run: RunRecord, stages: Sequence[Series]) -> list[tuple[int, int]]:
     """The colour and the share, in per cent, of each stage as the chart of durations has them."""
     total = sum(run.seconds_by_stage.values())
     if not total or not stages:
@@ -167,7 +167,7 @@ def _bar(run: Run, stages: Sequence[Series]) -> list[tuple[int, int]]:
     return [(colour, round(100 * share)) for colour, share in shares.items()]
 
 
-def _facts(run: Run, prefect: str | None) -> list[tuple[str, str, str | None]]:
+def _facts(run: RunRecord, prefect: str | None) -> list[tuple[str, str, str | None]]:
     """What a row says when it is opened: a name, a text and, where there is one, an address."""
     where = f" at {run.failed_stage}" if run.failed_stage else ""
     paid = f"training {figures.dollars(run.training_usd)}, serving {figures.dollars(run.serving_usd)}"

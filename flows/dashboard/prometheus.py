@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from flows.dashboard.run import STATES, Run
+from flows.dashboard.run import STATES, RunRecord
 from flows.dashboard.trends import failures
 from tasks.azure.failure import Cause, Failure
 
@@ -28,7 +28,7 @@ _FRESH = 30.0  # seconds: several scrapers cost one reading
 class History(Collector):
     """The metrics of the runs that `read` gives at the moment they are asked for."""
 
-    def __init__(self, read: Callable[[], Sequence[Run]], now: datetime | None = None) -> None:
+    def __init__(self, read: Callable[[], Sequence[RunRecord]], now: datetime | None = None) -> None:
         self._read = read
         self._now = now
 
@@ -61,14 +61,14 @@ class History(Collector):
         yield _last(runs)
 
 
-def exposition(runs: Sequence[Run], now: datetime | None = None) -> str:
+def exposition(runs: Sequence[RunRecord], now: datetime | None = None) -> str:
     """The metrics of these runs in the text format."""
     from prometheus_client import generate_latest
 
     return generate_latest(registry(lambda: runs, now)).decode()
 
 
-def registry(read: Callable[[], Sequence[Run]], now: datetime | None = None) -> CollectorRegistry:
+def registry(read: Callable[[], Sequence[RunRecord]], now: datetime | None = None) -> CollectorRegistry:
     """A registry of the history alone, without what the client library says of the process."""
     made = CollectorRegistry(auto_describe=False)
     made.register(History(read, now))
@@ -76,7 +76,9 @@ def registry(read: Callable[[], Sequence[Run]], now: datetime | None = None) -> 
 
 
 @contextmanager
-def serving(read: Callable[[], Sequence[Run]], port: int, address: str = "127.0.0.1") -> Iterator[WSGIServer]:
+def serving(
+    read: Callable[[], Sequence[RunRecord]], port: int, address: str = "127.0.0.1"
+) -> Iterator[WSGIServer]:
     """Answer scrapes until the block ends; what was read is good for half a minute."""
     from prometheus_client import start_http_server
 
@@ -96,12 +98,12 @@ def serving(read: Callable[[], Sequence[Run]], port: int, address: str = "127.0.
         server.server_close()
 
 
-def _kept(read: Callable[[], Sequence[Run]]) -> Callable[[], Sequence[Run]]:
+def _kept(read: Callable[[], Sequence[RunRecord]]) -> Callable[[], Sequence[RunRecord]]:
     reading = Lock()
-    runs: Sequence[Run] = ()
+    runs: Sequence[RunRecord] = ()
     until = -1.0
 
-    def kept() -> Sequence[Run]:
+    def kept() -> Sequence[RunRecord]:
         nonlocal runs, until
         with reading:
             if monotonic() >= until:
@@ -112,7 +114,7 @@ def _kept(read: Callable[[], Sequence[Run]]) -> Callable[[], Sequence[Run]]:
     return kept
 
 
-def _by_state(runs: Iterable[Run]) -> Metric:
+def _by_state(runs: Iterable[RunRecord]) -> Metric:
     metric = GaugeMetricFamily(
         "finetune_runs", "Runs by the state they are in.", labels=("state", "recipe", "model")
     )
@@ -124,7 +126,7 @@ def _by_state(runs: Iterable[Run]) -> Metric:
     return metric
 
 
-def _dollars(runs: Iterable[Run]) -> Metric:
+def _dollars(runs: Iterable[RunRecord]) -> Metric:
     metric = CounterMetricFamily(
         "finetune_dollars", "US dollars spent on runs.", labels=("kind", "recipe", "model")
     )
@@ -137,7 +139,7 @@ def _dollars(runs: Iterable[Run]) -> Metric:
     return metric
 
 
-def _failed(runs: Iterable[Run]) -> Metric:
+def _failed(runs: Iterable[RunRecord]) -> Metric:
     metric = CounterMetricFamily(
         "finetune_failures", "Runs that did not complete, by stage and cause.", labels=("stage", "cause")
     )
@@ -146,7 +148,7 @@ def _failed(runs: Iterable[Run]) -> Metric:
     return metric
 
 
-def _losses(runs: Iterable[Run]) -> Metric:
+def _losses(runs: Iterable[RunRecord]) -> Metric:
     metric = GaugeMetricFamily(
         "finetune_eval_loss", "Held-out loss of the newest run.", labels=("recipe", "model")
     )
@@ -159,7 +161,7 @@ def _losses(runs: Iterable[Run]) -> Metric:
     return metric
 
 
-def _endpoints(runs: Iterable[Run], now: datetime) -> Metric:
+def _endpoints(runs: Iterable[RunRecord], now: datetime) -> Metric:
     metric = GaugeMetricFamily(
         "finetune_live_endpoints", "Endpoints kept on purpose whose lease goes on.", labels=("model",)
     )
@@ -172,7 +174,7 @@ def _endpoints(runs: Iterable[Run], now: datetime) -> Metric:
     return metric
 
 
-def _last(runs: Iterable[Run]) -> Metric:
+def _last(runs: Iterable[RunRecord]) -> Metric:
     metric = GaugeMetricFamily(
         "finetune_last_run_timestamp_seconds",
         "When the newest run in a state began, in seconds since 1970.",
@@ -197,5 +199,5 @@ def _histogram(name: str, help_: str, label: str, values: Iterable[tuple[str, fl
     return metric
 
 
-def _completed(runs: Iterable[Run]) -> Iterator[Run]:
+def _completed(runs: Iterable[RunRecord]) -> Iterator[RunRecord]:
     return (run for run in runs if run.state == "completed")

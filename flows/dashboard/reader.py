@@ -24,7 +24,7 @@ from prefect.client.schemas.objects import StateType
 from prefect.client.schemas.sorting import ArtifactSort, FlowRunSort, TaskRunSort
 
 from flows.artifacts.run import KEY
-from flows.dashboard.run import Run, row_of, run_of
+from flows.dashboard.run import RunRecord, row_of, run_of
 from flows.dashboard.selection import Selection
 from tasks.azure.failure import Cause, Failure
 
@@ -35,7 +35,7 @@ FLOW = "finetune"
 _AT_ONCE = 4  # requests: a server on SQLite answers 503 when pressed
 
 
-async def read(selection: Selection) -> list[Run]:
+async def read(selection: Selection) -> list[RunRecord]:
     """The runs selected, the newest first.
 
     Raises Failure when the server is out of reach, and for a recipe or model that no run has.
@@ -68,7 +68,7 @@ class _Reader:
         self._begun = _begun_since(selection.since) if selection.since else None
         self._free = asyncio.Semaphore(_AT_ONCE)
 
-    async def runs(self) -> list[Run]:
+    async def runs(self) -> list[RunRecord]:
         """All runs, or so many of the newest that enough of them are selected."""
         total = await self._client.count_flow_runs(flow_filter=self._flow, flow_run_filter=self._begun)
         first = await self._records(0)
@@ -85,7 +85,7 @@ class _Reader:
             found |= {run.id: run for run in await self._page(offset)}
         return list(found.values())
 
-    async def _page(self, offset: int) -> list[Run]:
+    async def _page(self, offset: int) -> list[RunRecord]:
         async with self._free:
             return await self._described(await self._records(offset))
 
@@ -97,7 +97,7 @@ class _Reader:
             offset=offset,
         )
 
-    async def _described(self, records: list[FlowRun]) -> list[Run]:
+    async def _described(self, records: list[FlowRun]) -> list[RunRecord]:
         """The runs of these records, with what they reported or, failing that, what their tasks show."""
         happened = [record for record in records if self._has_happened(record)]
         rows = await self._rows([record.id for record in happened])

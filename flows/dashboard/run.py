@@ -26,7 +26,7 @@ STATES: tuple[State, ...] = get_args(State)
 UNSUCCESSFUL = frozenset({"failed", "crashed", "cancelled"})
 
 
-class Run(BaseModel):
+class RunRecord(BaseModel):
     """What became of one run; None where a run did not get that far, or crashed before it could say.
 
     Times are UTC, durations seconds, costs US dollars. `rows` counts both splits; `queued_seconds` is the
@@ -82,10 +82,10 @@ class Run(BaseModel):
 
 
 # What the report calls `model` is the registered one.
-_SHARED = (Run.model_fields.keys() & RunReport.model_fields.keys()) - {"model", "ended"}
+_SHARED = (RunRecord.model_fields.keys() & RunReport.model_fields.keys()) - {"model", "ended"}
 
 
-def run_of(record: FlowRun, row: Mapping[str, Any] | None, tasks: list[TaskRun]) -> Run:
+def run_of(record: FlowRun, row: Mapping[str, Any] | None, tasks: list[TaskRun]) -> RunRecord:
     """The run that Prefect's record, its report's row and, where there is no row, its tasks describe."""
     found = _known(record, tasks)
     report = _report(row)
@@ -99,7 +99,7 @@ def run_of(record: FlowRun, row: Mapping[str, Any] | None, tasks: list[TaskRun])
             "failure": None,
             "cause": None,
         }  # of an attempt that a later one has mended
-    return Run(**found)
+    return RunRecord(**found)
 
 
 def row_of(data: Any) -> dict[str, Any] | None:

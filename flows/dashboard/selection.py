@@ -9,7 +9,7 @@ from itertools import islice
 
 from pydantic import BaseModel, ConfigDict
 
-from flows.dashboard.run import STATES, Run, State
+from flows.dashboard.run import STATES, RunRecord, State
 from tasks.azure.failure import Cause, Failure
 
 _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
@@ -26,7 +26,7 @@ class Selection(BaseModel):
     since: datetime | None = None
     limit: int | None = None
 
-    def takes(self, run: Run) -> bool:
+    def takes(self, run: RunRecord) -> bool:
         return (
             (not self.states or run.state in self.states)
             and (self.recipe is None or run.recipe.casefold() == self.recipe.casefold())
@@ -34,7 +34,7 @@ class Selection(BaseModel):
             and (self.since is None or run.when >= self.since)
         )
 
-    def check(self, seen: Iterable[Run]) -> None:
+    def check(self, seen: Iterable[RunRecord]) -> None:
         """Raise Failure when no run is of the recipe or model asked for; it names those there are."""
         runs = list(seen)
         for option, asked, there in (

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC
 from typing import TYPE_CHECKING, NamedTuple
 
-from flows.dashboard.run import Run
+from flows.dashboard.run import RunRecord
 from flows.run import figures
 from tasks.core.stages import in_order
 
@@ -21,12 +21,12 @@ class Column(NamedTuple):
     """
 
     name: str
-    text: Callable[[Run], str]
-    number: Callable[[Run], float | None] | None = None
+    text: Callable[[RunRecord], str]
+    number: Callable[[RunRecord], float | None] | None = None
     width: int = 0
 
 
-def stages(run: Run) -> str:
+def stages(run: RunRecord) -> str:
     """How long each stage took, in the order of the stages."""
     return "  ·  ".join(
         f"{stage} {figures.duration(run.seconds_by_stage[stage])}"
@@ -34,22 +34,22 @@ def stages(run: Run) -> str:
     )
 
 
-def losses(run: Run) -> str:
+def losses(run: RunRecord) -> str:
     return figures.losses(run.base_loss, run.eval_loss) or figures.NONE
 
 
-def _when(run: Run) -> str:
+def _when(run: RunRecord) -> str:
     return f"{run.when.astimezone(UTC):%Y-%m-%d %H:%M}"
 
 
-def _endpoint(run: Run) -> str:
+def _endpoint(run: RunRecord) -> str:
     """What became of the endpoint: its name is in the details."""
     if run.endpoint is None:
         return figures.NONE
     return run.deletion.state.value if run.deletion else "unknown"
 
 
-def _reused(run: Run) -> str:
+def _reused(run: RunRecord) -> str:
     return ", ".join(thing.kind for thing in run.reused) or figures.NONE
 
 
@@ -76,7 +76,7 @@ RIGHT = frozenset(column.name for column in COLUMNS if column.number is not None
 _TONES = {"completed": "green", "failed": "red", "crashed": "red", "cancelled": "yellow", "running": "cyan"}
 
 
-def lines(runs: Iterable[Run]) -> list[dict[str, str]]:
+def lines(runs: Iterable[RunRecord]) -> list[dict[str, str]]:
     """The table in full, for where there is room: what the other columns leave to the details as well."""
     return [
         {column.name: column.text(run) for column in COLUMNS}
@@ -90,7 +90,7 @@ def lines(runs: Iterable[Run]) -> list[dict[str, str]]:
     ]
 
 
-def show(runs: Sequence[Run]) -> None:
+def show(runs: Sequence[RunRecord]) -> None:
     """Print the runs as a table on stdout."""
     from rich.console import Console
 
@@ -101,7 +101,7 @@ def show(runs: Sequence[Run]) -> None:
         console.print("No such run. Start one: finetune run local")
 
 
-def _table(runs: Iterable[Run], columns: Sequence[Column]) -> Table:
+def _table(runs: Iterable[RunRecord], columns: Sequence[Column]) -> Table:
     from rich.table import Table
     from rich.text import Text
 

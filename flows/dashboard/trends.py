@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from statistics import median
 from typing import Literal
 
-from flows.dashboard.run import Run
+from flows.dashboard.run import RunRecord
 from flows.run import figures
 from tasks.azure.failure import Cause
 from tasks.core.stages import Stage, in_order
@@ -63,7 +63,7 @@ class Trend:
         return not self.series
 
 
-def trends(runs: Sequence[Run], now: datetime | None = None) -> tuple[Trend, ...]:
+def trends(runs: Sequence[RunRecord], now: datetime | None = None) -> tuple[Trend, ...]:
     """The four questions people ask of the history, answered for at most the last two years."""
     now = now or datetime.now(UTC)
     weeks = _weeks(runs, now)
@@ -71,12 +71,12 @@ def trends(runs: Sequence[Run], now: datetime | None = None) -> tuple[Trend, ...
     return (_durations(shown, weeks), _costs(shown, weeks), _losses(shown, weeks), _failures(shown, weeks))
 
 
-def failures(runs: Iterable[Run]) -> Counter[tuple[str, Cause]]:
+def failures(runs: Iterable[RunRecord]) -> Counter[tuple[str, Cause]]:
     """How many runs ended at which stage and why."""
     return Counter(_failed(run) for run in runs if run.unsuccessful)
 
 
-def _durations(runs: Iterable[Run], weeks: Sequence[date]) -> Trend:
+def _durations(runs: Iterable[RunRecord], weeks: Sequence[date]) -> Trend:
     spent: dict[date, list[Mapping[str, float]]] = defaultdict(list)
     totals: Counter[str] = Counter()
     for run in runs:
@@ -102,7 +102,7 @@ def _durations(runs: Iterable[Run], weeks: Sequence[date]) -> Trend:
     )
 
 
-def _costs(runs: Iterable[Run], weeks: Sequence[date]) -> Trend:
+def _costs(runs: Iterable[RunRecord], weeks: Sequence[date]) -> Trend:
     spent: dict[tuple[str, date], float] = defaultdict(float)
     totals: Counter[str] = Counter()
     for run in runs:
@@ -127,7 +127,7 @@ def _costs(runs: Iterable[Run], weeks: Sequence[date]) -> Trend:
     )
 
 
-def _losses(runs: Iterable[Run], weeks: Sequence[date]) -> Trend:
+def _losses(runs: Iterable[RunRecord], weeks: Sequence[date]) -> Trend:
     found: dict[tuple[str, date], list[float]] = defaultdict(list)
     totals: Counter[str] = Counter()
     for run in runs:
@@ -154,7 +154,7 @@ def _losses(runs: Iterable[Run], weeks: Sequence[date]) -> Trend:
     )
 
 
-def _failures(runs: Iterable[Run], weeks: Sequence[date]) -> Trend:
+def _failures(runs: Iterable[RunRecord], weeks: Sequence[date]) -> Trend:
     causes: dict[tuple[str, date], Counter[Cause]] = defaultdict(Counter)
     totals: Counter[str] = Counter()
     for run in runs:
@@ -210,11 +210,11 @@ def _grouped(totals: Counter[str]) -> dict[str, list[str]]:
     return {**groups, REST: rest} if rest else groups
 
 
-def _failed(run: Run) -> tuple[str, Cause]:
+def _failed(run: RunRecord) -> tuple[str, Cause]:
     return run.failed_stage or Stage.START, run.cause or Cause.OTHER
 
 
-def _weeks(runs: Sequence[Run], now: datetime) -> list[date]:
+def _weeks(runs: Sequence[RunRecord], now: datetime) -> list[date]:
     """The Mondays from the first run to now: enough of them to see a course, not more than can be drawn."""
     last = _monday(now)
     first = min((_monday(run.when) for run in runs), default=last)

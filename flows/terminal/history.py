@@ -12,7 +12,7 @@ import typer
 from flows.terminal.reporting import Where, reporting
 
 if TYPE_CHECKING:
-    from flows.dashboard.run import Run
+    from flows.dashboard.run import RunRecord
     from flows.dashboard.selection import Selection
 
 _SHOWN = 25  # runs in a terminal, unless a limit is given
@@ -64,7 +64,7 @@ def history(
         show(runs)
 
 
-def read(selection: Selection, losses_of: Where | None = None) -> list[Run]:
+def read(selection: Selection, losses_of: Where | None = None) -> list[RunRecord]:
     """The runs that Prefect knows, with losses from MLflow if asked; raises Failure when either is away."""
     from flows.terminal import prefect_server
 

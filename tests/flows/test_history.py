@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from flows.dashboard import reader
 from flows.dashboard.page import page
-from flows.dashboard.run import Run
+from flows.dashboard.run import RunRecord
 from flows.dashboard.selection import select
 from flows.history import KEY, history
 from flows.terminal.cli import app
@@ -33,7 +33,7 @@ MARK = "history-"  # other tests run on the same server
 
 
 @pytest.fixture(scope="module")
-def seeded(prefect_server: PrefectServer) -> list[Run]:
+def seeded(prefect_server: PrefectServer) -> list[RunRecord]:
     """Runs that the server knows, the newest first; their recipes are those of no other test."""
     made = [run.model_copy(update={"recipe": MARK + run.recipe}) for run in runs(NUMBER, seed=11)]
     seed(str(PREFECT_API_DATABASE_CONNECTION_URL.value()), made)
@@ -47,19 +47,19 @@ def quiet(monkeypatch: pytest.MonkeyPatch, prefect_server: PrefectServer) -> Non
         monkeypatch.setenv(name, value)
 
 
-def _read(**filters: object) -> list[Run]:
+def _read(**filters: object) -> list[RunRecord]:
     found = asyncio.run(reader.read(select(**filters)))  # type: ignore[arg-type]
     return [run for run in found if run.recipe.startswith(MARK)]
 
 
-def test_every_run_is_read_once_whatever_the_pages(seeded: list[Run]) -> None:
+def test_every_run_is_read_once_whatever_the_pages(seeded: list[RunRecord]) -> None:
     found = _read()
     assert [run.id for run in found] == [run.id for run in seeded]
     reported = [run for run in seeded if run.state != "crashed"]
     assert [run for run in found if run.state != "crashed"] == reported
 
 
-def test_runs_that_crashed_are_read_without_a_report(seeded: list[Run]) -> None:
+def test_runs_that_crashed_are_read_without_a_report(seeded: list[RunRecord]) -> None:
     crashed = _read(states=["crashed"])
     assert len(crashed) == sum(run.state == "crashed" for run in seeded) > 0
     assert {(run.cause, run.eval_loss, run.cost_usd) for run in crashed} == {("crashed", None, None)}
@@ -67,7 +67,7 @@ def test_runs_that_crashed_are_read_without_a_report(seeded: list[Run]) -> None:
     assert "<svg" in page(crashed)
 
 
-def test_filters_and_limits_take_the_newest(seeded: list[Run]) -> None:
+def test_filters_and_limits_take_the_newest(seeded: list[RunRecord]) -> None:
     recipe = f"{MARK}mistral"
     wanted = [run.id for run in seeded if run.recipe == recipe and run.state == "completed"]
     assert [run.id for run in _read(recipe=recipe, states=["completed"])] == wanted
@@ -76,7 +76,7 @@ def test_filters_and_limits_take_the_newest(seeded: list[Run]) -> None:
     assert [run.id for run in _read(since=since)] == [run.id for run in seeded[:101]]
 
 
-def test_a_filter_that_no_run_passes_names_those_there_are(seeded: list[Run]) -> None:
+def test_a_filter_that_no_run_passes_names_those_there_are(seeded: list[RunRecord]) -> None:
     with fails(Cause.CONFIGURATION, "model 'gpt-5'", "Phi-4"):
         _read(model="gpt-5")
 
@@ -103,7 +103,7 @@ def test_a_run_that_is_killed_is_told_by_its_tasks(prefect_server: PrefectServer
     assert found.seconds_by_stage.keys() == {"train"}
 
 
-def test_the_flow_publishes_page_metrics_and_artifacts(seeded: list[Run], tmp_path: Path) -> None:
+def test_the_flow_publishes_page_metrics_and_artifacts(seeded: list[RunRecord], tmp_path: Path) -> None:
     files = {"page_file": str(tmp_path / "history.html"), "metrics_file": str(tmp_path / "finetune.prom")}
     state = history(model="phi-4", return_state=True, **files)
     report = state.result()
@@ -119,17 +119,17 @@ def test_the_flow_publishes_page_metrics_and_artifacts(seeded: list[Run], tmp_pa
     assert table[0]["model"].startswith("Phi-4")
 
 
-def test_the_flow_refuses_a_file_that_it_cannot_write(seeded: list[Run]) -> None:
+def test_the_flow_refuses_a_file_that_it_cannot_write(seeded: list[RunRecord]) -> None:
     with fails(Cause.CONFIGURATION, "/nowhere/history.html"):
         history(model="phi-4", page_file="/nowhere/history.html")
 
 
 @pytest.mark.usefixtures("quiet")
-def test_the_command_line_lists_writes_and_prints(seeded: list[Run], tmp_path: Path) -> None:
+def test_the_command_line_lists_writes_and_prints(seeded: list[RunRecord], tmp_path: Path) -> None:
     recipe = ["--recipe", f"{MARK}mistral"]
     wanted = [run.id for run in seeded if run.recipe == recipe[1]]
     printed = CliRunner().invoke(app, ["history", "--json", *recipe])
-    assert [Run.model_validate(run).id for run in json.loads(printed.stdout)] == wanted
+    assert [RunRecord.model_validate(run).id for run in json.loads(printed.stdout)] == wanted
     listed = CliRunner().invoke(app, ["history", *recipe, "--limit", "2"])
     assert len(listed.stdout.splitlines()) >= 3
     assert "eval loss" in listed.stdout
@@ -152,7 +152,7 @@ def test_the_command_line_lists_writes_and_prints(seeded: list[Run], tmp_path: P
         (["--html", "/nowhere/x.html"], "Error: /nowhere/x.html cannot be written"),
     ],
 )
-def test_a_wrong_argument_is_one_line(seeded: list[Run], arguments: list[str], line: str) -> None:
+def test_a_wrong_argument_is_one_line(seeded: list[RunRecord], arguments: list[str], line: str) -> None:
     result = CliRunner().invoke(app, ["history", *arguments])
     assert result.exit_code == 1
     assert result.stderr.startswith(line)

@@ -9,13 +9,13 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from flows.artifacts.run import KEY
-from flows.dashboard.run import Run
+from flows.dashboard.run import RunRecord
 from flows.run.report import RunReport
 
 _BATCH = 500
 
 
-def seed(database: str, runs: Sequence[Run]) -> None:
+def seed(database: str, runs: Sequence[RunRecord]) -> None:
     """Create the tables of a Prefect server at this connection URL, and the records of these runs in them."""
     from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL, temporary_settings
 
@@ -23,7 +23,7 @@ def seed(database: str, runs: Sequence[Run]) -> None:
         asyncio.run(_seed(runs))
 
 
-def report_of(run: Run) -> RunReport:
+def report_of(run: RunRecord) -> RunReport:
     """The report that a run of these values would have left."""
     model, _, version = (run.registered or "").partition(":")
     shared = run.model_dump(include=RunReport.model_fields.keys() - {"model", "ended"})
@@ -46,7 +46,7 @@ def report_of(run: Run) -> RunReport:
     )
 
 
-async def _seed(runs: Sequence[Run]) -> None:
+async def _seed(runs: Sequence[RunRecord]) -> None:
     from prefect.server.database import provide_database_interface
     from prefect.server.models import flows
     from prefect.server.schemas.core import Flow
@@ -62,7 +62,7 @@ async def _seed(runs: Sequence[Run]) -> None:
     await (await db.engine()).dispose()
 
 
-async def _add(db: Any, session: Any, flow: UUID, runs: Sequence[Run]) -> None:
+async def _add(db: Any, session: Any, flow: UUID, runs: Sequence[RunRecord]) -> None:
     """A run and its state refer to each other: each is inserted before it is referred to."""
     records = [_record(db, flow, run) for run in runs]
     session.add_all(records)
@@ -74,7 +74,7 @@ async def _add(db: Any, session: Any, flow: UUID, runs: Sequence[Run]) -> None:
         record.state_id = state.id
 
 
-def _record(db: Any, flow: UUID, run: Run) -> Any:
+def _record(db: Any, flow: UUID, run: RunRecord) -> Any:
     return db.FlowRun(
         id=UUID(run.id),
         name=run.name,
@@ -92,7 +92,7 @@ def _record(db: Any, flow: UUID, run: Run) -> Any:
     )
 
 
-def _state(db: Any, run: Run) -> Any:
+def _state(db: Any, run: RunRecord) -> Any:
     return db.FlowRunState(
         id=uuid4(),
         flow_run_id=UUID(run.id),
@@ -103,6 +103,6 @@ def _state(db: Any, run: Run) -> Any:
     )
 
 
-def _artifact(db: Any, run: Run) -> Any:
+def _artifact(db: Any, run: RunRecord) -> Any:
     row = report_of(run).model_dump(mode="json")
     return db.Artifact(key=KEY, type="table", flow_run_id=UUID(run.id), data=json.dumps([row]))

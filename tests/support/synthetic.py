@@ -6,7 +6,7 @@ import random
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from flows.dashboard.run import Run
+from flows.dashboard.run import RunRecord
 from tasks.azure.failure import Cause
 from tasks.core.reuse import Reused
 from tasks.delete import Deletion, EndpointEnd
@@ -51,14 +51,14 @@ _STOPPED = {
 }
 
 
-def runs(number: int, *, days: int = 700, seed: int = 7, now: datetime = NOW) -> list[Run]:
+def runs(number: int, *, days: int = 700, seed: int = 7, now: datetime = NOW) -> list[RunRecord]:
     """So many runs of the last days, the newest first."""
     random_ = random.Random(seed)
     whens = sorted((now - timedelta(days=days * random_.random()) for _ in range(number)), reverse=True)
     return [_run(random_, when, now) for when in whens]
 
 
-def _run(random_: random.Random, when: datetime, now: datetime) -> Run:
+def _run(random_: random.Random, when: datetime, now: datetime) -> RunRecord:
     recipe, model, loss, scale = random_.choices(_MODELS, (5, 4, 2, 2, 1))[0]
     state = random_.choices(("completed", "failed", "crashed", "cancelled"), (86, 9, 3, 2))[0]
     stage, failure, cause = random_.choice(_FAILURES) if state == "failed" else (None, None, None)
@@ -72,7 +72,7 @@ def _run(random_: random.Random, when: datetime, now: datetime) -> Run:
     done = state == "completed"
     said, why = _STOPPED.get(state, ("answers", cause))
     run = UUID(int=random_.getrandbits(128))
-    return Run(
+    return RunRecord(
         id=str(run),
         name=f"{recipe}: {model}",
         when=when,

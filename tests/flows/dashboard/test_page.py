@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from flows.dashboard.page import page, tiles
-from flows.dashboard.run import Run
+from flows.dashboard.run import RunRecord
 from tasks.core.reuse import Reused
 from tasks.delete import Deletion, EndpointEnd
 from tests.support.synthetic import NOW, runs
@@ -25,7 +25,7 @@ CHROMIUM = Path("/usr/bin/chromium")
 EVIL = '</script><img src=x onerror="document.title=1"><script>document.title=2</script>&quot;'
 
 
-def _evil(run: Run) -> Run:
+def _evil(run: RunRecord) -> RunRecord:
     texts = dict.fromkeys(("name", "recipe", "model", "message", "failure", "failed_stage", "cause"), EVIL)
     texts |= dict.fromkeys(("registered", "endpoint", "job", "data_share"), EVIL)
     things = {
@@ -124,7 +124,7 @@ def show(browser: Browser, tmp_path: Path) -> Iterator[Any]:
     errors: list[str] = []
     context = browser.new_context(offline=True)
 
-    def opened(history: list[Run], width: int = 1280, scheme: Any = "light", at: str = "") -> Page:
+    def opened(history: list[RunRecord], width: int = 1280, scheme: Any = "light", at: str = "") -> Page:
         file = tmp_path / "history.html"
         file.write_text(page(history, now=NOW), encoding="utf-8")
         shown = context.new_page()

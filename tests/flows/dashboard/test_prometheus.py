@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
 from flows.dashboard.prometheus import exposition, registry, serving
-from flows.dashboard.run import Run
+from flows.dashboard.run import RunRecord
 from tasks.azure.failure import Cause
 from tasks.delete import Deletion, EndpointEnd
 from tests.support.checkout import ROOT
@@ -104,7 +104,7 @@ def test_no_runs_are_no_metrics_and_no_error() -> None:
 def test_scrapes_are_answered_from_one_reading() -> None:
     reads: list[int] = []
 
-    def read() -> list[Run]:
+    def read() -> list[RunRecord]:
         reads.append(1)
         return HISTORY
 

@@ -9,14 +9,14 @@ from xml.etree.ElementTree import Element, fromstring
 import pytest
 
 from flows.dashboard import charts
-from flows.dashboard.run import Run
+from flows.dashboard.run import RunRecord
 from flows.dashboard.trends import FEWEST_WEEKS, MOST_WEEKS, Trend, failures, trends
 from tests.support.synthetic import NOW, runs
 
 HISTORY = runs(2000)
 
 
-def _trend(key: str, history: list[Run]) -> Trend:
+def _trend(key: str, history: list[RunRecord]) -> Trend:
     return next(trend for trend in trends(history, NOW) if trend.key == key)
 
 
@@ -63,7 +63,7 @@ def test_many_stages_are_told_apart_by_few_colours() -> None:
 
 
 @pytest.mark.parametrize("history", [[], HISTORY[:1], HISTORY[:40], HISTORY], ids=len)
-def test_every_mark_lies_within_its_chart(history: list[Run]) -> None:
+def test_every_mark_lies_within_its_chart(history: list[RunRecord]) -> None:
     for trend in trends(history, NOW):
         drawn = fromstring(charts.chart(trend))
         bars = _marks(drawn, "rect")

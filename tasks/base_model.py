@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.azure import clients, private
 from tasks.azure.clients import Session
-from tasks.azure.errors import is_missing
+from tasks.azure.errors import is_missing, unless_missing
 from tasks.azure.failure import Cause, Failure
 from tasks.core.stage import logger, stage
 from tasks.core.stages import Stage
@@ -30,6 +30,9 @@ class Base(BaseModel):
     name: str = Field("SmolLM2-135M-Instruct", description="The model's name in the registry.", min_length=1)
     version: str | None = Field(None, description="A version; the newest when left out.")
     registry: str = Field("azureml", description="The registry that offers the model.", min_length=1)
+    allow_retired: bool = Field(
+        False, description="Use a model that is archived, or that Azure has retired from fine-tuning."
+    )
 
 
 class BaseModelVersion(BaseModel):
@@ -48,12 +51,16 @@ class BaseModelVersion(BaseModel):
     inference_sizes: tuple[str, ...] | None
     defaults: dict[str, Any]
     warnings: tuple[str, ...]
+    retired: tuple[str, ...] = ()  # why Azure may refuse to train or serve it, a sentence each
     window: Window = Window()
 
 
 @stage(Stage.BASE_MODEL)
 def find_model(session: Session, base: Base) -> BaseModelVersion:
-    """Look the model up by version, or its newest by label; warns of archived and retired models."""
+    """Look the model up by version, or its newest by label.
+
+    Raises Failure for one that is missing, and for one that is archived or retired unless that is allowed.
+    """
     models = clients.assets(session, base.registry).models
     try:
         model = (
@@ -63,13 +70,7 @@ def find_model(session: Session, base: Base) -> BaseModelVersion:
         )
     except Exception as error:
         if is_missing(error):
-            wanted = f"version {base.version} of {base.name!r}" if base.version else repr(base.name)
-            raise Failure(
-                f"The registry {base.registry!r} has no model {wanted}.",
-                "Look up its name and versions in the studio's model catalogue.",
-                str(error),
-                cause=Cause.NOT_FOUND,
-            ) from error
+            raise _not_found(models, base, str(error)) from error
         raise
     properties = private.model_properties(models, model.name, model.version)
     found = describe(
@@ -83,6 +84,12 @@ def find_model(session: Session, base: Base) -> BaseModelVersion:
         today=datetime.now(UTC).date(),
     )
     logger().info("Base model %s, version %s", found.name, found.version)
+    if found.retired and not base.allow_retired:
+        raise Failure(
+            " ".join(found.retired),
+            "Choose a model that is not, or set base.allow_retired to use it all the same.",
+            cause=Cause.MODEL,
+        )
     for warning in found.warnings:
         logger().warning(warning)
     return found.model_copy(update={"window": find_window(models, model)})
@@ -104,6 +111,7 @@ def describe(
     retirement = tags.get("FinetuneRetirementDate") or (metadata.get("deprecation") or {}).get(
         "finetuneRetirementDate"
     )
+    retired = tuple(_retired(name, version, archived, retirement, today))
     return BaseModelVersion(
         id=id,
         name=name,
@@ -112,7 +120,8 @@ def describe(
         finetune_sizes=_sizes(tags.get("finetune_compute_allow_list"), computes.get("finetuneComputes")),
         inference_sizes=_sizes(tags.get("inference_compute_allow_list"), computes.get("inferenceComputes")),
         defaults=_defaults(name, tags.get("model_specific_defaults")),
-        warnings=tuple(_warnings(name, version, archived, retirement, today, tags.get(_STAND_IN))),
+        warnings=(*_stand_in(name, tags.get(_STAND_IN)), *retired),
+        retired=retired,
     )
 
 
@@ -154,23 +163,47 @@ def _defaults(name: str, tag: str | None) -> dict[str, Any]:
     return {str(key): value for key, value in defaults.items()}
 
 
-def _warnings(
-    name: str, version: str, archived: bool, retirement: str | None, today: date, stand_in: str | None
-) -> list[str]:
-    warnings = []
-    if stand_in:
-        warnings.append(
-            f"The weights are not those of {name}: {stand_in} stands in for it in this workspace."
-        )
+def _stand_in(name: str, stand_in: str | None) -> list[str]:
+    if not stand_in:
+        return []
+    return [f"The weights are not those of {name}: {stand_in} stands in for it in this workspace."]
+
+
+def _retired(name: str, version: str, archived: bool, retirement: str | None, today: date) -> Iterator[str]:
     if archived:
-        warnings.append(f"{name} version {version} is archived: it still trains, but gets no more fixes.")
-    if retirement:
-        try:
-            retired = date.fromisoformat(retirement[:10])
-        except ValueError:
-            return warnings
-        if retired <= today:
-            warnings.append(
-                f"Fine-tuning of {name} was retired on {retired}: Azure may refuse the job or its deployment."
-            )
-    return warnings
+        yield f"{name} version {version} is archived in its registry."
+    try:
+        retired = date.fromisoformat((retirement or "")[:10])
+    except ValueError:
+        return
+    if retired <= today:
+        yield f"Fine-tuning of {name} was retired on {retired}: Azure may refuse the job or its deployment."
+
+
+def _not_found(models: Any, base: Base, details: str) -> Failure:
+    """What there is instead: a label finds no archived model, as lists do not show those by default."""
+    from azure.ai.ml.constants import ListViewType
+
+    every = unless_missing(lambda: list(models.list(name=base.name, list_view_type=ListViewType.ALL))) or []
+    versions = sorted({str(each.version) for each in every}, key=lambda version: (len(version), version))
+    if not versions:
+        return Failure(
+            f"The registry {base.registry!r} has no model {base.name!r}.",
+            "Look up its name in the studio's model catalogue.",
+            details,
+            cause=Cause.NOT_FOUND,
+        )
+    there = ", ".join(versions)
+    if base.version:
+        return Failure(
+            f"The registry {base.registry!r} has no version {base.version} of {base.name!r}.",
+            f"It has: {there}.",
+            details,
+            cause=Cause.NOT_FOUND,
+        )
+    return Failure(
+        f"{base.name!r} is archived in the registry {base.registry!r}; its versions: {there}.",
+        f"Choose another model, or set base.version to {versions[-1]} and base.allow_retired to use it.",
+        details,
+        cause=Cause.MODEL,
+    )

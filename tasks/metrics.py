@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from tasks.azure import clients
 from tasks.azure.clients import Session
 from tasks.core.stage import logger, stage
 from tasks.core.stages import Stage
@@ -46,9 +47,7 @@ class Metrics(BaseModel):
 @stage(Stage.METRICS)
 def read_metrics(session: Session, job: TrainedJob, plan: Plan) -> Metrics:
     """The job's metrics; empty where it logged none, as a component may."""
-    from mlflow import MlflowClient
-
-    client = MlflowClient(tracking_uri=session.tracking_uri)
+    client = clients.mlflow(session)
     runs = _runs(client, plan.experiment, job.name)
     metrics = Metrics(
         final={name: value for run in runs for name, value in run.data.metrics.items()},

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from flows.run.config import Finetune
+from tasks.azure.failure import Cause, Failure
 from tasks.azure.sizes import Size
 from tasks.compute import Cluster
 
 
 def forecast(config: Finetune, cluster: Cluster, serving: Size) -> str:
-    """The price of an hour of training and of serving, and the most that the training can come to."""
+    """The price of an hour of training and of serving, and the most that the training can come to.
+
+    Raises Failure for a budget where no price is known: it would never be reached.
+    """
+    if config.wait.budget_usd is not None and not cluster.hourly:
+        raise Failure(
+            f"wait.budget_usd cannot be kept: no price of {cluster.size} is known.",
+            "Leave it out and set wait.timeout_hours, or let the identity read the prices of sizes "
+            "(Microsoft.MachineLearningServices/locations/vmSizes/read on the subscription).",
+            cause=Cause.CONFIGURATION,
+        )
     hourly = serving.hourly() * config.deploy.instance_count * (2 if config.deploy.compare_with_base else 1)
     kept = f", kept for {config.deploy.keep_endpoint}" if config.deploy.keep_endpoint else ""
     whose = "Azure would charge" if config.workspace.where == "local" else "it costs"

@@ -9,8 +9,9 @@ import logging
 import os
 import sys
 from functools import lru_cache
+from types import SimpleNamespace
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from pydantic import BaseModel, ConfigDict
 
@@ -67,6 +68,27 @@ def credential(browser_login: bool) -> Any:
     A browser is opened only when asked for and somebody sits at a terminal: elsewhere it would hang.
     """
     return _credential(browser_login and sys.stdin.isatty(), resource_manager())
+
+
+def mlflow(session: Session) -> Any:
+    """An MlflowClient of the workspace, signed in as everything else is.
+
+    Left to itself azureml-mlflow tries a chain of its own, whose last links open a browser or wait for
+    somebody to type a code: a worker would hang there.
+    """
+    from azureml.mlflow import get_mlflow_tracking_uri_v2
+    from mlflow import MlflowClient
+
+    address = urlsplit(session.tracking_uri)
+    where = {
+        "subscription_id": session.subscription_id,
+        "resource_group_name": session.resource_group,
+        "workspace_name": session.workspace,
+        "auth": credential(session.browser_login),
+        "host_url": f"https://{address.netloc}",
+    }
+    get_mlflow_tracking_uri_v2(SimpleNamespace(ml_flow_tracking_uri=session.tracking_uri), where)
+    return MlflowClient(tracking_uri=session.tracking_uri)
 
 
 def forget() -> None:

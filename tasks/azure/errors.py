@@ -26,6 +26,8 @@ _UNAUTHORISED_WORDS = re.compile(r"\((ExpiredAuthenticationToken|InvalidAuthenti
 # How PyTorch, Python and Kubernetes say it, in the errors of steps.
 _OUT_OF_MEMORY = re.compile(r"out of memory|OutOfMemory|OOMKilled|\bMemoryError\b", re.I)
 _DISK_FULL = re.compile(r"No space left on device|Disk quota exceeded", re.I)
+# "The client 'x' with object id 'y' does not have authorization to perform action '…' over scope '…' or …"
+_DENIED = re.compile(r"perform action '(?P<action>[^']+)'.{0,80}? over scope '(?P<scope>[^']+)'", re.DOTALL)
 _NOT_THE_JOBS = frozenset({Cause.QUOTA, Cause.CAPACITY, Cause.STORAGE, Cause.PERMISSION})
 
 
@@ -64,6 +66,22 @@ _KNOWN = (
         "The endpoint's name is taken: names are unique within a region, across workspaces.",
         "Set deploy.endpoint to another name.",
         cause=Cause.NAME_TAKEN,
+    ),
+    _Known(
+        # A name that was deleted a moment ago answers a PUT like this (azure-cli-extensions #7660, #7107).
+        r"NotFound.{0,40}InferencingClientCallFailed|InferencingClientCallFailed.{0,40}NotFound",
+        "The endpoint's name is not free yet: it was deleted a moment ago.",
+        "It is tried again.",
+        cause=Cause.NAME_TAKEN,
+        retryable=True,
+    ),
+    _Known(
+        # azure-sdk-for-net #36961, also when a GET has said Succeeded; and OperationCanceled as documented.
+        r"in Updating provisioning state|waiting for lock confirmation|operation that has a higher priority",
+        "Another operation on the endpoint is under way.",
+        "It is tried again.",
+        cause=Cause.IN_USE,
+        retryable=True,
     ),
     _Known(
         r"ImageBuildFailure|ResourceNotReady|liveness|readiness probe|UserContainerStart|container.{0,40}"
@@ -127,7 +145,7 @@ _KNOWN = (
     _Known(
         r"AuthorizationFailed|does not have authorization",
         "The signed-in identity may not do this.",
-        "Give it the role AzureML Data Scientist on the workspace, AzureML Compute Operator for clusters.",
+        "Give it the roles AzureML Data Scientist and AzureML Compute Operator on the workspace.",
         cause=Cause.PERMISSION,
     ),
 )
@@ -142,6 +160,8 @@ def explain(error: BaseException) -> Failure:
     text = _text(error)
     details = text if status is None else f"HTTP {status}: {text}"
     pause = retry_after(error)
+    if denied := _DENIED.search(text):
+        return _may_not(denied["action"], denied["scope"], details)
     for known in _KNOWN:
         # A rate of requests may be called a quota as well, but more cores are of no help there.
         if status != _TOO_MANY and re.search(known.pattern, text, re.IGNORECASE | re.DOTALL):
@@ -157,7 +177,7 @@ def explain(error: BaseException) -> Failure:
     if status == 403:
         return Failure(
             "The signed-in identity may not do this.",
-            "Give it the role AzureML Data Scientist on the workspace.",
+            "Give it a role that may, such as AzureML Data Scientist on the workspace.",
             details,
             cause=Cause.PERMISSION,
         )
@@ -183,6 +203,16 @@ def cause_of_job(why: str, log: str = "") -> Cause:
         return Cause.STORAGE
     found = (known.cause for known in _KNOWN if re.search(known.pattern, why, re.IGNORECASE | re.DOTALL))
     return next((cause for cause in found if cause in _NOT_THE_JOBS), Cause.JOB)
+
+
+def _may_not(action: str, scope: str, details: str) -> Failure:
+    """The refusal in Azure's own terms: roles differ between companies, actions do not."""
+    return Failure(
+        f"The signed-in identity may not perform {action} on {scope}.",
+        "Give it a role with that action there; docs/azure.md lists the actions that a run needs.",
+        details,
+        cause=Cause.PERMISSION,
+    )
 
 
 def _cause(error: BaseException, status: int | None) -> Cause:

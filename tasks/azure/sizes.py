@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import csv
+import logging
 from functools import lru_cache
+from importlib import resources
 from typing import Any
 
+from azure.core.exceptions import HttpResponseError
 from pydantic import BaseModel, ConfigDict
 
 from tasks.azure import clients
 from tasks.azure.clients import Session
+from tasks.azure.errors import explain
 from tasks.azure.failure import Cause, Failure
 
 # Managed endpoints run on sizes with this mark, which stands for model inference runtime.
 _SERVING = "MIR"
+_LOG = logging.getLogger("finetune")
 
 
 class Size(BaseModel):
@@ -53,16 +59,6 @@ def find(session: Session, name: str) -> Size:
     return size
 
 
-# The SDK's list_sizes() fills name, family and GPUs only; the route behind it tells the prices as well.
-@lru_cache(maxsize=8)
-def _sizes(session: Session) -> dict[str, Size]:
-    path = (
-        f"/subscriptions/{session.subscription_id}/providers/Microsoft.MachineLearningServices"
-        f"/locations/{session.location}/vmSizes"
-    )
-    return {row["name"].casefold(): parse(row) for row in clients.read(session, path, "2024-04-01")["value"]}
-
-
 def parse(row: dict[str, Any]) -> Size:
     """A size from one row of the service's answer."""
     prices = {
@@ -80,3 +76,39 @@ def parse(row: dict[str, Any]) -> Size:
         low_priority_price=prices.get("lowpriority"),
         compute_types=tuple(row.get("supportedComputeTypes") or ()),
     )
+
+
+# The SDK's list_sizes() fills name, family and GPUs only; the route behind it tells the prices as well.
+@lru_cache(maxsize=8)
+def _sizes(session: Session) -> dict[str, Size]:
+    path = (
+        f"/subscriptions/{session.subscription_id}/providers/Microsoft.MachineLearningServices"
+        f"/locations/{session.location}/vmSizes"
+    )
+    try:
+        rows = clients.read(session, path, "2024-04-01")["value"]
+    except HttpResponseError as error:
+        if error.status_code != 403:
+            raise
+        # The route is at the subscription's scope, where the role AzureML Data Scientist has nothing.
+        _LOG.warning("Sizes are read from a shipped table, without prices: %s", explain(error).what)
+        return shipped()
+    return {row["name"].casefold(): parse(row) for row in rows}
+
+
+def shipped() -> dict[str, Size]:
+    """The sizes that are known without asking: what they have, and no price."""
+    table = resources.files("tasks.azure").joinpath("sizes.csv").read_text(encoding="utf-8")
+    return {
+        row["name"].casefold(): Size(
+            name=row["name"],
+            family=row["family"],
+            vcpus=int(row["vcpus"]),
+            gpus=int(row["gpus"]),
+            memory=float(row["memory"]),
+            price=None,
+            low_priority_price=None,
+            compute_types=tuple(row["compute_types"].split()),
+        )
+        for row in csv.DictReader(table.splitlines())
+    }

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from datetime import date
 from typing import Any
+from uuid import uuid4
 
-from tasks.base_model import BaseModelVersion, allows, describe, literal
+from azure.ai.ml.entities import Model
+
+from tasks.azure.clients import Session
+from tasks.azure.failure import Cause
+from tasks.base_model import Base, BaseModelVersion, allows, describe, find_model, literal
+from tests.support.checkout import TINY
+from tests.support.failures import fails
 
 LIST = "['Standard_NC24ads_A100_v4', 'Standard_NC48ads_A100_v4']"
 
@@ -55,6 +62,25 @@ def test_tags_are_read_in_either_notation() -> None:
 def test_defaults_that_cannot_be_read_are_ignored() -> None:
     assert model(tags={"model_specific_defaults": "{'a': 1}"}).defaults == {"a": 1}
     assert model(tags={"model_specific_defaults": "broken {"}).defaults == {}
+
+
+def test_an_archived_version_is_used_only_on_request(session: Session, registry_client: Any) -> None:
+    name = f"archived-{uuid4().hex[:8]}"
+    registry_client.models.create_or_update(
+        Model(name=name, version="3", path=str(TINY), type="custom_model")
+    )
+    registry_client.models.archive(name, version="3")
+    with fails(Cause.NOT_FOUND, "has no version 7 of", "It has: 3"):
+        find_model.fn(session, Base(name=name, version="7"))
+    with fails(Cause.MODEL, "is archived in its registry"):
+        find_model.fn(session, Base(name=name, version="3"))
+    found = find_model.fn(session, Base(name=name, version="3", allow_retired=True))
+    assert found.version == "3"
+
+
+def test_a_retired_model_is_refused_before_anything_is_paid_for(session: Session) -> None:
+    with fails(Cause.MODEL, "retired on 2025-08-30", "base.allow_retired"):
+        find_model.fn(session, Base(name="Phi-3-mini-4k-instruct", version="15"))
 
 
 def test_archived_retired_and_borrowed_weights_are_warned_of() -> None:

@@ -33,7 +33,7 @@ def name(session: Session) -> Iterator[str]:
 
 
 def model(session: Session, name: str) -> BaseModelVersion:
-    return find_model.fn(session, Base(name=name))
+    return find_model.fn(session, Base(name=name, allow_retired=True))
 
 
 def without_list(session: Session, tiny: str) -> BaseModelVersion:

@@ -71,7 +71,7 @@ def test_everything_is_deployed_from_a_fresh_clone_twice(prefect_server: Server,
         assert deployment.enforce_parameter_schema
         assert deployment.global_concurrency_limit is not None
     assert Finetune.model_validate(again["local"].parameters["config"]) == load("local")
-    assert Finetune.model_validate(again["weekly"].parameters["config"]) == load("phi-3-mini-ultrachat")
+    assert Finetune.model_validate(again["weekly"].parameters["config"]) == load("phi-4-ultrachat")
     (weekly,) = again["weekly"].schedules
     assert not weekly.active
     assert weekly.schedule.timezone == "Europe/Berlin"  # type: ignore[union-attr]

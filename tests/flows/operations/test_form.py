@@ -46,7 +46,7 @@ def test_only_what_watches_and_tidies_up_runs_by_itself() -> None:
     assert [(each["cron"], each["timezone"]) for each in weekly] == [("0 6 * * 1", "Europe/Berlin")]
 
 
-@pytest.mark.parametrize("recipe", ["local", "phi-3-mini-ultrachat"])
+@pytest.mark.parametrize("recipe", ["local", "phi-4-ultrachat"])
 def test_a_form_holds_the_whole_recipe(recipe: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     outputs = filled(recipe)

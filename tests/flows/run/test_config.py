@@ -85,7 +85,7 @@ def test_a_wrong_change_is_one_readable_line(change: str, line: str) -> None:
 
 
 def test_a_recipe_that_does_not_exist_names_those_that_do() -> None:
-    with fails(Cause.CONFIGURATION, "recipe 'locale'", "local, phi-3-mini-ultrachat"):
+    with fails(Cause.CONFIGURATION, "recipe 'locale'", "local, phi-3-mini-ultrachat, phi-4-ultrachat"):
         load("locale")
 
 

@@ -275,3 +275,63 @@ def _response(status: int) -> Any:
     response = requests.Response()
     response.status_code = status
     return response
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "cause", "retryable"),
+    [
+        # azureml-examples #1930: Azure's words for a name that is taken, under BadRequest.
+        (
+            400,
+            "(InferencingClientCallFailed) There is already an endpoint with this name, Endpoint name needs "
+            "to be unique within a region. Try some other name.",
+            Cause.NAME_TAKEN,
+            False,
+        ),
+        # azure-cli-extensions #7660: a PUT of a name that was deleted a moment ago.
+        (404, "(NotFound) InferencingClientCallFailed: not found", Cause.NAME_TAKEN, True),
+        # azure-sdk-for-net #36961
+        (
+            400,
+            "Cannot create a deployment in endpoint x because it is in Updating provisioning state.",
+            Cause.IN_USE,
+            True,
+        ),
+        # How to troubleshoot online endpoints: OperationCanceled, OutOfQuota.
+        (
+            409,
+            "OperationCanceled: waiting for lock confirmation from a previous operation",
+            Cause.IN_USE,
+            True,
+        ),
+        (
+            400,
+            "OutOfQuota: The specified VM size failed to provision due to a lack of Azure Machine Learning "
+            "capacity. Retry later or try deploying to a different region.",
+            Cause.CAPACITY,
+            True,
+        ),
+        (
+            400,
+            "The specified subscription has a standardNCADSA100v4Family vCPU quota of 0 and cannot "
+            "accomodate for at least 1 requested managed compute node which maps to 24 vCPUs",
+            Cause.QUOTA,
+            False,
+        ),
+    ],
+)
+def test_azures_own_words_are_recognised(status: int, message: str, cause: Cause, retryable: bool) -> None:
+    failure = explain(http(status, message))
+    assert (failure.cause, failure.retryable) == (cause, retryable)
+
+
+def test_a_refusal_names_the_action_and_the_scope() -> None:
+    error = http(
+        403,
+        "(AuthorizationFailed) The client 'x' with object id 'y' does not have authorization to perform "
+        "action 'Microsoft.MachineLearningServices/locations/vmSizes/read' over scope '/subscriptions/0' or "
+        "the scope is invalid.",
+    )
+    failure = explain(error)
+    assert failure.cause is Cause.PERMISSION
+    assert "Microsoft.MachineLearningServices/locations/vmSizes/read on /subscriptions/0" in str(failure)

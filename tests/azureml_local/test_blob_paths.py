@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from azureml_local.assets import addresses
 from azureml_local.errors import BadRequest, NotFound
-from azureml_local.local import Local
+from azureml_local.execution.workspace import Workspace
 from azureml_local.settings import Settings
 from azureml_local.state.clock import Clock
 from azureml_local.state.tokens import Secrets, Tokens
@@ -128,10 +128,10 @@ def test_a_link_that_leads_outside_is_not_followed(
 
 
 @pytest.fixture(scope="module")
-def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Local]:
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
     """A workspace in this process, with something outside its containers."""
     state = tmp_path_factory.mktemp("state")
-    found = Local.open(Settings(state, 1))
+    found = Workspace.open(Settings(state, 1))
     datastore.seed(found)
     for folder in (state, state.parent, found.settings.blobs_path):
         (folder / CANARY).write_text("secret")
@@ -160,12 +160,12 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Local]:
     ),
     path=PATHS | PATHS.map(quote),
 )
-def test_no_address_reaches_outside_the_containers(local: Local, form: str, path: str) -> None:
+def test_no_address_reaches_outside_the_containers(workspace: Workspace, form: str, path: str) -> None:
     try:
-        found = addresses.resolve(local, form.format(path))
+        found = addresses.resolve(workspace, form.format(path))
     except (BadRequest, NotFound):
         return
-    containers = [Path(folder) for folder in local.settings.blobs_path.iterdir() if folder.is_dir()]
+    containers = [Path(folder) for folder in workspace.settings.blobs_path.iterdir() if folder.is_dir()]
     assert any(found.resolve().is_relative_to(container) for container in containers), found
 
 

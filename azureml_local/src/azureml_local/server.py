@@ -79,7 +79,7 @@ def serve(
         import uvicorn
 
         from azureml_local import certificates
-        from azureml_local.local import Local
+        from azureml_local.execution.workspace import Workspace
         from azureml_local.wire import app
         from azureml_local.wire.fault import FaultSwitch
 
@@ -91,13 +91,13 @@ def serve(
 
         try:
             made = certificates.ensure(settings)
-            local = Local.open(settings)
+            workspace = Workspace.open(settings)
         except (OSError, sqlite3.Error) as error:
             raise CannotServe(f"The state directory {settings.state} cannot be used: {error}.") from error
-        local.faults.replace(faults)
+        workspace.faults.replace(faults)
         server = Server(
             uvicorn.Config(
-                FaultSwitch(app.create(local), local.faults),
+                FaultSwitch(app.create(workspace), workspace.faults),
                 ssl_certfile=made.server,
                 ssl_keyfile=made.server,
                 log_config=None,
@@ -112,15 +112,15 @@ def serve(
         if while_held:
             threading.Thread(
                 target=_stop_when_released,
-                args=(settings.state, local.live_jobs, server),
+                args=(settings.state, workspace.jobs.records.unfinished, server),
                 daemon=True,
             ).start()
         try:
-            local.start()
+            workspace.start()
             server.run(sockets=sockets)
         finally:
             settings.address_path.unlink(missing_ok=True)
-            local.close()
+            workspace.close()
 
 
 def _exit(number: int, _: object) -> None:

@@ -16,6 +16,8 @@ DEFAULT_DATASTORE = "workspaceblobstore"
 ARTIFACT_DATASTORE = "workspaceartifactstore"
 # What the registry offers from the start lies in this one.
 REGISTRY_CONTAINER = "registry-models"
+# The path below which endpoints answer scoring requests.
+INFERENCE = "/inference"
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from urllib.parse import unquote, urlsplit
 
 from azureml_local.assets import versions
 from azureml_local.errors import BadRequest, NotFound
-from azureml_local.local import Local
 from azureml_local.settings import ARTIFACT_DATASTORE, REGISTRY_CONTAINER
 from azureml_local.state.store import Document
+from azureml_local.state.workspace import WorkspaceState
 
 _DATASTORE = re.compile(
     r"azureml://(?:.*/)?datastores/(?P<datastore>[^/]+)/paths/?(?P<path>.*)$", re.IGNORECASE
@@ -43,54 +43,54 @@ class Place:
     datastore: str
     path: str
 
-    def uri(self, local: Local) -> str:
+    def uri(self, state: WorkspaceState) -> str:
         """The long form, which names the workspace as well."""
-        settings = local.settings
+        settings = state.settings
         return (
             f"azureml://subscriptions/{settings.subscription_id}/resourcegroups/{settings.resource_group}"
             f"/workspaces/{settings.workspace}/datastores/{self.datastore}/paths/{self.path}"
         )
 
 
-def resolve(local: Local, uri: str) -> Path:
+def resolve(state: WorkspaceState, uri: str) -> Path:
     """The local file or folder behind an address; raises BadRequest (unknown form) or NotFound (no data).
 
     Known are datastore paths, job outputs, `runs:/`, assets by id or short name, those of the registry, and
     URLs of this server's blobs. A registry model's weights are made on first use.
     """
-    address = _follow(local, _bare(uri))
+    address = _follow(state, _bare(uri))
     if match := _REGISTRY.match(address):
-        path = _registry_asset(local, match)
+        path = _registry_asset(state, match)
     elif address.startswith(("http://", "https://")):
-        path = _blob(local, address)
+        path = _blob(state, address)
     else:
-        place = locate(local, address)
-        path = local.blobs.datastore_path(place.datastore, place.path)
+        place = locate(state, address)
+        path = state.blobs.datastore_path(place.datastore, place.path)
     if not path.exists():
         raise NotFound(f"There is no data at {uri}.", code="DataNotFound")
     return path
 
 
-def check(local: Local, uri: str) -> None:
+def check(state: WorkspaceState, uri: str) -> None:
     """Raise NotFound or BadRequest when there can be no data at the address; none need be there."""
-    address = _follow(local, _bare(uri))
+    address = _follow(state, _bare(uri))
     if match := _REGISTRY.match(address):
-        _registry_document(local, match)
+        _registry_document(state, match)
     elif address.startswith(("http://", "https://")):
-        _blob(local, address)
+        _blob(state, address)
     else:
-        locate(local, address)
+        locate(state, address)
 
 
-def locate(local: Local, uri: str) -> Place:
+def locate(state: WorkspaceState, uri: str) -> Place:
     """The place in a datastore that an address means, with data or without; raises as `resolve` does."""
-    address = _follow(local, _bare(uri))
+    address = _follow(state, _bare(uri))
     if match := _DATASTORE.match(address):
         return Place(match["datastore"], match["path"].strip("/"))
     if match := _OUTPUT.match(address):
-        return _job_output(local, match["job"], match["output"], match["path"].strip("/"))
+        return _job_output(state, match["job"], match["output"], match["path"].strip("/"))
     if match := _RUN.match(address):
-        return _job_output(local, match["job"], "artifacts", match["path"].strip("/"))
+        return _job_output(state, match["job"], "artifacts", match["path"].strip("/"))
     raise BadRequest(
         f"{uri!r} is no address of data that is known here: write azureml://datastores/DATASTORE/paths/PATH, "
         "azureml:NAME:VERSION or azureml://jobs/JOB/outputs/OUTPUT.",
@@ -107,51 +107,51 @@ def _bare(uri: str) -> str:
     return uri
 
 
-def _follow(local: Local, address: str) -> str:
+def _follow(state: WorkspaceState, address: str) -> str:
     """The address that an asset keeps of its data, for an asset's id or short name; others as they are."""
     if _REGISTRY.match(address) or _DATASTORE.match(address):
         return address
     if match := _ASSET.match(address):
         version = match["version"]
         if match["by"].lower() == "labels":
-            version = versions.latest(local, match["collection"], match["name"])
-        return _asset_uri(local, match["collection"], match["name"], version)
+            version = versions.latest(state, match["collection"], match["name"])
+        return _asset_uri(state, match["collection"], match["name"], version)
     if match := _SHORT_ASSET.match(address):
-        return _short_asset_uri(local, match)
+        return _short_asset_uri(state, match)
     return address
 
 
-def _job_output(local: Local, job: str, output: str, path: str) -> Place:
+def _job_output(state: WorkspaceState, job: str, output: str, path: str) -> Place:
     if output in ("artifacts", "default"):
         return Place(ARTIFACT_DATASTORE, "/".join(p for p in (f"ExperimentRun/dcid.{job}", path) if p))
-    document = local.store.get("jobs", job)
+    document = state.store.get("jobs", job)
     if document is None:
         raise NotFound(f"The job {job} does not exist.", code="JobNotFound")
     found = (document["properties"].get("outputs") or {}).get(output)
     if found is None or not found.get("uri"):
         raise NotFound(f"The job {job} has no output {output!r}.", code="OutputNotFound")
-    base = locate(local, found["uri"])
+    base = locate(state, found["uri"])
     return Place(base.datastore, "/".join(p for p in (base.path, path) if p))
 
 
-def _asset_uri(local: Local, collection: str, name: str, version: str) -> str:
-    document = local.store.get(collection, f"{name}/{version}")
+def _asset_uri(state: WorkspaceState, collection: str, name: str, version: str) -> str:
+    document = state.store.get(collection, f"{name}/{version}")
     uri = (document or {}).get("properties", {}).get(ASSET_URIS.get(collection, ""))
     if not isinstance(uri, str):
         raise NotFound(f"The asset {collection}/{name}:{version} does not exist or has no data.")
     return uri
 
 
-def _short_asset_uri(local: Local, match: re.Match[str]) -> str:
+def _short_asset_uri(state: WorkspaceState, match: re.Match[str]) -> str:
     """A short name does not say of what: data comes first, then models."""
     for collection in ("data", "models"):
-        if local.store.list(collection, f"{match['name']}/", limit=1):
-            version = match["version"] or versions.latest(local, collection, match["name"])
-            return _asset_uri(local, collection, match["name"], version)
+        if state.store.list(collection, f"{match['name']}/", limit=1):
+            version = match["version"] or versions.latest(state, collection, match["name"])
+            return _asset_uri(state, collection, match["name"], version)
     raise NotFound(f"There is no data asset or model named {match['name']!r}.")
 
 
-def stored_uri(local: Local, uri: str) -> str:
+def stored_uri(state: WorkspaceState, uri: str) -> str:
     """The address in the storage account of a registry asset's files, made or yet to be made.
 
     Other addresses are returned as they are; raises NotFound for an asset that does not exist.
@@ -159,40 +159,40 @@ def stored_uri(local: Local, uri: str) -> str:
     match = _REGISTRY.match(uri)
     if match is None:
         return uri
-    document = _registry_document(local, match)
+    document = _registry_document(state, match)
     kept = _kept_uri(match, document)
     if kept.startswith("https://"):
         return kept
     from azureml_local import catalogue  # late, as in _registry_asset
 
-    folder = catalogue.place(document["name"], document["version"], local.settings.cache_path)
-    return f"{local.settings.blob_url}/{REGISTRY_CONTAINER}/{folder.name}"
+    folder = catalogue.place(document["name"], document["version"], state.settings.cache_path)
+    return f"{state.settings.blob_url}/{REGISTRY_CONTAINER}/{folder.name}"
 
 
-def container(local: Local, url: str) -> str:
+def container(state: WorkspaceState, url: str) -> str:
     """The container that a URL of this server's blobs is of; raises BadRequest for other URLs."""
-    return _blob_name(local, url)[0]
+    return _blob_name(state, url)[0]
 
 
-def _registry_asset(local: Local, match: re.Match[str]) -> Path:
-    document = _registry_document(local, match)
+def _registry_asset(state: WorkspaceState, match: re.Match[str]) -> Path:
+    document = _registry_document(state, match)
     uri = _kept_uri(match, document)
     if uri.startswith("https://"):  # uploaded by a client
-        return _blob(local, uri)
+        return _blob(state, uri)
     # Late: reads and converts weights, which only a job or a deployment wants.
     from azureml_local import catalogue
 
-    return catalogue.materialise(document["name"], document["version"], local.settings.cache_path)
+    return catalogue.materialise(document["name"], document["version"], state.settings.cache_path)
 
 
-def _registry_document(local: Local, match: re.Match[str]) -> Document:
+def _registry_document(state: WorkspaceState, match: re.Match[str]) -> Document:
     collection, name, version = match["collection"].lower(), match["name"], match["version"]
     if collection not in ASSET_URIS:
         raise BadRequest(f"A registry's {match['collection']} are no data.", code="InvalidUri")
     kind = f"registry/{collection}"
     if match["by"].lower() == "labels":
-        version = versions.latest(local, kind, name)
-    document = local.store.get(kind, f"{name}/{version}")
+        version = versions.latest(state, kind, name)
+    document = state.store.get(kind, f"{name}/{version}")
     if document is None:
         raise NotFound(f"The registry has no {collection.removesuffix('s')} {name} of version {version}.")
     return document
@@ -203,14 +203,14 @@ def _kept_uri(match: re.Match[str], document: Document) -> str:
     return str(document["properties"].get(ASSET_URIS[match["collection"].lower()], ""))
 
 
-def _blob(local: Local, url: str) -> Path:
-    return local.blobs.path(*_blob_name(local, url))
+def _blob(state: WorkspaceState, url: str) -> Path:
+    return state.blobs.path(*_blob_name(state, url))
 
 
-def _blob_name(local: Local, url: str) -> tuple[str, str]:
+def _blob_name(state: WorkspaceState, url: str) -> tuple[str, str]:
     """The container and the name in it that a URL of this server's blobs means."""
     path = unquote(urlsplit(url).path)
-    prefix = local.settings.blob_path + "/"
+    prefix = state.settings.blob_path + "/"
     # Whatever the port: it may have been another when the address was written down.
     if urlsplit(url).hostname != "localhost" or not path.startswith(prefix):
         raise BadRequest(f"{url} is not in this workspace's storage, and nothing is fetched from elsewhere.")

@@ -10,7 +10,7 @@ import yaml
 
 from azureml_local.assets import addresses
 from azureml_local.errors import BadRequest
-from azureml_local.local import Local
+from azureml_local.state.workspace import WorkspaceState
 
 _SYSTEMS = ("Linux", "Windows")
 _ENVIRONMENT = re.compile(
@@ -21,9 +21,9 @@ _CURATED = "azureml-"  # how the names begin of those that Azure puts into every
 DATA_TYPES = ("uri_file", "uri_folder", "mltable")
 
 
-def model(here: Local, name: str, version: str, given: dict[str, Any]) -> dict[str, Any]:
+def model(state: WorkspaceState, name: str, version: str, given: dict[str, Any]) -> dict[str, Any]:
     uri = _text(given, "modelUri")
-    kept, folder = _located(here, uri)
+    kept, folder = _located(state, uri)
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         from_job = "/jobs/" in uri or uri.startswith("runs:")
         raise BadRequest(
@@ -47,12 +47,12 @@ def model(here: Local, name: str, version: str, given: dict[str, Any]) -> dict[s
     return {"jobName": None, "stage": "Development"} | said | found
 
 
-def _located(here: Local, uri: str) -> tuple[str, Path]:
+def _located(state: WorkspaceState, uri: str) -> tuple[str, Path]:
     """Where a model's files lie, and the address to keep: one that outlives the job it was made of."""
     if uri.startswith("https://"):
-        return uri, addresses.resolve(here, uri)
-    place = addresses.locate(here, uri)
-    return place.uri(here), here.blobs.datastore_path(place.datastore, place.path)
+        return uri, addresses.resolve(state, uri)
+    place = addresses.locate(state, uri)
+    return place.uri(state), state.blobs.datastore_path(place.datastore, place.path)
 
 
 def _flavors(text: str) -> dict[str, Any]:
@@ -72,21 +72,21 @@ def _job(uri: str) -> str | None:
     return match[1] if match else None
 
 
-def data(here: Local, name: str, version: str, given: dict[str, Any]) -> dict[str, Any]:
+def data(state: WorkspaceState, name: str, version: str, given: dict[str, Any]) -> dict[str, Any]:
     uri = _text(given, "dataUri")
     if given.get("dataType") not in DATA_TYPES:
         raise BadRequest(f"dataType must be one of {', '.join(DATA_TYPES)}.", target="dataType")
     if uri.startswith("azureml:"):
-        return given | {"dataUri": addresses.locate(here, uri).uri(here)}
+        return given | {"dataUri": addresses.locate(state, uri).uri(state)}
     return given  # an address elsewhere is kept as it is
 
 
-def code(here: Local, name: str, version: str, given: dict[str, Any]) -> dict[str, Any]:
+def code(state: WorkspaceState, name: str, version: str, given: dict[str, Any]) -> dict[str, Any]:
     _text(given, "codeUri")
     return given
 
 
-def environment(here: Local, name: str, version: str, given: dict[str, Any]) -> dict[str, Any]:
+def environment(state: WorkspaceState, name: str, version: str, given: dict[str, Any]) -> dict[str, Any]:
     if not (given.get("image") or given.get("build") or given.get("condaFile")):
         raise BadRequest("An environment needs an image, a build context or a conda file.", target="image")
     system = given.get("osType") or "Linux"
@@ -109,24 +109,24 @@ def curated(name: str, version: str) -> dict[str, Any]:
     return {"environmentType": "Curated", "autoRebuild": "Disabled", "image": image, "osType": "Linux"}
 
 
-def component(here: Local, name: str, version: str, given: dict[str, Any]) -> dict[str, Any]:
+def component(state: WorkspaceState, name: str, version: str, given: dict[str, Any]) -> dict[str, Any]:
     spec = given.get("componentSpec")
     if not isinstance(spec, dict) or not isinstance(spec.get("type"), str):
         raise BadRequest("A component needs an object 'componentSpec' with a 'type'.", target="componentSpec")
-    check_environment(here, spec.get("environment"))
+    check_environment(state, spec.get("environment"))
     return given | {"componentSpec": spec | {"name": name, "version": version}}
 
 
-def check_environment(here: Local, reference: object) -> None:
+def check_environment(state: WorkspaceState, reference: object) -> None:
     """Raise BadRequest for an environment of the workspace that is not there; a node looks at none."""
     match = _ENVIRONMENT.match(reference) if isinstance(reference, str) else None
     if match is None or is_curated(match["name"]):
         return
     name, version = match["name"], match["version"]
     if match["by"].lower() == "labels":
-        known = bool(here.store.list("environments", f"{name}/", limit=1))
+        known = bool(state.store.list("environments", f"{name}/", limit=1))
     else:
-        known = here.store.get("environments", f"{name}/{version}") is not None
+        known = state.store.get("environments", f"{name}/{version}") is not None
     if not known:
         raise BadRequest(
             f"No environment exists for name: {name}, version: {version}.",

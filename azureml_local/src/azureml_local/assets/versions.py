@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from azureml_local.errors import NotFound
-from azureml_local.local import Local
 from azureml_local.state.clock import iso
 from azureml_local.state.store import Document
+from azureml_local.state.workspace import WorkspaceState
 
 
-def document(local: Local, name: str, version: str, properties: dict[str, Any]) -> Document:
+def document(state: WorkspaceState, name: str, version: str, properties: dict[str, Any]) -> Document:
     """What is kept of a new version."""
-    now = iso(local.clock.now())
+    now = iso(state.clock.now())
     return {
         "name": name,
         "version": version,
@@ -28,25 +28,25 @@ def document(local: Local, name: str, version: str, properties: dict[str, Any]) 
     }
 
 
-def put(local: Local, kind: str, name: str, version: str, properties: dict[str, Any]) -> Document:
+def put(state: WorkspaceState, kind: str, name: str, version: str, properties: dict[str, Any]) -> Document:
     """Write one version as the service itself does, without the checks of a client's request."""
-    return local.store.put(kind, f"{name}/{version}", document(local, name, version, properties))
+    return state.store.put(kind, f"{name}/{version}", document(state, name, version, properties))
 
 
-def latest(local: Local, kind: str, name: str) -> str:
+def latest(state: WorkspaceState, kind: str, name: str) -> str:
     """The version created last of an asset; raises NotFound."""
     versions = [
         (found["systemData"]["createdAt"], full.rsplit("/", 1)[-1])
-        for full, found in local.store.list(kind, f"{name}/")
+        for full, found in state.store.list(kind, f"{name}/")
     ]
     if not versions:
         raise NotFound(f"The asset {name} does not exist in {kind}.")
     return max(versions)[1]
 
 
-def following(local: Local, kind: str, name: str) -> str:
+def following(state: WorkspaceState, kind: str, name: str) -> str:
     """The number after the highest that a version of that name has."""
-    versions = [full.rsplit("/", 1)[-1] for full, _ in local.store.list(kind, f"{name}/")]
+    versions = [full.rsplit("/", 1)[-1] for full, _ in state.store.list(kind, f"{name}/")]
     numbers = [int(version) for version in versions if version.isascii() and version.isdigit()]
     return str(max(numbers, default=0) + 1)
 

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from azureml_local.assets import addresses
@@ -22,9 +21,7 @@ from azureml_local.execution.model_server import ModelServer
 from azureml_local.state.faults import Crash, NoCapacity
 from azureml_local.state.ledger import Row
 from azureml_local.state.store import Document
-
-if TYPE_CHECKING:
-    from azureml_local.local import Local
+from azureml_local.state.workspace import WorkspaceState
 
 logger = logging.getLogger(__name__)
 
@@ -49,15 +46,15 @@ class _Serving:
     restart_at: float | None = None
 
 
-class Endpoints:
+class Deployments:
     """Runs one model server a deployment, whatever its number of instances; those bound its concurrency.
 
     A deployment's document keeps, beside what clients see, `serving` and `starting`: the directories of the
     server that answers and of the one on its way. By these a restarted workspace finds every process again.
     """
 
-    def __init__(self, local: Local) -> None:
-        self._local = local
+    def __init__(self, state: WorkspaceState) -> None:
+        self._state = state
         self._lock = threading.RLock()
         self._serving: dict[str, _Serving] = {}
         self._gates: dict[str, Gate] = {}
@@ -107,9 +104,9 @@ class Endpoints:
 
     def stop_all(self, endpoint: str) -> None:
         """Delete every deployment of the endpoint."""
-        for name, _ in self._local.store.list(DEPLOYMENTS, f"{endpoint}/"):
+        for name, _ in self._state.store.list(DEPLOYMENTS, f"{endpoint}/"):
             self.stop(name)
-            self._local.store.delete(DEPLOYMENTS, name)
+            self._state.store.delete(DEPLOYMENTS, name)
 
     def server(self, name: str) -> ModelServer | None:
         """The server that answers for the deployment, None when there is none."""
@@ -134,10 +131,10 @@ class Endpoints:
 
     def resume(self) -> None:
         """After a start of the workspace: adopt the servers that still run, start again those that do not."""
-        for name, document in self._local.store.list(ENDPOINTS):
+        for name, document in self._state.store.list(ENDPOINTS):
             if document["properties"]["provisioningState"] == "Deleting":
                 self._complete(ENDPOINTS, name, self.stop_all)
-        for name, document in self._local.store.list(DEPLOYMENTS):
+        for name, document in self._state.store.list(DEPLOYMENTS):
             state = document["properties"]["provisioningState"]
             if state == "Deleting":
                 self._complete(DEPLOYMENTS, name, self.stop)
@@ -153,19 +150,19 @@ class Endpoints:
         self._closed.set()
         if self._watcher.is_alive():
             self._watcher.join()
-        for name, _ in self._local.store.list(DEPLOYMENTS):
+        for name, _ in self._state.store.list(DEPLOYMENTS):
             for server in self._found(name):
                 server.kill()
             self._stop_meter(name)
 
     def _launch(self, deployment: Deployment, directory: Path) -> ModelServer:
         try:
-            model = addresses.resolve(self._local, deployment.model) if deployment.model else None
-            code = addresses.resolve(self._local, deployment.code) if deployment.code else None
+            model = addresses.resolve(self._state, deployment.model) if deployment.model else None
+            code = addresses.resolve(self._state, deployment.code) if deployment.code else None
         except RuntimeError as error:  # the catalogue's: a registry model's weights cannot be had
             raise BadRequest(str(error), code="ModelDownloadFailed", target="model") from error
         endpoint, _, name = deployment.name.partition("/")
-        fault = self._local.faults.at(
+        fault = self._state.faults.at(
             "START", f"/onlineEndpoints/{endpoint}/deployments/{name}", NoCapacity, Crash
         )
         if isinstance(fault, NoCapacity):
@@ -187,7 +184,7 @@ class Endpoints:
             if self._closed.is_set():
                 # Ends this thread alone: its operation stays in progress, for the next server to complete.
                 raise SystemExit
-            document = self._local.store.get(DEPLOYMENTS, name) or {}
+            document = self._state.store.get(DEPLOYMENTS, name) or {}
             wanted = (document.get("starting"), document.get("serving"))
             if directory.name not in wanted:
                 raise Conflict(
@@ -220,7 +217,7 @@ class Endpoints:
 
     def _complete(self, kind: str, name: str, work: Callable[[str], None]) -> None:
         """Do again, in a thread, what a killed workspace was in the middle of, and end its operations."""
-        operations = self._local.operations.in_progress(kind, name)
+        operations = self._state.operations.in_progress(kind, name)
 
         def run() -> None:
             error: ServiceError | None = None
@@ -229,7 +226,7 @@ class Endpoints:
             except ServiceError as refused:
                 error = refused
             for operation in operations:
-                self._local.operations.finish(operation, error)
+                self._state.operations.finish(operation, error)
 
         threading.Thread(target=run, name=f"resume-{name}", daemon=True).start()
 
@@ -299,15 +296,15 @@ class Endpoints:
                 return
             self._stop_meter(deployment.name)
             endpoint = deployment.name.partition("/")[0]
-            self._local.ledger.start("deployment", deployment.name, deployment.size.name, price, endpoint)
+            self._state.ledger.start("deployment", deployment.name, deployment.size.name, price, endpoint)
 
     def _stop_meter(self, name: str) -> None:
         if row := self._meter(name):
-            self._local.ledger.stop(row.id)
+            self._state.ledger.stop(row.id)
 
     def _meter(self, name: str) -> Row | None:
         """The deployment's row that is running."""
-        rows = self._local.ledger.rows()
+        rows = self._state.ledger.rows()
         return next(
             (row for row in rows if row.running and row.kind == "deployment" and row.name == name), None
         )
@@ -320,16 +317,16 @@ class Endpoints:
         return [server for server in found if server is not None and server.exit_code() is None]
 
     def _home(self, name: str) -> Path:
-        return self._local.settings.deployments_path.joinpath(*_key(name).split("/"))
+        return self._state.settings.deployments_path.joinpath(*_key(name).split("/"))
 
     def _document(self, name: str) -> Document:
-        document = self._local.store.get(DEPLOYMENTS, name)
+        document = self._state.store.get(DEPLOYMENTS, name)
         if document is None:
             raise NotFound(f"The deployment {name} does not exist.")
         return document
 
     def _change(self, name: str, **values: str | None) -> None:
-        self._local.store.update(DEPLOYMENTS, name, lambda document: {**document, **values})
+        self._state.store.update(DEPLOYMENTS, name, lambda document: {**document, **values})
 
 
 def _key(name: str) -> str:

@@ -113,6 +113,10 @@ class Records:
         """Root jobs that have not ended."""
         return [d for d in self.roots() if d["properties"]["status"] not in TERMINAL]
 
+    def unfinished(self) -> list[str]:
+        """The names of all jobs, steps of pipelines too, that have not ended."""
+        return [name for name, d in self._store.list(KIND) if d["properties"]["status"] not in TERMINAL]
+
     def retell(self) -> None:
         """Let MLflow hear, when it is next used, what a server that was killed has not told it."""
         for _, document in self._store.list(KIND):

@@ -22,8 +22,8 @@ from azureml_local.execution.pipeline import PipelineRun, checkpoints, child_nam
 from azureml_local.execution.step import StepRun
 from azureml_local.execution.tracking import Tracking
 from azureml_local.fields import texts
-from azureml_local.local import Local
 from azureml_local.state.store import Document
+from azureml_local.state.workspace import WorkspaceState
 
 logger = logging.getLogger(__name__)
 
@@ -38,10 +38,10 @@ class _Live:
 class Jobs:
     """The jobs of one workspace: at any time each is in a thread here, or it has ended."""
 
-    def __init__(self, local: Local, tracking: Tracking) -> None:
-        self.records = Records(local.store, local.clock, tracking)
-        self._local = local
-        self._clusters = Clusters(local.store, local.ledger, local.settings.pace)
+    def __init__(self, state: WorkspaceState, tracking: Tracking) -> None:
+        self.records = Records(state.store, state.clock, tracking)
+        self._state = state
+        self._clusters = Clusters(state.store, state.ledger, state.settings.pace)
         self._lock = threading.Lock()
         self._live: dict[str, _Live] = {}
 
@@ -108,7 +108,7 @@ class Jobs:
         raise BadRequest(f"Jobs of type {kind} are not run here: Command and Pipeline are.", target="jobType")
 
     def _component(self, reference: str) -> component.Component:
-        return component.find(self._local.store, reference)
+        return component.find(self._state.store, reference)
 
     def _check_data(self, step: Step) -> None:
         """Raise BadRequest for an input that names an asset or a job's output which does not exist."""
@@ -116,7 +116,7 @@ class Jobs:
             if not isinstance(value, Asset):
                 continue
             try:
-                addresses.check(self._local, value.uri)
+                addresses.check(self._state, value.uri)
             except NotFound as error:
                 where = f"Step '{step.path}': input" if step.path else "Input"
                 raise BadRequest(f"{where} '{name}': {error.message}", target="inputs") from error
@@ -133,10 +133,10 @@ class Jobs:
 
     def _run(self, name: str, found: Graph, control: Control) -> StepRun | PipelineRun:
         if self.records.get(name)["properties"]["jobType"] == "Pipeline":
-            return PipelineRun(self._local, self.records, self._clusters, found, name, control)
+            return PipelineRun(self._state, self.records, self._clusters, found, name, control)
         (step,) = found.steps
-        kept = checkpoints(self._local, fingerprints(found)[step.path])
-        return StepRun(self._local, self.records, self._clusters, step, name, control, {}, kept)
+        kept = checkpoints(self._state, fingerprints(found)[step.path])
+        return StepRun(self._state, self.records, self._clusters, step, name, control, {}, kept)
 
     def _drive(self, name: str, run: StepRun | PipelineRun) -> None:
         try:

@@ -6,8 +6,8 @@ import os
 import sys
 from pathlib import Path
 
-from azureml_local.local import Local
 from azureml_local.state.store import Document
+from azureml_local.state.workspace import WorkspaceState
 
 _TOKEN_LIFETIME = 30 * 86400  # seconds; a job's token must outlive the job
 # What a node gets of the server's own environment. It stands for a machine of its own, which knows nothing of
@@ -19,14 +19,14 @@ _PASSED_PREFIXES = (
 )  # fmt: skip
 
 
-def environment(local: Local, job: Document, checkpoints: Path) -> dict[str, str]:
+def environment(state: WorkspaceState, job: Document, checkpoints: Path) -> dict[str, str]:
     """The variables that Azure ML sets on a node, and this server's certificate and Python.
 
     MLflow logs to the job's run without more ado. AZUREML_LOCAL_CHECKPOINTS names a directory that the next
     run of the same step finds again, until one completes.
     """
-    settings, experiment = local.settings, job["properties"]["experimentName"]
-    token, _ = local.tokens.issue(settings.base_url, _TOKEN_LIFETIME)
+    settings, experiment = state.settings, job["properties"]["experimentName"]
+    token, _ = state.tokens.issue(settings.base_url, _TOKEN_LIFETIME)
     bundle = str(settings.bundle_path)
     passed = {
         name: value

@@ -9,8 +9,8 @@ from azureml_local.assets import kinds, versions
 from azureml_local.assets.addresses import ASSET_URIS
 from azureml_local.errors import Conflict
 from azureml_local.execution.graph import Output
-from azureml_local.local import Local
 from azureml_local.settings import DEFAULT_DATASTORE
+from azureml_local.state.workspace import WorkspaceState
 
 
 def output_uri(job: str, name: str, output: Output) -> str:
@@ -24,12 +24,12 @@ def output_uri(job: str, name: str, output: Output) -> str:
     return uri
 
 
-def register(local: Local, job: str, outputs: Mapping[str, Output]) -> None:
+def register(state: WorkspaceState, job: str, outputs: Mapping[str, Output]) -> None:
     """Make assets of the job's outputs that were given a name.
 
     Raises BadRequest for a model that is none, Conflict for a version that is there already.
     """
-    document = local.store.get("jobs", job) or {}
+    document = state.store.get("jobs", job) or {}
     for name, output in outputs.items():
         if output.asset is None:
             continue
@@ -41,15 +41,15 @@ def register(local: Local, job: str, outputs: Mapping[str, Output]) -> None:
         else:
             collection, check = "data", kinds.data
             properties = {"dataUri": uri, "dataType": output.type}
-        version = version or versions.following(local, collection, asset_name)
-        checked = check(local, asset_name, version, properties)
-        _check_free(local, collection, f"{asset_name}/{version}", checked)
-        versions.put(local, collection, asset_name, version, checked)
+        version = version or versions.following(state, collection, asset_name)
+        checked = check(state, asset_name, version, properties)
+        _check_free(state, collection, f"{asset_name}/{version}", checked)
+        versions.put(state, collection, asset_name, version, checked)
 
 
-def _check_free(local: Local, collection: str, full: str, properties: Mapping[str, Any]) -> None:
+def _check_free(state: WorkspaceState, collection: str, full: str, properties: Mapping[str, Any]) -> None:
     """Raise Conflict when there is such a version of other data; of the same it may be written again."""
-    known = local.store.get(collection, full)
+    known = state.store.get(collection, full)
     which = ASSET_URIS[collection]
     if known is not None and known["properties"].get(which) != properties[which]:
         name, _, version = full.rpartition("/")

@@ -19,8 +19,8 @@ from azureml_local.execution.fingerprint import fingerprints
 from azureml_local.execution.graph import Graph, Step
 from azureml_local.execution.outputs import output_uri, register
 from azureml_local.execution.step import StepRun, child_properties
-from azureml_local.local import Local
 from azureml_local.settings import ARTIFACT_DATASTORE
+from azureml_local.state.workspace import WorkspaceState
 
 logger = logging.getLogger(__name__)
 
@@ -42,11 +42,17 @@ class PipelineRun:
     """Runs the steps of one pipeline job, each as a child job in a thread of its own."""
 
     def __init__(
-        self, local: Local, records: Records, clusters: Clusters, graph: Graph, name: str, control: Control
+        self,
+        state: WorkspaceState,
+        records: Records,
+        clusters: Clusters,
+        graph: Graph,
+        name: str,
+        control: Control,
     ) -> None:
         job = records.get(name)
         settings = job["request"].get("settings") or {}
-        self._local = local
+        self._state = state
         self._records = records
         self._clusters = clusters
         self._graph = graph
@@ -62,7 +68,7 @@ class PipelineRun:
         self._controls: dict[str, Control] = {}
         self._lock = threading.Lock()  # steps that are reused change the job's outputs
         self._ended: queue.Queue[tuple[str, str]] = queue.Queue()
-        self._log = local.blobs.datastore_path(ARTIFACT_DATASTORE, f"ExperimentRun/dcid.{name}/{LOG}")
+        self._log = state.blobs.datastore_path(ARTIFACT_DATASTORE, f"ExperimentRun/dcid.{name}/{LOG}")
 
     def run(self) -> str:
         """The status in which the job ends; raises Interrupted("detach") when the server stops."""
@@ -157,18 +163,18 @@ class PipelineRun:
             if self._reuse(step, name):
                 return "Completed"
         run = StepRun(
-            self._local,
+            self._state,
             self._records,
             self._clusters,
             step,
             name,
             self._controls[step.path],
             self._jobs,
-            checkpoints(self._local, self._fingerprints[step.path]),
+            checkpoints(self._state, self._fingerprints[step.path]),
         )
         status = run.run()
         if status == "Completed":
-            self._local.store.put(_COMPLETED, self._fingerprints[step.path], {"job": name})
+            self._state.store.put(_COMPLETED, self._fingerprints[step.path], {"job": name})
         return status
 
     def _known_status(self, name: str) -> str | None:
@@ -200,14 +206,14 @@ class PipelineRun:
 
     def _reuse(self, step: Step, name: str) -> bool:
         """Take over the outputs of an earlier run of the same step, as the service does unless told not."""
-        known = self._local.store.get(_COMPLETED, self._fingerprints[step.path])
+        known = self._state.store.get(_COMPLETED, self._fingerprints[step.path])
         if not (self._reuses and step.component.deterministic and known):
             return False
         try:
             earlier = self._records.get(known["job"])
             outputs = earlier["properties"]["outputs"]
             for output in outputs.values():
-                addresses.resolve(self._local, output["uri"])
+                addresses.resolve(self._state, output["uri"])
         except NotFound:
             return False  # somebody has deleted the job, or what it made
         properties = self._records.get(name)["properties"]["properties"] | {
@@ -222,7 +228,7 @@ class PipelineRun:
                 if target.step == step.path:
                     shown[mine] = {**shown[mine], "uri": outputs[target.output]["uri"]}
             self._records.change(self._name, properties={"outputs": shown})
-        register(self._local, name, step.outputs)
+        register(self._state, name, step.outputs)
         self._records.move(name, "Completed")
         return True
 
@@ -246,9 +252,9 @@ class PipelineRun:
             log.write(f"[{datetime.now(UTC):%Y-%m-%d %H:%M:%SZ}] {line}\n")
 
 
-def checkpoints(local: Local, fingerprint: str) -> Path:
+def checkpoints(state: WorkspaceState, fingerprint: str) -> Path:
     """A directory that every run of the same step finds, until one completes."""
-    return local.settings.state / "checkpoints" / fingerprint
+    return state.settings.state / "checkpoints" / fingerprint
 
 
 def _flag(value: object) -> bool:

@@ -21,9 +21,9 @@ from azureml_local.execution.graph import Asset, Literal, Step, StepOutput
 from azureml_local.execution.node import environment
 from azureml_local.execution.outputs import output_uri, register
 from azureml_local.execution.process import LOST, Detached
-from azureml_local.local import Local
 from azureml_local.settings import ARTIFACT_DATASTORE
 from azureml_local.state.faults import NoCapacity, Preemption, StepFailure
+from azureml_local.state.workspace import WorkspaceState
 
 # Seconds that a state lasts at the pace `real` when nothing real decides.
 PAUSES = {"Queued": 2.0, "Preparing": 3.0, "Finalizing": 1.0}
@@ -44,7 +44,7 @@ class StepRun:
 
     def __init__(
         self,
-        local: Local,
+        state: WorkspaceState,
         records: Records,
         clusters: Clusters,
         step: Step,
@@ -53,7 +53,7 @@ class StepRun:
         upstream: Mapping[str, str],
         checkpoints: Path,
     ) -> None:
-        self._local = local
+        self._state = state
         self._records = records
         self._clusters = clusters
         self._step = step
@@ -61,8 +61,8 @@ class StepRun:
         self._control = control
         self._upstream = upstream
         self._checkpoints = checkpoints
-        self._directory = local.settings.jobs_path / name
-        self._artifacts = local.blobs.datastore_path(ARTIFACT_DATASTORE, f"ExperimentRun/dcid.{name}")
+        self._directory = state.settings.jobs_path / name
+        self._artifacts = state.blobs.datastore_path(ARTIFACT_DATASTORE, f"ExperimentRun/dcid.{name}")
         self._log = self._artifacts / LOG
 
     def run(self) -> str:
@@ -105,18 +105,18 @@ class StepRun:
             if process is None:
                 if began:
                     raise _lost()
-                fault = self._local.faults.at("RUN", self._call(), StepFailure, Preemption)
+                fault = self._state.faults.at("RUN", self._call(), StepFailure, Preemption)
                 process = self._start(fault)
             self._records.move(self._name, "Running")
             self._await(process, fault)
         self._records.move(self._name, "Finalizing")
         self._pause("Finalizing")
-        register(self._local, self._name, self._step.outputs)
+        register(self._state, self._name, self._step.outputs)
 
     def _await_capacity(self) -> None:
         """Stay in the queue while a fault rule says that the cluster has no nodes to give."""
         compute = self._clusters.find(self._step.compute).name
-        fault = self._local.faults.at("ALLOCATE", f"/computes/{compute}", NoCapacity)
+        fault = self._state.faults.at("ALLOCATE", f"/computes/{compute}", NoCapacity)
         if fault is not None:
             self._control.pause(threading.TIMEOUT_MAX if fault.seconds is None else fault.seconds)
 
@@ -134,7 +134,7 @@ class StepRun:
             command = f"printf '%s\\n' {shlex.quote(fault.message)} >&2; exit {fault.exit_code}"
         self._checkpoints.mkdir(parents=True, exist_ok=True)
         variables = {
-            **environment(self._local, self._records.get(self._name), self._checkpoints),
+            **environment(self._state, self._records.get(self._name), self._checkpoints),
             **self._step.environment_variables,
         }
         return Detached.start(
@@ -166,7 +166,7 @@ class StepRun:
         if self._step.component.code is None:
             directory.mkdir()
             return directory
-        source = addresses.resolve(self._local, self._step.component.code)
+        source = addresses.resolve(self._state, self._step.component.code)
         if source.is_dir():
             shutil.copytree(source, directory)
         else:
@@ -190,15 +190,15 @@ class StepRun:
         if isinstance(value, Literal):
             return value.value
         if isinstance(value, Asset):
-            return addresses.resolve(self._local, value.uri)
+            return addresses.resolve(self._state, value.uri)
         assert isinstance(value, StepOutput)
         outputs = self._records.get(self._upstream[value.step])["properties"]["outputs"]
-        return addresses.resolve(self._local, outputs[value.output]["uri"])
+        return addresses.resolve(self._state, outputs[value.output]["uri"])
 
     def _output(self, name: str) -> Path:
         """Where the step writes that output; folders are there before it begins."""
-        place = addresses.locate(self._local, output_uri(self._name, name, self._step.outputs[name]))
-        path = self._local.blobs.datastore_path(place.datastore, place.path)
+        place = addresses.locate(self._state, output_uri(self._name, name, self._step.outputs[name]))
+        path = self._state.blobs.datastore_path(place.datastore, place.path)
         (path.parent if self._step.outputs[name].type == "uri_file" else path).mkdir(
             parents=True, exist_ok=True
         )
@@ -213,7 +213,7 @@ class StepRun:
         if self._step.timeout is None:
             return
         started = datetime.fromisoformat(self._records.get(self._name)["started"])
-        if (self._local.clock.now() - started).total_seconds() > self._step.timeout:
+        if (self._state.clock.now() - started).total_seconds() > self._step.timeout:
             raise ServiceError(
                 400, "JobTimedOut", f"The job ran longer than its time-out of {self._step.timeout:g} seconds."
             )
@@ -226,7 +226,7 @@ class StepRun:
         )
 
     def _pause(self, status: str) -> None:
-        self._control.pause(PAUSES[status] if self._local.settings.pace == "real" else 0.0)
+        self._control.pause(PAUSES[status] if self._state.settings.pace == "real" else 0.0)
 
     def _end(self, status: str, error: dict[str, Any] | None = None) -> str:
         if status == "Completed":

@@ -14,12 +14,11 @@ from azureml_local.execution import component, graph, pipeline, step
 from azureml_local.execution.deployments import DEPLOYMENTS, ENDPOINTS
 from azureml_local.execution.documents import TERMINAL
 from azureml_local.execution.graph import Step
-from azureml_local.local import Local
+from azureml_local.execution.workspace import Workspace
 from azureml_local.page import curve
 from azureml_local.page import graph as drawings
-from azureml_local.settings import ARTIFACT_DATASTORE
+from azureml_local.settings import ARTIFACT_DATASTORE, INFERENCE
 from azureml_local.state.store import Document
-from azureml_local.wire.endpoint import INFERENCE
 
 Values = dict[str, Any]
 
@@ -27,20 +26,24 @@ _LOG_TAIL = 64 * 2**10  # bytes
 _LOG_STARTED = ("Running", "Finalizing", "Failed", "Completed", "Canceled")
 
 
-def job_list(here: Local) -> Values:
+def job_list(workspace: Workspace) -> Values:
     """Every submitted job, the newest first."""
-    return {"jobs": [{**_job(here, d), "steps": _steps_done(here, d)} for d in here.jobs.records.roots()]}
+    return {
+        "jobs": [
+            {**_job(workspace, d), "steps": _steps_done(workspace, d)} for d in workspace.jobs.records.roots()
+        ]
+    }
 
 
-def progress(here: Local, name: str, chosen: str | None) -> Values:
+def progress(workspace: Workspace, name: str, chosen: str | None) -> Values:
     """A job's state, and its steps as a drawing in which the one is marked whose log is shown."""
-    document = here.jobs.records.get(name)
-    children = {child["step"]: child for child in here.jobs.records.children(name)}
-    steps = _steps(here, document)
+    document = workspace.jobs.records.get(name)
+    children = {child["step"]: child for child in workspace.jobs.records.children(name)}
+    steps = _steps(workspace, document)
     drawing = drawings.draw(steps) if steps else None
     shown = _shown(document, children, chosen)
     return {
-        "job": _job(here, document),
+        "job": _job(workspace, document),
         "final": is_final(document),
         "drawing": drawing,
         "nodes": [
@@ -52,40 +55,40 @@ def progress(here: Local, name: str, chosen: str | None) -> Values:
     }
 
 
-def log(here: Local, name: str, chosen: str | None) -> Values:
+def log(workspace: Workspace, name: str, chosen: str | None) -> Values:
     """The end of a log: of the `chosen` step, else of the one to look at, else of the job itself."""
-    document = here.jobs.records.get(name)
-    children = {child["step"]: child for child in here.jobs.records.children(name)}
+    document = workspace.jobs.records.get(name)
+    children = {child["step"]: child for child in workspace.jobs.records.children(name)}
     shown = _shown(document, children, chosen)
     named = shown["step"] if shown is not document else ""
-    return {"log_of": named, "log": _tail(_log(here, shown)), "final": is_final(document)}
+    return {"log_of": named, "log": _tail(_log(workspace, shown)), "final": is_final(document)}
 
 
-def metrics(here: Local, name: str) -> Values:
+def metrics(workspace: Workspace, name: str) -> Values:
     """The loss by training step of the job and its steps, and every metric's last value."""
-    document = here.jobs.records.get(name)
-    names = [_ran_as(child) for child in here.jobs.records.children(name)] + [name]
+    document = workspace.jobs.records.get(name)
+    names = [_ran_as(child) for child in workspace.jobs.records.children(name)] + [name]
     values: Values = {"c": curve, "curve": None, "metrics": [], "problem": None, "final": is_final(document)}
     try:
-        last, series = _metrics(here, names)
+        last, series = _metrics(workspace, names)
     except ServiceError as error:
         return {**values, "problem": error.message}
     return {**values, "curve": curve.draw(series), "metrics": sorted(last.items())}
 
 
-def models(here: Local) -> Values:
+def models(workspace: Workspace) -> Values:
     def shown(kind: str) -> list[Values]:
-        return [_model(full, document) for full, document in here.store.list(kind)]
+        return [_model(full, document) for full, document in workspace.store.list(kind)]
 
     return {"groups": [("In the workspace", shown("models")), ("In the registry", shown("registry/models"))]}
 
 
-def endpoint_list(here: Local) -> Values:
-    return {"endpoints": [_endpoint(here, document) for _, document in here.store.list(ENDPOINTS)]}
+def endpoint_list(workspace: Workspace) -> Values:
+    return {"endpoints": [_endpoint(workspace, document) for _, document in workspace.store.list(ENDPOINTS)]}
 
 
-def ledger_rows(here: Local) -> Values:
-    return {"report": here.ledger.report()}
+def ledger_rows(workspace: Workspace) -> Values:
+    return {"report": workspace.ledger.report()}
 
 
 def moment(text: str | None) -> str:
@@ -97,7 +100,7 @@ def is_final(document: Document) -> bool:
     return document["properties"]["status"] in TERMINAL
 
 
-def _job(here: Local, document: Document) -> Values:
+def _job(workspace: Workspace, document: Document) -> Values:
     properties, error = document["properties"], document["error"]
     compute = properties.get("computeId") or (properties.get("settings") or {}).get("default_compute")
     return {
@@ -108,25 +111,25 @@ def _job(here: Local, document: Document) -> Values:
         "status": properties["status"],
         "compute": str(compute or "").rsplit("/", 1)[-1],
         "created": moment(document["created"]),
-        "duration": _duration(here, document),
+        "duration": _duration(workspace, document),
         "error": f"{error['code']}: {error['message']}" if error else "",
     }
 
 
-def _steps_done(here: Local, document: Document) -> str:
+def _steps_done(workspace: Workspace, document: Document) -> str:
     if not _is_pipeline(document):
         return ""
-    children = here.jobs.records.children(document["name"])
+    children = workspace.jobs.records.children(document["name"])
     done = sum(child["properties"]["status"] == "Completed" for child in children)
-    return f"{done} of {len(_steps(here, document)) or len(children)}"
+    return f"{done} of {len(_steps(workspace, document)) or len(children)}"
 
 
-def _steps(here: Local, document: Document) -> tuple[Step, ...]:
+def _steps(workspace: Workspace, document: Document) -> tuple[Step, ...]:
     """A pipeline's steps; none of a command, or when a component that it names has been deleted since."""
     if not _is_pipeline(document):
         return ()
     try:
-        found = graph.of_pipeline(document["request"], lambda ref: component.find(here.store, ref))
+        found = graph.of_pipeline(document["request"], lambda ref: component.find(workspace.store, ref))
     except ServiceError:
         return ()
     return found.steps
@@ -161,9 +164,11 @@ def _worth_a_look(children: Mapping[str, Document]) -> Document | None:
     )
 
 
-def _log(here: Local, document: Document) -> Path:
+def _log(workspace: Workspace, document: Document) -> Path:
     file = pipeline.LOG if _is_pipeline(document) else step.LOG
-    return here.blobs.datastore_path(ARTIFACT_DATASTORE, f"ExperimentRun/dcid.{_ran_as(document)}/{file}")
+    return workspace.blobs.datastore_path(
+        ARTIFACT_DATASTORE, f"ExperimentRun/dcid.{_ran_as(document)}/{file}"
+    )
 
 
 def _ran_as(document: Document) -> str:
@@ -183,27 +188,27 @@ def _tail(path: Path) -> str:
     return "\n".join(line.rstrip("\r").rsplit("\r", 1)[-1] for line in text.split("\n"))
 
 
-def _metrics(here: Local, names: list[str]) -> tuple[dict[str, float], dict[str, list[curve.Point]]]:
+def _metrics(workspace: Workspace, names: list[str]) -> tuple[dict[str, float], dict[str, list[curve.Point]]]:
     """Last values and the losses' histories by name, of the first run that has each."""
     last: dict[str, float] = {}
     series: dict[str, list[curve.Point]] = {}
     for name in names:
-        run = _ask(here, "runs/get", run_id=name).get("run", {})
+        run = _ask(workspace, "runs/get", run_id=name).get("run", {})
         for metric in run.get("data", {}).get("metrics", ()):
             key = metric["key"]
             if key in last:
                 continue
             last[key] = float(metric["value"])
             if key.rsplit("/", 1)[-1] in ("loss", "eval_loss"):
-                history = _ask(here, "metrics/get-history", run_id=name, metric_key=key)
+                history = _ask(workspace, "metrics/get-history", run_id=name, metric_key=key)
                 series[key] = [(float(m.get("step", 0)), float(m["value"])) for m in history["metrics"]]
     return last, series
 
 
-def _ask(here: Local, operation: str, **query: str) -> Mapping[str, Any]:
+def _ask(workspace: Workspace, operation: str, **query: str) -> Mapping[str, Any]:
     """MLflow's answer; nothing for a run that it has not heard of."""
     path = f"/api/2.0/mlflow/{operation}?{urlencode(query)}"
-    answer = here.tracking.forward("GET", path, b"", "application/json")
+    answer = workspace.tracking.forward("GET", path, b"", "application/json")
     found: Mapping[str, Any] = json.loads(answer.body) if answer.status == 200 else {}
     return found
 
@@ -221,12 +226,12 @@ def _model(full: str, document: Document) -> Values:
     }
 
 
-def _endpoint(here: Local, document: Document) -> Values:
+def _endpoint(workspace: Workspace, document: Document) -> Values:
     properties, name = document["properties"], document["name"]
     return {
         "name": name,
         "state": properties["provisioningState"],
-        "address": f"{here.settings.base_url}{INFERENCE}/{name}/score",
+        "address": f"{workspace.settings.base_url}{INFERENCE}/{name}/score",
         "authentication": properties["authMode"],
         "deployments": [
             {
@@ -238,15 +243,15 @@ def _endpoint(here: Local, document: Document) -> Values:
                 "traffic": properties["traffic"].get(deployment["name"], 0),
                 "mirrored": properties["mirrorTraffic"].get(deployment["name"], 0),
             }
-            for _, deployment in here.store.list(DEPLOYMENTS, f"{name}/")
+            for _, deployment in workspace.store.list(DEPLOYMENTS, f"{name}/")
         ],
     }
 
 
-def _duration(here: Local, document: Document) -> str:
+def _duration(workspace: Workspace, document: Document) -> str:
     if document["started"] is None:
         return ""
-    return _span(document["started"], document["ended"] or here.clock.now().isoformat())
+    return _span(document["started"], document["ended"] or workspace.clock.now().isoformat())
 
 
 def _span(start: str | None, end: str | None) -> str:

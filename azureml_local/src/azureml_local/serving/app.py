@@ -12,7 +12,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from azureml_local.serving.scorer import Scorer, refusal
+from azureml_local.serving.answers import refusal
+from azureml_local.serving.scorer import Scorer
 
 logger = logging.getLogger(__name__)
 

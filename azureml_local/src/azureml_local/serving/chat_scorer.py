@@ -7,9 +7,9 @@ from pathlib import Path
 
 from starlette.responses import JSONResponse, Response
 
+from azureml_local.serving.answers import parsed, refusal
 from azureml_local.serving.chat import InvalidRequest, parse
 from azureml_local.serving.generation import Generator
-from azureml_local.serving.scorer import parsed, refusal
 
 
 class ChatScorer:

@@ -16,7 +16,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.pyfunc.scoring_server import infer_and_parse_data, predictions_to_json
 from starlette.responses import Response
 
-from azureml_local.serving.scorer import parsed, refusal
+from azureml_local.serving.answers import parsed, refusal
 
 MLFLOW_KEYS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import yaml
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from azureml_local import extras
 
@@ -61,17 +60,3 @@ def chat_weights(model: Path) -> Path | None:
         return None
     weights = model / "artifacts" / "model"
     return weights if (weights / "config.json").is_file() else None
-
-
-def parsed(body: bytes) -> Any:
-    """The request's JSON; raises ValueError with a readable message."""
-    try:
-        return json.loads(body)
-    except ValueError as error:
-        raise ValueError(f"the request body is not valid JSON: {error}") from error
-
-
-def refusal(message: str, status: int = 400) -> Response:
-    """An error answer as JSON."""
-    code = "BadRequest" if status < 500 else "ModelError"
-    return JSONResponse({"error": {"code": code, "message": message}}, status)

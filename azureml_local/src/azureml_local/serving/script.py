@@ -12,7 +12,7 @@ from types import ModuleType
 
 from starlette.responses import JSONResponse, Response
 
-from azureml_local.serving.scorer import refusal
+from azureml_local.serving.answers import refusal
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from azureml_local.errors import BadRequest, Unauthorized
 from azureml_local.execution.deployment import check_name
 from azureml_local.execution.deployments import FOREIGN_ENDPOINTS
 from azureml_local.wire import fault
-from azureml_local.wire.arm import Handler, body, local, route
+from azureml_local.wire.arm import Handler, body, route, workspace_of
 
 HEADER = "X-Admin-Secret"
 
@@ -20,7 +20,7 @@ HEADER = "X-Admin-Secret"
 def _guarded(handler: Callable[[Request], Response]) -> Handler:
     def checked(request: Request) -> Response:
         given = request.headers.get(HEADER, "")
-        if not hmac.compare_digest(given.encode(), local(request).secrets.admin.encode()):
+        if not hmac.compare_digest(given.encode(), workspace_of(request).secrets.admin.encode()):
             raise Unauthorized(
                 f"The header {HEADER} is missing or wrong: `azureml-local up` prints the secret."
             )
@@ -30,28 +30,28 @@ def _guarded(handler: Callable[[Request], Response]) -> Handler:
 
 
 def ledger(request: Request) -> Response:
-    return JSONResponse(local(request).ledger.report())
+    return JSONResponse(workspace_of(request).ledger.report())
 
 
 def live(request: Request) -> Response:
     """What would be cut off if the server stopped now."""
-    return JSONResponse({"jobs": local(request).live_jobs()})
+    return JSONResponse({"jobs": workspace_of(request).jobs.records.unfinished()})
 
 
 def operations(request: Request) -> Response:
     """Operations under way, oldest first."""
-    here = local(request)
-    waiting = [{"id": i, **here.operations.get(i)} for i in here.operations.waiting()]
+    workspace = workspace_of(request)
+    waiting = [{"id": i, **workspace.operations.get(i)} for i in workspace.operations.waiting()]
     return JSONResponse({"value": waiting})
 
 
 def step(request: Request) -> Response:
     """Let one operation go on, or every one that is under way."""
-    here = local(request)
+    workspace = workspace_of(request)
     wanted = body(request).get("id")
-    stepped = here.operations.waiting() if wanted is None else [str(wanted)]
+    stepped = workspace.operations.waiting() if wanted is None else [str(wanted)]
     for operation_id in stepped:
-        here.operations.step(operation_id)
+        workspace.operations.step(operation_id)
     return JSONResponse({"stepped": stepped})
 
 
@@ -60,15 +60,15 @@ def advance(request: Request) -> Response:
     seconds = body(request).get("seconds")
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= 10**9:
         raise BadRequest("The body needs a number of 'seconds', 0 to 1e9.", target="seconds")
-    local(request).clock.advance(float(seconds))
-    return JSONResponse({"now": local(request).clock.now().isoformat()})
+    workspace_of(request).clock.advance(float(seconds))
+    return JSONResponse({"now": workspace_of(request).clock.now().isoformat()})
 
 
 def take_endpoint_name(request: Request) -> Response:
     """Let an endpoint name be held by somebody else in the region, as every name may be on Azure."""
     name = str(body(request).get("name", ""))
     check_name(name, "endpoint")
-    local(request).store.put(FOREIGN_ENDPOINTS, name, {})
+    workspace_of(request).store.put(FOREIGN_ENDPOINTS, name, {})
     return JSONResponse({"name": name})
 
 

@@ -18,7 +18,7 @@ from starlette.routing import BaseRoute, Mount, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from azureml_local.errors import MethodNotAllowed, NotFound, ServiceError, StorageFull
-from azureml_local.local import Local
+from azureml_local.execution.workspace import Workspace
 from azureml_local.settings import PROVIDER
 from azureml_local.state.clock import iso
 from azureml_local.wire import (
@@ -38,22 +38,22 @@ from azureml_local.wire import (
     registry,
     run_history,
     scoring,
-    workspace,
 )
+from azureml_local.wire import workspace as workspace_routes
 
 logger = logging.getLogger(__name__)
 
 # These know their callers in their own way: by identity header, signature, endpoint key or admin secret.
 OPEN: Sequence[BaseRoute] = (
     *metadata.routes,
-    *workspace.open_routes,
+    *workspace_routes.open_routes,
     *admin.routes,
     *page.routes,
     *scoring.routes,
 )
 # These want a bearer token.
 GUARDED: Sequence[BaseRoute] = (
-    *workspace.routes,
+    *workspace_routes.routes,
     *registry.routes,
     *region.routes,
     *compute.routes,
@@ -70,15 +70,15 @@ GUARDED: Sequence[BaseRoute] = (
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 
 
-def create(local: Local) -> Starlette:
+def create(workspace: Workspace) -> Starlette:
     """The application over one workspace, with what every workspace and the registry begin with."""
-    datastore.seed(local)
-    registry.seed(local)
+    datastore.seed(workspace)
+    registry.seed(workspace)
     app = Starlette(
         routes=[
             *OPEN,
-            *blob.routes_below(local.settings.blob_path),
-            Mount("/", app=BearerToken(Router(GUARDED), local)),
+            *blob.routes_below(workspace.settings.blob_path),
+            Mount("/", app=BearerToken(Router(GUARDED), workspace)),
         ],
         middleware=[Middleware(Correlation), Middleware(CanonicalPath)],
         exception_handlers={
@@ -89,20 +89,20 @@ def create(local: Local) -> Starlette:
             Exception: _unexpected,
         },
     )
-    app.state.local = local
+    app.state.workspace = workspace
     return app
 
 
 class BearerToken:
     """Lets a request through to the routes behind it when it carries a valid access token."""
 
-    def __init__(self, app: ASGIApp, local: Local) -> None:
+    def __init__(self, app: ASGIApp, workspace: Workspace) -> None:
         self._app = app
-        self._local = local
+        self._workspace = workspace
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            self._local.tokens.check(Request(scope).headers.get("authorization"))
+            self._workspace.tokens.check(Request(scope).headers.get("authorization"))
         await self._app(scope, receive, send)
 
 
@@ -197,13 +197,13 @@ class CanonicalPath:
 def _service_error(request: Request, error: Exception) -> Response:
     answer = cast(ServiceError, error)
     request_id = request.scope.get("state", {}).get("request_id", "")
-    local: Local = request.app.state.local
+    workspace: Workspace = request.app.state.workspace
     info: list[dict[str, Any]] = [
         {"type": "ComponentName", "info": {"value": "managementfrontend"}},
         {"type": "Correlation", "info": {"value": {"operation": request_id, "request": request_id}}},
-        {"type": "Environment", "info": {"value": local.settings.location}},
-        {"type": "Location", "info": {"value": local.settings.location}},
-        {"type": "Time", "info": {"value": iso(local.clock.now())}},
+        {"type": "Environment", "info": {"value": workspace.settings.location}},
+        {"type": "Location", "info": {"value": workspace.settings.location}},
+        {"type": "Time", "info": {"value": iso(workspace.clock.now())}},
     ]
     headers = {"WWW-Authenticate": "Bearer"} if answer.status == 401 else {}
     return JSONResponse(answer.body(info), answer.status, headers)

@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from azureml_local.errors import BadRequest, NotFound, TooLarge
-from azureml_local.local import Local
+from azureml_local.execution.workspace import Workspace
 from azureml_local.settings import PROVIDER
 
 SUBSCRIPTION = "/subscriptions/{subscription}"
@@ -36,15 +36,15 @@ def route(path: str, **handlers: Handler) -> Route:
 
     async def endpoint(request: Request) -> Response:
         _check_scope(request)
-        request.state.raw = await read(request, local(request).settings.document_limit)
+        request.state.raw = await read(request, workspace_of(request).settings.document_limit)
         return await run_in_threadpool(handlers[request.method], request)
 
     return Route(path, endpoint, methods=list(handlers))
 
 
-def local(request: Request) -> Local:
+def workspace_of(request: Request) -> Workspace:
     """The workspace behind this server."""
-    return cast(Local, request.app.state.local)
+    return cast(Workspace, request.app.state.workspace)
 
 
 async def read(request: Request, limit: int) -> bytes:
@@ -104,7 +104,7 @@ def page(request: Request, items: Sequence[dict[str, Any]], *, size: int = 100) 
     if start + size < len(items):
         query = dict(request.query_params) | {"$skipToken": _token(start + size)}
         query.pop("$skip", None)
-        answer["nextLink"] = f"{local(request).settings.base_url}{request.url.path}?{urlencode(query)}"
+        answer["nextLink"] = f"{workspace_of(request).settings.base_url}{request.url.path}?{urlencode(query)}"
     return JSONResponse(answer)
 
 
@@ -139,7 +139,7 @@ def _token(start: int) -> str:
 
 def _check_scope(request: Request) -> None:
     """Raise NotFound unless the path names this subscription, group, workspace and registry."""
-    settings = local(request).settings
+    settings = workspace_of(request).settings
     expected = {
         "subscription": ("SubscriptionNotFound", "The subscription", settings.subscription_id),
         "group": ("ResourceGroupNotFound", "Resource group", settings.resource_group),

@@ -14,12 +14,12 @@ from starlette.routing import Route
 
 from azureml_local.assets import addresses, kinds, versions
 from azureml_local.errors import BadRequest, Conflict, NotFound
+from azureml_local.execution.workspace import Workspace
 from azureml_local.fields import texts
-from azureml_local.local import Local
 from azureml_local.state import transitions
 from azureml_local.state.clock import iso
 from azureml_local.state.store import Document
-from azureml_local.wire.arm import REGISTRY, WORKSPACE, local, page, properties, resource, route
+from azureml_local.wire.arm import REGISTRY, WORKSPACE, page, properties, resource, route, workspace_of
 from azureml_local.wire.operation import accepted
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,254}$")
@@ -32,7 +32,7 @@ _CHANGEABLE = ("description", "tags", "properties", "isArchived", "stage", "isAn
 # What all versions of a name have in common.
 _SHARED = ("description", "tags", "properties", "isArchived", "dataType")
 
-Check = Callable[[Local, str, str, dict[str, Any]], dict[str, Any]]
+Check = Callable[[Workspace, str, str, dict[str, Any]], dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -63,11 +63,11 @@ class Assets:
         kept: Document = {key: given[key] for key in _SHARED if key in given}
         if self is DATA and given.get("dataType") not in kinds.DATA_TYPES:
             raise BadRequest(f"dataType must be one of {', '.join(kinds.DATA_TYPES)}.", target="dataType")
-        local(request).store.put(self._kind(request) + ".names", name, kept)
+        workspace_of(request).store.put(self._kind(request) + ".names", name, kept)
         return JSONResponse(self._container(request, name))
 
     def delete_name(self, request: Request) -> Response:
-        store, kind, name = local(request).store, self._kind(request), request.path_params["name"]
+        store, kind, name = workspace_of(request).store, self._kind(request), request.path_params["name"]
         found = store.list(kind, f"{name}/")
         for version, _ in found:
             store.delete(kind, version)
@@ -79,7 +79,7 @@ class Assets:
         self._offer_curated(request)
         # Code is looked up by the hash of its content, whatever name it was given.
         prefix = "" if "hash" in query else f"{name}/"
-        found = [document for _, document in local(request).store.list(self._kind(request), prefix)]
+        found = [document for _, document in workspace_of(request).store.list(self._kind(request), prefix)]
         found = [d for d in found if _in_view(request, d["properties"]) and _matches(request, d)]
         descending = "desc" in query.get("$orderBy", "createdtime desc").lower()
         found.sort(key=lambda d: d["systemData"]["createdAt"], reverse=descending)
@@ -90,43 +90,43 @@ class Assets:
 
     def put_version(self, request: Request) -> Response:
         """Create a version, or change what may change of one that exists."""
-        here, kind = local(request), self._kind(request)
+        workspace, kind = workspace_of(request), self._kind(request)
         name, version = request.path_params["name"], request.path_params["version"]
         given = _given(request)
         _check_label("name", name, _NAME)
         _check_label("version", version, _VERSION)
         full = f"{name}/{version}"
-        if here.store.get(kind, full) is not None:
-            document = here.store.update(kind, full, lambda old: self._changed(here, old, given))
+        if workspace.store.get(kind, full) is not None:
+            document = workspace.store.update(kind, full, lambda old: self._changed(workspace, old, given))
             return JSONResponse(self._resource(request, document))
-        document = versions.document(here, name, version, self.check(here, name, version, given))
-        here.store.create(kind, full, document)
+        document = versions.document(workspace, name, version, self.check(workspace, name, version, given))
+        workspace.store.create(kind, full, document)
         if "registry" not in request.path_params:
             return JSONResponse(self._resource(request, document), 201)
         # A registry copies the version to its regions, which is a long operation.
-        operation = here.operations.begin(kind, full, transitions.CREATE_ASSET)
+        operation = workspace.operations.begin(kind, full, transitions.CREATE_ASSET)
         return accepted(request, operation, self._resource(request, document), 201)
 
     def delete_version(self, request: Request) -> Response:
-        deleted = local(request).store.delete(self._kind(request), self._full(request))
+        deleted = workspace_of(request).store.delete(self._kind(request), self._full(request))
         return Response(status_code=200 if deleted else 204)
 
     def start_upload(self, request: Request) -> Response:
         """A container of its own for an asset's files, and a signature that opens it."""
-        here = local(request)
+        workspace = workspace_of(request)
         container = str(uuid4())
-        here.blobs.create_container(container)
-        uri = f"{here.settings.blob_url}/{container}"
+        workspace.blobs.create_container(container)
+        uri = f"{workspace.settings.blob_url}/{container}"
         return JSONResponse(
             {
                 "pendingUploadId": container,
                 "pendingUploadType": "TemporaryBlobReference",
                 "blobReferenceForConsumption": {
                     "blobUri": uri,
-                    "storageAccountArmId": f"{here.settings.workspace_arm_id}/storage",
+                    "storageAccountArmId": f"{workspace.settings.workspace_arm_id}/storage",
                     "credential": {
                         "credentialType": "SAS",
-                        "sasUri": f"{uri}?{here.tokens.sas(container)}",
+                        "sasUri": f"{uri}?{workspace.tokens.sas(container)}",
                     },
                 },
             }
@@ -158,10 +158,10 @@ class Assets:
         return f"{request.path_params['name']}/{request.path_params['version']}"
 
     def _existing(self, request: Request) -> Document:
-        store, kind = local(request).store, self._kind(request)
+        store, kind = workspace_of(request).store, self._kind(request)
         name, version = request.path_params["name"], request.path_params["version"]
         if version == _DEFAULT_VERSION and self is COMPONENTS:
-            version = versions.latest(local(request), kind, name)
+            version = versions.latest(workspace_of(request), kind, name)
         self._offer_curated(request, version)
         document = store.get(kind, f"{name}/{version}")
         if document is None:
@@ -170,13 +170,13 @@ class Assets:
 
     def _offer_curated(self, request: Request, version: str | None = None) -> None:
         """Make, when it is asked for, an environment of those that Azure has in every workspace."""
-        here, kind, name = local(request), self._kind(request), request.path_params["name"]
+        workspace, kind, name = workspace_of(request), self._kind(request), request.path_params["name"]
         if self is not ENVIRONMENTS or not kinds.is_curated(name) or not _NAME.match(name):
             return
-        known = here.store.list(kind, f"{name}/{version or ''}", limit=1)
+        known = workspace.store.list(kind, f"{name}/{version or ''}", limit=1)
         wanted = version or "1"
         if not known and _VERSION.match(wanted):
-            versions.put(here, kind, name, wanted, kinds.curated(name, wanted))
+            versions.put(workspace, kind, name, wanted, kinds.curated(name, wanted))
 
     def _missing(self, request: Request, what: str) -> NotFound:
         owner = "registry" if "registry" in request.path_params else "workspace"
@@ -187,14 +187,14 @@ class Assets:
         )
 
     def _names(self, request: Request) -> list[str]:
-        store, kind = local(request).store, self._kind(request)
+        store, kind = workspace_of(request).store, self._kind(request)
         names = [full.rsplit("/", 1)[0] for full, _ in store.list(kind)]
         return sorted(
             {n.casefold(): n for n in [*names, *(n for n, _ in store.list(kind + ".names"))]}.values()
         )
 
     def _container(self, request: Request, name: str) -> dict[str, Any]:
-        store, kind = local(request).store, self._kind(request)
+        store, kind = workspace_of(request).store, self._kind(request)
         documents = [document for _, document in store.list(kind, f"{name}/")]
         shared = store.get(kind + ".names", name) or {}
         latest = max(documents, key=lambda v: v["systemData"]["createdAt"], default=None)
@@ -205,7 +205,7 @@ class Assets:
             "properties": shared.get("properties") or {},
             "isArchived": bool(shared.get("isArchived", False)),
             "latestVersion": latest["version"] if latest else None,
-            "nextVersion": versions.following(local(request), kind, name),
+            "nextVersion": versions.following(workspace_of(request), kind, name),
         }
         if self is DATA:
             answer["dataType"] = (
@@ -221,7 +221,7 @@ class Assets:
         if self is DATA:
             del shown["provisioningState"]  # the one kind that has none
         if self is MODELS and "registry" in request.path_params:
-            shown["modelUri"] = addresses.stored_uri(local(request), shown["modelUri"])
+            shown["modelUri"] = addresses.stored_uri(workspace_of(request), shown["modelUri"])
         return resource(
             path,
             f"{self._scope(request)}/{self.collection}/versions",
@@ -230,7 +230,7 @@ class Assets:
         )
 
     def _base(self, request: Request) -> str:
-        settings = local(request).settings
+        settings = workspace_of(request).settings
         if "registry" in request.path_params:
             return f"azureml://registries/{settings.registry}"
         return settings.workspace_arm_id
@@ -238,10 +238,10 @@ class Assets:
     def _scope(self, request: Request) -> str:
         return "registries" if "registry" in request.path_params else "workspaces"
 
-    def _changed(self, here: Local, old: Document, given: dict[str, Any]) -> Document:
+    def _changed(self, workspace: Workspace, old: Document, given: dict[str, Any]) -> Document:
         kept = old["properties"]
         differing = [key for key in self.identity if given.get(key) not in (None, kept.get(key))]
-        checked = self.check(here, old["name"], old["version"], given) if differing else {}
+        checked = self.check(workspace, old["name"], old["version"], given) if differing else {}
         for key in differing:
             if checked.get(key) != kept.get(key):
                 raise Conflict(
@@ -252,7 +252,7 @@ class Assets:
                     target=key,
                 )
         change = {key: given[key] for key in _CHANGEABLE if given.get(key) is not None}
-        system = old["systemData"] | {"lastModifiedAt": iso(here.clock.now())}
+        system = old["systemData"] | {"lastModifiedAt": iso(workspace.clock.now())}
         return {**old, "properties": old["properties"] | change, "systemData": system}
 
 

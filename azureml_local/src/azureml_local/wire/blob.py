@@ -21,7 +21,7 @@ from starlette.routing import Route
 
 from azureml_local.errors import BadRequest, Conflict, PreconditionFailed, ServiceError, TooLarge
 from azureml_local.state.blobs import Blob
-from azureml_local.wire.arm import local, read
+from azureml_local.wire.arm import read, workspace_of
 from azureml_local.wire.blob_list import listed, xml_text
 
 _AUDIENCE = "https://storage.azure.com"
@@ -84,11 +84,11 @@ async def _container(request: Request) -> Response:
         return await run_in_threadpool(listed, request, name, request.query_params.get("prefix", ""))
     if request.method in ("GET", "HEAD") and action is None:
         _authorize(request, name, "", "rl")
-        local(request).blobs.path(name, "")
+        workspace_of(request).blobs.path(name, "")
         return Response(headers={"x-ms-has-immutability-policy": "false"})
     if request.method == "PUT" and action is None:
         _authorize_bearer(request)
-        local(request).blobs.create_container(name)
+        workspace_of(request).blobs.create_container(name)
         return Response(status_code=201)
     raise _unsupported(request)
 
@@ -126,7 +126,7 @@ async def _put(request: Request, container: str, name: str, action: str | None) 
 
 
 async def _put_blob(request: Request, container: str, name: str) -> Response:
-    local(request).blobs.path(container, name)  # refuse a bad name before its body is read
+    workspace_of(request).blobs.path(container, name)  # refuse a bad name before its body is read
     async with _received(request) as (staged, digest):
         made = await run_in_threadpool(_commit, request, container, name, staged, digest)
     return Response(status_code=201, headers=_written(made))
@@ -139,16 +139,16 @@ async def _put_block(request: Request, container: str, name: str) -> Response:
             "The query parameter blockid is missing or too long.", code="InvalidQueryParameterValue"
         )
     async with _received(request) as (staged, _):
-        await run_in_threadpool(local(request).blobs.stage_block, container, name, block, staged)
+        await run_in_threadpool(workspace_of(request).blobs.stage_block, container, name, block, staged)
     return Response(status_code=201, headers={"x-ms-request-server-encrypted": "true"})
 
 
 @asynccontextmanager
 async def _received(request: Request) -> AsyncIterator[tuple[Path, str]]:
     """The body in a staged file and its base64 MD5; raises TooLarge, or BadRequest for another MD5."""
-    limit = local(request).settings.blob_limit
+    limit = workspace_of(request).settings.blob_limit
     digest, size = hashlib.md5(usedforsecurity=False), 0
-    with local(request).blobs.staged() as staged:
+    with workspace_of(request).blobs.staged() as staged:
         with staged.open("wb") as file:
             async for chunk in request.stream():
                 size += len(chunk)
@@ -165,7 +165,7 @@ async def _received(request: Request) -> AsyncIterator[tuple[Path, str]]:
 
 
 def _commit(request: Request, container: str, name: str, staged: Path, digest: str) -> Blob:
-    return local(request).blobs.commit(
+    return workspace_of(request).blobs.commit(
         container, name, staged, content_md5=digest, **_write_options(request, container, name)
     )
 
@@ -173,19 +173,19 @@ def _commit(request: Request, container: str, name: str, staged: Path, digest: s
 def _put_block_list(request: Request, container: str, name: str, blocks: list[str]) -> Response:
     options = _write_options(request, container, name)
     md5 = request.headers.get("x-ms-blob-content-md5")
-    made = local(request).blobs.commit_blocks(container, name, blocks, content_md5=md5, **options)
+    made = workspace_of(request).blobs.commit_blocks(container, name, blocks, content_md5=md5, **options)
     return Response(status_code=201, headers=_written(made))
 
 
 def _put_metadata(request: Request, container: str, name: str) -> Response:
-    here = local(request)
-    _check_conditions(request, here.blobs.get(container, name))
-    made = here.blobs.set_metadata(container, name, _metadata(request))
+    workspace = workspace_of(request)
+    _check_conditions(request, workspace.blobs.get(container, name))
+    made = workspace.blobs.set_metadata(container, name, _metadata(request))
     return Response(status_code=200, headers=_written(made))
 
 
 def _get(request: Request, container: str, name: str) -> Response:
-    found = local(request).blobs.get(container, name)
+    found = workspace_of(request).blobs.get(container, name)
     _check_conditions(request, found)
     headers = _properties(found)
     if found.etag in request.headers.get("if-none-match", ""):
@@ -207,7 +207,7 @@ def _get(request: Request, container: str, name: str) -> Response:
 def _content(
     request: Request, found: Blob, start: int, length: int, status: int, headers: dict[str, str]
 ) -> Response:
-    file = local(request).blobs.open(found.container, found.name)
+    file = workspace_of(request).blobs.open(found.container, found.name)
     headers["Content-Length"] = str(length)
     return StreamingResponse(_read(file, start, length), status, headers, found.content_type)
 
@@ -221,9 +221,9 @@ def _read(file: BinaryIO, start: int, length: int) -> Iterator[bytes]:
 
 
 def _delete(request: Request, container: str, name: str) -> Response:
-    here = local(request)
-    _check_conditions(request, here.blobs.get(container, name))
-    here.blobs.delete(container, name)
+    workspace = workspace_of(request)
+    _check_conditions(request, workspace.blobs.get(container, name))
+    workspace.blobs.delete(container, name)
     return Response(status_code=202, headers={"x-ms-delete-type-permanent": "true"})
 
 
@@ -231,11 +231,11 @@ def _authorize(request: Request, container: str, name: str, permissions: str) ->
     if "sig" not in request.query_params and "authorization" in request.headers:
         _authorize_bearer(request)
     else:
-        local(request).tokens.check_sas(request.query_params, container, name, permissions)
+        workspace_of(request).tokens.check_sas(request.query_params, container, name, permissions)
 
 
 def _authorize_bearer(request: Request) -> None:
-    local(request).tokens.check(request.headers.get("authorization"), _AUDIENCE)
+    workspace_of(request).tokens.check(request.headers.get("authorization"), _AUDIENCE)
 
 
 def _check_conditions(request: Request, found: Blob) -> None:
@@ -247,9 +247,9 @@ def _check_conditions(request: Request, found: Blob) -> None:
 
 def _write_options(request: Request, container: str, name: str) -> dict[str, Any]:
     """What the headers say of a write: metadata, content type, and whether it may replace a blob."""
-    path = local(request).blobs.path(container, name)
+    path = workspace_of(request).blobs.path(container, name)
     if path.is_file():
-        _check_conditions(request, local(request).blobs.get(container, name))
+        _check_conditions(request, workspace_of(request).blobs.get(container, name))
     elif "if-match" in request.headers:
         raise PreconditionFailed("There is no blob to match.", code="ConditionNotMet")
     if path.is_file() and request.headers.get("if-none-match") == "*":

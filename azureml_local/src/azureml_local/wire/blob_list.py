@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from azureml_local.errors import BadRequest
 from azureml_local.state.blobs import Blob
-from azureml_local.wire.arm import integer, local
+from azureml_local.wire.arm import integer, workspace_of
 
 _LIST_LIMIT = 5000
 # What XML 1.0 cannot carry; such a name is answered percent-encoded, and said to be.
@@ -29,7 +29,7 @@ def listed(request: Request, container: str, prefix: str, above: str = "") -> Re
     with_metadata = "metadata" in query.get("include", "")
     entries: list[str] = []
     last, folder, more = "", "", False
-    for found in local(request).blobs.list(container, prefix, after=marker):
+    for found in workspace_of(request).blobs.list(container, prefix, after=marker):
         rest = found.name.removeprefix(prefix)
         if delimiter and delimiter in rest:
             inside = prefix + rest[: rest.index(delimiter) + len(delimiter)]
@@ -46,7 +46,7 @@ def listed(request: Request, container: str, prefix: str, above: str = "") -> Re
         last = found.name
     text = (
         '<?xml version="1.0" encoding="utf-8"?>'
-        f'<EnumerationResults ServiceEndpoint="{escape(local(request).settings.blob_url)}/" '
+        f'<EnumerationResults ServiceEndpoint="{escape(workspace_of(request).settings.blob_url)}/" '
         f'ContainerName="{escape(container)}"><Prefix>{xml_text(above + prefix)}</Prefix>'
         f"<MaxResults>{limit}</MaxResults><Blobs>{''.join(entries)}</Blobs>"
         f"<NextMarker>{_marker(last) if more else ''}</NextMarker></EnumerationResults>"

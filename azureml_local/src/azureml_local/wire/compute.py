@@ -9,12 +9,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from azureml_local.errors import BadRequest, Conflict, NotFound
+from azureml_local.execution.workspace import Workspace
 from azureml_local.fields import identity, text, texts
-from azureml_local.local import Local
 from azureml_local.state import quota, sizes, transitions
 from azureml_local.state.clock import iso
 from azureml_local.state.store import Document
-from azureml_local.wire.arm import WORKSPACE, body, local, page, properties, resource, route
+from azureml_local.wire.arm import WORKSPACE, body, page, properties, resource, route, workspace_of
 from azureml_local.wire.operation import accepted
 
 _KIND = "computes"
@@ -24,27 +24,27 @@ _DURATION = re.compile(r"P(?:\d+D)?(?:T(?:\d+H)?(?:\d+M)?(?:\d+(?:\.\d+)?S)?)?$"
 
 
 def get(request: Request) -> Response:
-    here, name = local(request), request.path_params["name"]
-    document = here.store.get(_KIND, name)
+    workspace, name = workspace_of(request), request.path_params["name"]
+    document = workspace.store.get(_KIND, name)
     if document is None:
         return Response(status_code=404)  # as the service: no body
-    return JSONResponse(_resource(here, document))
+    return JSONResponse(_resource(workspace, document))
 
 
 def list_all(request: Request) -> Response:
-    here = local(request)
+    workspace = workspace_of(request)
     wanted = request.query_params.get("computeType", "").casefold()
-    found = [document for _, document in here.store.list(_KIND)]
+    found = [document for _, document in workspace.store.list(_KIND)]
     return page(
         request,
-        [_resource(here, d) for d in found if wanted in ("", d["properties"]["computeType"].casefold())],
+        [_resource(workspace, d) for d in found if wanted in ("", d["properties"]["computeType"].casefold())],
     )
 
 
 def put(request: Request) -> Response:
     """Create a cluster, or change one's scale settings and tags."""
-    here, name, given = local(request), request.path_params["name"], properties(request)
-    existing = here.store.get(_KIND, name)
+    workspace, name, given = workspace_of(request), request.path_params["name"], properties(request)
+    existing = workspace.store.get(_KIND, name)
     cluster = _cluster(given)
     if existing is None and not _NAME.match(name):
         raise BadRequest(
@@ -53,12 +53,12 @@ def put(request: Request) -> Response:
         )
     if existing is not None:
         _check_unchanged(existing, cluster)
-    quota.check_cluster(here.store, name, cluster)
-    now = iso(here.clock.now())
+    quota.check_cluster(workspace.store, name, cluster)
+    now = iso(workspace.clock.now())
     document: Document = {
         "name": name if existing is None else existing["name"],
         "tags": texts(body(request), "tags"),
-        "location": here.settings.location,
+        "location": workspace.settings.location,
         "identity": identity(body(request)),
         "properties": {
             "computeType": "AmlCompute",
@@ -70,60 +70,62 @@ def put(request: Request) -> Response:
             "properties": cluster,
         },
     }
-    here.store.put(_KIND, name, document)
-    answer = _resource(here, document)
+    workspace.store.put(_KIND, name, document)
+    answer = _resource(workspace, document)
     transition = transitions.CREATE_COMPUTE if existing is None else transitions.UPDATE_COMPUTE
-    operation = here.operations.begin(_KIND, name, transition)
+    operation = workspace.operations.begin(_KIND, name, transition)
     return accepted(request, operation, answer, 201 if existing is None else 200)
 
 
 def patch(request: Request) -> Response:
     """Change the scale settings alone."""
-    here, name = local(request), request.path_params["name"]
+    workspace, name = workspace_of(request), request.path_params["name"]
     change = properties(request).get("properties")
     if not isinstance(change, dict) or not isinstance(change.get("scaleSettings"), dict):
         raise BadRequest("A change of a compute needs properties.properties.scaleSettings.")
-    existing = _existing(here, name)
+    existing = _existing(workspace, name)
     cluster = existing["properties"]["properties"]
     changed = {**cluster, "scaleSettings": _scale({**cluster["scaleSettings"], **change["scaleSettings"]})}
-    quota.check_cluster(here.store, name, changed)
+    quota.check_cluster(workspace.store, name, changed)
 
     def apply(document: Document) -> Document:
-        now = iso(here.clock.now())
+        now = iso(workspace.clock.now())
         return {
             **document,
             "properties": {**document["properties"], "modifiedOn": now, "properties": changed},
         }
 
-    answer = _resource(here, here.store.update(_KIND, name, apply))
-    operation = here.operations.begin(_KIND, name, transitions.UPDATE_COMPUTE)
+    answer = _resource(workspace, workspace.store.update(_KIND, name, apply))
+    operation = workspace.operations.begin(_KIND, name, transitions.UPDATE_COMPUTE)
     return accepted(request, operation, answer, 200)
 
 
 def delete(request: Request) -> Response:
-    here, name = local(request), request.path_params["name"]
+    workspace, name = workspace_of(request), request.path_params["name"]
     if request.query_params.get("underlyingResourceAction") not in ("Delete", "Detach"):
         raise BadRequest(
             "The query parameter underlyingResourceAction must be Delete or Detach.",
             target="underlyingResourceAction",
         )
-    _existing(here, name)
-    operation = here.operations.begin(_KIND, name, transitions.DELETE_COMPUTE)
+    _existing(workspace, name)
+    operation = workspace.operations.begin(_KIND, name, transitions.DELETE_COMPUTE)
     return accepted(request, operation, None, 202)
 
 
 def nodes(request: Request) -> Response:
     """The nodes that run something now."""
-    here, name = local(request), request.path_params["name"]
-    _existing(here, name)
-    running = [row for row in here.ledger.rows() if row.kind == "node" and row.running and row.name == name]
+    workspace, name = workspace_of(request), request.path_params["name"]
+    _existing(workspace, name)
+    running = [
+        row for row in workspace.ledger.rows() if row.kind == "node" and row.running and row.name == name
+    ]
     return JSONResponse(
         {"nodes": [{"nodeId": row.id, "nodeState": "running", "runId": row.owner} for row in running]}
     )
 
 
-def _existing(here: Local, name: str) -> Document:
-    document = here.store.get(_KIND, name)
+def _existing(workspace: Workspace, name: str) -> Document:
+    document = workspace.store.get(_KIND, name)
     if document is None:
         raise NotFound(f"The compute {name} does not exist.", code="ComputeNotFound")
     return document
@@ -192,9 +194,11 @@ def _check_unchanged(existing: Document, cluster: dict[str, Any]) -> None:
             )
 
 
-def _resource(here: Local, document: Document) -> dict[str, Any]:
+def _resource(workspace: Workspace, document: Document) -> dict[str, Any]:
     name, given = document["name"], document["properties"]
-    running = [row for row in here.ledger.rows() if row.kind == "node" and row.running and row.name == name]
+    running = [
+        row for row in workspace.ledger.rows() if row.kind == "node" and row.running and row.name == name
+    ]
     least = given["properties"]["scaleSettings"]["minNodeCount"]
     current = max(least, len(running))
     states = ("preparing", "running", "idle", "unusable", "leaving", "preempted")
@@ -210,7 +214,7 @@ def _resource(here: Local, document: Document) -> dict[str, Any]:
         "propertyBag": {},
     }
     return resource(
-        f"{here.settings.workspace_arm_id}/computes/{name}",
+        f"{workspace.settings.workspace_arm_id}/computes/{name}",
         "workspaces/computes",
         {
             **given,

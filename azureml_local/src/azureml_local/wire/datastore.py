@@ -8,37 +8,37 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from azureml_local.errors import BadRequest, Conflict, NotFound
+from azureml_local.execution.workspace import Workspace
 from azureml_local.fields import text, texts
-from azureml_local.local import Local
 from azureml_local.settings import CONTAINERS, DEFAULT_DATASTORE
 from azureml_local.state.clock import iso
 from azureml_local.state.store import Document
-from azureml_local.wire.arm import WORKSPACE, body, flag, local, page, properties, resource, route
+from azureml_local.wire.arm import WORKSPACE, body, flag, page, properties, resource, route, workspace_of
 
 _KIND = "datastores"
 
 
-def seed(here: Local) -> None:
+def seed(workspace: Workspace) -> None:
     """Make the two datastores that every workspace begins with."""
     for name, container in CONTAINERS.items():
-        here.blobs.create_container(container)
-        if here.store.get(_KIND, name) is None:
-            here.store.create(
-                _KIND, name, _document(here, {"containerName": container, "datastoreType": "AzureBlob"})
+        workspace.blobs.create_container(container)
+        if workspace.store.get(_KIND, name) is None:
+            workspace.store.create(
+                _KIND, name, _document(workspace, {"containerName": container, "datastoreType": "AzureBlob"})
             )
 
 
 def get(request: Request) -> Response:
     name = request.path_params["name"]
-    return JSONResponse(_resource(local(request), name, _existing(request)))
+    return JSONResponse(_resource(workspace_of(request), name, _existing(request)))
 
 
 def list_all(request: Request) -> Response:
-    here = local(request)
+    workspace = workspace_of(request)
     only_default = flag(request, "isDefault")
     found = [
-        _resource(here, name, document)
-        for name, document in here.store.list(_KIND)
+        _resource(workspace, name, document)
+        for name, document in workspace.store.list(_KIND)
         if not only_default or name == DEFAULT_DATASTORE
     ]
     return page(request, found)
@@ -46,15 +46,15 @@ def list_all(request: Request) -> Response:
 
 def put(request: Request) -> Response:
     """Register a blob container, made here when there is none of that name."""
-    here, name, given = local(request), request.path_params["name"], properties(request)
+    workspace, name, given = workspace_of(request), request.path_params["name"], properties(request)
     if given.get("datastoreType") != "AzureBlob":
         raise BadRequest("Only datastores of type AzureBlob can be kept here.", target="datastoreType")
     if name in CONTAINERS:
         raise Conflict(f"The datastore {name} belongs to the workspace and cannot be changed.")
     if not isinstance(given.get("containerName"), str):
         raise BadRequest("A blob datastore needs a 'containerName'.", target="containerName")
-    here.blobs.create_container(given["containerName"])
-    created = here.store.get(_KIND, name) is None
+    workspace.blobs.create_container(given["containerName"])
+    created = workspace.store.get(_KIND, name) is None
     kept = {
         "containerName": given["containerName"],
         "datastoreType": given["datastoreType"],
@@ -62,8 +62,8 @@ def put(request: Request) -> Response:
         "properties": texts(given, "properties"),
         "tags": texts(given, "tags") or texts(body(request), "tags"),
     }
-    document = here.store.put(_KIND, name, _document(here, kept))
-    return JSONResponse(_resource(here, name, document), 201 if created else 200)
+    document = workspace.store.put(_KIND, name, _document(workspace, kept))
+    return JSONResponse(_resource(workspace, name, document), 201 if created else 200)
 
 
 def delete(request: Request) -> Response:
@@ -71,32 +71,32 @@ def delete(request: Request) -> Response:
     name = request.path_params["name"]
     if name in CONTAINERS:
         raise Conflict(f"The datastore {name} belongs to the workspace and cannot be deleted.")
-    deleted = local(request).store.delete(_KIND, name)
+    deleted = workspace_of(request).store.delete(_KIND, name)
     return Response(status_code=200 if deleted else 204)
 
 
 def list_secrets(request: Request) -> Response:
     """A signature that opens the datastore's container for an hour."""
     container = _existing(request)["properties"]["containerName"]
-    return JSONResponse({"secretsType": "Sas", "sasToken": local(request).tokens.sas(container)})
+    return JSONResponse({"secretsType": "Sas", "sasToken": workspace_of(request).tokens.sas(container)})
 
 
 def _existing(request: Request) -> Document:
     name = request.path_params["name"]
-    document = local(request).store.get(_KIND, name)
+    document = workspace_of(request).store.get(_KIND, name)
     if document is None:
         raise NotFound(f"Could not find datastore: {name}", code="UserError", inner=("NotFound",))
     return document
 
 
-def _document(here: Local, given: dict[str, Any]) -> Document:
-    return {"properties": given, "createdAt": iso(here.clock.now())}
+def _document(workspace: Workspace, given: dict[str, Any]) -> Document:
+    return {"properties": given, "createdAt": iso(workspace.clock.now())}
 
 
-def _resource(here: Local, name: str, document: Document) -> dict[str, Any]:
+def _resource(workspace: Workspace, name: str, document: Document) -> dict[str, Any]:
     given = document["properties"]
     return resource(
-        f"{here.settings.workspace_arm_id}/datastores/{name}",
+        f"{workspace.settings.workspace_arm_id}/datastores/{name}",
         "workspaces/datastores",
         {
             "datastoreType": given["datastoreType"],
@@ -106,13 +106,13 @@ def _resource(here: Local, name: str, document: Document) -> dict[str, Any]:
             "isDefault": name == DEFAULT_DATASTORE,
             # Secrets are never shown here; listSecrets has them.
             "credentials": {"credentialsType": "Sas", "secrets": {"secretsType": "Sas"}},
-            "accountName": here.settings.account,
+            "accountName": workspace.settings.account,
             "containerName": given["containerName"],
-            "endpoint": here.settings.storage_suffix,
+            "endpoint": workspace.settings.storage_suffix,
             "protocol": "https",
             "serviceDataAccessAuthIdentity": "None",
-            "subscriptionId": here.settings.subscription_id,
-            "resourceGroup": here.settings.resource_group,
+            "subscriptionId": workspace.settings.subscription_id,
+            "resourceGroup": workspace.settings.resource_group,
         },
         systemData={"createdAt": document["createdAt"], "createdBy": "local user", "createdByType": "User"},
     )

@@ -10,11 +10,11 @@ from starlette.responses import JSONResponse, Response
 from azureml_local.errors import BadRequest, NotFound
 from azureml_local.execution.deployment import capacity, check_name, complete
 from azureml_local.execution.deployments import DEPLOYMENTS, ENDPOINTS
-from azureml_local.local import Local
+from azureml_local.execution.workspace import Workspace
 from azureml_local.state import quota, transitions
 from azureml_local.state.store import Document
 from azureml_local.wire import endpoint
-from azureml_local.wire.arm import WORKSPACE, body, local, page, properties, resource, route
+from azureml_local.wire.arm import WORKSPACE, body, page, properties, resource, route, workspace_of
 from azureml_local.wire.operation import accepted
 
 _PATH = WORKSPACE + "/onlineEndpoints/{endpoint}/deployments"
@@ -31,29 +31,31 @@ _RUNS = (
 
 
 def get(request: Request) -> Response:
-    here = local(request)
-    return JSONResponse(_resource(here, _find(request)))
+    workspace = workspace_of(request)
+    return JSONResponse(_resource(workspace, _find(request)))
 
 
 def list_all(request: Request) -> Response:
-    here, name = local(request), request.path_params["endpoint"]
-    endpoint.find(here, name)
-    return page(request, [_resource(here, each) for _, each in here.store.list(DEPLOYMENTS, f"{name}/")])
+    workspace, name = workspace_of(request), request.path_params["endpoint"]
+    endpoint.find(workspace, name)
+    return page(
+        request, [_resource(workspace, each) for _, each in workspace.store.list(DEPLOYMENTS, f"{name}/")]
+    )
 
 
 def put(request: Request) -> Response:
     """Create a deployment, or update it in place: the old server answers until the new one is ready."""
-    here = local(request)
+    workspace = workspace_of(request)
     check_name(request.path_params["deployment"], "deployment")
-    parent = endpoint.find(here, request.path_params["endpoint"])
+    parent = endpoint.find(workspace, request.path_params["endpoint"])
     endpoint.check_idle(parent, "endpoint")
     wanted, name = complete(properties(request)), _name(request)
-    existing = here.store.get(DEPLOYMENTS, name)
+    existing = workspace.store.get(DEPLOYMENTS, name)
     if existing is not None:
         endpoint.check_idle(existing, "deployment")
     old = existing or {}
     count = capacity(body(request).get("sku"), default=(old.get("sku") or {}).get("capacity", 1))
-    quota.check_deployment(here.store, name, wanted["instanceType"], count)
+    quota.check_deployment(workspace.store, name, wanted["instanceType"], count)
     document: Document = {
         **old,
         "name": old.get("name", request.path_params["deployment"]),
@@ -63,49 +65,49 @@ def put(request: Request) -> Response:
         "sku": {"name": "Default", "tier": "Standard", "capacity": count},
         "properties": {**wanted, "provisioningState": "Creating" if existing is None else "Updating"},
     }
-    here.store.put(DEPLOYMENTS, name, document)
-    return _begin(request, here, name, existing, document)
+    workspace.store.put(DEPLOYMENTS, name, document)
+    return _begin(request, workspace, name, existing, document)
 
 
 def patch(request: Request) -> Response:
     """Change tags, or the number of instances."""
-    here, document = local(request), _find(request)
+    workspace, document = workspace_of(request), _find(request)
     endpoint.check_idle(document, "deployment")
     count = capacity(body(request).get("sku"), default=document["sku"]["capacity"])
-    quota.check_deployment(here.store, _name(request), document["properties"]["instanceType"], count)
-    here.store.update(
+    quota.check_deployment(workspace.store, _name(request), document["properties"]["instanceType"], count)
+    workspace.store.update(
         DEPLOYMENTS,
         _name(request),
         lambda old: {**old, **endpoint.envelope(request, old), "sku": {**old["sku"], "capacity": count}},
     )
-    here.endpoints.update(_name(request))
+    workspace.deployments.update(_name(request))
     scaled = count != document["sku"]["capacity"]
     transition = transitions.SCALE_DEPLOYMENT if scaled else transitions.UPDATE_DEPLOYMENT
-    operation = here.operations.begin(DEPLOYMENTS, _name(request), transition)
+    operation = workspace.operations.begin(DEPLOYMENTS, _name(request), transition)
     changed = endpoint.noted(request, DEPLOYMENTS, _name(request), operation)
-    return accepted(request, operation, _resource(here, changed, transition.during), 202)
+    return accepted(request, operation, _resource(workspace, changed, transition.during), 202)
 
 
 def delete(request: Request) -> Response:
     """Delete the deployment whatever it is doing; its share of the traffic goes with it."""
-    here, name = local(request), _name(request)
-    if here.store.get(DEPLOYMENTS, name) is None:
+    workspace, name = workspace_of(request), _name(request)
+    if workspace.store.get(DEPLOYMENTS, name) is None:
         return Response(status_code=204)
-    operation = here.operations.begin(
-        DEPLOYMENTS, name, transitions.DELETE_DEPLOYMENT, work=lambda: _stop(here, name)
+    operation = workspace.operations.begin(
+        DEPLOYMENTS, name, transitions.DELETE_DEPLOYMENT, work=lambda: _stop(workspace, name)
     )
     return accepted(request, operation, None, 202)
 
 
 def get_logs(request: Request) -> Response:
-    here, given = local(request), body(request)
+    workspace, given = workspace_of(request), body(request)
     _find(request)
     part, tail = given.get("containerType"), given.get("tail")
     if part is not None and part not in _CONTAINERS:
         raise BadRequest(f"containerType must be one of {', '.join(_CONTAINERS)}.", target="containerType")
     if tail is not None and (isinstance(tail, bool) or not isinstance(tail, int) or tail < 0):
         raise BadRequest("tail must be a number of lines.", target="tail")
-    return JSONResponse({"content": here.endpoints.logs(_name(request), part, tail)})
+    return JSONResponse({"content": workspace.deployments.logs(_name(request), part, tail)})
 
 
 def skus(request: Request) -> Response:
@@ -128,29 +130,29 @@ def _name(request: Request) -> str:
 
 
 def _find(request: Request) -> Document:
-    here, name = local(request), _name(request)
-    endpoint.find(here, request.path_params["endpoint"])
-    document = here.store.get(DEPLOYMENTS, name)
+    workspace, name = workspace_of(request), _name(request)
+    endpoint.find(workspace, request.path_params["endpoint"])
+    document = workspace.store.get(DEPLOYMENTS, name)
     if document is None:
         raise NotFound(f"The deployment '{name}' was not found.", code="ResourceNotFound")
     return document
 
 
 def _begin(
-    request: Request, here: Local, name: str, existing: Document | None, document: Document
+    request: Request, workspace: Workspace, name: str, existing: Document | None, document: Document
 ) -> Response:
     """Start what the change needs: a server, more of the same, or nothing but taking it over."""
     if existing is None or _needs_server(existing, document):
         transition = transitions.CREATE_DEPLOYMENT if existing is None else transitions.UPDATE_DEPLOYMENT
-        operation = here.operations.begin(
-            DEPLOYMENTS, name, transition, work=lambda: here.endpoints.deploy(name)
+        operation = workspace.operations.begin(
+            DEPLOYMENTS, name, transition, work=lambda: workspace.deployments.deploy(name)
         )
     else:
         scaled = existing["sku"]["capacity"] != document["sku"]["capacity"]
         transition = transitions.SCALE_DEPLOYMENT if scaled else transitions.UPDATE_DEPLOYMENT
-        here.endpoints.update(name)
-        operation = here.operations.begin(DEPLOYMENTS, name, transition)
-    answer = _resource(here, endpoint.noted(request, DEPLOYMENTS, name, operation), transition.during)
+        workspace.deployments.update(name)
+        operation = workspace.operations.begin(DEPLOYMENTS, name, transition)
+    answer = _resource(workspace, endpoint.noted(request, DEPLOYMENTS, name, operation), transition.during)
     return accepted(request, operation, answer, 201 if existing is None else 200)
 
 
@@ -160,8 +162,8 @@ def _needs_server(existing: Document, document: Document) -> bool:
     return any(existing["properties"][name] != document["properties"][name] for name in _RUNS)
 
 
-def _stop(here: Local, name: str) -> None:
-    here.endpoints.stop(name)
+def _stop(workspace: Workspace, name: str) -> None:
+    workspace.deployments.stop(name)
     parent, _, deployment = name.partition("/")
 
     def without(document: Document) -> Document:
@@ -171,17 +173,17 @@ def _stop(here: Local, name: str) -> None:
         }
         return {**document, "properties": {**document["properties"], **shares}}
 
-    if here.store.get(ENDPOINTS, parent) is not None:
-        here.store.update(ENDPOINTS, parent, without)
+    if workspace.store.get(ENDPOINTS, parent) is not None:
+        workspace.store.update(ENDPOINTS, parent, without)
 
 
-def _resource(here: Local, document: Document, state: str | None = None) -> dict[str, Any]:
+def _resource(workspace: Workspace, document: Document, state: str | None = None) -> dict[str, Any]:
     """The deployment as clients see it; `state` is the one it had when the operation began."""
     shown = dict(document["properties"])
     if state is not None:
         shown["provisioningState"] = state
     return resource(
-        f"{here.settings.workspace_arm_id}/onlineEndpoints/{document['endpoint']}/deployments/{document['name']}",
+        f"{workspace.settings.workspace_arm_id}/onlineEndpoints/{document['endpoint']}/deployments/{document['name']}",
         "workspaces/onlineEndpoints/deployments",
         shown,
         **{name: document[name] for name in endpoint.ENVELOPE if name in document},

@@ -11,15 +11,14 @@ from starlette.responses import JSONResponse, Response
 from azureml_local.errors import BadRequest, Conflict, NotFound
 from azureml_local.execution.deployment import check_name
 from azureml_local.execution.deployments import DEPLOYMENTS, ENDPOINTS, FOREIGN_ENDPOINTS
+from azureml_local.execution.workspace import Workspace
 from azureml_local.fields import identity, record, text, texts
-from azureml_local.local import Local
+from azureml_local.settings import INFERENCE
 from azureml_local.state import transitions
 from azureml_local.state.clock import iso
 from azureml_local.state.store import Document
-from azureml_local.wire.arm import WORKSPACE, body, local, page, properties, resource, route
+from azureml_local.wire.arm import WORKSPACE, body, page, properties, resource, route, workspace_of
 from azureml_local.wire.operation import accepted, address
-
-INFERENCE = "/inference"
 
 # What stands beside the properties, where it is known.
 ENVELOPE = ("tags", "location", "kind", "identity", "sku", "systemData")
@@ -31,12 +30,12 @@ _TOKEN_REFRESH = 0.5  # of a token's life: when its holder should ask for the ne
 _BUSY = ("Creating", "Updating", "Deleting", "Scaling")
 
 
-def find(here: Local, name: str) -> Document:
+def find(workspace: Workspace, name: str) -> Document:
     """The stored endpoint; raises NotFound."""
-    document = here.store.get(ENDPOINTS, name)
+    document = workspace.store.get(ENDPOINTS, name)
     if document is None:
         raise NotFound(
-            f"The online endpoint '{name}' was not found in workspace '{here.settings.workspace}'.",
+            f"The online endpoint '{name}' was not found in workspace '{workspace.settings.workspace}'.",
             code="ResourceNotFound",
         )
     return document
@@ -53,14 +52,14 @@ def check_idle(document: Document, what: str) -> None:
 
 def envelope(request: Request, old: Document) -> Document:
     """What a request sets beside the properties of an endpoint or deployment; what it leaves out stays."""
-    given, here = body(request), local(request)
-    now = iso(here.clock.now())
+    given, workspace = body(request), workspace_of(request)
+    now = iso(workspace.clock.now())
     made = old.get("systemData") or {"createdAt": now, "createdBy": "local user"}
     known = identity(given) or old.get("identity")
     return {
         "tags": texts(given, "tags") if given.get("tags") is not None else old.get("tags", {}),
         **({"identity": known} if known else {}),
-        "location": here.settings.location,
+        "location": workspace.settings.location,
         "systemData": {**made, "lastModifiedAt": now},
     }
 
@@ -72,67 +71,69 @@ def noted(request: Request, kind: str, name: str, operation_id: str) -> Document
         kept = {**old["properties"]["properties"], "AzureAsyncOperationUri": address(request, operation_id)}
         return {**old, "properties": {**old["properties"], "properties": kept}}
 
-    return local(request).store.update(kind, name, change)
+    return workspace_of(request).store.update(kind, name, change)
 
 
 def get(request: Request) -> Response:
-    here = local(request)
-    return JSONResponse(_resource(here, find(here, request.path_params["endpoint"])))
+    workspace = workspace_of(request)
+    return JSONResponse(_resource(workspace, find(workspace, request.path_params["endpoint"])))
 
 
 def list_all(request: Request) -> Response:
-    here = local(request)
-    return page(request, [_resource(here, document) for _, document in here.store.list(ENDPOINTS)])
+    workspace = workspace_of(request)
+    return page(request, [_resource(workspace, document) for _, document in workspace.store.list(ENDPOINTS)])
 
 
 def put(request: Request) -> Response:
     """Create an endpoint, or change its traffic, tags and description."""
-    here, name, given = local(request), request.path_params["endpoint"], properties(request)
+    workspace, name, given = workspace_of(request), request.path_params["endpoint"], properties(request)
     check_name(name, "endpoint")
-    existing = here.store.get(ENDPOINTS, name)
+    existing = workspace.store.get(ENDPOINTS, name)
     if existing is None:
-        return _create(request, here, name, given)
+        return _create(request, workspace, name, given)
     check_idle(existing, "endpoint")
-    wanted = _endpoint(here, existing["name"], given, existing["properties"])
+    wanted = _endpoint(workspace, existing["name"], given, existing["properties"])
     if wanted["authMode"] != existing["properties"]["authMode"]:
         raise BadRequest("The authMode of an endpoint cannot be changed: create another.", target="authMode")
-    here.store.update(ENDPOINTS, name, lambda old: {**old, **envelope(request, old), "properties": wanted})
-    operation = here.operations.begin(ENDPOINTS, name, transitions.UPDATE_ENDPOINT)
+    workspace.store.update(
+        ENDPOINTS, name, lambda old: {**old, **envelope(request, old), "properties": wanted}
+    )
+    operation = workspace.operations.begin(ENDPOINTS, name, transitions.UPDATE_ENDPOINT)
     document = noted(request, ENDPOINTS, name, operation)
-    return accepted(request, operation, _resource(here, document, "Updating"), 200)
+    return accepted(request, operation, _resource(workspace, document, "Updating"), 200)
 
 
 def patch(request: Request) -> Response:
     """Change tags and identity."""
-    here, name = local(request), request.path_params["endpoint"]
-    check_idle(find(here, name), "endpoint")
-    here.store.update(ENDPOINTS, name, lambda old: {**old, **envelope(request, old)})
-    operation = here.operations.begin(ENDPOINTS, name, transitions.UPDATE_ENDPOINT)
+    workspace, name = workspace_of(request), request.path_params["endpoint"]
+    check_idle(find(workspace, name), "endpoint")
+    workspace.store.update(ENDPOINTS, name, lambda old: {**old, **envelope(request, old)})
+    operation = workspace.operations.begin(ENDPOINTS, name, transitions.UPDATE_ENDPOINT)
     document = noted(request, ENDPOINTS, name, operation)
-    return accepted(request, operation, _resource(here, document, "Updating"), 202)
+    return accepted(request, operation, _resource(workspace, document, "Updating"), 202)
 
 
 def delete(request: Request) -> Response:
     """Delete the endpoint and all its deployments, whatever they are doing."""
-    here, name = local(request), request.path_params["endpoint"]
-    if here.store.get(ENDPOINTS, name) is None:
+    workspace, name = workspace_of(request), request.path_params["endpoint"]
+    if workspace.store.get(ENDPOINTS, name) is None:
         return Response(status_code=204)
-    operation = here.operations.begin(
-        ENDPOINTS, name, transitions.DELETE_ENDPOINT, work=lambda: here.endpoints.stop_all(name)
+    operation = workspace.operations.begin(
+        ENDPOINTS, name, transitions.DELETE_ENDPOINT, work=lambda: workspace.deployments.stop_all(name)
     )
     return accepted(request, operation, None, 202)
 
 
 def list_keys(request: Request) -> Response:
-    here = local(request)
-    document = find(here, request.path_params["endpoint"])
+    workspace = workspace_of(request)
+    document = find(workspace, request.path_params["endpoint"])
     keyed = document["properties"]["authMode"] == "Key"
     return JSONResponse(document["keys"] if keyed else {"primaryKey": None, "secondaryKey": None})
 
 
 def regenerate_keys(request: Request) -> Response:
-    here, name, given = local(request), request.path_params["endpoint"], body(request)
-    if find(here, name)["properties"]["authMode"] != "Key":
+    workspace, name, given = workspace_of(request), request.path_params["endpoint"], body(request)
+    if find(workspace, name)["properties"]["authMode"] != "Key":
         raise BadRequest(f"The endpoint '{name}' does not use keys for authentication.", code="BadArgument")
     kind = str(given.get("keyType", "")).casefold()
     if kind not in ("primary", "secondary"):
@@ -146,16 +147,16 @@ def regenerate_keys(request: Request) -> Response:
         fresh = value if value and value != old["keys"][f"{kind}Key"] else _key()
         return {**old, "keys": {**old["keys"], f"{kind}Key": fresh}}
 
-    here.store.update(ENDPOINTS, name, changed)
+    workspace.store.update(ENDPOINTS, name, changed)
     return Response(status_code=200)
 
 
 def token(request: Request) -> Response:
-    here, name = local(request), request.path_params["endpoint"]
-    if find(here, name)["properties"]["authMode"] != "AMLToken":
+    workspace, name = workspace_of(request), request.path_params["endpoint"]
+    if find(workspace, name)["properties"]["authMode"] != "AMLToken":
         raise BadRequest(f"The endpoint '{name}' does not use Azure ML tokens.", code="BadArgument")
-    now = int(here.clock.timestamp())
-    issued, expires = here.tokens.issue(audience(here, name))
+    now = int(workspace.clock.timestamp())
+    issued, expires = workspace.tokens.issue(audience(workspace, name))
     return JSONResponse(
         {
             "accessToken": issued,
@@ -166,15 +167,15 @@ def token(request: Request) -> Response:
     )
 
 
-def audience(here: Local, name: str) -> str:
+def audience(workspace: Workspace, name: str) -> str:
     """Whom an endpoint's own tokens are for: that endpoint, and no other."""
-    return f"{here.settings.base_url}{INFERENCE}/{name.lower()}"
+    return f"{workspace.settings.base_url}{INFERENCE}/{name.lower()}"
 
 
-def _create(request: Request, here: Local, name: str, given: dict[str, Any]) -> Response:
-    if here.store.get(FOREIGN_ENDPOINTS, name) is not None:
+def _create(request: Request, workspace: Workspace, name: str, given: dict[str, Any]) -> Response:
+    if workspace.store.get(FOREIGN_ENDPOINTS, name) is not None:
         raise Conflict(
-            f"An online endpoint named '{name}' already exists in region '{here.settings.location}'. "
+            f"An online endpoint named '{name}' already exists in region '{workspace.settings.location}'. "
             "Endpoint names are unique within a region: choose another name.",
             code="Conflict",
             inner=("EndpointAlreadyExists",),
@@ -183,21 +184,21 @@ def _create(request: Request, here: Local, name: str, given: dict[str, Any]) -> 
         "name": name,
         "kind": "Managed",
         **envelope(request, {}),
-        "properties": _endpoint(here, name, given, {}),
+        "properties": _endpoint(workspace, name, given, {}),
         "keys": _initial_keys(given),
     }
-    here.store.create(ENDPOINTS, name, document)
-    operation = here.operations.begin(ENDPOINTS, name, transitions.CREATE_ENDPOINT)
+    workspace.store.create(ENDPOINTS, name, document)
+    operation = workspace.operations.begin(ENDPOINTS, name, transitions.CREATE_ENDPOINT)
     document = noted(request, ENDPOINTS, name, operation)
-    return accepted(request, operation, _resource(here, document, "Creating"), 201)
+    return accepted(request, operation, _resource(workspace, document, "Creating"), 201)
 
 
-def _endpoint(here: Local, name: str, given: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
+def _endpoint(workspace: Workspace, name: str, given: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
     """The endpoint's properties; raises BadRequest for what is not allowed."""
     mode = _AUTH_MODES.get(str(given.get("authMode", "")).casefold())
     if mode is None:
         raise BadRequest(f"authMode must be one of {', '.join(_AUTH_MODES.values())}.", target="authMode")
-    deployed = {full.partition("/")[2] for full, _ in here.store.list(DEPLOYMENTS, f"{name}/")}
+    deployed = {full.partition("/")[2] for full, _ in workspace.store.list(DEPLOYMENTS, f"{name}/")}
     traffic = _shares(given, "traffic", old, deployed)
     if sum(traffic.values()) not in (0, 100):
         raise BadRequest(
@@ -255,17 +256,17 @@ def _key() -> str:
     return secrets.token_urlsafe(32)
 
 
-def _resource(here: Local, document: Document, state: str | None = None) -> dict[str, Any]:
+def _resource(workspace: Workspace, document: Document, state: str | None = None) -> dict[str, Any]:
     """The endpoint as clients see it; `state` is the one it had when the operation began."""
     shown = dict(document["properties"])
     if state is not None:
         shown["provisioningState"] = state
     ready = shown["provisioningState"] != "Creating"
-    scoring = f"{here.settings.base_url}{INFERENCE}/{document['name']}"
+    scoring = f"{workspace.settings.base_url}{INFERENCE}/{document['name']}"
     shown["scoringUri"] = f"{scoring}/score" if ready else None
     shown["swaggerUri"] = f"{scoring}/swagger.json" if ready else None
     return resource(
-        f"{here.settings.workspace_arm_id}/onlineEndpoints/{document['name']}",
+        f"{workspace.settings.workspace_arm_id}/onlineEndpoints/{document['name']}",
         "workspaces/onlineEndpoints",
         shown,
         **{name: document[name] for name in ENVELOPE if name in document},

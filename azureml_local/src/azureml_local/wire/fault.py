@@ -27,7 +27,7 @@ from azureml_local.state.faults import (
     operation_sticks,
     parse,
 )
-from azureml_local.wire.arm import body, local
+from azureml_local.wire.arm import body, workspace_of
 
 # The kinds that happen to requests; the others happen to what the workspace does.
 _OF_REQUESTS = (Status, Delay, Reset, Truncate, Stuck, Quota, ExpiredToken)
@@ -101,7 +101,7 @@ class FaultSwitch:
 
 def rules(request: Request) -> Response:
     """The rules in force, and how many calls each has matched."""
-    return JSONResponse({"faults": local(request).faults.report()})
+    return JSONResponse({"faults": workspace_of(request).faults.report()})
 
 
 def replace(request: Request) -> Response:
@@ -110,7 +110,7 @@ def replace(request: Request) -> Response:
         wanted = parse(body(request))
     except BadRule as error:
         raise BadRequest(f"The fault rules are wrong: {error}", target="faults") from error
-    local(request).faults.replace(wanted)
+    workspace_of(request).faults.replace(wanted)
     return rules(request)
 
 

@@ -12,11 +12,11 @@ from starlette.responses import JSONResponse, Response
 from azureml_local.assets import kinds
 from azureml_local.errors import BadRequest, Conflict
 from azureml_local.execution.documents import TERMINAL
+from azureml_local.execution.workspace import Workspace
 from azureml_local.fields import texts
-from azureml_local.local import Local
 from azureml_local.settings import ARTIFACT_DATASTORE
 from azureml_local.state.store import Document
-from azureml_local.wire.arm import WORKSPACE, local, page, properties, resource, route
+from azureml_local.wire.arm import WORKSPACE, page, properties, resource, route, workspace_of
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}")
 # All that may change once a job exists.
@@ -43,76 +43,78 @@ _SAID_BY_SERVICE = frozenset({"status", "services", "notificationSetting"})
 
 def put(request: Request) -> Response:
     """Submit a job, or change what may change of one that exists."""
-    here, name, given = local(request), request.path_params["name"], properties(request)
+    workspace, name, given = workspace_of(request), request.path_params["name"], properties(request)
     if not _NAME.fullmatch(name):
         raise BadRequest(
             f"The job name {name[:80]!r} is not valid: up to 255 letters, digits, '-', '_' and '.', "
             "the first a letter or digit.",
             target="name",
         )
-    document = here.store.get("jobs", name)
+    document = workspace.store.get("jobs", name)
     if document is not None:
-        return JSONResponse(resource_of(here, _changed(here, document, given)))
-    kinds.check_environment(here, given.get("environmentId"))
-    return JSONResponse(resource_of(here, here.jobs.submit(name, given)), 201)
+        return JSONResponse(resource_of(workspace, _changed(workspace, document, given)))
+    kinds.check_environment(workspace, given.get("environmentId"))
+    return JSONResponse(resource_of(workspace, workspace.jobs.submit(name, given)), 201)
 
 
 def get(request: Request) -> Response:
-    here = local(request)
-    return JSONResponse(resource_of(here, here.jobs.records.get(request.path_params["name"])))
+    workspace = workspace_of(request)
+    return JSONResponse(resource_of(workspace, workspace.jobs.records.get(request.path_params["name"])))
 
 
 def list_all(request: Request) -> Response:
     """Submitted jobs, the newest first; children are run history's to show."""
-    here, query = local(request), request.query_params
+    workspace, query = workspace_of(request), request.query_params
     view, kind = query.get("listViewType", "ActiveOnly"), query.get("jobType", "")
     found = [
         document
-        for document in here.jobs.records.roots()
+        for document in workspace.jobs.records.roots()
         if (view == "All" or document["hidden"] == (view == "ArchivedOnly"))
         and kind.casefold() in ("", document["properties"]["jobType"].casefold())
         and _has_tag(document, query.get("tag", ""))
     ]
-    return page(request, [resource_of(here, document) for document in found])
+    return page(request, [resource_of(workspace, document) for document in found])
 
 
 def cancel(request: Request) -> Response:
     """Ask the job to end. As the service: an empty 200, also for a job that has ended."""
-    local(request).jobs.cancel(request.path_params["name"])
+    workspace_of(request).jobs.cancel(request.path_params["name"])
     return Response(status_code=200)
 
 
 def delete(request: Request) -> Response:
     """Forget a job that has ended, with its children; what it wrote stays."""
-    here, name = local(request), request.path_params["name"]
-    document = here.store.get("jobs", name)
+    workspace, name = workspace_of(request), request.path_params["name"]
+    document = workspace.store.get("jobs", name)
     if document is None:
         return Response(status_code=204)
     if document["properties"]["status"] not in TERMINAL:
         raise Conflict(f"The job {name} is {document['properties']['status']}; cancel it before deleting it.")
     for each in [*document["children"], name]:
-        here.store.delete("jobs", each)
+        workspace.store.delete("jobs", each)
     return Response(status_code=200)
 
 
-def resource_of(here: Local, document: Document) -> dict[str, Any]:
+def resource_of(workspace: Workspace, document: Document) -> dict[str, Any]:
     """The job as the service shows it; of a pipeline's step it shows here nothing but that it exists."""
-    path = f"{here.settings.workspace_arm_id}/jobs/{document['name']}"
+    path = f"{workspace.settings.workspace_arm_id}/jobs/{document['name']}"
     system = {"createdAt": document["created"], "createdBy": "local user", "createdByType": "User"}
     answer = resource(path, "workspaces/jobs", {}, systemData=system)
     if document["parent"]:
         return {**answer, "properties": None}
-    return {**answer, "properties": _properties(here, document)}
+    return {**answer, "properties": _properties(workspace, document)}
 
 
-def _properties(here: Local, document: Document) -> dict[str, Any]:
+def _properties(workspace: Workspace, document: Document) -> dict[str, Any]:
     shown = dict(document["properties"])
     times = {
         label: moment[:19].replace("T", " ")
         for label, moment in (("StartTimeUtc", document["started"]), ("EndTimeUtc", document["ended"]))
         if moment
     }
-    studio = f"{here.settings.base_url}/jobs/{document['name']}?wsid={here.settings.workspace_arm_id}"
+    studio = (
+        f"{workspace.settings.base_url}/jobs/{document['name']}?wsid={workspace.settings.workspace_arm_id}"
+    )
     outputs = dict(shown.get("outputs") or {})
     if shown["status"] in TERMINAL:
         # Only then: while a job runs, the SDK would read its log through the storage account's key, which
@@ -135,7 +137,7 @@ def _properties(here: Local, document: Document) -> dict[str, Any]:
         "isArchived": document["hidden"],
         "properties": {**shown["properties"], **times},
         "services": {
-            "Tracking": _service("Tracking", here.settings.tracking_uri + "?"),
+            "Tracking": _service("Tracking", workspace.settings.tracking_uri + "?"),
             "Studio": _service("Studio", studio),
         },
         "outputs": outputs,
@@ -154,7 +156,7 @@ def _service(kind: str, endpoint: str) -> dict[str, Any]:
     }
 
 
-def _changed(here: Local, document: Document, given: Mapping[str, Any]) -> Document:
+def _changed(workspace: Workspace, document: Document, given: Mapping[str, Any]) -> Document:
     """The job with what the request changes of it; raises BadRequest when it would change the work itself."""
     usual = _COMMAND if document["properties"]["jobType"] == "Command" else {}
     asked, wanted = {**usual, **_said(document["request"])}, {**usual, **_said(given)}
@@ -175,7 +177,7 @@ def _changed(here: Local, document: Document, given: Mapping[str, Any]) -> Docum
     change = {key: given[key] for key in ("description", "displayName") if isinstance(given.get(key), str)}
     change |= {key: texts(given, key) for key in ("tags", "properties") if given.get(key) is not None}
     hidden = bool(given.get("isArchived", document["hidden"]))
-    return here.jobs.records.change(document["name"], properties=change, hidden=hidden)
+    return workspace.jobs.records.change(document["name"], properties=change, hidden=hidden)
 
 
 def _said(properties: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,12 +8,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from azureml_local.errors import BadRequest, Unauthorized
-from azureml_local.wire.arm import local, route
+from azureml_local.wire.arm import route, workspace_of
 
 
 def endpoints(request: Request) -> Response:
     """The one cloud there is, in the shape of Resource Manager's /metadata/endpoints."""
-    settings = local(request).settings
+    settings = workspace_of(request).settings
     base = settings.base_url
     cloud = {
         "name": settings.cloud,
@@ -46,14 +46,14 @@ def endpoints(request: Request) -> Response:
 
 def token(request: Request) -> Response:
     """A managed identity's token, as App Service answers it (2019-08-01)."""
-    here = local(request)
+    workspace = workspace_of(request)
     header = request.headers.get("X-IDENTITY-HEADER", "")
-    if not hmac.compare_digest(header.encode(), here.secrets.identity_header.encode()):
+    if not hmac.compare_digest(header.encode(), workspace.secrets.identity_header.encode()):
         raise Unauthorized("The X-IDENTITY-HEADER is missing or wrong: take it from `azureml-local env`.")
     resource = request.query_params.get("resource")
     if not resource:
         raise BadRequest("The query parameter 'resource' is missing.", target="resource")
-    access_token, expires = here.tokens.issue(resource)
+    access_token, expires = workspace.tokens.issue(resource)
     return JSONResponse(
         {
             "access_token": access_token,

@@ -7,7 +7,7 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from azureml_local.wire.arm import WORKSPACE, local, route
+from azureml_local.wire.arm import WORKSPACE, route, workspace_of
 
 _API = "/api/2.0/mlflow/"
 
@@ -17,7 +17,7 @@ def forward(request: Request) -> Response:
     path = "/api/" + quote(request.path_params["path"])
     if query := request.scope["query_string"]:
         path += "?" + quote(query, safe="=&%+,:;/?@!$'()*[]~")
-    answer = local(request).tracking.forward(
+    answer = workspace_of(request).tracking.forward(
         request.method, path, request.state.raw, request.headers.get("content-type", "application/json")
     )
     if answer.status in (404, 405) and "json" not in answer.content_type:
@@ -27,7 +27,7 @@ def forward(request: Request) -> Response:
 
 def log_batch_async(request: Request) -> Response:
     """Log at once what could be logged later: no tracking id, so there is nothing to wait for."""
-    answer = local(request).tracking.forward(
+    answer = workspace_of(request).tracking.forward(
         "POST", _API + "runs/log-batch", request.state.raw, "application/json"
     )
     if answer.status != 200:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from azureml_local.wire.arm import LOCATION, local, route
+from azureml_local.wire.arm import LOCATION, route, workspace_of
 
 # Resource Manager's clients poll at once, then after this many seconds.
 RETRY_AFTER = 1
@@ -16,7 +16,7 @@ RETRY_AFTER = 1
 
 def accepted(request: Request, operation_id: str, body: dict[str, Any] | None, status: int = 201) -> Response:
     """The answer to a request that began a long operation: 201 with the resource, or 202 without."""
-    own = f"{local(request).settings.base_url}{request.url.path}?api-version={_version(request)}"
+    own = f"{workspace_of(request).settings.base_url}{request.url.path}?api-version={_version(request)}"
     headers = {
         "Azure-AsyncOperation": address(request, operation_id),
         "Location": address(request, operation_id, "mfeOperationResults") if status == 202 else own,
@@ -30,14 +30,14 @@ def accepted(request: Request, operation_id: str, body: dict[str, Any] | None, s
 
 def address(request: Request, operation_id: str, collection: str = "mfeOperationsStatus") -> str:
     """Where to poll the operation."""
-    settings = local(request).settings
+    settings = workspace_of(request).settings
     region = LOCATION.format(subscription=settings.subscription_id, location=settings.location)
     return f"{settings.base_url}{region}/{collection}/{operation_id}?api-version={_version(request)}"
 
 
 def status(request: Request) -> Response:
     operation_id = request.path_params["operation"]
-    operation = local(request).operations.get(operation_id)
+    operation = workspace_of(request).operations.get(operation_id)
     answer: dict[str, Any] = {
         "id": request.url.path,
         "name": operation_id,
@@ -55,7 +55,7 @@ def status(request: Request) -> Response:
 
 def result(request: Request) -> Response:
     """202 while the operation runs, then 204, or its error."""
-    operation = local(request).operations.get(request.path_params["operation"])
+    operation = workspace_of(request).operations.get(request.path_params["operation"])
     if operation["status"] == "InProgress":
         return Response(
             status_code=202, headers={"Location": str(request.url), "Retry-After": str(RETRY_AFTER)}

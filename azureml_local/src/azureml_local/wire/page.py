@@ -15,9 +15,9 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from azureml_local.errors import NotFound, ServiceError
-from azureml_local.local import Local
+from azureml_local.execution.workspace import Workspace
 from azureml_local.page import views
-from azureml_local.wire.arm import local, route
+from azureml_local.wire.arm import route, workspace_of
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -73,15 +73,15 @@ def _part(request: Request, wanted: str, parts: dict[str, Part]) -> Response:
 def _progress(request: Request) -> Values:
     name, step = request.path_params["name"], request.query_params.get("step")
     query = urlencode({"step": step} if step else {})
-    return {"follow": f"?{query}", **views.progress(local(request), name, step)}
+    return {"follow": f"?{query}", **views.progress(workspace_of(request), name, step)}
 
 
 def _log(request: Request) -> Values:
-    return views.log(local(request), request.path_params["name"], request.query_params.get("step"))
+    return views.log(workspace_of(request), request.path_params["name"], request.query_params.get("step"))
 
 
 def _curve(request: Request) -> Values:
-    return views.metrics(local(request), request.path_params["name"])
+    return views.metrics(workspace_of(request), request.path_params["name"])
 
 
 def sign_in(request: Request) -> Response:
@@ -103,18 +103,23 @@ def file(request: Request) -> Response:
 
 
 def _signed_in(request: Request) -> bool:
-    given = request.cookies.get(_cookie_name(local(request)), "")
-    return hmac.compare_digest(given.encode(), _cookie(local(request)).encode())
+    given = request.cookies.get(_cookie_name(workspace_of(request)), "")
+    return hmac.compare_digest(given.encode(), _cookie(workspace_of(request)).encode())
 
 
 def _with_cookie(request: Request, secret: str, onward: str) -> Response:
-    here = local(request)
-    if not hmac.compare_digest(secret.encode(errors="replace"), here.secrets.admin.encode()):
+    workspace = workspace_of(request)
+    if not hmac.compare_digest(secret.encode(errors="replace"), workspace.secrets.admin.encode()):
         return _sign_in_page(request, onward, wrong=True)
     answer = RedirectResponse(onward, 303, dict(_HEADERS))
     # Lax: the link to a job may stand on another page, say of a flow's run.
     answer.set_cookie(
-        _cookie_name(here), _cookie(here), _COOKIE_LIFETIME, secure=True, httponly=True, samesite="lax"
+        _cookie_name(workspace),
+        _cookie(workspace),
+        _COOKIE_LIFETIME,
+        secure=True,
+        httponly=True,
+        samesite="lax",
     )
     return answer
 
@@ -129,13 +134,13 @@ def _without_secret(request: Request) -> str:
     return path.decode("ascii") + (f"?{urlencode(query)}" if query else "")
 
 
-def _cookie_name(here: Local) -> str:
-    return f"azureml_local_{here.settings.port}"  # browsers keep cookies of all ports together
+def _cookie_name(workspace: Workspace) -> str:
+    return f"azureml_local_{workspace.settings.port}"  # browsers keep cookies of all ports together
 
 
-def _cookie(here: Local) -> str:
+def _cookie(workspace: Workspace) -> str:
     """What the browser keeps: follows from the admin secret, and does not tell it."""
-    return hmac.new(here.secrets.admin.encode(), b"page", hashlib.sha256).hexdigest()
+    return hmac.new(workspace.secrets.admin.encode(), b"page", hashlib.sha256).hexdigest()
 
 
 def _html(template: str, values: Values, status: int = 200) -> HTMLResponse:
@@ -157,8 +162,8 @@ def _templates() -> Environment:
     return templates
 
 
-def _of_workspace(values: Callable[[Local], Values]) -> Part:
-    return lambda request: values(local(request))
+def _of_workspace(values: Callable[[Workspace], Values]) -> Part:
+    return lambda request: values(workspace_of(request))
 
 
 routes = [

@@ -11,7 +11,7 @@ from azureml_local.errors import BadRequest
 from azureml_local.state import quota, sizes
 from azureml_local.state.quota import Usage
 from azureml_local.state.sizes import Size
-from azureml_local.wire.arm import LOCATION, body, local, page, route
+from azureml_local.wire.arm import LOCATION, body, page, route, workspace_of
 
 
 def vm_sizes(request: Request) -> Response:
@@ -25,14 +25,14 @@ def vm_sizes(request: Request) -> Response:
 
 
 def usages(request: Request) -> Response:
-    here = local(request)
-    rows = [_usage(here.settings.subscription_id, row) for row in quota.usages(here.store)]
+    workspace = workspace_of(request)
+    rows = [_usage(workspace.settings.subscription_id, row) for row in quota.usages(workspace.store)]
     return page(request, rows, size=500)
 
 
 def update_quotas(request: Request) -> Response:
     """Set limits of VM families; here also of the totals."""
-    here = local(request)
+    workspace = workspace_of(request)
     wanted = body(request).get("value")
     if not isinstance(wanted, list):
         raise BadRequest("The request body needs a list 'value'.", target="value")
@@ -42,7 +42,7 @@ def update_quotas(request: Request) -> Response:
         if isinstance(limit, bool) or not isinstance(limit, int) or not -1 <= limit <= 10**9:
             raise BadRequest("Each quota needs an 'id' and a whole number 'limit' of -1 or more.")
         name = str(row.get("id", "")).rsplit("/", 1)[-1]
-        quota.set_limit(here.store, name, limit)
+        quota.set_limit(workspace.store, name, limit)
         results.append(
             {"id": row["id"], "type": row.get("type"), "limit": limit, "unit": "Count", "status": "Success"}
         )

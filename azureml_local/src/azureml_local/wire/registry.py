@@ -8,11 +8,11 @@ from starlette.responses import JSONResponse, Response
 from azureml_local import fields
 from azureml_local.assets import addresses, versions
 from azureml_local.errors import BadRequest, ServiceError
-from azureml_local.local import Local
-from azureml_local.wire.arm import REGISTRY, body, local, resource, route
+from azureml_local.execution.workspace import Workspace
+from azureml_local.wire.arm import REGISTRY, body, resource, route, workspace_of
 
 
-def seed(here: Local) -> None:
+def seed(workspace: Workspace) -> None:
     """Put the shipped models and components into the registry, each version once."""
     from azureml_local import catalogue, components
 
@@ -21,13 +21,13 @@ def seed(here: Local) -> None:
         ("components", components.definitions()),
     ):
         for name, version, properties in offered:
-            known = here.store.get(f"registry/{kind}", f"{name}/{version}")
+            known = workspace.store.get(f"registry/{kind}", f"{name}/{version}")
             if known is None or not properties.items() <= known["properties"].items():
-                versions.put(here, f"registry/{kind}", name, version, properties)
+                versions.put(workspace, f"registry/{kind}", name, version, properties)
 
 
 def discover(request: Request) -> Response:
-    settings = local(request).settings
+    settings = workspace_of(request).settings
     name = request.path_params["name"]
     if name.casefold() != settings.registry.casefold():
         denied = ServiceError(
@@ -54,7 +54,7 @@ def discover(request: Request) -> Response:
 
 
 def get(request: Request) -> Response:
-    settings = local(request).settings
+    settings = workspace_of(request).settings
     discovery = f"/registrymanagement/v1.0/registries/{settings.registry}/discovery"
     return JSONResponse(
         resource(
@@ -74,23 +74,23 @@ def get(request: Request) -> Response:
 
 def refer(request: Request) -> Response:
     """A signature that opens an asset's files for reading; a model of the registry's own is made first."""
-    here = local(request)
+    workspace = workspace_of(request)
     asset_id = fields.text(body(request), "assetId") or ""
-    if not asset_id.lower().startswith(f"azureml://registries/{here.settings.registry.lower()}/"):
-        raise fields.refused("assetId", f"it must be an asset of the registry {here.settings.registry}")
+    if not asset_id.lower().startswith(f"azureml://registries/{workspace.settings.registry.lower()}/"):
+        raise fields.refused("assetId", f"it must be an asset of the registry {workspace.settings.registry}")
     try:
-        addresses.resolve(here, asset_id)
+        addresses.resolve(workspace, asset_id)
     except RuntimeError as error:  # the catalogue's: the weights cannot be had
         raise BadRequest(str(error), code="ModelDownloadFailed", target="assetId") from error
-    uri = addresses.stored_uri(here, asset_id)
+    uri = addresses.stored_uri(workspace, asset_id)
     # The whole account's address where Azure has a container's: see blob.account.
-    sas = here.tokens.sas(addresses.container(here, uri), permissions="rl")
+    sas = workspace.tokens.sas(addresses.container(workspace, uri), permissions="rl")
     return JSONResponse(
         {
             "blobReferenceForConsumption": {
                 "blobUri": uri,
-                "storageAccountArmId": f"{here.settings.workspace_arm_id}/storage",
-                "credential": {"credentialType": "SAS", "sasUri": f"{here.settings.blob_url}?{sas}"},
+                "storageAccountArmId": f"{workspace.settings.workspace_arm_id}/storage",
+                "credential": {"credentialType": "SAS", "sasUri": f"{workspace.settings.blob_url}?{sas}"},
             }
         }
     )

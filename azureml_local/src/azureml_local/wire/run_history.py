@@ -12,12 +12,12 @@ from starlette.routing import Route
 
 from azureml_local.assets import addresses
 from azureml_local.errors import BadRequest, NotFound
+from azureml_local.execution.workspace import Workspace
 from azureml_local.fields import texts
-from azureml_local.local import Local
 from azureml_local.settings import ARTIFACT_DATASTORE, CONTAINERS
 from azureml_local.state.blobs import Blob
 from azureml_local.state.store import Document
-from azureml_local.wire.arm import WORKSPACE, body, local, route
+from azureml_local.wire.arm import WORKSPACE, body, route, workspace_of
 
 _HISTORY = "/history/v1.0" + WORKSPACE
 _ORIGIN = "ExperimentRun"
@@ -29,12 +29,12 @@ _MODEL_TYPES = frozenset({"mlflow_model", "custom_model", "triton_model"})
 
 
 def get_run(request: Request) -> Response:
-    return JSONResponse(_run(local(request), _document(request)))
+    return JSONResponse(_run(workspace_of(request), _document(request)))
 
 
 def patch_run(request: Request) -> Response:
     """Change a run's name, description or archive flag; tags and properties are added to those it has."""
-    here, document, given = local(request), _document(request), body(request)
+    workspace, document, given = workspace_of(request), _document(request), body(request)
     shown = document["properties"]
     change: dict[str, Any] = {
         key: given[key] for key in ("displayName", "description") if given.get(key) is not None
@@ -42,37 +42,37 @@ def patch_run(request: Request) -> Response:
     for key in ("tags", "properties"):
         change[key] = {**(shown.get(key) or {}), **texts(given, key)}
     hidden = given.get("hidden")
-    document = here.jobs.records.change(
+    document = workspace.jobs.records.change(
         document["name"], properties=change, hidden=document["hidden"] if hidden is None else bool(hidden)
     )
-    return JSONResponse(_run(here, document))
+    return JSONResponse(_run(workspace, document))
 
 
 def get_details(request: Request) -> Response:
     """The run with its log files, each a URL that can be read while the file grows."""
-    here, document = local(request), _document(request)
+    workspace, document = workspace_of(request), _document(request)
     logs = {
-        path: _url(here, document["name"], path)
-        for path, _ in _artifacts(here, document["name"])
+        path: _url(workspace, document["name"], path)
+        for path, _ in _artifacts(workspace, document["name"])
         if path.startswith(_LOG_FOLDERS)
     }
-    run = _run(here, document)
+    run = _run(workspace, document)
     details = {**run, "createdTimeUtc": run["createdUtc"], "runDefinition": None, "logFiles": logs}
     return JSONResponse({**details, "warnings": [], "jobCost": None, "parameters": {}})
 
 
 def list_children(request: Request) -> Response:
-    here = local(request)
-    children = here.jobs.records.children(_document(request)["name"])
-    return JSONResponse({"value": [_run(here, child) for child in children], "continuationToken": None})
+    workspace = workspace_of(request)
+    children = workspace.jobs.records.children(_document(request)["name"])
+    return JSONResponse({"value": [_run(workspace, child) for child in children], "continuationToken": None})
 
 
 def get_run_data(request: Request) -> Response:
     """The run as jobs.download asks for it."""
-    here, run_id = local(request), body(request).get("runId")
+    workspace, run_id = workspace_of(request), body(request).get("runId")
     if not isinstance(run_id, str):
         raise BadRequest("The request needs a 'runId'.", target="runId")
-    run = _run(here, here.jobs.records.get(run_id))
+    run = _run(workspace, workspace.jobs.records.get(run_id))
     return JSONResponse({"runMetadata": run, "runDefinition": None, "jobSpecification": None})
 
 
@@ -83,50 +83,54 @@ def get_services(request: Request) -> Response:
 
 def resolve_data(request: Request) -> Response:
     """The addresses behind the ids of outputs."""
-    here, ids = local(request), body(request).get("values")
+    workspace, ids = workspace_of(request), body(request).get("values")
     if not isinstance(ids, list) or not all(isinstance(i, str) for i in ids):
         raise BadRequest("The request needs a list 'values' of ids.", target="values")
     return JSONResponse(
-        {"values": {i: {"uri": addresses.locate(here, i).uri(here), "type": None} for i in ids}}
+        {"values": {i: {"uri": addresses.locate(workspace, i).uri(workspace), "type": None} for i in ids}}
     )
 
 
 def list_artifacts(request: Request) -> Response:
     run_id = request.path_params["run"]
     return JSONResponse(
-        {"value": [_artifact(run_id, path, blob) for path, blob in _artifacts(local(request), run_id)]}
+        {"value": [_artifact(run_id, path, blob) for path, blob in _artifacts(workspace_of(request), run_id)]}
     )
 
 
 def get_artifact(request: Request) -> Response:
     """A URL from which one artifact can be read."""
-    here, run_id, path = local(request), request.path_params["run"], request.query_params.get("path", "")
-    here.blobs.get(_CONTAINER, _name(run_id, path))
-    return JSONResponse(_content(here, run_id, path))
+    workspace, run_id, path = (
+        workspace_of(request),
+        request.path_params["run"],
+        request.query_params.get("path", ""),
+    )
+    workspace.blobs.get(_CONTAINER, _name(run_id, path))
+    return JSONResponse(_content(workspace, run_id, path))
 
 
 def create_artifacts(request: Request) -> Response:
     """URLs to which artifacts can be written."""
-    here, run_id, asked = local(request), request.path_params["run"], body(request).get("paths")
+    workspace, run_id, asked = workspace_of(request), request.path_params["run"], body(request).get("paths")
     if not isinstance(asked, list) or not all(isinstance(item, dict) for item in asked):
         raise BadRequest("The request needs a list 'paths' of objects with a 'path'.", target="paths")
     names = [str(item.get("path", "")) for item in asked]
     for name in names:
-        here.blobs.path(_CONTAINER, _name(run_id, name))
+        workspace.blobs.path(_CONTAINER, _name(run_id, name))
     return JSONResponse(
         {
             "artifacts": {name: _artifact(run_id, name, None) for name in names},
-            "artifactContentInformation": {name: _content(here, run_id, name) for name in names},
+            "artifactContentInformation": {name: _content(workspace, run_id, name) for name in names},
             "errors": {},
         }
     )
 
 
 def _document(request: Request) -> Document:
-    return local(request).jobs.records.get(request.path_params["run"])
+    return workspace_of(request).jobs.records.get(request.path_params["run"])
 
 
-def _run(here: Local, document: Document) -> dict[str, Any]:
+def _run(workspace: Workspace, document: Document) -> dict[str, Any]:
     shown = document["properties"]
     started, ended = document["started"], document["ended"]
     user = {"userName": "local user", "userObjectId": "00000000-0000-0000-0000-00000000000b"}
@@ -149,7 +153,7 @@ def _run(here: Local, document: Document) -> dict[str, Any]:
         "createdBy": user,
         "lastModifiedBy": user,
         "lastModifiedUtc": ended or started or document["created"],
-        "error": _error(here, document),
+        "error": _error(workspace, document),
         "warnings": None,
         "tags": shown.get("tags") or {},
         "properties": shown.get("properties") or {},
@@ -170,7 +174,7 @@ def _run(here: Local, document: Document) -> dict[str, Any]:
     }
 
 
-def _error(here: Local, document: Document) -> dict[str, Any] | None:
+def _error(workspace: Workspace, document: Document) -> dict[str, Any] | None:
     error = document["error"]
     if error is None:
         return None
@@ -182,8 +186,8 @@ def _error(here: Local, document: Document) -> dict[str, Any] | None:
             "details": [{"code": d["code"], "message": d["message"]} for d in error.get("details", ()) if d],
         },
         "correlation": {"operation": document["root"], "request": document["name"]},
-        "environment": here.settings.location,
-        "location": here.settings.location,
+        "environment": workspace.settings.location,
+        "location": workspace.settings.location,
         "time": document["ended"],
         "componentName": "RunHistory",
     }
@@ -208,10 +212,10 @@ def _duration(started: str | None, ended: str | None) -> str | None:
     return f"{int(minutes // 60):02}:{int(minutes % 60):02}:{rest:010.7f}"
 
 
-def _artifacts(here: Local, run_id: str) -> list[tuple[str, Blob]]:
+def _artifacts(workspace: Workspace, run_id: str) -> list[tuple[str, Blob]]:
     """The run's files by their path within it."""
     prefix = f"{_ORIGIN}/dcid.{run_id}/"
-    return [(blob.name.removeprefix(prefix), blob) for blob in here.blobs.list(_CONTAINER, prefix)]
+    return [(blob.name.removeprefix(prefix), blob) for blob in workspace.blobs.list(_CONTAINER, prefix)]
 
 
 def _name(run_id: str, path: str) -> str:
@@ -233,9 +237,9 @@ def _artifact(run_id: str, path: str, blob: Blob | None) -> dict[str, Any]:
     }
 
 
-def _content(here: Local, run_id: str, path: str) -> dict[str, Any]:
+def _content(workspace: Workspace, run_id: str, path: str) -> dict[str, Any]:
     return {
-        "contentUri": _url(here, run_id, path, permissions="rcw"),
+        "contentUri": _url(workspace, run_id, path, permissions="rcw"),
         "origin": _ORIGIN,
         "container": f"dcid.{run_id}",
         "path": path,
@@ -243,10 +247,10 @@ def _content(here: Local, run_id: str, path: str) -> dict[str, Any]:
     }
 
 
-def _url(here: Local, run_id: str, path: str, permissions: str = "r") -> str:
+def _url(workspace: Workspace, run_id: str, path: str, permissions: str = "r") -> str:
     name = _name(run_id, path)
-    signature = here.tokens.sas(_CONTAINER, name, permissions=permissions)
-    return f"{here.settings.blob_url}/{_CONTAINER}/{quote(name)}?{signature}"
+    signature = workspace.tokens.sas(_CONTAINER, name, permissions=permissions)
+    return f"{workspace.settings.blob_url}/{_CONTAINER}/{quote(name)}?{signature}"
 
 
 def _run_routes(prefix: str) -> list[Route]:

@@ -15,10 +15,11 @@ from starlette.routing import Route
 from azureml_local.errors import NotFound, ServiceError, Unauthorized
 from azureml_local.execution.deployment import Deployment
 from azureml_local.execution.deployments import DEPLOYMENTS, ENDPOINTS
-from azureml_local.local import Local
+from azureml_local.execution.workspace import Workspace
+from azureml_local.settings import INFERENCE
 from azureml_local.state.store import Document
-from azureml_local.wire.arm import local, read
-from azureml_local.wire.endpoint import INFERENCE, audience
+from azureml_local.wire.arm import read, workspace_of
+from azureml_local.wire.endpoint import audience
 
 logger = logging.getLogger(__name__)
 
@@ -34,19 +35,19 @@ _mirrored: set[asyncio.Task[None]] = set()
 
 async def score(request: Request) -> Response:
     """Pass the request to a deployment chosen by header or traffic, and its answer back."""
-    here, endpoint = local(request), _endpoint(request)
-    _authenticate(here, endpoint, request.headers.get("authorization"))
-    name = _chosen(here, endpoint, request.headers.get(DEPLOYMENT_HEADER))
-    body = await read(request, here.settings.document_limit)
-    _mirror(here, endpoint, body, request)
-    response = await _forward(here, name, body, request)
+    workspace, endpoint = workspace_of(request), _endpoint(request)
+    _authenticate(workspace, endpoint, request.headers.get("authorization"))
+    name = _chosen(workspace, endpoint, request.headers.get(DEPLOYMENT_HEADER))
+    body = await read(request, workspace.settings.document_limit)
+    _mirror(workspace, endpoint, body, request)
+    response = await _forward(workspace, name, body, request)
     response.headers[DEPLOYMENT_HEADER] = name.partition("/")[2]
     return response
 
 
 async def swagger(request: Request) -> Response:
-    here, endpoint = local(request), _endpoint(request)
-    _authenticate(here, endpoint, request.headers.get("authorization"))
+    workspace, endpoint = workspace_of(request), _endpoint(request)
+    _authenticate(workspace, endpoint, request.headers.get("authorization"))
     answers = {"200": {"description": "what the model answers"}, "424": {"description": "the model failed"}}
     operation = {
         "summary": "Score a request",
@@ -57,7 +58,7 @@ async def swagger(request: Request) -> Response:
         {
             "openapi": "3.0.0",
             "info": {"title": endpoint["name"], "version": "1.0"},
-            "servers": [{"url": f"{here.settings.base_url}{INFERENCE}/{endpoint['name']}"}],
+            "servers": [{"url": f"{workspace.settings.base_url}{INFERENCE}/{endpoint['name']}"}],
             "paths": {"/score": {"post": operation}},
         }
     )
@@ -65,21 +66,21 @@ async def swagger(request: Request) -> Response:
 
 def _endpoint(request: Request) -> Document:
     name = request.path_params["endpoint"]
-    document = local(request).store.get(ENDPOINTS, name)
+    document = workspace_of(request).store.get(ENDPOINTS, name)
     if document is None:
         raise NotFound(f"There is no online endpoint named '{name}'.", code="EndpointNotFound")
     return document
 
 
-def _authenticate(here: Local, endpoint: Document, authorization: str | None) -> None:
+def _authenticate(workspace: Workspace, endpoint: Document, authorization: str | None) -> None:
     """Raise Unauthorized unless the caller shows what the endpoint's authMode asks for."""
     mode = endpoint["properties"]["authMode"]
     if mode == "AADToken":
-        here.tokens.check(authorization)
+        workspace.tokens.check(authorization)
         return
     if mode == "AMLToken":
-        wanted = audience(here, endpoint["name"])
-        if here.tokens.check(authorization, wanted)["aud"] != wanted:
+        wanted = audience(workspace, endpoint["name"])
+        if workspace.tokens.check(authorization, wanted)["aud"] != wanted:
             raise Unauthorized("The token is not this endpoint's: ask its token operation for one.")
         return
     scheme, _, given = (authorization or "").partition(" ")
@@ -94,11 +95,11 @@ def _authenticate(here: Local, endpoint: Document, authorization: str | None) ->
         )
 
 
-def _chosen(here: Local, endpoint: Document, header: str | None) -> str:
+def _chosen(workspace: Workspace, endpoint: Document, header: str | None) -> str:
     """The full name of the deployment that answers; raises NotFound."""
     if header is not None:
         name = f"{endpoint['name']}/{header}"
-        document = here.store.get(DEPLOYMENTS, name)
+        document = workspace.store.get(DEPLOYMENTS, name)
         if document is None:
             raise NotFound(
                 f"The endpoint '{endpoint['name']}' has no deployment '{header}'.", code="DeploymentNotFound"
@@ -115,27 +116,27 @@ def _chosen(here: Local, endpoint: Document, header: str | None) -> str:
     return f"{endpoint['name']}/{deployment}"
 
 
-def _mirror(here: Local, endpoint: Document, body: bytes, request: Request) -> None:
+def _mirror(workspace: Workspace, endpoint: Document, body: bytes, request: Request) -> None:
     """Send copies of the mirrored share of requests, whose answers nobody reads."""
     for deployment, share in endpoint["properties"]["mirrorTraffic"].items():
         if random.uniform(0, 100) < share:
-            task = asyncio.create_task(_copy(here, f"{endpoint['name']}/{deployment}", body, request))
+            task = asyncio.create_task(_copy(workspace, f"{endpoint['name']}/{deployment}", body, request))
             _mirrored.add(task)
             task.add_done_callback(_mirrored.discard)
 
 
-async def _copy(here: Local, name: str, body: bytes, request: Request) -> None:
+async def _copy(workspace: Workspace, name: str, body: bytes, request: Request) -> None:
     try:
-        response = await _forward(here, name, body, request)
+        response = await _forward(workspace, name, body, request)
         logger.info("mirrored a request to %s: %d", name, response.status_code)
     except ServiceError as error:
         logger.info("mirrored a request to %s: %d %s", name, error.status, error.message)
 
 
-async def _forward(here: Local, name: str, body: bytes, request: Request) -> Response:
+async def _forward(workspace: Workspace, name: str, body: bytes, request: Request) -> Response:
     """The deployment's answer; raises ServiceError 408, 429 or 502 where it has none."""
-    document = here.store.get(DEPLOYMENTS, name)
-    server = here.endpoints.server(name)
+    document = workspace.store.get(DEPLOYMENTS, name)
+    server = workspace.deployments.server(name)
     if document is None or server is None or server.port is None:
         raise ServiceError(
             502, "BadGateway", f"The deployment '{name}' has no instance that answers: see its logs."
@@ -143,7 +144,7 @@ async def _forward(here: Local, name: str, body: bytes, request: Request) -> Res
     deployment = Deployment.of(name, document)
     media_type = request.headers.get("content-type", "application/json")
     try:
-        async with asyncio.timeout(deployment.timeout), here.endpoints.gate(deployment).enter():
+        async with asyncio.timeout(deployment.timeout), workspace.deployments.gate(deployment).enter():
             answer = await _post(server.port, body, media_type)
     except TimeoutError as error:
         raise ServiceError(

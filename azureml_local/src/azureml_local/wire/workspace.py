@@ -8,25 +8,25 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from azureml_local.local import Local
+from azureml_local.execution.workspace import Workspace
 from azureml_local.settings import PROVIDER
-from azureml_local.wire.arm import GROUP, SUBSCRIPTION, WORKSPACE, local, page, resource, route
+from azureml_local.wire.arm import GROUP, SUBSCRIPTION, WORKSPACE, page, resource, route, workspace_of
 
 # Fixed, so that asset ids that carry it mean the same on every machine.
 WORKSPACE_GUID = "11111111-1111-1111-1111-111111111111"
 
 
 def get(request: Request) -> Response:
-    return JSONResponse(_workspace(local(request)))
+    return JSONResponse(_workspace(workspace_of(request)))
 
 
 def list_all(request: Request) -> Response:
-    return page(request, [_workspace(local(request))])
+    return page(request, [_workspace(workspace_of(request))])
 
 
 def group(request: Request) -> Response:
     """The resource group, which clients ask for its location."""
-    settings = local(request).settings
+    settings = workspace_of(request).settings
     path = f"/subscriptions/{settings.subscription_id}/resourceGroups/{settings.resource_group}"
     return JSONResponse(
         {
@@ -41,7 +41,7 @@ def group(request: Request) -> Response:
 
 def keys(request: Request) -> Response:
     """No account key exists: the storage account is reached with signatures of its datastores alone."""
-    settings = local(request).settings
+    settings = workspace_of(request).settings
     return JSONResponse(
         {
             "userStorageKey": None,
@@ -55,13 +55,13 @@ def keys(request: Request) -> Response:
 
 def discovery(request: Request) -> Response:
     """The addresses of the workspace's services."""
-    base = local(request).settings.base_url
+    base = workspace_of(request).settings.base_url
     services = ("api", "experimentation", "history", "hyperdrive", "modelmanagement", "studio", "mlflow")
     return JSONResponse(dict.fromkeys(services, base))
 
 
-def _workspace(here: Local) -> dict[str, Any]:
-    settings = here.settings
+def _workspace(workspace: Workspace) -> dict[str, Any]:
+    settings = workspace.settings
     arm_id = settings.workspace_arm_id
     created = datetime.fromtimestamp(settings.secrets_path.stat().st_mtime, UTC).isoformat()
     return resource(

@@ -1,0 +1,42 @@
+"""The workspace put together: its state, and what executes in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from azureml_local.execution.deployments import Deployments
+from azureml_local.execution.jobs import Jobs
+from azureml_local.execution.tracking import Tracking
+from azureml_local.settings import Settings
+from azureml_local.state.workspace import WorkspaceState
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workspace(WorkspaceState):
+    """A workspace that works: its state with jobs, deployments and MLflow's tracking over it."""
+
+    jobs: Jobs
+    deployments: Deployments
+    tracking: Tracking
+
+    @classmethod
+    def open(cls, settings: Settings) -> Workspace:
+        """Open the state directory, making what is missing; nothing runs before `start`."""
+        state = WorkspaceState.open(settings)
+        tracking = Tracking(settings, state.store)
+        return Workspace(
+            **vars(state), tracking=tracking, jobs=Jobs(state, tracking), deployments=Deployments(state)
+        )
+
+    def start(self) -> None:
+        """Go on with what a previous server left unfinished."""
+        self.operations.resume()
+        self.deployments.resume()
+        self.jobs.resume()
+
+    def close(self) -> None:
+        """Let go of jobs, whose processes run on, and end MLflow and the model servers."""
+        self.jobs.close()
+        self.tracking.close()
+        self.deployments.close()
+        super().close()

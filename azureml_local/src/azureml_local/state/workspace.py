@@ -1,0 +1,53 @@
+"""What is kept of one workspace: the part of it that every route and every execution sees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from azureml_local.settings import REGISTRY_CONTAINER, Settings
+from azureml_local.state.blobs import Blobs
+from azureml_local.state.clock import Clock
+from azureml_local.state.faults import Faults
+from azureml_local.state.ledger import Ledger
+from azureml_local.state.operations import Operations
+from azureml_local.state.store import Store
+from azureml_local.state.tokens import Secrets, Tokens
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkspaceState:
+    """One workspace's settings, secrets, documents, blobs, time, operations, ledger and fault rules."""
+
+    settings: Settings
+    secrets: Secrets
+    store: Store
+    blobs: Blobs
+    clock: Clock
+    tokens: Tokens
+    operations: Operations
+    ledger: Ledger
+    faults: Faults = field(default_factory=Faults)
+
+    @classmethod
+    def open(cls, settings: Settings) -> WorkspaceState:
+        """Open the state directory, making what is missing."""
+        settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        clock = Clock()
+        store = Store(settings.database_path)
+        secrets = Secrets.of(settings.secrets_path)
+        lent = {REGISTRY_CONTAINER: settings.registry_models_path}
+        return WorkspaceState(
+            settings=settings,
+            secrets=secrets,
+            store=store,
+            blobs=Blobs(settings.blobs_path, settings.uploads_path, store, lent=lent),
+            clock=clock,
+            tokens=Tokens(settings, secrets, clock),
+            operations=Operations(store, clock, settings.pace),
+            ledger=Ledger(store),
+        )
+
+    def close(self) -> None:
+        """Stop the operations' timers and close the database."""
+        self.operations.close()
+        self.store.close()

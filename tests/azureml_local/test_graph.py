@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from azureml_local.errors import BadRequest
+from azureml_local.execution.binding import of_command, of_pipeline
 from azureml_local.execution.component import Component, ports
 from azureml_local.execution.fingerprint import fingerprints
-from azureml_local.execution.graph import Asset, Graph, Literal, Output, StepOutput, of_command, of_pipeline
+from azureml_local.execution.graph import Asset, Graph, Literal, Output, StepOutput
+from azureml_local.execution.nodes import command_job, pipeline_job
 
 
 def component(name: str, type_: str = "command", **spec: Any) -> Component:
@@ -74,7 +76,8 @@ DATA = {"jobInputType": "uri_file", "uri": "azureml://datastores/workspaceblobst
 
 
 def pipeline(jobs: dict[str, Any], **properties: Any) -> Graph:
-    return of_pipeline({"jobType": "Pipeline", "jobs": jobs, **properties}, COMPONENTS.__getitem__)
+    job = pipeline_job({"jobType": "Pipeline", "jobs": jobs, **properties})
+    return of_pipeline(job, COMPONENTS.__getitem__)
 
 
 def test_nested_pipeline_becomes_its_steps() -> None:
@@ -170,7 +173,7 @@ def test_binding_to_no_output() -> None:
 
 
 def test_command_job_is_one_step() -> None:
-    found = of_command(
+    job = command_job(
         {
             "command": "echo ${{inputs.x}}",
             "computeId": "/subscriptions/s/computes/cpu",
@@ -179,8 +182,8 @@ def test_command_job_is_one_step() -> None:
             "limits": {"jobLimitsType": "Command", "timeout": "PT1M30S"},
             "resources": {"instanceCount": 2},
         },
-        None,
     )
+    found = of_command(job, None)
     (step,) = found.steps
     assert (step.compute, step.timeout, step.instance_count) == ("cpu", 90.0, 2)
     assert step.inputs == {"x": Literal("1")}
@@ -227,6 +230,6 @@ def _find(name: str) -> Component:
 @given(properties=st.dictionaries(_keys, _json, max_size=6))
 def test_whatever_comes_in_is_a_graph_or_a_bad_request(properties: dict[str, Any]) -> None:
     with suppress(BadRequest):
-        of_pipeline(properties, _find)
+        of_pipeline(pipeline_job(properties), _find)
     with suppress(BadRequest):
-        of_command(properties, None)
+        of_command(command_job(properties), None)

@@ -16,6 +16,7 @@ from azureml_local import switch
 from azureml_local.errors import Conflict
 from azureml_local.server import Address
 from azureml_local.state.clock import Clock
+from azureml_local.state.documents import Json, Kind
 from azureml_local.state.operations import Operations
 from azureml_local.state.store import Store
 from azureml_local.state.transitions import Transition
@@ -26,43 +27,44 @@ WORKSPACE = (
 )
 SIZE = {"vmSize": "Standard_DS3_v2"}
 CREATE = Transition("Creating", "Succeeded", 0.05)
+THINGS = Kind[Json]("things")
 DELETE = Transition("Deleting", None, 0.05)
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     store = Store(tmp_path / "store.sqlite")
-    store.put("things", "a", {"properties": {}})
+    store.put(THINGS, "a", {"properties": {}})
     yield store
     store.close()
 
 
 def _state(store: Store) -> str | None:
-    document = store.get("things", "a")
+    document = store.get(THINGS, "a")
     return None if document is None else str(document["properties"]["provisioningState"])
 
 
 def test_at_the_pace_instant_an_operation_has_ended_when_it_has_begun(store: Store) -> None:
     operations = Operations(store, Clock(), "instant")
-    operation = operations.begin("things", "a", CREATE)
+    operation = operations.begin(THINGS, "a", CREATE)
     assert operations.get(operation)["status"] == "Succeeded"
     assert _state(store) == "Succeeded"
-    operations.begin("things", "A", DELETE)
-    assert store.get("things", "a") is None
+    operations.begin(THINGS, "A", DELETE)
+    assert store.get(THINGS, "a") is None
 
 
 def test_at_the_pace_manual_an_operation_waits_for_its_step(store: Store) -> None:
     operations = Operations(store, Clock(), "manual")
-    operation = operations.begin("things", "a", CREATE)
+    operation = operations.begin(THINGS, "a", CREATE)
     assert (operations.get(operation)["status"], _state(store)) == ("InProgress", "Creating")
-    assert operations.in_progress("things", "a") == [operation]
+    assert operations.in_progress(THINGS, "a") == [operation]
     operations.step(operation)
     assert (operations.get(operation)["status"], _state(store)) == ("Succeeded", "Succeeded")
 
 
 def test_at_the_pace_real_an_operation_takes_its_time(store: Store) -> None:
     operations = Operations(store, Clock(), "real")
-    operation = operations.begin("things", "a", CREATE)
+    operation = operations.begin(THINGS, "a", CREATE)
     assert _state(store) == "Creating"
     _until(lambda: _state(store) == "Succeeded")
     assert operations.get(operation)["status"] == "Succeeded"
@@ -71,7 +73,7 @@ def test_at_the_pace_real_an_operation_takes_its_time(store: Store) -> None:
 def test_at_the_pace_real_quick_work_is_no_shortcut(store: Store) -> None:
     operations, worked = Operations(store, Clock(), "real"), threading.Event()
     began = time.monotonic()
-    operations.begin("things", "a", DELETE, work=worked.set)
+    operations.begin(THINGS, "a", DELETE, work=worked.set)
     assert worked.wait(20)
     _until(lambda: _state(store) is None)
     assert time.monotonic() - began >= DELETE.seconds
@@ -82,15 +84,17 @@ def test_work_that_fails_is_the_operations_error(store: Store) -> None:
         raise Conflict("The name is taken.")
 
     operations = Operations(store, Clock(), "instant")
-    operation = operations.begin("things", "a", CREATE, work=work)
+    operation = operations.begin(THINGS, "a", CREATE, work=work)
     _until(lambda: operations.get(operation)["status"] == "Failed")
-    assert operations.get(operation)["error"]["message"] == "The name is taken."
+    error = operations.get(operation)["error"]
+    assert error is not None
+    assert error["message"] == "The name is taken."
     assert _state(store) == "Failed"
 
 
 def test_an_unfinished_operation_goes_on_after_a_restart(store: Store) -> None:
     before = Operations(store, Clock(), "manual")
-    operation = before.begin("things", "a", CREATE)
+    operation = before.begin(THINGS, "a", CREATE)
     after = Operations(store, Clock(), "instant")
     after.resume()
     assert (after.get(operation)["status"], _state(store)) == ("Succeeded", "Succeeded")

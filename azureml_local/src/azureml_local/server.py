@@ -102,7 +102,7 @@ def serve(
                 ssl_keyfile=made.server,
                 log_config=None,
                 access_log=False,
-                lifespan="off",
+                lifespan="on",
                 timeout_keep_alive=75,
                 timeout_graceful_shutdown=2,
                 server_header=False,

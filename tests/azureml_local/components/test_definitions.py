@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from azureml_local.components import PIPELINE, definitions
+from azureml_local.execution.binding import of_pipeline
 from azureml_local.execution.component import Component
-from azureml_local.execution.graph import of_pipeline
+from azureml_local.execution.nodes import pipeline_job
 from tests.support.checkout import SHARED
 
 _REFERENCE = SHARED / "chat_completion_pipeline.json"
@@ -124,7 +125,7 @@ def test_the_pipeline_expands_to_five_steps_in_order() -> None:
         )
 
     pipeline_id = f"azureml://registries/azureml/components/{PIPELINE}/versions/0.0.82"
-    graph = of_pipeline(
+    job = pipeline_job(
         {
             "jobs": {
                 "ft": {
@@ -143,8 +144,8 @@ def test_the_pipeline_expands_to_five_steps_in_order() -> None:
             },
             "outputs": {"trained_model": {"jobOutputType": "mlflow_model"}},
         },
-        find,
     )
+    graph = of_pipeline(job, find)
     assert [step.name for step in graph.steps] == list(specs()[PIPELINE]["jobs"])
     assert graph.outputs["trained_model"].step == "ft/ft_nlp_model_converter"
     assert graph.steps[3].compute == "gpu"

@@ -9,8 +9,8 @@ from urllib.parse import unquote, urlsplit
 
 from azureml_local.assets import versions
 from azureml_local.errors import BadRequest, NotFound
-from azureml_local.settings import ARTIFACT_DATASTORE, REGISTRY_CONTAINER
-from azureml_local.state.store import Document
+from azureml_local.settings import ARTIFACT_DATASTORE, REGISTRY_CONTAINER, Settings
+from azureml_local.state.documents import JOBS, AssetDocument, assets, outputs_of
 from azureml_local.state.workspace import WorkspaceState
 
 _DATASTORE = re.compile(
@@ -43,9 +43,8 @@ class Place:
     datastore: str
     path: str
 
-    def uri(self, state: WorkspaceState) -> str:
+    def uri(self, settings: Settings) -> str:
         """The long form, which names the workspace as well."""
-        settings = state.settings
         return (
             f"azureml://subscriptions/{settings.subscription_id}/resourcegroups/{settings.resource_group}"
             f"/workspaces/{settings.workspace}/datastores/{self.datastore}/paths/{self.path}"
@@ -114,7 +113,7 @@ def _follow(state: WorkspaceState, address: str) -> str:
     if match := _ASSET.match(address):
         version = match["version"]
         if match["by"].lower() == "labels":
-            version = versions.latest(state, match["collection"], match["name"])
+            version = versions.latest(state.store, assets(match["collection"]), match["name"])
         return _asset_uri(state, match["collection"], match["name"], version)
     if match := _SHORT_ASSET.match(address):
         return _short_asset_uri(state, match)
@@ -124,10 +123,10 @@ def _follow(state: WorkspaceState, address: str) -> str:
 def _job_output(state: WorkspaceState, job: str, output: str, path: str) -> Place:
     if output in ("artifacts", "default"):
         return Place(ARTIFACT_DATASTORE, "/".join(p for p in (f"ExperimentRun/dcid.{job}", path) if p))
-    document = state.store.get("jobs", job)
+    document = state.store.get(JOBS, job)
     if document is None:
         raise NotFound(f"The job {job} does not exist.", code="JobNotFound")
-    found = (document["properties"].get("outputs") or {}).get(output)
+    found = outputs_of(document).get(output)
     if found is None or not found.get("uri"):
         raise NotFound(f"The job {job} has no output {output!r}.", code="OutputNotFound")
     base = locate(state, found["uri"])
@@ -135,8 +134,8 @@ def _job_output(state: WorkspaceState, job: str, output: str, path: str) -> Plac
 
 
 def _asset_uri(state: WorkspaceState, collection: str, name: str, version: str) -> str:
-    document = state.store.get(collection, f"{name}/{version}")
-    uri = (document or {}).get("properties", {}).get(ASSET_URIS.get(collection, ""))
+    document = state.store.get(assets(collection), f"{name}/{version}")
+    uri = document["properties"].get(ASSET_URIS.get(collection, "")) if document else None
     if not isinstance(uri, str):
         raise NotFound(f"The asset {collection}/{name}:{version} does not exist or has no data.")
     return uri
@@ -145,8 +144,8 @@ def _asset_uri(state: WorkspaceState, collection: str, name: str, version: str) 
 def _short_asset_uri(state: WorkspaceState, match: re.Match[str]) -> str:
     """A short name does not say of what: data comes first, then models."""
     for collection in ("data", "models"):
-        if state.store.list(collection, f"{match['name']}/", limit=1):
-            version = match["version"] or versions.latest(state, collection, match["name"])
+        if state.store.list(assets(collection), f"{match['name']}/", limit=1):
+            version = match["version"] or versions.latest(state.store, assets(collection), match["name"])
             return _asset_uri(state, collection, match["name"], version)
     raise NotFound(f"There is no data asset or model named {match['name']!r}.")
 
@@ -185,20 +184,20 @@ def _registry_asset(state: WorkspaceState, match: re.Match[str]) -> Path:
     return catalogue.materialise(document["name"], document["version"], state.settings.cache_path)
 
 
-def _registry_document(state: WorkspaceState, match: re.Match[str]) -> Document:
+def _registry_document(state: WorkspaceState, match: re.Match[str]) -> AssetDocument:
     collection, name, version = match["collection"].lower(), match["name"], match["version"]
     if collection not in ASSET_URIS:
         raise BadRequest(f"A registry's {match['collection']} are no data.", code="InvalidUri")
-    kind = f"registry/{collection}"
+    kind = assets(collection, registry=True)
     if match["by"].lower() == "labels":
-        version = versions.latest(state, kind, name)
+        version = versions.latest(state.store, kind, name)
     document = state.store.get(kind, f"{name}/{version}")
     if document is None:
         raise NotFound(f"The registry has no {collection.removesuffix('s')} {name} of version {version}.")
     return document
 
 
-def _kept_uri(match: re.Match[str], document: Document) -> str:
+def _kept_uri(match: re.Match[str], document: AssetDocument) -> str:
     """The address that an asset of the registry keeps of its data."""
     return str(document["properties"].get(ASSET_URIS[match["collection"].lower()], ""))
 

@@ -1,28 +1,32 @@
-"""What a new version of each kind of asset must say, and what the service makes of it."""
+"""What the service makes of a new version of each kind of asset."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from azureml_local.assets import addresses
 from azureml_local.errors import BadRequest
+from azureml_local.state.documents import Json, assets
 from azureml_local.state.workspace import WorkspaceState
 
-_SYSTEMS = ("Linux", "Windows")
 _ENVIRONMENT = re.compile(
     r".*/workspaces/[^/]+/environments/(?P<name>[^/]+)/(?P<by>versions|labels)/(?P<version>[^/]+)$",
     re.IGNORECASE,
 )
+_ENVIRONMENTS = assets("environments")
 _CURATED = "azureml-"  # how the names begin of those that Azure puts into every workspace
 DATA_TYPES = ("uri_file", "uri_folder", "mltable")
 
 
-def model(state: WorkspaceState, name: str, version: str, given: dict[str, Any]) -> dict[str, Any]:
-    uri = _text(given, "modelUri")
+def model(state: WorkspaceState, given: Json) -> Json:
+    """A model with its `modelUri` in the form that is kept, and an MLflow model's flavours.
+
+    Raises BadRequest when there are no files, or when they are no MLflow model that it says it is.
+    """
+    uri = given["modelUri"]
     kept, folder = _located(state, uri)
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         from_job = "/jobs/" in uri or uri.startswith("runs:")
@@ -52,10 +56,10 @@ def _located(state: WorkspaceState, uri: str) -> tuple[str, Path]:
     if uri.startswith("https://"):
         return uri, addresses.resolve(state, uri)
     place = addresses.locate(state, uri)
-    return place.uri(state), state.blobs.datastore_path(place.datastore, place.path)
+    return place.uri(state.settings), state.blobs.datastore_path(place.datastore, place.path)
 
 
-def _flavors(text: str) -> dict[str, Any]:
+def _flavors(text: str) -> Json:
     try:
         described = yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -72,30 +76,12 @@ def _job(uri: str) -> str | None:
     return match[1] if match else None
 
 
-def data(state: WorkspaceState, name: str, version: str, given: dict[str, Any]) -> dict[str, Any]:
-    uri = _text(given, "dataUri")
-    if given.get("dataType") not in DATA_TYPES:
-        raise BadRequest(f"dataType must be one of {', '.join(DATA_TYPES)}.", target="dataType")
+def data(state: WorkspaceState, given: Json) -> Json:
+    """A data asset with its `dataUri` in the form that is kept; raises BadRequest."""
+    uri = given["dataUri"]
     if uri.startswith("azureml:"):
-        return given | {"dataUri": addresses.locate(state, uri).uri(state)}
+        return given | {"dataUri": addresses.locate(state, uri).uri(state.settings)}
     return given  # an address elsewhere is kept as it is
-
-
-def code(state: WorkspaceState, name: str, version: str, given: dict[str, Any]) -> dict[str, Any]:
-    _text(given, "codeUri")
-    return given
-
-
-def environment(state: WorkspaceState, name: str, version: str, given: dict[str, Any]) -> dict[str, Any]:
-    if not (given.get("image") or given.get("build") or given.get("condaFile")):
-        raise BadRequest("An environment needs an image, a build context or a conda file.", target="image")
-    system = given.get("osType") or "Linux"
-    if system not in _SYSTEMS:
-        raise BadRequest(f"osType must be one of {', '.join(_SYSTEMS)}.", target="osType")
-    for name, route in (given.get("inferenceConfig") or {}).items():
-        if not isinstance(route, dict) or not {"path", "port"} <= route.keys():
-            raise BadRequest(f"inferenceConfig.{name} needs a path and a port.", target="inferenceConfig")
-    return {"environmentType": "UserCreated", "autoRebuild": "Disabled"} | given | {"osType": system}
 
 
 def is_curated(name: str) -> bool:
@@ -103,18 +89,10 @@ def is_curated(name: str) -> bool:
     return name.casefold().startswith(_CURATED)
 
 
-def curated(name: str, version: str) -> dict[str, Any]:
+def curated(name: str, version: str) -> Json:
     """What such an environment says of itself; the image is never pulled."""
     image = f"mcr.microsoft.com/azureml/curated/{name.casefold().removeprefix(_CURATED)}:{version}"
     return {"environmentType": "Curated", "autoRebuild": "Disabled", "image": image, "osType": "Linux"}
-
-
-def component(state: WorkspaceState, name: str, version: str, given: dict[str, Any]) -> dict[str, Any]:
-    spec = given.get("componentSpec")
-    if not isinstance(spec, dict) or not isinstance(spec.get("type"), str):
-        raise BadRequest("A component needs an object 'componentSpec' with a 'type'.", target="componentSpec")
-    check_environment(state, spec.get("environment"))
-    return given | {"componentSpec": spec | {"name": name, "version": version}}
 
 
 def check_environment(state: WorkspaceState, reference: object) -> None:
@@ -124,19 +102,12 @@ def check_environment(state: WorkspaceState, reference: object) -> None:
         return
     name, version = match["name"], match["version"]
     if match["by"].lower() == "labels":
-        known = bool(state.store.list("environments", f"{name}/", limit=1))
+        known = bool(state.store.list(_ENVIRONMENTS, f"{name}/", limit=1))
     else:
-        known = state.store.get("environments", f"{name}/{version}") is not None
+        known = state.store.get(_ENVIRONMENTS, f"{name}/{version}") is not None
     if not known:
         raise BadRequest(
             f"No environment exists for name: {name}, version: {version}.",
             code="UserError",
             target="environmentId",
         )
-
-
-def _text(given: dict[str, Any], name: str) -> str:
-    value = given.get(name)
-    if not isinstance(value, str) or not value:
-        raise BadRequest(f"The property {name} is missing.", target=name)
-    return value

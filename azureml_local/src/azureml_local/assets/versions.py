@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from azureml_local.errors import NotFound
-from azureml_local.state.clock import iso
-from azureml_local.state.store import Document
+from azureml_local.state.clock import Clock, iso
+from azureml_local.state.documents import AssetDocument, Json, Kind
+from azureml_local.state.store import Store
 from azureml_local.state.workspace import WorkspaceState
 
 
-def document(state: WorkspaceState, name: str, version: str, properties: dict[str, Any]) -> Document:
+def document(clock: Clock, name: str, version: str, properties: Json) -> AssetDocument:
     """What is kept of a new version."""
-    now = iso(state.clock.now())
+    now = iso(clock.now())
     return {
         "name": name,
         "version": version,
@@ -28,25 +27,27 @@ def document(state: WorkspaceState, name: str, version: str, properties: dict[st
     }
 
 
-def put(state: WorkspaceState, kind: str, name: str, version: str, properties: dict[str, Any]) -> Document:
+def put(
+    state: WorkspaceState, kind: Kind[AssetDocument], name: str, version: str, properties: Json
+) -> AssetDocument:
     """Write one version as the service itself does, without the checks of a client's request."""
-    return state.store.put(kind, f"{name}/{version}", document(state, name, version, properties))
+    return state.store.put(kind, f"{name}/{version}", document(state.clock, name, version, properties))
 
 
-def latest(state: WorkspaceState, kind: str, name: str) -> str:
+def latest(store: Store, kind: Kind[AssetDocument], name: str) -> str:
     """The version created last of an asset; raises NotFound."""
     versions = [
         (found["systemData"]["createdAt"], full.rsplit("/", 1)[-1])
-        for full, found in state.store.list(kind, f"{name}/")
+        for full, found in store.list(kind, f"{name}/")
     ]
     if not versions:
-        raise NotFound(f"The asset {name} does not exist in {kind}.")
+        raise NotFound(f"The asset {name} does not exist in {kind.name}.")
     return max(versions)[1]
 
 
-def following(state: WorkspaceState, kind: str, name: str) -> str:
+def following(store: Store, kind: Kind[AssetDocument], name: str) -> str:
     """The number after the highest that a version of that name has."""
-    versions = [full.rsplit("/", 1)[-1] for full, _ in state.store.list(kind, f"{name}/")]
+    versions = [full.rsplit("/", 1)[-1] for full, _ in store.list(kind, f"{name}/")]
     numbers = [int(version) for version in versions if version.isascii() and version.isdigit()]
     return str(max(numbers, default=0) + 1)
 

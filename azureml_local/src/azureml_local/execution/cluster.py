@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from azureml_local.errors import BadRequest
-from azureml_local.execution.control import Control
+from azureml_local.execution.control import Control, Signal
 from azureml_local.execution.duration import seconds
 from azureml_local.settings import Pace
 from azureml_local.state import sizes
-from azureml_local.state.ledger import Ledger
+from azureml_local.state.documents import CLUSTERS, cluster_settings
+from azureml_local.state.ledger import Billed, Ledger
 from azureml_local.state.store import Store
 
 # Compute that the service brings along: no cluster, no limit but the quota.
@@ -34,7 +35,7 @@ class Cluster:
 
 
 class Clusters:
-    """Lends nodes to steps and keeps the meter of each.
+    """Lends nodes to steps and bills each in the ledger.
 
     A node that is given back stays up for the cluster's idle time, and is billed for it, at the pace `real`.
     """
@@ -53,22 +54,22 @@ class Clusters:
             size = sizes.find(_SERVERLESS_SIZE)
             price = size.hourly_price() if size else 0.0
             return Cluster(SERVERLESS, _SERVERLESS_SIZE, price, None, 0.0, "Dedicated")
-        document = self._store.get("computes", name)
+        document = self._store.get(CLUSTERS, name)
         if document is None:
             raise BadRequest(
                 f"The compute target '{name}' does not exist in the workspace; create it, or use another.",
                 code="ComputeNotFound",
                 target="computeId",
             )
-        settings = document["properties"]["properties"]
+        settings = cluster_settings(document)
         size = sizes.lookup(settings["vmSize"])
         scale = settings["scaleSettings"]
         return Cluster(
             name=document["name"],
             vm_size=size.name,
             hourly_price=size.hourly_price(settings["vmPriority"]),
-            max_nodes=int(scale["maxNodeCount"]),
-            idle_seconds=seconds(scale.get("nodeIdleTimeBeforeScaleDown")) or 0.0,
+            max_nodes=scale["maxNodeCount"],
+            idle_seconds=seconds(scale["nodeIdleTimeBeforeScaleDown"]) or 0.0,
             priority=settings["vmPriority"],
         )
 
@@ -99,7 +100,7 @@ class Clusters:
             # A server that stops leaves the node running: the next one goes on with it.
             with self._changed:
                 self._lent[cluster.name] -= count
-                if control.wish != "detach":
+                if control.signal is not Signal.DETACH:
                     for row in rows:
                         self._give_back(cluster, row)
                 self._changed.notify_all()
@@ -119,7 +120,15 @@ class Clusters:
             row, timer = idle.popitem()
             timer.cancel()
             return row
-        return self._ledger.start("node", cluster.name, cluster.vm_size, cluster.hourly_price, owner)
+        return self._ledger.start(
+            Billed(
+                kind="node",
+                name=cluster.name,
+                vm_size=cluster.vm_size,
+                hourly_price=cluster.hourly_price,
+                owner=owner,
+            )
+        )
 
     def _give_back(self, cluster: Cluster, row: str) -> None:
         if not self._keeps_idle or cluster.idle_seconds <= 0:

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from azureml_local.errors import BadRequest
-from azureml_local.state.store import Document, Store
+from azureml_local.state.documents import AssetDocument, Json, Kind, assets
+from azureml_local.state.store import Store
 
 _PRIMITIVES = {"string", "integer", "number", "boolean"}
 _WORKSPACE_ID = re.compile(r".*/workspaces/[^/]+/components/([^/]+)/versions/([^/]+)", re.IGNORECASE)
@@ -96,12 +97,12 @@ def text(value: object) -> str:
     return str(value)
 
 
-def _parse(reference: str) -> tuple[str, str, str]:
-    """Document kind, name and version of a component's id."""
+def _parse(reference: str) -> tuple[Kind[AssetDocument], str, str]:
+    """The kind of documents, name and version of a component's id."""
     for pattern, kind in (
-        (_REGISTRY_ID, "registry/components"),
-        (_WORKSPACE_ID, "components"),
-        (_SHORT_ID, "components"),
+        (_REGISTRY_ID, assets("components", registry=True)),
+        (_WORKSPACE_ID, assets("components")),
+        (_SHORT_ID, assets("components")),
     ):
         match = pattern.fullmatch(reference)
         if match:
@@ -109,7 +110,7 @@ def _parse(reference: str) -> tuple[str, str, str]:
     raise BadRequest(f"'{reference}' is no component id.", target="componentId")
 
 
-def _component(reference: str, name: str, version: str, spec: Document) -> Component:
+def _component(reference: str, name: str, version: str, spec: Json) -> Component:
     code = spec.get("code") or spec.get("codeId")
     return Component(
         id=reference,

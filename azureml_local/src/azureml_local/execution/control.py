@@ -1,48 +1,53 @@
-"""What somebody wants of a running job, and how its thread hears of it."""
+"""What somebody asks of a running job, and how its thread hears of it."""
 
 from __future__ import annotations
 
 import threading
-from typing import Literal
+from enum import Enum, auto
 
-# cancel: end it. preempt: its node is taken away, so it begins again. detach: the server stops, the processes
-# go on without it.
-Wish = Literal["cancel", "preempt", "detach"]
+
+class Signal(Enum):
+    """What a running job can be asked."""
+
+    CANCEL = auto()  # end
+    DETACH = auto()  # the server stops: let the processes go on without it
 
 
 class Interrupted(Exception):
-    """Raised in a job's thread when its control has a wish."""
+    """Raised in a job's thread when it was sent a signal."""
 
-    def __init__(self, wish: Wish) -> None:
-        super().__init__(wish)
-        self.wish = wish
+    def __init__(self, signal: Signal) -> None:
+        super().__init__(signal)
+        self.signal = signal
+
+
+class Preempted(Exception):
+    """Raised in a job's thread when its node is taken away: the job goes back to the queue."""
 
 
 class Control:
-    """One job's switch: wishes come from other threads, the job's own looks between its steps."""
+    """One job's switch: signals come from other threads, the job's own looks between its steps."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
-        self._wish: Wish | None = None
+        self._signal: Signal | None = None
 
     @property
-    def wish(self) -> Wish | None:
-        return self._wish
+    def signal(self) -> Signal | None:
+        """What was asked last, None when nothing was."""
+        return self._signal
 
-    def ask(self, wish: Wish) -> None:
-        self._wish = wish
+    def send(self, signal: Signal) -> None:
+        """Ask it of the job."""
+        self._signal = signal
         self._event.set()
 
-    def clear(self) -> None:
-        self._wish = None
-        self._event.clear()
-
     def check(self) -> None:
-        """Raise Interrupted if there is a wish."""
-        if self._wish is not None:
-            raise Interrupted(self._wish)
+        """Raise Interrupted if there is a signal."""
+        if self._signal is not None:
+            raise Interrupted(self._signal)
 
     def pause(self, seconds: float) -> None:
-        """Let time pass; raises Interrupted as soon as there is a wish."""
+        """Let time pass; raises Interrupted as soon as there is a signal."""
         self._event.wait(seconds)
         self.check()

@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from azureml_local.state.store import Document
+from azureml_local.state.documents import JobDocument
 from azureml_local.state.workspace import WorkspaceState
 
 _TOKEN_LIFETIME = 30 * 86400  # seconds; a job's token must outlive the job
@@ -19,7 +19,7 @@ _PASSED_PREFIXES = (
 )  # fmt: skip
 
 
-def environment(state: WorkspaceState, job: Document, checkpoints: Path) -> dict[str, str]:
+def environment(state: WorkspaceState, job: JobDocument, checkpoints: Path) -> dict[str, str]:
     """The variables that Azure ML sets on a node, and this server's certificate and Python.
 
     MLflow logs to the job's run without more ado. AZUREML_LOCAL_CHECKPOINTS names a directory that the next

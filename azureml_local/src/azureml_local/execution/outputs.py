@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from azureml_local.assets import kinds, versions
 from azureml_local.assets.addresses import ASSET_URIS
 from azureml_local.errors import Conflict
 from azureml_local.execution.graph import Output
 from azureml_local.settings import DEFAULT_DATASTORE
+from azureml_local.state.documents import JOBS, AssetDocument, Json, Kind, assets, outputs_of
+from azureml_local.state.store import Store
 from azureml_local.state.workspace import WorkspaceState
 
 
@@ -29,28 +30,29 @@ def register(state: WorkspaceState, job: str, outputs: Mapping[str, Output]) -> 
 
     Raises BadRequest for a model that is none, Conflict for a version that is there already.
     """
-    document = state.store.get("jobs", job) or {}
+    document = state.store.get(JOBS, job)
     for name, output in outputs.items():
-        if output.asset is None:
+        if output.asset is None or document is None:
             continue
-        uri = document["properties"]["outputs"][name]["uri"]
+        uri = outputs_of(document)[name]["uri"]
         asset_name, version = output.asset
         if output.type.endswith("_model"):
             collection, check = "models", kinds.model
-            properties: dict[str, Any] = {"modelUri": uri, "modelType": output.type, "jobName": job}
+            properties: Json = {"modelUri": uri, "modelType": output.type, "jobName": job}
         else:
             collection, check = "data", kinds.data
             properties = {"dataUri": uri, "dataType": output.type}
-        version = version or versions.following(state, collection, asset_name)
-        checked = check(state, asset_name, version, properties)
-        _check_free(state, collection, f"{asset_name}/{version}", checked)
-        versions.put(state, collection, asset_name, version, checked)
+        kind = assets(collection)
+        version = version or versions.following(state.store, kind, asset_name)
+        checked = check(state, properties)
+        _check_free(state.store, kind, f"{asset_name}/{version}", checked)
+        versions.put(state, kind, asset_name, version, checked)
 
 
-def _check_free(state: WorkspaceState, collection: str, full: str, properties: Mapping[str, Any]) -> None:
+def _check_free(store: Store, kind: Kind[AssetDocument], full: str, properties: Json) -> None:
     """Raise Conflict when there is such a version of other data; of the same it may be written again."""
-    known = state.store.get(collection, full)
-    which = ASSET_URIS[collection]
+    known = store.get(kind, full)
+    which = ASSET_URIS[kind.name]
     if known is not None and known["properties"].get(which) != properties[which]:
         name, _, version = full.rpartition("/")
         raise Conflict(

@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-import shlex
-import shutil
 import threading
-from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
-from azureml_local.assets import addresses
 from azureml_local.errors import ServiceError
-from azureml_local.execution.cluster import Cluster, Clusters
-from azureml_local.execution.command import render
-from azureml_local.execution.control import Control, Interrupted
-from azureml_local.execution.documents import Records
-from azureml_local.execution.graph import Asset, Literal, Step, StepOutput
-from azureml_local.execution.node import environment
-from azureml_local.execution.outputs import output_uri, register
+from azureml_local.execution.cluster import Cluster
+from azureml_local.execution.control import Control, Interrupted, Preempted, Signal
+from azureml_local.execution.graph import Step
+from azureml_local.execution.outputs import register
 from azureml_local.execution.process import LOST, Detached
-from azureml_local.settings import ARTIFACT_DATASTORE
+from azureml_local.execution.runtime import Runtime
+from azureml_local.execution.step_directory import LOG, StepDirectory, StepTask
+from azureml_local.state.documents import JobError, status
 from azureml_local.state.faults import NoCapacity, Preemption, StepFailure
-from azureml_local.state.workspace import WorkspaceState
+from azureml_local.state.job_states import JobState
 
 # Seconds that a state lasts at the pace `real` when nothing real decides.
-PAUSES = {"Queued": 2.0, "Preparing": 3.0, "Finalizing": 1.0}
-LOG = "user_logs/std_log.txt"
-_KEPT = ("outputs", "logs")  # folders that a node uploads while the command runs
+PAUSES = {JobState.QUEUED: 2.0, JobState.PREPARING: 3.0, JobState.FINALIZING: 1.0}
 
 _LOOK_AGAIN = 0.05  # seconds between looks at the process
 _ERROR_LINES = 5
@@ -36,116 +28,83 @@ _ERROR_BYTES = 4096
 
 
 class StepRun:
-    """Runs one step under a job's name and moves that job through its states.
+    """Runs one step and moves its job through its states.
 
-    `upstream` names, by path, the jobs of the steps that have run before. A step whose process a previous
-    server started goes on where it is.
+    A step whose process a previous server started goes on where it is.
     """
 
-    def __init__(
-        self,
-        state: WorkspaceState,
-        records: Records,
-        clusters: Clusters,
-        step: Step,
-        name: str,
-        control: Control,
-        upstream: Mapping[str, str],
-        checkpoints: Path,
-    ) -> None:
-        self._state = state
-        self._records = records
-        self._clusters = clusters
-        self._step = step
-        self._name = name
+    def __init__(self, runtime: Runtime, task: StepTask, control: Control) -> None:
+        self._runtime = runtime
+        self._state = runtime.state
+        self._records = runtime.records
+        self._task = task
+        self._step = task.step
+        self._name = task.name
         self._control = control
-        self._upstream = upstream
-        self._checkpoints = checkpoints
-        self._directory = state.settings.jobs_path / name
-        self._artifacts = state.blobs.datastore_path(ARTIFACT_DATASTORE, f"ExperimentRun/dcid.{name}")
-        self._log = self._artifacts / LOG
+        self._directory = StepDirectory(runtime, task)
 
-    def run(self) -> str:
-        """The status in which the job ends; raises Interrupted("detach") when the server stops."""
+    def run(self) -> JobState:
+        """The state in which the job ends; raises Interrupted when the server stops."""
         while True:
             try:
                 self._control.check()
                 self._run_once()
-                return self._end("Completed")
+                return self._completed()
             except Interrupted as interrupted:
-                if interrupted.wish == "detach":
+                if interrupted.signal is Signal.DETACH:
                     raise
-                self._kill()
-                if interrupted.wish == "cancel":
-                    return self._end("Canceled")
-                self._control.clear()  # pre-empted: back to the queue
-                self._records.change(self._name, started=None, leases=[])
+                self._directory.kill()
+                return self._end(JobState.CANCELED)
+            except Preempted:
+                self._directory.kill()
+                self._records.begin_again(self._name)
             except ServiceError as error:
-                self._kill()
-                return self._end("Failed", _error(error.code, error.message))
+                self._directory.kill()
+                return self._end(JobState.FAILED, {"code": error.code, "message": error.message})
             except OSError as error:
-                return self._end("Failed", _error("SystemError", f"The step could not be run: {error}."))
+                message = f"The step could not be run: {error}."
+                return self._end(JobState.FAILED, {"code": "SystemError", "message": message})
 
     def _run_once(self) -> None:
-        record, process = self._records.get(self._name), Detached.find(self._directory)
+        record, process = self._records.get(self._name), self._directory.process()
         began = process is not None or record["started"] is not None
         if not began:
-            self._records.move(self._name, "Queued")
-            self._pause("Queued")
+            self._records.move(self._name, JobState.QUEUED)
+            self._pause(JobState.QUEUED)
             self._await_capacity()
-        with self._clusters.nodes(
-            self._step.compute,
-            self._step.instance_count,
-            self._name,
-            self._control,
-            record["leases"] if began else (),
-        ) as rows:
-            self._records.change(self._name, leases=rows)
+        held = record["leases"] if began else ()
+        count, compute = self._step.instance_count, self._step.compute
+        with self._runtime.clusters.nodes(compute, count, self._name, self._control, held) as rows:
+            self._records.hold(self._name, rows)
             fault = None
             if process is None:
                 if began:
                     raise _lost()
                 fault = self._state.faults.at("RUN", self._call(), StepFailure, Preemption)
                 process = self._start(fault)
-            self._records.move(self._name, "Running")
+            self._records.move(self._name, JobState.RUNNING)
             self._await(process, fault)
-        self._records.move(self._name, "Finalizing")
-        self._pause("Finalizing")
+        self._records.move(self._name, JobState.FINALIZING)
+        self._pause(JobState.FINALIZING)
         register(self._state, self._name, self._step.outputs)
 
     def _await_capacity(self) -> None:
         """Stay in the queue while a fault rule says that the cluster has no nodes to give."""
-        compute = self._clusters.find(self._step.compute).name
+        compute = self._runtime.clusters.find(self._step.compute).name
         fault = self._state.faults.at("ALLOCATE", f"/computes/{compute}", NoCapacity)
         if fault is not None:
             self._control.pause(threading.TIMEOUT_MAX if fault.seconds is None else fault.seconds)
 
     def _start(self, fault: StepFailure | Preemption | None) -> Detached:
-        self._records.move(self._name, "Preparing")
-        self._pause("Preparing")
-        shutil.rmtree(self._directory, ignore_errors=True)
-        self._directory.mkdir(parents=True)
-        code = self._code()
-        self._keep_written(code)
-        inputs = {name: self._input(name) for name in self._step.inputs}
-        outputs = {name: self._output(name) for name in self._step.outputs}
-        command = render(self._step.component.command, inputs, outputs)
-        if isinstance(fault, StepFailure):
-            command = f"printf '%s\\n' {shlex.quote(fault.message)} >&2; exit {fault.exit_code}"
-        self._checkpoints.mkdir(parents=True, exist_ok=True)
-        variables = {
-            **environment(self._state, self._records.get(self._name), self._checkpoints),
-            **self._step.environment_variables,
-        }
-        return Detached.start(
-            self._directory, ["/bin/sh", "-c", command], cwd=code, env=variables, log=self._log
-        )
+        self._records.move(self._name, JobState.PREPARING)
+        self._pause(JobState.PREPARING)
+        return self._directory.start(fault if isinstance(fault, StepFailure) else None)
 
     def _await(self, process: Detached, fault: StepFailure | Preemption | None) -> None:
-        """Wait for the process; raises ServiceError when it fails or takes too long."""
+        """Wait for the process; raises ServiceError when it fails or takes too long, Preempted by a fault."""
         if isinstance(fault, Preemption):
             self._control.pause(fault.seconds)
-            raise Interrupted("preempt")
+            raise Preempted
         while (code := process.exit_code()) is None:
             self._check_timeout()
             self._control.pause(_LOOK_AGAIN)
@@ -154,66 +113,16 @@ class StepRun:
         if code != 0:
             raise ServiceError(400, "UserError", self._failure(code))
 
-    def _kill(self) -> None:
-        process = Detached.find(self._directory)
-        if process is not None:
-            process.kill()
-        shutil.rmtree(self._directory, ignore_errors=True)
-
-    def _code(self) -> Path:
-        """The step's working directory: a private copy of its code, or an empty one."""
-        directory = self._directory / "wd"
-        if self._step.component.code is None:
-            directory.mkdir()
-            return directory
-        source = addresses.resolve(self._state, self._step.component.code)
-        if source.is_dir():
-            shutil.copytree(source, directory)
-        else:
-            directory.mkdir()
-            shutil.copy2(source, directory)
-        return directory
-
-    def _keep_written(self, code: Path) -> None:
-        """Let `outputs` and `logs` where the command runs be folders of its artifacts, as on Azure."""
-        for name in _KEPT:
-            kept, shipped = self._artifacts / name, code / name
-            if shipped.is_dir():  # with the code
-                shutil.copytree(shipped, kept, dirs_exist_ok=True)
-                shutil.rmtree(shipped)
-            if not shipped.exists():
-                kept.mkdir(parents=True, exist_ok=True)
-                shipped.symlink_to(kept, target_is_directory=True)
-
-    def _input(self, name: str) -> str | Path:
-        value = self._step.inputs[name]
-        if isinstance(value, Literal):
-            return value.value
-        if isinstance(value, Asset):
-            return addresses.resolve(self._state, value.uri)
-        assert isinstance(value, StepOutput)
-        outputs = self._records.get(self._upstream[value.step])["properties"]["outputs"]
-        return addresses.resolve(self._state, outputs[value.output]["uri"])
-
-    def _output(self, name: str) -> Path:
-        """Where the step writes that output; folders are there before it begins."""
-        place = addresses.locate(self._state, output_uri(self._name, name, self._step.outputs[name]))
-        path = self._state.blobs.datastore_path(place.datastore, place.path)
-        (path.parent if self._step.outputs[name].type == "uri_file" else path).mkdir(
-            parents=True, exist_ok=True
-        )
-        return path
-
     def _call(self) -> str:
         """The step as fault rules know it."""
         root = self._records.get(self._name)["root"]
         return f"/jobs/{root}/{self._step.path}".rstrip("/")
 
     def _check_timeout(self) -> None:
-        if self._step.timeout is None:
+        started = self._records.get(self._name)["started"]
+        if self._step.timeout is None or started is None:
             return
-        started = datetime.fromisoformat(self._records.get(self._name)["started"])
-        if (self._state.clock.now() - started).total_seconds() > self._step.timeout:
+        if (self._state.clock.now() - datetime.fromisoformat(started)).total_seconds() > self._step.timeout:
             raise ServiceError(
                 400, "JobTimedOut", f"The job ran longer than its time-out of {self._step.timeout:g} seconds."
             )
@@ -222,17 +131,19 @@ class StepRun:
         program = self._step.component.command.split(maxsplit=1)[0]
         return (
             f"Execution failed. User process '{program}' exited with status code {code}. "
-            f"Please check log file '{LOG}' for error details. Error: {_tail(self._log)}"
+            f"Please check log file '{LOG}' for error details. Error: {_tail(self._directory.log)}"
         )
 
-    def _pause(self, status: str) -> None:
-        self._control.pause(PAUSES[status] if self._state.settings.pace == "real" else 0.0)
+    def _pause(self, state: JobState) -> None:
+        self._control.pause(PAUSES[state] if self._state.settings.pace == "real" else 0.0)
 
-    def _end(self, status: str, error: dict[str, Any] | None = None) -> str:
-        if status == "Completed":
-            shutil.rmtree(self._directory, ignore_errors=True)
-            shutil.rmtree(self._checkpoints, ignore_errors=True)
-        return str(self._records.move(self._name, status, error=error)["properties"]["status"])
+    def _completed(self) -> JobState:
+        self._directory.remove()
+        self._task.remove_checkpoints()
+        return self._end(JobState.COMPLETED)
+
+    def _end(self, state: JobState, error: JobError | None = None) -> JobState:
+        return status(self._records.move(self._name, state, error=error))
 
 
 def child_properties(cluster: Cluster, step: Step, root: str) -> dict[str, str]:
@@ -258,10 +169,6 @@ def child_properties(cluster: Cluster, step: Step, root: str) -> dict[str, str]:
 def _lost() -> ServiceError:
     message = "The node that ran the step was lost: its process is gone and left no exit status."
     return ServiceError(500, "NodeLost", message)
-
-
-def _error(code: str, message: str) -> dict[str, Any]:
-    return {"code": code, "message": message}
 
 
 def _tail(log: Path) -> str:

@@ -19,12 +19,18 @@ from pathlib import Path
 
 from azureml_local.errors import ServiceError
 from azureml_local.settings import Settings
+from azureml_local.state.documents import TRACKED_RUNS
+from azureml_local.state.job_states import JobState
 from azureml_local.state.store import Store
 
 logger = logging.getLogger(__name__)
 
-_STATUSES = {"Running": "RUNNING", "Completed": "FINISHED", "Failed": "FAILED", "Canceled": "KILLED"}
-_HEARD = "tracked-runs"
+_STATUSES = {
+    JobState.RUNNING: "RUNNING",
+    JobState.COMPLETED: "FINISHED",
+    JobState.FAILED: "FAILED",
+    JobState.CANCELED: "KILLED",
+}
 _TIMEOUT = 120.0  # seconds; the first request of all waits for MLflow's import and its migrations
 
 
@@ -48,9 +54,9 @@ class Answer:
     body: bytes
 
 
-def run_status(job_status: str) -> str:
-    """MLflow's word for a job's status."""
-    return _STATUSES.get(job_status, "SCHEDULED")
+def run_status(state: JobState) -> str:
+    """MLflow's word for a job's state."""
+    return _STATUSES.get(state, "SCHEDULED")
 
 
 class Tracking:
@@ -84,7 +90,7 @@ class Tracking:
 
     def owe(self, run: Run) -> None:
         """Bring MLflow's run up to date before MLflow is next used, unless it has heard all of it already."""
-        if self._store.get(_HEARD, run.id) != asdict(run):
+        if self._store.get(TRACKED_RUNS, run.id) != asdict(run):
             self._queue.put(run)
 
     def forward(self, method: str, path: str, body: bytes, content_type: str) -> Answer:
@@ -136,7 +142,7 @@ class Tracking:
             logger.error("MLflow refused run %s: %s", run.id, answer.body.decode(errors="replace"))
             return
         self._answers = True
-        self._store.put(_HEARD, run.id, asdict(run))
+        self._store.put(TRACKED_RUNS, run.id, asdict(run))
 
     def _settle(self) -> None:
         if self._worker is not None or not self._queue.empty():

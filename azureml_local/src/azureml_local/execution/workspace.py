@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from azureml_local.execution.deployments import Deployments
 from azureml_local.execution.jobs import Jobs
+from azureml_local.execution.router import Router
 from azureml_local.execution.tracking import Tracking
 from azureml_local.settings import Settings
 from azureml_local.state.workspace import WorkspaceState
@@ -13,10 +14,11 @@ from azureml_local.state.workspace import WorkspaceState
 
 @dataclass(frozen=True, kw_only=True)
 class Workspace(WorkspaceState):
-    """A workspace that works: its state with jobs, deployments and MLflow's tracking over it."""
+    """A workspace that works: its state, with jobs, deployments, scoring and tracking over it."""
 
     jobs: Jobs
     deployments: Deployments
+    router: Router
     tracking: Tracking
 
     @classmethod
@@ -24,8 +26,13 @@ class Workspace(WorkspaceState):
         """Open the state directory, making what is missing; nothing runs before `start`."""
         state = WorkspaceState.open(settings)
         tracking = Tracking(settings, state.store)
+        deployments = Deployments(state)
         return Workspace(
-            **vars(state), tracking=tracking, jobs=Jobs(state, tracking), deployments=Deployments(state)
+            **vars(state),
+            jobs=Jobs(state, tracking),
+            deployments=deployments,
+            router=Router(state.store, deployments.servers),
+            tracking=tracking,
         )
 
     def start(self) -> None:

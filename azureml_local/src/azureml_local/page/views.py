@@ -10,20 +10,39 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from azureml_local.errors import ServiceError
-from azureml_local.execution import component, graph, pipeline, step
-from azureml_local.execution.deployments import DEPLOYMENTS, ENDPOINTS
-from azureml_local.execution.documents import TERMINAL
-from azureml_local.execution.graph import Step
+from azureml_local.execution import pipeline, step_directory
+from azureml_local.execution.runtime import artifact_folder
 from azureml_local.execution.workspace import Workspace
 from azureml_local.page import curve
 from azureml_local.page import graph as drawings
 from azureml_local.settings import ARTIFACT_DATASTORE, INFERENCE
-from azureml_local.state.store import Document
+from azureml_local.state.documents import (
+    DEPLOYMENTS,
+    ENDPOINTS,
+    AssetDocument,
+    EndpointDocument,
+    JobDocument,
+    Kind,
+    assets,
+    has_ended,
+    instances,
+    is_pipeline,
+    provisioning_state,
+    status,
+)
+from azureml_local.state.job_states import JobState
 
 Values = dict[str, Any]
 
 _LOG_TAIL = 64 * 2**10  # bytes
-_LOG_STARTED = ("Running", "Finalizing", "Failed", "Completed", "Canceled")
+# The states in which a step has a log, the most interesting first.
+_LOG_STARTED = (
+    JobState.RUNNING,
+    JobState.FINALIZING,
+    JobState.FAILED,
+    JobState.COMPLETED,
+    JobState.CANCELED,
+)
 
 
 def job_list(workspace: Workspace) -> Values:
@@ -39,12 +58,12 @@ def progress(workspace: Workspace, name: str, chosen: str | None) -> Values:
     """A job's state, and its steps as a drawing in which the one is marked whose log is shown."""
     document = workspace.jobs.records.get(name)
     children = {child["step"]: child for child in workspace.jobs.records.children(name)}
-    steps = _steps(workspace, document)
+    steps = workspace.jobs.steps(document)
     drawing = drawings.draw(steps) if steps else None
     shown = _shown(document, children, chosen)
     return {
         "job": _job(workspace, document),
-        "final": is_final(document),
+        "final": has_ended(document),
         "drawing": drawing,
         "nodes": [
             (node, _node(name, node.path, children.get(node.path), node.path == shown["step"]))
@@ -61,14 +80,14 @@ def log(workspace: Workspace, name: str, chosen: str | None) -> Values:
     children = {child["step"]: child for child in workspace.jobs.records.children(name)}
     shown = _shown(document, children, chosen)
     named = shown["step"] if shown is not document else ""
-    return {"log_of": named, "log": _tail(_log(workspace, shown)), "final": is_final(document)}
+    return {"log_of": named, "log": _tail(_log(workspace, shown)), "final": has_ended(document)}
 
 
 def metrics(workspace: Workspace, name: str) -> Values:
     """The loss by training step of the job and its steps, and every metric's last value."""
     document = workspace.jobs.records.get(name)
     names = [_ran_as(child) for child in workspace.jobs.records.children(name)] + [name]
-    values: Values = {"c": curve, "curve": None, "metrics": [], "problem": None, "final": is_final(document)}
+    values: Values = {"c": curve, "curve": None, "metrics": [], "problem": None, "final": has_ended(document)}
     try:
         last, series = _metrics(workspace, names)
     except ServiceError as error:
@@ -77,17 +96,26 @@ def metrics(workspace: Workspace, name: str) -> Values:
 
 
 def models(workspace: Workspace) -> Values:
-    def shown(kind: str) -> list[Values]:
+    """Every version of a model, of the workspace and of the registry."""
+
+    def shown(kind: Kind[AssetDocument]) -> list[Values]:
         return [_model(full, document) for full, document in workspace.store.list(kind)]
 
-    return {"groups": [("In the workspace", shown("models")), ("In the registry", shown("registry/models"))]}
+    return {
+        "groups": [
+            ("In the workspace", shown(assets("models"))),
+            ("In the registry", shown(assets("models", registry=True))),
+        ]
+    }
 
 
 def endpoint_list(workspace: Workspace) -> Values:
+    """Every endpoint with its deployments."""
     return {"endpoints": [_endpoint(workspace, document) for _, document in workspace.store.list(ENDPOINTS)]}
 
 
 def ledger_rows(workspace: Workspace) -> Values:
+    """What ran, for how long, at what price."""
     return {"report": workspace.ledger.report()}
 
 
@@ -96,11 +124,7 @@ def moment(text: str | None) -> str:
     return "" if not text else datetime.fromisoformat(text).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def is_final(document: Document) -> bool:
-    return document["properties"]["status"] in TERMINAL
-
-
-def _job(workspace: Workspace, document: Document) -> Values:
+def _job(workspace: Workspace, document: JobDocument) -> Values:
     properties, error = document["properties"], document["error"]
     compute = properties.get("computeId") or (properties.get("settings") or {}).get("default_compute")
     return {
@@ -108,7 +132,7 @@ def _job(workspace: Workspace, document: Document) -> Values:
         "root": document["root"],
         "title": properties.get("displayName") or document["name"],
         "experiment": properties["experimentName"],
-        "status": properties["status"],
+        "status": status(document),
         "compute": str(compute or "").rsplit("/", 1)[-1],
         "created": moment(document["created"]),
         "duration": _duration(workspace, document),
@@ -116,65 +140,51 @@ def _job(workspace: Workspace, document: Document) -> Values:
     }
 
 
-def _steps_done(workspace: Workspace, document: Document) -> str:
-    if not _is_pipeline(document):
+def _steps_done(workspace: Workspace, document: JobDocument) -> str:
+    if not is_pipeline(document):
         return ""
     children = workspace.jobs.records.children(document["name"])
-    done = sum(child["properties"]["status"] == "Completed" for child in children)
-    return f"{done} of {len(_steps(workspace, document)) or len(children)}"
+    done = sum(status(child) is JobState.COMPLETED for child in children)
+    return f"{done} of {len(workspace.jobs.steps(document)) or len(children)}"
 
 
-def _steps(workspace: Workspace, document: Document) -> tuple[Step, ...]:
-    """A pipeline's steps; none of a command, or when a component that it names has been deleted since."""
-    if not _is_pipeline(document):
-        return ()
-    try:
-        found = graph.of_pipeline(document["request"], lambda ref: component.find(workspace.store, ref))
-    except ServiceError:
-        return ()
-    return found.steps
-
-
-def _is_pipeline(document: Document) -> bool:
-    return document["properties"]["jobType"] == "Pipeline" and document["parent"] is None
-
-
-def _node(root: str, path: str, child: Document | None, selected: bool) -> Values:
-    properties: Mapping[str, Any] = child["properties"] if child else {}
-    started, ended = (child["started"], child["ended"]) if child else (None, None)
-    return {
+def _node(root: str, path: str, child: JobDocument | None, selected: bool) -> Values:
+    shown: Values = {
         "href": f"/jobs/{quote(root, safe='')}?{urlencode({'step': path})}",
         "title": path.rsplit("/", 1)[-1],
-        "status": properties.get("status", "NotStarted"),
-        "reused": (properties.get("properties") or {}).get("azureml.isreused") == "true",
-        "duration": _span(started, ended) if ended else "",
+        "status": JobState.NOT_STARTED,
+        "reused": False,
+        "duration": "",
         "selected": selected,
+    }
+    if child is None:
+        return shown
+    return {
+        **shown,
+        "status": status(child),
+        "reused": child["properties"]["properties"].get("azureml.isreused") == "true",
+        "duration": _span(child["started"], child["ended"]) if child["ended"] else "",
     }
 
 
-def _shown(document: Document, children: Mapping[str, Document], chosen: str | None) -> Document:
+def _shown(document: JobDocument, children: Mapping[str, JobDocument], chosen: str | None) -> JobDocument:
     return children.get(chosen or "") or _worth_a_look(children) or document
 
 
-def _worth_a_look(children: Mapping[str, Document]) -> Document | None:
+def _worth_a_look(children: Mapping[str, JobDocument]) -> JobDocument | None:
     """The step whose log says most of where the job is: one that runs, one that failed, the last to end."""
-    begun = [c for c in children.values() if c["properties"]["status"] in _LOG_STARTED]
-    return min(
-        reversed(begun), key=lambda child: _LOG_STARTED.index(child["properties"]["status"]), default=None
-    )
+    begun = [c for c in children.values() if status(c) in _LOG_STARTED]
+    return min(reversed(begun), key=lambda child: _LOG_STARTED.index(status(child)), default=None)
 
 
-def _log(workspace: Workspace, document: Document) -> Path:
-    file = pipeline.LOG if _is_pipeline(document) else step.LOG
-    return workspace.blobs.datastore_path(
-        ARTIFACT_DATASTORE, f"ExperimentRun/dcid.{_ran_as(document)}/{file}"
-    )
+def _log(workspace: Workspace, document: JobDocument) -> Path:
+    file = pipeline.LOG if is_pipeline(document) else step_directory.LOG
+    return workspace.blobs.datastore_path(ARTIFACT_DATASTORE, f"{artifact_folder(_ran_as(document))}/{file}")
 
 
-def _ran_as(document: Document) -> str:
+def _ran_as(document: JobDocument) -> str:
     """The job that did the work: an earlier one where its outputs were reused."""
-    properties = document["properties"].get("properties") or {}
-    return str(properties.get("azureml.reusedrunid") or document["name"])
+    return document["properties"]["properties"].get("azureml.reusedrunid") or document["name"]
 
 
 def _tail(path: Path) -> str:
@@ -213,7 +223,7 @@ def _ask(workspace: Workspace, operation: str, **query: str) -> Mapping[str, Any
     return found
 
 
-def _model(full: str, document: Document) -> Values:
+def _model(full: str, document: AssetDocument) -> Values:
     name, _, version = full.rpartition("/")
     properties = document["properties"]
     return {
@@ -226,20 +236,20 @@ def _model(full: str, document: Document) -> Values:
     }
 
 
-def _endpoint(workspace: Workspace, document: Document) -> Values:
+def _endpoint(workspace: Workspace, document: EndpointDocument) -> Values:
     properties, name = document["properties"], document["name"]
     return {
         "name": name,
-        "state": properties["provisioningState"],
+        "state": provisioning_state(document),
         "address": f"{workspace.settings.base_url}{INFERENCE}/{name}/score",
         "authentication": properties["authMode"],
         "deployments": [
             {
                 "name": deployment["name"],
-                "state": deployment["properties"]["provisioningState"],
+                "state": provisioning_state(deployment),
                 "model": deployment["properties"].get("model") or "",
                 "size": deployment["properties"]["instanceType"],
-                "instances": deployment["sku"]["capacity"],
+                "instances": instances(deployment),
                 "traffic": properties["traffic"].get(deployment["name"], 0),
                 "mirrored": properties["mirrorTraffic"].get(deployment["name"], 0),
             }
@@ -248,7 +258,7 @@ def _endpoint(workspace: Workspace, document: Document) -> Values:
     }
 
 
-def _duration(workspace: Workspace, document: Document) -> str:
+def _duration(workspace: Workspace, document: JobDocument) -> str:
     if document["started"] is None:
         return ""
     return _span(document["started"], document["ended"] or workspace.clock.now().isoformat())

@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import os
 import shutil
 import threading
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 from uuid import uuid4
 
 from azureml_local.errors import BadRequest, Conflict, Forbidden, NotFound
+from azureml_local.state.documents import BLOBS, DATASTORES, BlobDocument
 from azureml_local.state.store import Store
 
-_KIND = "blobs"
-# Azure discards blocks that nobody has committed within a week.
-_BLOCK_LIFETIME = 7 * 86400.0
-_COPY_BUFFER = 2**20
+
+@dataclass(frozen=True, kw_only=True)
+class BlobProperties:
+    """What a client says of a blob that it writes."""
+
+    content_type: str | None = None
+    content_md5: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Blob:
     """What is known of a committed blob; `size` in bytes."""
 
@@ -34,9 +36,22 @@ class Blob:
     size: int
     modified: datetime
     etag: str
-    content_type: str = "application/octet-stream"
-    content_md5: str | None = None
-    metadata: Mapping[str, str] = field(default_factory=dict)
+    properties: BlobProperties
+
+    @property
+    def content_type(self) -> str:
+        """The media type, as Azure has it where the client said none."""
+        return self.properties.content_type or "application/octet-stream"
+
+    @property
+    def content_md5(self) -> str | None:
+        """The base64 MD5 that is known of the content."""
+        return self.properties.content_md5
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """The client's own properties."""
+        return self.properties.metadata
 
 
 class Blobs:
@@ -55,14 +70,11 @@ class Blobs:
         self._root = root.resolve()
         self._lent = lent or {}
         self._staging = uploads / "staging"
-        self._blocks = uploads / "blocks"
         self._store = store
         self._lock = threading.RLock()  # a commit makes folders, a delete removes empty ones
         self._root.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(self._staging, ignore_errors=True)
         self._staging.mkdir(parents=True)
-        self._blocks.mkdir(exist_ok=True)
-        self._discard_old_blocks()
 
     def create_container(self, container: str) -> Path:
         path = self._container(container)
@@ -84,11 +96,10 @@ class Blobs:
         return self.path(self.datastore_container(datastore), relative.strip("/"))
 
     def datastore_container(self, datastore: str) -> str:
-        document = self._store.get("datastores", datastore)
-        container = (document or {}).get("properties", {}).get("containerName")
-        if container is None:
+        document = self._store.get(DATASTORES, datastore)
+        if document is None:
             raise NotFound(f"The datastore {datastore} does not exist or is no blob datastore.")
-        return str(container)
+        return document["properties"]["containerName"]
 
     def get(self, container: str, name: str) -> Blob:
         """The blob's properties; raises NotFound."""
@@ -121,14 +132,12 @@ class Blobs:
         container: str,
         name: str,
         staged: Path,
+        properties: BlobProperties | None = None,
         *,
-        metadata: Mapping[str, str] | None = None,
-        content_type: str | None = None,
-        content_md5: str | None = None,
         overwrite: bool = True,
     ) -> Blob:
         """Make the staged file the blob, in one step; raises Conflict when it may not take that place."""
-        path = self._writable(container, name)
+        path = self.writable(container, name)
         if not name:
             raise BadRequest("A blob needs a name.", code="InvalidUri")
         with self._lock:
@@ -141,56 +150,25 @@ class Blobs:
             except (FileExistsError, NotADirectoryError) as error:
                 raise Conflict(f"A folder in {name} is a blob.", code="PathConflict") from error
             os.replace(staged, path)
-            self._remember(container, name, path, metadata or {}, content_type, content_md5)
+            self._remember(container, name, path, properties or BlobProperties())
             return self._blob(container, name, path)
-
-    def put(self, container: str, name: str, data: bytes, **properties: Any) -> Blob:
-        """Write a small blob at once; `properties` as of `commit`."""
-        with self.staged() as path:
-            path.write_bytes(data)
-            return self.commit(container, name, path, **properties)
-
-    def stage_block(self, container: str, name: str, block: str, staged: Path) -> None:
-        """Keep one block of an upload until its list is committed; `block` is the client's base64 id."""
-        self._writable(container, name)
-        directory = self._block_directory(container, name)
-        with self._lock:
-            directory.mkdir(parents=True, exist_ok=True)
-            os.replace(staged, directory / _block_file(block))
-
-    def commit_blocks(self, container: str, name: str, blocks: Sequence[str], **properties: Any) -> Blob:
-        """Join the staged blocks, in the given order, into the blob; raises BadRequest for unknown ones."""
-        directory = self._block_directory(container, name)
-        with self.staged() as path:
-            with path.open("wb") as target:
-                for block in blocks:
-                    try:
-                        with (directory / _block_file(block)).open("rb") as source:
-                            shutil.copyfileobj(source, target, _COPY_BUFFER)
-                    except FileNotFoundError as error:
-                        raise BadRequest(
-                            f"The block {block} was not uploaded.", code="InvalidBlockList"
-                        ) from error
-            blob = self.commit(container, name, path, **properties)
-        shutil.rmtree(directory, ignore_errors=True)
-        return blob
 
     def set_metadata(self, container: str, name: str, metadata: Mapping[str, str]) -> Blob:
         blob = self.get(container, name)
-        path = self._writable(container, name)
+        path = self.writable(container, name)
         with self._lock:
             os.utime(path)  # a change of metadata changes Last-Modified and the ETag
-            self._remember(container, name, path, metadata, blob.content_type, blob.content_md5)
+            self._remember(container, name, path, replace(blob.properties, metadata=metadata))
             return self._blob(container, name, path)
 
     def delete(self, container: str, name: str) -> None:
         """Remove the blob and the folders it leaves empty; raises NotFound."""
         self.get(container, name)
-        path = self._writable(container, name)
+        path = self.writable(container, name)
         root = self._container(container)
         with self._lock:
             path.unlink(missing_ok=True)
-            self._store.delete(_KIND, f"{container}/{name}")
+            self._store.delete(BLOBS, f"{container}/{name}")
             for folder in path.parents:
                 if folder == root or any(folder.iterdir()):
                     break
@@ -202,7 +180,8 @@ class Blobs:
         for name, entry in _walk(root, "", prefix, after, container in self._lent):
             yield self._blob(container, name, entry)
 
-    def _writable(self, container: str, name: str) -> Path:
+    def writable(self, container: str, name: str) -> Path:
+        """The path of a blob that may be written; raises Forbidden in a container that is lent."""
         if container in self._lent:
             raise Forbidden(
                 f"The container {container} can only be read.", code="AuthorizationPermissionMismatch"
@@ -219,49 +198,32 @@ class Blobs:
             status = path.stat()
         except FileNotFoundError as error:
             raise NotFound("The specified blob does not exist.", code="BlobNotFound") from error
-        kept = self._store.get(_KIND, f"{container}/{name}") or {}
-        if (
-            kept.get("mtime_ns") != status.st_mtime_ns
-        ):  # written since by a job: what was kept is of the old one
-            kept = {}
         return Blob(
             container=container,
             name=name,
             size=status.st_size,
             modified=datetime.fromtimestamp(status.st_mtime, UTC),
             etag=f'"0x{status.st_mtime_ns:X}"',
-            content_type=kept.get("content_type") or Blob.content_type,
-            content_md5=kept.get("content_md5"),
-            metadata=kept.get("metadata", {}),
+            properties=self._remembered(container, name, status.st_mtime_ns),
         )
 
-    def _remember(
-        self,
-        container: str,
-        name: str,
-        path: Path,
-        metadata: Mapping[str, str],
-        content_type: str | None,
-        content_md5: str | None,
-    ) -> None:
-        self._store.put(
-            _KIND,
-            f"{container}/{name}",
-            {
-                "mtime_ns": path.stat().st_mtime_ns,
-                "metadata": dict(metadata),
-                "content_type": content_type,
-                "content_md5": content_md5,
-            },
+    def _remember(self, container: str, name: str, path: Path, properties: BlobProperties) -> None:
+        document: BlobDocument = {
+            "mtime_ns": path.stat().st_mtime_ns,
+            "metadata": dict(properties.metadata),
+            "content_type": properties.content_type,
+            "content_md5": properties.content_md5,
+        }
+        self._store.put(BLOBS, f"{container}/{name}", document)
+
+    def _remembered(self, container: str, name: str, mtime_ns: int) -> BlobProperties:
+        """What was said of the blob, unless a job has written the file since."""
+        kept = self._store.get(BLOBS, f"{container}/{name}")
+        if kept is None or kept["mtime_ns"] != mtime_ns:
+            return BlobProperties()
+        return BlobProperties(
+            metadata=kept["metadata"], content_type=kept["content_type"], content_md5=kept["content_md5"]
         )
-
-    def _block_directory(self, container: str, name: str) -> Path:
-        return self._blocks / hashlib.sha256(f"{container}/{name}".encode()).hexdigest()
-
-    def _discard_old_blocks(self) -> None:
-        for directory in self._blocks.iterdir():
-            if time.time() - directory.stat().st_mtime > _BLOCK_LIFETIME:
-                shutil.rmtree(directory, ignore_errors=True)
 
 
 def _segments(name: str) -> list[str]:
@@ -283,13 +245,6 @@ def _segments(name: str) -> list[str]:
     except UnicodeEncodeError as error:
         raise BadRequest("A blob's name must be valid UTF-8.", code="InvalidUri") from error
     return segments
-
-
-def _block_file(block: str) -> str:
-    try:
-        return base64.b64decode(block, validate=True).hex() or "0"
-    except ValueError as error:
-        raise BadRequest("A block id must be base64.", code="InvalidQueryParameterValue") from error
 
 
 def _walk(folder: Path, base: str, prefix: str, after: str, links: bool) -> Iterator[tuple[str, Path]]:

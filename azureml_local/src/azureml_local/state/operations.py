@@ -6,18 +6,16 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict
-from typing import Any
 from uuid import uuid4
 
 from azureml_local.errors import NotFound, ServiceError
 from azureml_local.settings import Pace
 from azureml_local.state.clock import Clock, iso
+from azureml_local.state.documents import OPERATIONS, D, Json, Kind, OperationDocument
 from azureml_local.state.faults import operation_sticks
-from azureml_local.state.store import Document, Store
+from azureml_local.state.store import Store
 from azureml_local.state.transitions import Transition
 
-_KIND = "operations"
 _LIFETIME = 86400.0
 logger = logging.getLogger(__name__)
 
@@ -40,16 +38,20 @@ class Operations:
         self._held: dict[str, Work] = {}  # work that waits to be stepped
         self._timers: list[threading.Timer] = []
 
-    def begin(self, kind: str, name: str, transition: Transition, *, work: Work | None = None) -> str:
+    def begin(self, kind: Kind[D], name: str, transition: Transition, *, work: Work | None = None) -> str:
         """Put the document into the transition's state and start; returns the operation's id.
 
         A ServiceError raised by `work` becomes the operation's error and the document's state Failed.
         """
         operation_id = str(uuid4())
-        operation = {
-            "kind": kind,
+        operation: OperationDocument = {
+            "kind": kind.name,
             "name": name,
-            "transition": asdict(transition),
+            "transition": {
+                "during": transition.during,
+                "after": transition.after,
+                "seconds": transition.seconds,
+            },
             "works": work is not None,
             "status": "InProgress",
             "startTime": iso(self._clock.now()),
@@ -58,25 +60,25 @@ class Operations:
             "error": None,
         }
         with self._store.transaction():
-            self._set_state(kind, name, transition.during)
-            self._store.create(_KIND, operation_id, operation)
+            self._set_state(kind.name, name, transition.during)
+            self._store.create(OPERATIONS, operation_id, operation)
         self._advance(operation_id, work)
         return operation_id
 
-    def get(self, operation_id: str) -> Document:
+    def get(self, operation_id: str) -> OperationDocument:
         """The operation: status InProgress, Succeeded, Failed or Canceled, with its times and error."""
-        operation = self._store.get(_KIND, operation_id)
+        operation = self._store.get(OPERATIONS, operation_id)
         if operation is None:
             raise NotFound(f"The operation {operation_id} does not exist.", code="OperationNotFound")
         return operation
 
-    def in_progress(self, kind: str, name: str) -> list[str]:
+    def in_progress(self, kind: Kind[D], name: str) -> list[str]:
         """The ids of operations on that document that have not ended."""
         return [
             operation_id
-            for operation_id, operation in self._store.list(_KIND)
+            for operation_id, operation in self._store.list(OPERATIONS)
             if operation["status"] == "InProgress"
-            and operation["kind"] == kind
+            and operation["kind"] == kind.name
             and operation["name"].lower() == name.lower()
         ]
 
@@ -88,12 +90,13 @@ class Operations:
                 return
             after = operation["transition"]["after"] if error is None else "Failed"
             self._set_state(operation["kind"], operation["name"], after)
-            ended = {
+            ended: OperationDocument = {
+                **operation,
                 "status": "Succeeded" if error is None else "Failed",
                 "endTime": iso(self._clock.now()),
                 "error": None if error is None else error.body()["error"],
             }
-            self._store.put(_KIND, operation_id, operation | ended)
+            self._store.put(OPERATIONS, operation_id, ended)
 
     def step(self, operation_id: str) -> None:
         """By hand: let a waiting operation end, or start the work that it waits with."""
@@ -106,7 +109,7 @@ class Operations:
 
     def waiting(self) -> list[str]:
         """The ids of all operations that have not ended, oldest first."""
-        pending = [(o["started"], i) for i, o in self._store.list(_KIND) if o["status"] == "InProgress"]
+        pending = [(o["started"], i) for i, o in self._store.list(OPERATIONS) if o["status"] == "InProgress"]
         return [operation_id for _, operation_id in sorted(pending)]
 
     def resume(self) -> None:
@@ -114,15 +117,16 @@ class Operations:
 
         Operations that ended more than a day ago are forgotten: nobody polls them any more.
         """
-        for operation_id, operation in self._store.list(_KIND):
+        for operation_id, operation in self._store.list(OPERATIONS):
             if operation["status"] != "InProgress" and time.time() - operation["started"] > _LIFETIME:
-                self._store.delete(_KIND, operation_id)
+                self._store.delete(OPERATIONS, operation_id)
         for operation_id in self.waiting():
             operation = self.get(operation_id)
             if not operation["works"]:
                 self._advance(operation_id, None)
 
     def close(self) -> None:
+        """Stop the timers; operations that wait for time go on with the next start."""
         for timer in self._timers:
             timer.cancel()
 
@@ -161,16 +165,16 @@ class Operations:
 
         threading.Thread(target=run, name=f"operation-{operation_id}", daemon=True).start()
 
-    def _set_state(self, kind: str, name: str, state: str | None) -> None:
+    def _set_state(self, kind_name: str, name: str, state: str | None) -> None:
+        kind = Kind[Json](kind_name)
         if state is None:
             self._store.delete(kind, name)
             return
 
-        def change(document: Document) -> Document:
-            properties: dict[str, Any] = {**document["properties"], "provisioningState": state}
-            return {**document, "properties": properties}
+        def change(document: Json) -> Json:
+            return {**document, "properties": {**document["properties"], "provisioningState": state}}
 
         try:
             self._store.update(kind, name, change)
         except NotFound:  # deleted meanwhile by a later operation, whose outcome stands
-            logger.debug("%s %s is gone", kind, name)
+            logger.debug("%s %s is gone", kind_name, name)

@@ -6,15 +6,23 @@ A cluster counts at its maximum of nodes, as on Azure, whether they run or not.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from azureml_local.errors import BadRequest, QuotaExceeded
 from azureml_local.settings import PROVIDER
 from azureml_local.state import sizes
+from azureml_local.state.documents import (
+    CLUSTERS,
+    DEPLOYMENTS,
+    QUOTAS,
+    ClusterSettings,
+    QuotaDocument,
+    cluster_settings,
+    instances,
+)
 from azureml_local.state.sizes import Size
 from azureml_local.state.store import Store
 
-_KIND = "quotas"
 Tier = Literal["dedicatedCores", "lowPriorityCores"]
 
 # Families of GPU machines begin with enough for a cluster of a few nodes, the rest with a small allowance.
@@ -41,7 +49,7 @@ class Usage:
 def usages(store: Store, *, without: str | None = None) -> list[Usage]:
     """All rows; `without` leaves one cluster out of the count."""
     used = _used(store, without)
-    limits = {name: body["limit"] for name, body in store.list(_KIND)}
+    limits = {name: body["limit"] for name, body in store.list(QUOTAS)}
     totals = [
         Usage(
             name,
@@ -68,10 +76,11 @@ def set_limit(store: Store, name: str, limit: int) -> None:
     known = {_folded(family): family for family in (*sizes.families(), *_TOTAL_LIMITS)}
     if _folded(name) not in known:
         raise BadRequest(f"There is no quota named {name!r}.", target="name")
-    store.put(_KIND, known[_folded(name)], {"limit": limit})
+    document: QuotaDocument = {"limit": limit}
+    store.put(QUOTAS, known[_folded(name)], document)
 
 
-def check_cluster(store: Store, name: str, cluster: dict[str, Any]) -> None:
+def check_cluster(store: Store, name: str, cluster: ClusterSettings) -> None:
     """Raise QuotaExceeded unless the cluster fits at its maximum of nodes."""
     size = sizes.lookup(cluster["vmSize"])
     cores = size.vcpus * cluster["scaleSettings"]["maxNodeCount"]
@@ -86,12 +95,15 @@ def check_cluster(store: Store, name: str, cluster: dict[str, Any]) -> None:
         )
 
 
-def check_deployment(store: Store, name: str, vm_size: str, instances: int) -> None:
+def check_deployment(store: Store, name: str, vm_size: str, count: int) -> None:
     """Raise QuotaExceeded unless the deployment fits, with the fifth that Azure reserves for upgrades."""
     size = sizes.lookup(vm_size)
-    reserved = instances if _exempt(size) else -(-instances * 6 // 5)
     _check(
-        usages(store, without=name), size, "dedicatedCores", size.vcpus * reserved, f"The deployment {name}"
+        usages(store, without=name),
+        size,
+        "dedicatedCores",
+        size.vcpus * _reserved(size, count),
+        f"The deployment {name}",
     )
 
 
@@ -106,6 +118,11 @@ def _check(rows: list[Usage], size: Size, tier: Tier, cores: int, who: str) -> N
                 "use fewer nodes or a smaller size.",
                 code="QuotaExceeded" if who.startswith("The deployment") else "ClusterCoreQuotaReached",
             )
+
+
+def _reserved(size: Size, count: int) -> int:
+    """The instances that count, with the fifth that Azure reserves for upgrades."""
+    return count if _exempt(size) else -(-count * 6 // 5)
 
 
 def _exempt(size: Size) -> bool:
@@ -138,22 +155,22 @@ def _used(store: Store, without: str | None) -> dict[tuple[str, str], int]:
     def add(key: tuple[str, str], count: int) -> None:
         used[key] = used.get(key, 0) + count
 
-    for name, document in store.list("computes"):
+    for name, document in store.list(CLUSTERS):
         if without is not None and name.casefold() == without.casefold():
             continue
-        cluster = document["properties"]["properties"]
+        cluster = cluster_settings(document)
         size = sizes.lookup(cluster["vmSize"])
         cores = size.vcpus * cluster["scaleSettings"]["maxNodeCount"]
         low = cluster["vmPriority"] == "LowPriority"
         add(("TotalClusters", ""), 1)
         add(("TotalLowPriorityCores" if low else "TotalDedicatedCores", ""), cores)
         add((size.family, "lowPriorityCores" if low else "dedicatedCores"), cores)
-    for name, document in store.list("deployments"):
+    for name, deployment in store.list(DEPLOYMENTS):
         if without is not None and name.casefold() == without.casefold():
             continue
-        size = sizes.lookup(document["properties"]["instanceType"])
-        instances = int((document.get("sku") or {}).get("capacity") or 1)
-        cores = size.vcpus * (instances if _exempt(size) else -(-instances * 6 // 5))
+        size = sizes.lookup(deployment["properties"]["instanceType"])
+        count = instances(deployment)
+        cores = size.vcpus * _reserved(size, count)
         add(("TotalDedicatedCores", ""), cores)
         add((size.family, "dedicatedCores"), cores)
     return used

@@ -8,14 +8,9 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from azureml_local.errors import Conflict, NotFound, StorageFull
-
-Document = dict[str, Any]
-
-# Resource Manager compares names without regard to case; blob storage does not.
-CASE_SENSITIVE = frozenset({"blobs"})
+from azureml_local.state.documents import D, Kind
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS documents (
@@ -42,48 +37,48 @@ class Store:
         self._connection.execute("PRAGMA synchronous=NORMAL")
         self._connection.execute(_SCHEMA)
 
-    def get(self, kind: str, name: str) -> Document | None:
+    def get(self, kind: Kind[D], name: str) -> D | None:
         with self._lock:
             row = self._connection.execute(
-                "SELECT body FROM documents WHERE kind = ? AND key = ?", (kind, _key(kind, name))
+                "SELECT body FROM documents WHERE kind = ? AND key = ?", (kind.name, _key(kind, name))
             ).fetchone()
-        return None if row is None else _document(row[0])
+        return None if row is None else _document(kind, row[0])
 
-    def put(self, kind: str, name: str, body: Document) -> Document:
+    def put(self, kind: Kind[D], name: str, body: D) -> D:
         """Create the document or replace it."""
         with self.transaction() as connection:
             _write(connection, kind, name, body)
         return body
 
-    def create(self, kind: str, name: str, body: Document) -> Document:
+    def create(self, kind: Kind[D], name: str, body: D) -> D:
         """Create the document; raises Conflict when there is one of that name."""
         with self.transaction() as connection:
             if self.get(kind, name) is not None:
-                raise Conflict(f"{kind} {name} already exists.")
+                raise Conflict(f"{kind.name} {name} already exists.")
             _write(connection, kind, name, body)
         return body
 
-    def update(self, kind: str, name: str, change: Callable[[Document], Document]) -> Document:
+    def update(self, kind: Kind[D], name: str, change: Callable[[D], D]) -> D:
         """Replace the document by what `change` makes of it, atomically; raises NotFound when absent."""
         with self.transaction() as connection:
             body = self.get(kind, name)
             if body is None:
-                raise NotFound(f"{kind} {name} was not found.")
+                raise NotFound(f"{kind.name} {name} was not found.")
             body = change(body)
             _write(connection, kind, name, body)
         return body
 
-    def delete(self, kind: str, name: str) -> bool:
+    def delete(self, kind: Kind[D], name: str) -> bool:
         """Whether there was such a document."""
         with self.transaction() as connection:
             cursor = connection.execute(
-                "DELETE FROM documents WHERE kind = ? AND key = ?", (kind, _key(kind, name))
+                "DELETE FROM documents WHERE kind = ? AND key = ?", (kind.name, _key(kind, name))
             )
         return cursor.rowcount > 0
 
     def list(
-        self, kind: str, prefix: str = "", *, after: str | None = None, limit: int | None = None
-    ) -> list[tuple[str, Document]]:
+        self, kind: Kind[D], prefix: str = "", *, after: str | None = None, limit: int | None = None
+    ) -> list[tuple[str, D]]:
         """(name, document) in the order of names; those that begin with `prefix` and follow `after`."""
         low = _key(kind, prefix)
         with self._lock:
@@ -91,14 +86,14 @@ class Store:
                 "SELECT name, body FROM documents WHERE kind = ? AND key >= ? AND key < ? AND key > ? "
                 "ORDER BY key LIMIT ?",
                 (
-                    kind,
+                    kind.name,
                     low,
                     low + "\U0010ffff",
                     "" if after is None else _key(kind, after),
                     -1 if limit is None else limit,
                 ),
             ).fetchall()
-        return [(name, _document(body)) for name, body in rows]
+        return [(name, _document(kind, body)) for name, body in rows]
 
     def close(self) -> None:
         with self._lock:
@@ -127,18 +122,18 @@ class Store:
             self._connection.execute("ROLLBACK")
 
 
-def _key(kind: str, name: str) -> str:
-    return name if kind in CASE_SENSITIVE else name.lower()
+def _key(kind: Kind[D], name: str) -> str:
+    return name if kind.case_sensitive else name.lower()
 
 
-def _document(text: str) -> Document:
-    document: Document = json.loads(text)
+def _document(kind: Kind[D], text: str) -> D:
+    document: D = json.loads(text)
     return document
 
 
-def _write(connection: sqlite3.Connection, kind: str, name: str, body: Document) -> None:
+def _write(connection: sqlite3.Connection, kind: Kind[D], name: str, body: D) -> None:
     connection.execute(
         "INSERT INTO documents (kind, key, name, body) VALUES (?, ?, ?, ?) "
         "ON CONFLICT (kind, key) DO UPDATE SET body = excluded.body",
-        (kind, _key(kind, name), name, json.dumps(body, separators=(",", ":"))),
+        (kind.name, _key(kind, name), name, json.dumps(body, separators=(",", ":"))),
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from azureml_local.settings import REGISTRY_CONTAINER, Settings
 from azureml_local.state.blobs import Blobs
+from azureml_local.state.blocks import Blocks
 from azureml_local.state.clock import Clock
 from azureml_local.state.faults import Faults
 from azureml_local.state.ledger import Ledger
@@ -22,6 +23,7 @@ class WorkspaceState:
     secrets: Secrets
     store: Store
     blobs: Blobs
+    blocks: Blocks
     clock: Clock
     tokens: Tokens
     operations: Operations
@@ -36,11 +38,13 @@ class WorkspaceState:
         store = Store(settings.database_path)
         secrets = Secrets.of(settings.secrets_path)
         lent = {REGISTRY_CONTAINER: settings.registry_models_path}
+        blobs = Blobs(settings.blobs_path, settings.uploads_path, store, lent=lent)
         return WorkspaceState(
             settings=settings,
             secrets=secrets,
             store=store,
-            blobs=Blobs(settings.blobs_path, settings.uploads_path, store, lent=lent),
+            blobs=blobs,
+            blocks=Blocks(settings.uploads_path, blobs),
             clock=clock,
             tokens=Tokens(settings, secrets, clock),
             operations=Operations(store, clock, settings.pace),

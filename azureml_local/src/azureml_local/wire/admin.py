@@ -1,4 +1,4 @@
-"""For whoever started the server: the meter, operations by hand, the clock. Needs the admin secret."""
+"""For whoever started the server: the ledger, operations by hand, the clock. Needs the admin secret."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from azureml_local.errors import BadRequest, Unauthorized
-from azureml_local.execution.deployment import check_name
-from azureml_local.execution.deployments import FOREIGN_ENDPOINTS
+from azureml_local.state.documents import FOREIGN_ENDPOINTS
 from azureml_local.wire import fault
 from azureml_local.wire.arm import Handler, body, route, workspace_of
+from azureml_local.wire.endpoint_request import check_name
 
 HEADER = "X-Admin-Secret"
 
@@ -30,6 +30,7 @@ def _guarded(handler: Callable[[Request], Response]) -> Handler:
 
 
 def ledger(request: Request) -> Response:
+    """What ran, for how long, at what price."""
     return JSONResponse(workspace_of(request).ledger.report())
 
 

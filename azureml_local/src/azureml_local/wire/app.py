@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, cast
 from uuid import uuid4
 
@@ -80,6 +81,7 @@ def create(workspace: Workspace) -> Starlette:
             *blob.routes_below(workspace.settings.blob_path),
             Mount("/", app=BearerToken(Router(GUARDED), workspace)),
         ],
+        lifespan=_lifespan,
         middleware=[Middleware(Correlation), Middleware(CanonicalPath)],
         exception_handlers={
             ServiceError: _service_error,
@@ -91,6 +93,12 @@ def create(workspace: Workspace) -> Starlette:
     )
     app.state.workspace = workspace
     return app
+
+
+@asynccontextmanager
+async def _lifespan(app: Starlette) -> AsyncIterator[None]:
+    yield
+    await cast(Workspace, app.state.workspace).router.close()
 
 
 class BearerToken:

@@ -20,7 +20,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from azureml_local.errors import BadRequest, Conflict, PreconditionFailed, ServiceError, TooLarge
-from azureml_local.state.blobs import Blob
+from azureml_local.state.blobs import Blob, BlobProperties
 from azureml_local.wire.arm import read, workspace_of
 from azureml_local.wire.blob_list import listed, xml_text
 
@@ -139,7 +139,7 @@ async def _put_block(request: Request, container: str, name: str) -> Response:
             "The query parameter blockid is missing or too long.", code="InvalidQueryParameterValue"
         )
     async with _received(request) as (staged, _):
-        await run_in_threadpool(workspace_of(request).blobs.stage_block, container, name, block, staged)
+        await run_in_threadpool(workspace_of(request).blocks.stage, container, name, block, staged)
     return Response(status_code=201, headers={"x-ms-request-server-encrypted": "true"})
 
 
@@ -165,15 +165,15 @@ async def _received(request: Request) -> AsyncIterator[tuple[Path, str]]:
 
 
 def _commit(request: Request, container: str, name: str, staged: Path, digest: str) -> Blob:
-    return workspace_of(request).blobs.commit(
-        container, name, staged, content_md5=digest, **_write_options(request, container, name)
-    )
+    overwrite = _may_replace(request, container, name)
+    properties = _given_properties(request, digest)
+    return workspace_of(request).blobs.commit(container, name, staged, properties, overwrite=overwrite)
 
 
 def _put_block_list(request: Request, container: str, name: str, blocks: list[str]) -> Response:
-    options = _write_options(request, container, name)
-    md5 = request.headers.get("x-ms-blob-content-md5")
-    made = workspace_of(request).blobs.commit_blocks(container, name, blocks, content_md5=md5, **options)
+    overwrite = _may_replace(request, container, name)
+    properties = _given_properties(request, request.headers.get("x-ms-blob-content-md5"))
+    made = workspace_of(request).blocks.commit(container, name, blocks, properties, overwrite=overwrite)
     return Response(status_code=201, headers=_written(made))
 
 
@@ -245,8 +245,8 @@ def _check_conditions(request: Request, found: Blob) -> None:
         )
 
 
-def _write_options(request: Request, container: str, name: str) -> dict[str, Any]:
-    """What the headers say of a write: metadata, content type, and whether it may replace a blob."""
+def _may_replace(request: Request, container: str, name: str) -> bool:
+    """Whether the write may replace a blob; raises where the request's conditions do not hold already."""
     path = workspace_of(request).blobs.path(container, name)
     if path.is_file():
         _check_conditions(request, workspace_of(request).blobs.get(container, name))
@@ -254,11 +254,16 @@ def _write_options(request: Request, container: str, name: str) -> dict[str, Any
         raise PreconditionFailed("There is no blob to match.", code="ConditionNotMet")
     if path.is_file() and request.headers.get("if-none-match") == "*":
         raise Conflict("The specified blob already exists.", code="BlobAlreadyExists")
-    return {
-        "metadata": _metadata(request),
-        "content_type": request.headers.get("x-ms-blob-content-type"),
-        "overwrite": request.headers.get("if-none-match") != "*",
-    }
+    return request.headers.get("if-none-match") != "*"
+
+
+def _given_properties(request: Request, md5: str | None) -> BlobProperties:
+    """What the headers say of the blob."""
+    return BlobProperties(
+        content_type=request.headers.get("x-ms-blob-content-type"),
+        content_md5=md5,
+        metadata=_metadata(request),
+    )
 
 
 def _metadata(request: Request) -> dict[str, str]:

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any
-
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from azureml_local.errors import BadRequest, Conflict, NotFound
 from azureml_local.execution.workspace import Workspace
-from azureml_local.fields import identity, text, texts
-from azureml_local.state import quota, sizes, transitions
+from azureml_local.state import quota, transitions
 from azureml_local.state.clock import iso
-from azureml_local.state.store import Document
+from azureml_local.state.documents import CLUSTERS, ClusterDocument, ClusterSettings, Json, cluster_settings
+from azureml_local.wire import compute_request
 from azureml_local.wire.arm import WORKSPACE, body, page, properties, resource, route, workspace_of
+from azureml_local.wire.fields import identity, text, texts
 from azureml_local.wire.operation import accepted
-
-_KIND = "computes"
-# From Azure's naming rules for compute targets.
-_NAME = re.compile(r"[a-zA-Z](?:[a-zA-Z0-9-]{0,30}[a-zA-Z0-9])$")
-_DURATION = re.compile(r"P(?:\d+D)?(?:T(?:\d+H)?(?:\d+M)?(?:\d+(?:\.\d+)?S)?)?$")
 
 
 def get(request: Request) -> Response:
     workspace, name = workspace_of(request), request.path_params["name"]
-    document = workspace.store.get(_KIND, name)
+    document = workspace.store.get(CLUSTERS, name)
     if document is None:
         return Response(status_code=404)  # as the service: no body
     return JSONResponse(_resource(workspace, document))
@@ -34,7 +27,7 @@ def get(request: Request) -> Response:
 def list_all(request: Request) -> Response:
     workspace = workspace_of(request)
     wanted = request.query_params.get("computeType", "").casefold()
-    found = [document for _, document in workspace.store.list(_KIND)]
+    found = [document for _, document in workspace.store.list(CLUSTERS)]
     return page(
         request,
         [_resource(workspace, d) for d in found if wanted in ("", d["properties"]["computeType"].casefold())],
@@ -44,18 +37,15 @@ def list_all(request: Request) -> Response:
 def put(request: Request) -> Response:
     """Create a cluster, or change one's scale settings and tags."""
     workspace, name, given = workspace_of(request), request.path_params["name"], properties(request)
-    existing = workspace.store.get(_KIND, name)
-    cluster = _cluster(given)
-    if existing is None and not _NAME.match(name):
-        raise BadRequest(
-            f"The compute name {name!r} is not valid: 2 to 32 letters, digits and hyphens, a letter first.",
-            code="InvalidComputeName",
-        )
-    if existing is not None:
+    existing = workspace.store.get(CLUSTERS, name)
+    cluster = compute_request.settings(given)
+    if existing is None:
+        compute_request.check_name(name)
+    else:
         _check_unchanged(existing, cluster)
     quota.check_cluster(workspace.store, name, cluster)
     now = iso(workspace.clock.now())
-    document: Document = {
+    document: ClusterDocument = {
         "name": name if existing is None else existing["name"],
         "tags": texts(body(request), "tags"),
         "location": workspace.settings.location,
@@ -70,10 +60,10 @@ def put(request: Request) -> Response:
             "properties": cluster,
         },
     }
-    workspace.store.put(_KIND, name, document)
+    workspace.store.put(CLUSTERS, name, document)
     answer = _resource(workspace, document)
     transition = transitions.CREATE_COMPUTE if existing is None else transitions.UPDATE_COMPUTE
-    operation = workspace.operations.begin(_KIND, name, transition)
+    operation = workspace.operations.begin(CLUSTERS, name, transition)
     return accepted(request, operation, answer, 201 if existing is None else 200)
 
 
@@ -84,19 +74,20 @@ def patch(request: Request) -> Response:
     if not isinstance(change, dict) or not isinstance(change.get("scaleSettings"), dict):
         raise BadRequest("A change of a compute needs properties.properties.scaleSettings.")
     existing = _existing(workspace, name)
-    cluster = existing["properties"]["properties"]
-    changed = {**cluster, "scaleSettings": _scale({**cluster["scaleSettings"], **change["scaleSettings"]})}
+    cluster = cluster_settings(existing)
+    scale = compute_request.scale({**cluster["scaleSettings"], **change["scaleSettings"]})
+    changed: ClusterSettings = {**cluster, "scaleSettings": scale}
     quota.check_cluster(workspace.store, name, changed)
 
-    def apply(document: Document) -> Document:
+    def apply(document: ClusterDocument) -> ClusterDocument:
         now = iso(workspace.clock.now())
         return {
             **document,
             "properties": {**document["properties"], "modifiedOn": now, "properties": changed},
         }
 
-    answer = _resource(workspace, workspace.store.update(_KIND, name, apply))
-    operation = workspace.operations.begin(_KIND, name, transitions.UPDATE_COMPUTE)
+    answer = _resource(workspace, workspace.store.update(CLUSTERS, name, apply))
+    operation = workspace.operations.begin(CLUSTERS, name, transitions.UPDATE_COMPUTE)
     return accepted(request, operation, answer, 200)
 
 
@@ -108,7 +99,7 @@ def delete(request: Request) -> Response:
             target="underlyingResourceAction",
         )
     _existing(workspace, name)
-    operation = workspace.operations.begin(_KIND, name, transitions.DELETE_COMPUTE)
+    operation = workspace.operations.begin(CLUSTERS, name, transitions.DELETE_COMPUTE)
     return accepted(request, operation, None, 202)
 
 
@@ -116,90 +107,40 @@ def nodes(request: Request) -> Response:
     """The nodes that run something now."""
     workspace, name = workspace_of(request), request.path_params["name"]
     _existing(workspace, name)
-    running = [
-        row for row in workspace.ledger.rows() if row.kind == "node" and row.running and row.name == name
-    ]
+    running = workspace.ledger.running("node", name)
     return JSONResponse(
         {"nodes": [{"nodeId": row.id, "nodeState": "running", "runId": row.owner} for row in running]}
     )
 
 
-def _existing(workspace: Workspace, name: str) -> Document:
-    document = workspace.store.get(_KIND, name)
+def _existing(workspace: Workspace, name: str) -> ClusterDocument:
+    document = workspace.store.get(CLUSTERS, name)
     if document is None:
         raise NotFound(f"The compute {name} does not exist.", code="ComputeNotFound")
     return document
 
 
-def _cluster(given: dict[str, Any]) -> dict[str, Any]:
-    """The checked settings of an AmlCompute."""
-    if given.get("computeType") != "AmlCompute":
-        raise BadRequest(
-            "Only compute of type AmlCompute can be created here.",
-            code="InvalidComputeType",
-            target="computeType",
-        )
-    wanted = given.get("properties")
-    if not isinstance(wanted, dict) or not isinstance(wanted.get("vmSize"), str):
-        raise BadRequest("An AmlCompute needs properties.properties.vmSize.", target="vmSize")
-    size = sizes.lookup(wanted["vmSize"])
-    if "AmlCompute" not in size.compute_types:
-        raise BadRequest(f"{size.name} cannot be used for a cluster.", code="InvalidVmSize", target="vmSize")
-    priority = wanted.get("vmPriority") or "Dedicated"
-    if priority not in ("Dedicated", "LowPriority"):
-        raise BadRequest("vmPriority must be Dedicated or LowPriority.", target="vmPriority")
-    if priority == "LowPriority" and not size.low_priority:
-        raise BadRequest(f"{size.name} is not offered at low priority.", target="vmPriority")
-    scale = wanted.get("scaleSettings")
-    return {
-        "vmSize": size.name.upper(),
-        "vmPriority": priority,
-        "osType": wanted.get("osType") or "Linux",
-        "scaleSettings": _scale(scale if isinstance(scale, dict) else {}),
-        "remoteLoginPortPublicAccess": wanted.get("remoteLoginPortPublicAccess") or "NotSpecified",
-        "enableNodePublicIp": wanted.get("enableNodePublicIp", True),
-        "isolatedNetwork": bool(wanted.get("isolatedNetwork", False)),
-        "enableBatchPrivateLink": False,
-        "subnet": wanted.get("subnet"),
-        "virtualMachineImage": wanted.get("virtualMachineImage"),
+def _check_unchanged(existing: ClusterDocument, cluster: ClusterSettings) -> None:
+    kept = cluster_settings(existing)
+    pairs = {
+        "vmSize": (kept["vmSize"], cluster["vmSize"]),
+        "vmPriority": (kept["vmPriority"], cluster["vmPriority"]),
     }
-
-
-def _scale(given: dict[str, Any]) -> dict[str, Any]:
-    least, most = given.get("minNodeCount") or 0, given.get("maxNodeCount")
-    most = 1 if most is None else most
-    for name, count in (("minNodeCount", least), ("maxNodeCount", most)):
-        if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= 65000:
-            raise BadRequest(f"{name} must be a whole number from 0 to 65000.", target=name)
-    if least > most:
-        raise BadRequest("minNodeCount must not exceed maxNodeCount.", target="minNodeCount")
-    idle = given.get("nodeIdleTimeBeforeScaleDown") or "PT2M"
-    if not isinstance(idle, str) or not _DURATION.match(idle):
-        raise BadRequest(
-            "nodeIdleTimeBeforeScaleDown must be an ISO 8601 duration such as PT2M.",
-            target="nodeIdleTimeBeforeScaleDown",
-        )
-    return {"minNodeCount": least, "maxNodeCount": most, "nodeIdleTimeBeforeScaleDown": idle}
-
-
-def _check_unchanged(existing: Document, cluster: dict[str, Any]) -> None:
-    kept = existing["properties"]["properties"]
-    for name in ("vmSize", "vmPriority"):
-        if kept[name] != cluster[name]:
+    for name, (old, new) in pairs.items():
+        if old != new:
             raise Conflict(
-                f"The {name} of an existing compute cannot be changed from {kept[name]} to {cluster[name]}: "
-                "delete it and create it anew.",
+                f"The {name} of an existing compute cannot be changed from {old} to {new}: "
+                "delete it and create it again.",
                 code="ComputeNotUpdatable",
                 target=name,
             )
 
 
-def _resource(workspace: Workspace, document: Document) -> dict[str, Any]:
+def _resource(workspace: Workspace, document: ClusterDocument) -> Json:
     name, given = document["name"], document["properties"]
-    running = [
-        row for row in workspace.ledger.rows() if row.kind == "node" and row.running and row.name == name
-    ]
-    least = given["properties"]["scaleSettings"]["minNodeCount"]
+    running = workspace.ledger.running("node", name)
+    settings = cluster_settings(document)
+    least = settings["scaleSettings"]["minNodeCount"]
     current = max(least, len(running))
     states = ("preparing", "running", "idle", "unusable", "leaving", "preempted")
     counts = dict.fromkeys((f"{state}NodeCount" for state in states), 0)
@@ -213,6 +154,7 @@ def _resource(workspace: Workspace, document: Document) -> dict[str, Any]:
         "errors": None,
         "propertyBag": {},
     }
+    beside: Json = {"identity": document["identity"]} if document.get("identity") else {}
     return resource(
         f"{workspace.settings.workspace_arm_id}/computes/{name}",
         "workspaces/computes",
@@ -223,11 +165,11 @@ def _resource(workspace: Workspace, document: Document) -> dict[str, Any]:
             "provisioningErrors": None,
             "provisioningWarnings": {},
             "isAttachedCompute": False,
-            "properties": {**given["properties"], **live},
+            "properties": {**settings, **live},
         },
         location=document["location"],
         tags=document["tags"],
-        **({"identity": document["identity"]} if document.get("identity") else {}),
+        **beside,
     )
 
 

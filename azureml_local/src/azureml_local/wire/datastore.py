@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from azureml_local.errors import BadRequest, Conflict, NotFound
 from azureml_local.execution.workspace import Workspace
-from azureml_local.fields import text, texts
 from azureml_local.settings import CONTAINERS, DEFAULT_DATASTORE
 from azureml_local.state.clock import iso
-from azureml_local.state.store import Document
+from azureml_local.state.documents import DATASTORES, DatastoreDocument, DatastoreProperties, Json
 from azureml_local.wire.arm import WORKSPACE, body, flag, page, properties, resource, route, workspace_of
-
-_KIND = "datastores"
+from azureml_local.wire.fields import text, texts
 
 
 def seed(workspace: Workspace) -> None:
     """Make the two datastores that every workspace begins with."""
     for name, container in CONTAINERS.items():
         workspace.blobs.create_container(container)
-        if workspace.store.get(_KIND, name) is None:
+        if workspace.store.get(DATASTORES, name) is None:
             workspace.store.create(
-                _KIND, name, _document(workspace, {"containerName": container, "datastoreType": "AzureBlob"})
+                DATASTORES,
+                name,
+                _document(workspace, {"containerName": container, "datastoreType": "AzureBlob"}),
             )
 
 
@@ -38,7 +36,7 @@ def list_all(request: Request) -> Response:
     only_default = flag(request, "isDefault")
     found = [
         _resource(workspace, name, document)
-        for name, document in workspace.store.list(_KIND)
+        for name, document in workspace.store.list(DATASTORES)
         if not only_default or name == DEFAULT_DATASTORE
     ]
     return page(request, found)
@@ -54,15 +52,15 @@ def put(request: Request) -> Response:
     if not isinstance(given.get("containerName"), str):
         raise BadRequest("A blob datastore needs a 'containerName'.", target="containerName")
     workspace.blobs.create_container(given["containerName"])
-    created = workspace.store.get(_KIND, name) is None
-    kept = {
+    created = workspace.store.get(DATASTORES, name) is None
+    kept: DatastoreProperties = {
         "containerName": given["containerName"],
         "datastoreType": given["datastoreType"],
         "description": text(given, "description"),
         "properties": texts(given, "properties"),
         "tags": texts(given, "tags") or texts(body(request), "tags"),
     }
-    document = workspace.store.put(_KIND, name, _document(workspace, kept))
+    document = workspace.store.put(DATASTORES, name, _document(workspace, kept))
     return JSONResponse(_resource(workspace, name, document), 201 if created else 200)
 
 
@@ -71,7 +69,7 @@ def delete(request: Request) -> Response:
     name = request.path_params["name"]
     if name in CONTAINERS:
         raise Conflict(f"The datastore {name} belongs to the workspace and cannot be deleted.")
-    deleted = workspace_of(request).store.delete(_KIND, name)
+    deleted = workspace_of(request).store.delete(DATASTORES, name)
     return Response(status_code=200 if deleted else 204)
 
 
@@ -81,19 +79,19 @@ def list_secrets(request: Request) -> Response:
     return JSONResponse({"secretsType": "Sas", "sasToken": workspace_of(request).tokens.sas(container)})
 
 
-def _existing(request: Request) -> Document:
+def _existing(request: Request) -> DatastoreDocument:
     name = request.path_params["name"]
-    document = workspace_of(request).store.get(_KIND, name)
+    document = workspace_of(request).store.get(DATASTORES, name)
     if document is None:
         raise NotFound(f"Could not find datastore: {name}", code="UserError", inner=("NotFound",))
     return document
 
 
-def _document(workspace: Workspace, given: dict[str, Any]) -> Document:
+def _document(workspace: Workspace, given: DatastoreProperties) -> DatastoreDocument:
     return {"properties": given, "createdAt": iso(workspace.clock.now())}
 
 
-def _resource(workspace: Workspace, name: str, document: Document) -> dict[str, Any]:
+def _resource(workspace: Workspace, name: str, document: DatastoreDocument) -> Json:
     given = document["properties"]
     return resource(
         f"{workspace.settings.workspace_arm_id}/datastores/{name}",

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from azureml_local.errors import BadRequest, NotFound
-from azureml_local.execution.deployment import capacity, check_name, complete
-from azureml_local.execution.deployments import DEPLOYMENTS, ENDPOINTS
 from azureml_local.execution.workspace import Workspace
 from azureml_local.state import quota, transitions
-from azureml_local.state.store import Document
-from azureml_local.wire import endpoint
+from azureml_local.state.documents import (
+    DEPLOYMENTS,
+    ENDPOINTS,
+    DeploymentDocument,
+    EndpointDocument,
+    Json,
+    instances,
+    provisioning_state,
+)
+from azureml_local.wire import deployment_request, endpoint
 from azureml_local.wire.arm import WORKSPACE, body, page, properties, resource, route, workspace_of
+from azureml_local.wire.endpoint_request import check_name
 from azureml_local.wire.operation import accepted
 
 _PATH = WORKSPACE + "/onlineEndpoints/{endpoint}/deployments"
@@ -49,31 +54,32 @@ def put(request: Request) -> Response:
     check_name(request.path_params["deployment"], "deployment")
     parent = endpoint.find(workspace, request.path_params["endpoint"])
     endpoint.check_idle(parent, "endpoint")
-    wanted, name = complete(properties(request)), _name(request)
+    wanted, name = deployment_request.settings(properties(request)), _name(request)
     existing = workspace.store.get(DEPLOYMENTS, name)
     if existing is not None:
         endpoint.check_idle(existing, "deployment")
-    old = existing or {}
-    count = capacity(body(request).get("sku"), default=(old.get("sku") or {}).get("capacity", 1))
+    before = instances(existing) if existing else 1
+    count = deployment_request.capacity(body(request).get("sku"), default=before)
     quota.check_deployment(workspace.store, name, wanted["instanceType"], count)
-    document: Document = {
-        **old,
-        "name": old.get("name", request.path_params["deployment"]),
+    document: DeploymentDocument = {
+        "name": existing["name"] if existing else request.path_params["deployment"],
         "endpoint": parent["name"],
         "kind": "Managed",
-        **endpoint.envelope(request, old),
+        **endpoint.envelope(request, existing),
         "sku": {"name": "Default", "tier": "Standard", "capacity": count},
         "properties": {**wanted, "provisioningState": "Creating" if existing is None else "Updating"},
+        "serving": existing.get("serving") if existing else None,
+        "starting": existing.get("starting") if existing else None,
     }
     workspace.store.put(DEPLOYMENTS, name, document)
-    return _begin(request, workspace, name, existing, document)
+    return _begin(request, name, existing, document)
 
 
 def patch(request: Request) -> Response:
     """Change tags, or the number of instances."""
     workspace, document = workspace_of(request), _find(request)
     endpoint.check_idle(document, "deployment")
-    count = capacity(body(request).get("sku"), default=document["sku"]["capacity"])
+    count = deployment_request.capacity(body(request).get("sku"), default=instances(document))
     quota.check_deployment(workspace.store, _name(request), document["properties"]["instanceType"], count)
     workspace.store.update(
         DEPLOYMENTS,
@@ -81,10 +87,10 @@ def patch(request: Request) -> Response:
         lambda old: {**old, **endpoint.envelope(request, old), "sku": {**old["sku"], "capacity": count}},
     )
     workspace.deployments.update(_name(request))
-    scaled = count != document["sku"]["capacity"]
+    scaled = count != instances(document)
     transition = transitions.SCALE_DEPLOYMENT if scaled else transitions.UPDATE_DEPLOYMENT
     operation = workspace.operations.begin(DEPLOYMENTS, _name(request), transition)
-    changed = endpoint.noted(request, DEPLOYMENTS, _name(request), operation)
+    changed = endpoint.note_operation(request, DEPLOYMENTS, _name(request), operation)
     return accepted(request, operation, _resource(workspace, changed, transition.during), 202)
 
 
@@ -118,7 +124,7 @@ def skus(request: Request) -> Response:
         "capacity": {
             "minimum": 1,
             "maximum": 50,
-            "default": document["sku"]["capacity"],
+            "default": instances(document),
             "scaleType": "Automatic",
         },
     }
@@ -129,7 +135,7 @@ def _name(request: Request) -> str:
     return f"{request.path_params['endpoint']}/{request.path_params['deployment']}"
 
 
-def _find(request: Request) -> Document:
+def _find(request: Request) -> DeploymentDocument:
     workspace, name = workspace_of(request), _name(request)
     endpoint.find(workspace, request.path_params["endpoint"])
     document = workspace.store.get(DEPLOYMENTS, name)
@@ -139,54 +145,55 @@ def _find(request: Request) -> Document:
 
 
 def _begin(
-    request: Request, workspace: Workspace, name: str, existing: Document | None, document: Document
+    request: Request, name: str, existing: DeploymentDocument | None, document: DeploymentDocument
 ) -> Response:
     """Start what the change needs: a server, more of the same, or nothing but taking it over."""
+    workspace = workspace_of(request)
+    begin = workspace.operations.begin
     if existing is None or _needs_server(existing, document):
         transition = transitions.CREATE_DEPLOYMENT if existing is None else transitions.UPDATE_DEPLOYMENT
-        operation = workspace.operations.begin(
-            DEPLOYMENTS, name, transition, work=lambda: workspace.deployments.deploy(name)
-        )
+        operation = begin(DEPLOYMENTS, name, transition, work=lambda: workspace.deployments.deploy(name))
     else:
-        scaled = existing["sku"]["capacity"] != document["sku"]["capacity"]
+        scaled = instances(existing) != instances(document)
         transition = transitions.SCALE_DEPLOYMENT if scaled else transitions.UPDATE_DEPLOYMENT
         workspace.deployments.update(name)
-        operation = workspace.operations.begin(DEPLOYMENTS, name, transition)
-    answer = _resource(workspace, endpoint.noted(request, DEPLOYMENTS, name, operation), transition.during)
+        operation = begin(DEPLOYMENTS, name, transition)
+    noted = endpoint.note_operation(request, DEPLOYMENTS, name, operation)
+    answer = _resource(workspace, noted, transition.during)
     return accepted(request, operation, answer, 201 if existing is None else 200)
 
 
-def _needs_server(existing: Document, document: Document) -> bool:
-    if existing["properties"]["provisioningState"] != "Succeeded":
+def _needs_server(existing: DeploymentDocument, document: DeploymentDocument) -> bool:
+    if provisioning_state(existing) != "Succeeded":
         return True
-    return any(existing["properties"][name] != document["properties"][name] for name in _RUNS)
+    old, new = existing["properties"], document["properties"]
+    return any(old.get(name) != new.get(name) for name in _RUNS)
 
 
 def _stop(workspace: Workspace, name: str) -> None:
     workspace.deployments.stop(name)
     parent, _, deployment = name.partition("/")
 
-    def without(document: Document) -> Document:
-        shares = {
-            which: {key: share for key, share in document["properties"][which].items() if key != deployment}
-            for which in ("traffic", "mirrorTraffic")
-        }
-        return {**document, "properties": {**document["properties"], **shares}}
+    def without(document: EndpointDocument) -> EndpointDocument:
+        given = document["properties"]
+        traffic = {name: share for name, share in given["traffic"].items() if name != deployment}
+        mirrored = {name: share for name, share in given["mirrorTraffic"].items() if name != deployment}
+        return {**document, "properties": {**given, "traffic": traffic, "mirrorTraffic": mirrored}}
 
     if workspace.store.get(ENDPOINTS, parent) is not None:
         workspace.store.update(ENDPOINTS, parent, without)
 
 
-def _resource(workspace: Workspace, document: Document, state: str | None = None) -> dict[str, Any]:
+def _resource(workspace: Workspace, document: DeploymentDocument, state: str | None = None) -> Json:
     """The deployment as clients see it; `state` is the one it had when the operation began."""
-    shown = dict(document["properties"])
+    shown: Json = {**document["properties"]}
     if state is not None:
         shown["provisioningState"] = state
     return resource(
         f"{workspace.settings.workspace_arm_id}/onlineEndpoints/{document['endpoint']}/deployments/{document['name']}",
         "workspaces/onlineEndpoints/deployments",
         shown,
-        **{name: document[name] for name in endpoint.ENVELOPE if name in document},
+        **endpoint.beside(document),
     )
 
 

@@ -2,35 +2,46 @@
 
 from __future__ import annotations
 
-import secrets
-from typing import Any
+from collections.abc import Callable
+from typing import TypeVar
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from azureml_local.errors import BadRequest, Conflict, NotFound
-from azureml_local.execution.deployment import check_name
-from azureml_local.execution.deployments import DEPLOYMENTS, ENDPOINTS, FOREIGN_ENDPOINTS
 from azureml_local.execution.workspace import Workspace
-from azureml_local.fields import identity, record, text, texts
 from azureml_local.settings import INFERENCE
 from azureml_local.state import transitions
 from azureml_local.state.clock import iso
-from azureml_local.state.store import Document
+from azureml_local.state.documents import (
+    DEPLOYMENTS,
+    ENDPOINTS,
+    FOREIGN_ENDPOINTS,
+    DeploymentDocument,
+    EndpointDocument,
+    Envelope,
+    Json,
+    Kind,
+    SystemData,
+    provisioning_state,
+)
+from azureml_local.wire import endpoint_request
 from azureml_local.wire.arm import WORKSPACE, body, page, properties, resource, route, workspace_of
+from azureml_local.wire.fields import identity, texts
 from azureml_local.wire.operation import accepted, address
 
 # What stands beside the properties, where it is known.
-ENVELOPE = ("tags", "location", "kind", "identity", "sku", "systemData")
+_ENVELOPE = ("tags", "location", "kind", "identity", "sku", "systemData")
 
 _PATH = WORKSPACE + "/onlineEndpoints"
-_AUTH_MODES = {mode.casefold(): mode for mode in ("Key", "AMLToken", "AADToken")}
-_MAX_MIRRORED = 50  # per cent, Azure's limit
 _TOKEN_REFRESH = 0.5  # of a token's life: when its holder should ask for the next
 _BUSY = ("Creating", "Updating", "Deleting", "Scaling")
 
 
-def find(workspace: Workspace, name: str) -> Document:
+Deployed = TypeVar("Deployed", EndpointDocument, DeploymentDocument)
+
+
+def find(workspace: Workspace, name: str) -> EndpointDocument:
     """The stored endpoint; raises NotFound."""
     document = workspace.store.get(ENDPOINTS, name)
     if document is None:
@@ -41,37 +52,46 @@ def find(workspace: Workspace, name: str) -> Document:
     return document
 
 
-def check_idle(document: Document, what: str) -> None:
+def check_idle(document: EndpointDocument | DeploymentDocument, what: str) -> None:
     """Raise Conflict while an earlier operation on the resource has not ended."""
-    state = document["properties"]["provisioningState"]
+    state = provisioning_state(document)
     if state in _BUSY:
         raise Conflict(
             f"Another operation on the {what} '{document['name']}' is in progress ({state}): wait."
         )
 
 
-def envelope(request: Request, old: Document) -> Document:
+def envelope(request: Request, old: EndpointDocument | DeploymentDocument | None) -> Envelope:
     """What a request sets beside the properties of an endpoint or deployment; what it leaves out stays."""
     given, workspace = body(request), workspace_of(request)
     now = iso(workspace.clock.now())
-    made = old.get("systemData") or {"createdAt": now, "createdBy": "local user"}
-    known = identity(given) or old.get("identity")
-    return {
-        "tags": texts(given, "tags") if given.get("tags") is not None else old.get("tags", {}),
-        **({"identity": known} if known else {}),
+    made: SystemData = old["systemData"] if old else {"createdAt": now, "createdBy": "local user"}
+    kept = old["tags"] if old else {}
+    found: Envelope = {
+        "tags": texts(given, "tags") if given.get("tags") is not None else kept,
         "location": workspace.settings.location,
         "systemData": {**made, "lastModifiedAt": now},
     }
+    if known := identity(given) or (old.get("identity") if old else None):
+        found["identity"] = known
+    return found
 
 
-def noted(request: Request, kind: str, name: str, operation_id: str) -> Document:
+def note_operation(request: Request, kind: Kind[Deployed], name: str, operation_id: str) -> Deployed:
     """Keep the operation's address among the resource's properties, as the service does."""
+    noted = {"AzureAsyncOperationUri": address(request, operation_id)}
 
-    def change(old: Document) -> Document:
-        kept = {**old["properties"]["properties"], "AzureAsyncOperationUri": address(request, operation_id)}
-        return {**old, "properties": {**old["properties"], "properties": kept}}
+    def change(old: Deployed) -> Deployed:
+        kept = {**old["properties"]["properties"], **noted}
+        old["properties"]["properties"] = kept
+        return old
 
     return workspace_of(request).store.update(kind, name, change)
+
+
+def beside(document: EndpointDocument | DeploymentDocument) -> Json:
+    """What is shown of an endpoint or deployment beside its properties, where it is known."""
+    return {name: value for name, value in document.items() if name in _ENVELOPE}
 
 
 def get(request: Request) -> Response:
@@ -87,19 +107,18 @@ def list_all(request: Request) -> Response:
 def put(request: Request) -> Response:
     """Create an endpoint, or change its traffic, tags and description."""
     workspace, name, given = workspace_of(request), request.path_params["endpoint"], properties(request)
-    check_name(name, "endpoint")
+    endpoint_request.check_name(name, "endpoint")
     existing = workspace.store.get(ENDPOINTS, name)
     if existing is None:
         return _create(request, workspace, name, given)
     check_idle(existing, "endpoint")
-    wanted = _endpoint(workspace, existing["name"], given, existing["properties"])
-    if wanted["authMode"] != existing["properties"]["authMode"]:
+    old = existing["properties"]
+    wanted = endpoint_request.settings(given, old, _deployed(workspace, existing["name"]))
+    if wanted["authMode"] != old["authMode"]:
         raise BadRequest("The authMode of an endpoint cannot be changed: create another.", target="authMode")
-    workspace.store.update(
-        ENDPOINTS, name, lambda old: {**old, **envelope(request, old), "properties": wanted}
-    )
+    _change(request, name, lambda old: {**old, "properties": wanted})
     operation = workspace.operations.begin(ENDPOINTS, name, transitions.UPDATE_ENDPOINT)
-    document = noted(request, ENDPOINTS, name, operation)
+    document = note_operation(request, ENDPOINTS, name, operation)
     return accepted(request, operation, _resource(workspace, document, "Updating"), 200)
 
 
@@ -107,9 +126,9 @@ def patch(request: Request) -> Response:
     """Change tags and identity."""
     workspace, name = workspace_of(request), request.path_params["endpoint"]
     check_idle(find(workspace, name), "endpoint")
-    workspace.store.update(ENDPOINTS, name, lambda old: {**old, **envelope(request, old)})
+    _change(request, name, lambda old: old)
     operation = workspace.operations.begin(ENDPOINTS, name, transitions.UPDATE_ENDPOINT)
-    document = noted(request, ENDPOINTS, name, operation)
+    document = note_operation(request, ENDPOINTS, name, operation)
     return accepted(request, operation, _resource(workspace, document, "Updating"), 202)
 
 
@@ -127,13 +146,13 @@ def delete(request: Request) -> Response:
 def list_keys(request: Request) -> Response:
     workspace = workspace_of(request)
     document = find(workspace, request.path_params["endpoint"])
-    keyed = document["properties"]["authMode"] == "Key"
-    return JSONResponse(document["keys"] if keyed else {"primaryKey": None, "secondaryKey": None})
+    none = {"primaryKey": None, "secondaryKey": None}
+    return JSONResponse(document["keys"] if _auth_mode(document) == "Key" else none)
 
 
 def regenerate_keys(request: Request) -> Response:
     workspace, name, given = workspace_of(request), request.path_params["endpoint"], body(request)
-    if find(workspace, name)["properties"]["authMode"] != "Key":
+    if _auth_mode(find(workspace, name)) != "Key":
         raise BadRequest(f"The endpoint '{name}' does not use keys for authentication.", code="BadArgument")
     kind = str(given.get("keyType", "")).casefold()
     if kind not in ("primary", "secondary"):
@@ -142,10 +161,14 @@ def regenerate_keys(request: Request) -> Response:
     if value is not None and not isinstance(value, str):
         raise BadRequest("keyValue must be a string.", target="keyValue")
 
-    def changed(old: Document) -> Document:
+    def changed(old: EndpointDocument) -> EndpointDocument:
+        keys = old["keys"]
+        present = keys["primaryKey"] if kind == "primary" else keys["secondaryKey"]
         # The SDK sends the present key along when it wants another one.
-        fresh = value if value and value != old["keys"][f"{kind}Key"] else _key()
-        return {**old, "keys": {**old["keys"], f"{kind}Key": fresh}}
+        fresh = value if value and value != present else endpoint_request.new_key()
+        if kind == "primary":
+            return {**old, "keys": {**keys, "primaryKey": fresh}}
+        return {**old, "keys": {**keys, "secondaryKey": fresh}}
 
     workspace.store.update(ENDPOINTS, name, changed)
     return Response(status_code=200)
@@ -153,7 +176,7 @@ def regenerate_keys(request: Request) -> Response:
 
 def token(request: Request) -> Response:
     workspace, name = workspace_of(request), request.path_params["endpoint"]
-    if find(workspace, name)["properties"]["authMode"] != "AMLToken":
+    if _auth_mode(find(workspace, name)) != "AMLToken":
         raise BadRequest(f"The endpoint '{name}' does not use Azure ML tokens.", code="BadArgument")
     now = int(workspace.clock.timestamp())
     issued, expires = workspace.tokens.issue(audience(workspace, name))
@@ -172,7 +195,7 @@ def audience(workspace: Workspace, name: str) -> str:
     return f"{workspace.settings.base_url}{INFERENCE}/{name.lower()}"
 
 
-def _create(request: Request, workspace: Workspace, name: str, given: dict[str, Any]) -> Response:
+def _create(request: Request, workspace: Workspace, name: str, given: Json) -> Response:
     if workspace.store.get(FOREIGN_ENDPOINTS, name) is not None:
         raise Conflict(
             f"An online endpoint named '{name}' already exists in region '{workspace.settings.location}'. "
@@ -180,85 +203,36 @@ def _create(request: Request, workspace: Workspace, name: str, given: dict[str, 
             code="Conflict",
             inner=("EndpointAlreadyExists",),
         )
-    document: Document = {
+    document: EndpointDocument = {
         "name": name,
         "kind": "Managed",
-        **envelope(request, {}),
-        "properties": _endpoint(workspace, name, given, {}),
-        "keys": _initial_keys(given),
+        **envelope(request, None),
+        "properties": endpoint_request.settings(given, None, _deployed(workspace, name)),
+        "keys": endpoint_request.initial_keys(given),
     }
     workspace.store.create(ENDPOINTS, name, document)
     operation = workspace.operations.begin(ENDPOINTS, name, transitions.CREATE_ENDPOINT)
-    document = noted(request, ENDPOINTS, name, operation)
+    document = note_operation(request, ENDPOINTS, name, operation)
     return accepted(request, operation, _resource(workspace, document, "Creating"), 201)
 
 
-def _endpoint(workspace: Workspace, name: str, given: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
-    """The endpoint's properties; raises BadRequest for what is not allowed."""
-    mode = _AUTH_MODES.get(str(given.get("authMode", "")).casefold())
-    if mode is None:
-        raise BadRequest(f"authMode must be one of {', '.join(_AUTH_MODES.values())}.", target="authMode")
-    deployed = {full.partition("/")[2] for full, _ in workspace.store.list(DEPLOYMENTS, f"{name}/")}
-    traffic = _shares(given, "traffic", old, deployed)
-    if sum(traffic.values()) not in (0, 100):
-        raise BadRequest(
-            f"The traffic of all deployments must sum to 0 or 100, not {sum(traffic.values())}.",
-            target="traffic",
-        )
-    mirrored = _shares(given, "mirrorTraffic", old, deployed)
-    if len(mirrored) > 1 or any(share > _MAX_MIRRORED for share in mirrored.values()):
-        raise BadRequest(
-            f"Traffic can be mirrored to one deployment, up to {_MAX_MIRRORED} per cent.",
-            target="mirrorTraffic",
-        )
-    if any(traffic.get(deployment) for deployment in mirrored):
-        raise BadRequest(
-            "A deployment with live traffic cannot get mirrored traffic.", target="mirrorTraffic"
-        )
-    return {
-        "description": text(given, "description"),
-        "properties": texts(given, "properties"),
-        "authMode": mode,
-        "publicNetworkAccess": text(given, "publicNetworkAccess") or "Enabled",
-        "compute": None,
-        "traffic": traffic,
-        "mirrorTraffic": mirrored,
-        "provisioningState": old.get("provisioningState", "Creating"),
-    }
+def _change(request: Request, name: str, change: Callable[[EndpointDocument], EndpointDocument]) -> None:
+    """Change the endpoint, and what the request says beside its properties."""
+    workspace_of(request).store.update(ENDPOINTS, name, lambda old: {**change(old), **envelope(request, old)})
 
 
-def _shares(given: dict[str, Any], which: str, old: dict[str, Any], deployed: set[str]) -> dict[str, int]:
-    """Per cent by deployment, under the deployments' own spelling."""
-    value = given.get(which)
-    if value is None:
-        value = old.get(which, {})
-    if not isinstance(value, dict):
-        raise BadRequest(f"{which} must be an object of percentages.", target=which)
-    spelling = {name.casefold(): name for name in deployed}
-    shares: dict[str, int] = {}
-    for name, share in value.items():
-        if isinstance(share, bool) or not isinstance(share, int) or not 0 <= share <= 100:
-            raise BadRequest(f"{which} of '{name}' must be a whole number from 0 to 100.", target=which)
-        if name.casefold() not in spelling:
-            raise BadRequest(
-                f"{which} names '{name}', which is no deployment of this endpoint.", target=which
-            )
-        shares[spelling[name.casefold()]] = share
-    return shares
+def _deployed(workspace: Workspace, name: str) -> set[str]:
+    """The names of the endpoint's deployments."""
+    return {full.partition("/")[2] for full, _ in workspace.store.list(DEPLOYMENTS, f"{name}/")}
 
 
-def _initial_keys(given: dict[str, Any]) -> dict[str, str]:
-    keys = record(given, "keys") or {}
-    return {which: text(keys, which) or _key() for which in ("primaryKey", "secondaryKey")}
+def _auth_mode(document: EndpointDocument) -> str:
+    return document["properties"]["authMode"]
 
 
-def _key() -> str:
-    return secrets.token_urlsafe(32)
-
-
-def _resource(workspace: Workspace, document: Document, state: str | None = None) -> dict[str, Any]:
+def _resource(workspace: Workspace, document: EndpointDocument, state: str | None = None) -> Json:
     """The endpoint as clients see it; `state` is the one it had when the operation began."""
-    shown = dict(document["properties"])
+    shown: Json = {**document["properties"]}
     if state is not None:
         shown["provisioningState"] = state
     ready = shown["provisioningState"] != "Creating"
@@ -269,7 +243,7 @@ def _resource(workspace: Workspace, document: Document, state: str | None = None
         f"{workspace.settings.workspace_arm_id}/onlineEndpoints/{document['name']}",
         "workspaces/onlineEndpoints",
         shown,
-        **{name: document[name] for name in ENVELOPE if name in document},
+        **beside(document),
     )
 
 

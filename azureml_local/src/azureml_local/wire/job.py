@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,14 +10,14 @@ from starlette.responses import JSONResponse, Response
 
 from azureml_local.assets import kinds
 from azureml_local.errors import BadRequest, Conflict
-from azureml_local.execution.documents import TERMINAL
+from azureml_local.execution.runtime import artifact_folder
 from azureml_local.execution.workspace import Workspace
-from azureml_local.fields import texts
 from azureml_local.settings import ARTIFACT_DATASTORE
-from azureml_local.state.store import Document
+from azureml_local.state.documents import JobDocument, Json, has_ended, outputs_of, status
+from azureml_local.wire import job_request
 from azureml_local.wire.arm import WORKSPACE, page, properties, resource, route, workspace_of
+from azureml_local.wire.fields import texts
 
-_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}")
 # All that may change once a job exists.
 _MUTABLE = frozenset({"description", "displayName", "tags", "properties", "isArchived"})
 # What the service says of a command job that asks for nothing particular.
@@ -44,17 +43,13 @@ _SAID_BY_SERVICE = frozenset({"status", "services", "notificationSetting"})
 def put(request: Request) -> Response:
     """Submit a job, or change what may change of one that exists."""
     workspace, name, given = workspace_of(request), request.path_params["name"], properties(request)
-    if not _NAME.fullmatch(name):
-        raise BadRequest(
-            f"The job name {name[:80]!r} is not valid: up to 255 letters, digits, '-', '_' and '.', "
-            "the first a letter or digit.",
-            target="name",
-        )
-    document = workspace.store.get("jobs", name)
+    job_request.check_name(name)
+    document = workspace.jobs.records.find(name)
     if document is not None:
         return JSONResponse(resource_of(workspace, _changed(workspace, document, given)))
     kinds.check_environment(workspace, given.get("environmentId"))
-    return JSONResponse(resource_of(workspace, workspace.jobs.submit(name, given)), 201)
+    submitted = workspace.jobs.submit(name, job_request.read(name, given))
+    return JSONResponse(resource_of(workspace, submitted), 201)
 
 
 def get(request: Request) -> Response:
@@ -85,17 +80,16 @@ def cancel(request: Request) -> Response:
 def delete(request: Request) -> Response:
     """Forget a job that has ended, with its children; what it wrote stays."""
     workspace, name = workspace_of(request), request.path_params["name"]
-    document = workspace.store.get("jobs", name)
+    document = workspace.jobs.records.find(name)
     if document is None:
         return Response(status_code=204)
-    if document["properties"]["status"] not in TERMINAL:
-        raise Conflict(f"The job {name} is {document['properties']['status']}; cancel it before deleting it.")
-    for each in [*document["children"], name]:
-        workspace.store.delete("jobs", each)
+    if not has_ended(document):
+        raise Conflict(f"The job {name} is {status(document)}; cancel it before deleting it.")
+    workspace.jobs.records.forget(document)
     return Response(status_code=200)
 
 
-def resource_of(workspace: Workspace, document: Document) -> dict[str, Any]:
+def resource_of(workspace: Workspace, document: JobDocument) -> Json:
     """The job as the service shows it; of a pipeline's step it shows here nothing but that it exists."""
     path = f"{workspace.settings.workspace_arm_id}/jobs/{document['name']}"
     system = {"createdAt": document["created"], "createdBy": "local user", "createdByType": "User"}
@@ -105,8 +99,8 @@ def resource_of(workspace: Workspace, document: Document) -> dict[str, Any]:
     return {**answer, "properties": _properties(workspace, document)}
 
 
-def _properties(workspace: Workspace, document: Document) -> dict[str, Any]:
-    shown = dict(document["properties"])
+def _properties(workspace: Workspace, document: JobDocument) -> Json:
+    shown = document["properties"]
     times = {
         label: moment[:19].replace("T", " ")
         for label, moment in (("StartTimeUtc", document["started"]), ("EndTimeUtc", document["ended"]))
@@ -115,13 +109,13 @@ def _properties(workspace: Workspace, document: Document) -> dict[str, Any]:
     studio = (
         f"{workspace.settings.base_url}/jobs/{document['name']}?wsid={workspace.settings.workspace_arm_id}"
     )
-    outputs = dict(shown.get("outputs") or {})
-    if shown["status"] in TERMINAL:
+    outputs: Json = {**outputs_of(document)}
+    if has_ended(document):
         # Only then: while a job runs, the SDK would read its log through the storage account's key, which
         # nobody has here, instead of through run history.
         outputs["default"] = {
             "description": None,
-            "uri": f"azureml://datastores/{ARTIFACT_DATASTORE}/ExperimentRun/dcid.{document['name']}",
+            "uri": f"azureml://datastores/{ARTIFACT_DATASTORE}/{artifact_folder(document['name'])}",
             "mode": "ReadWriteMount",
             "jobOutputType": "uri_folder",
         }
@@ -144,7 +138,7 @@ def _properties(workspace: Workspace, document: Document) -> dict[str, Any]:
     }
 
 
-def _service(kind: str, endpoint: str) -> dict[str, Any]:
+def _service(kind: str, endpoint: str) -> Json:
     return {
         "jobServiceType": kind,
         "port": None,
@@ -156,7 +150,7 @@ def _service(kind: str, endpoint: str) -> dict[str, Any]:
     }
 
 
-def _changed(workspace: Workspace, document: Document, given: Mapping[str, Any]) -> Document:
+def _changed(workspace: Workspace, document: JobDocument, given: Mapping[str, Any]) -> JobDocument:
     """The job with what the request changes of it; raises BadRequest when it would change the work itself."""
     usual = _COMMAND if document["properties"]["jobType"] == "Command" else {}
     asked, wanted = {**usual, **_said(document["request"])}, {**usual, **_said(given)}
@@ -177,10 +171,10 @@ def _changed(workspace: Workspace, document: Document, given: Mapping[str, Any])
     change = {key: given[key] for key in ("description", "displayName") if isinstance(given.get(key), str)}
     change |= {key: texts(given, key) for key in ("tags", "properties") if given.get(key) is not None}
     hidden = bool(given.get("isArchived", document["hidden"]))
-    return workspace.jobs.records.change(document["name"], properties=change, hidden=hidden)
+    return workspace.jobs.records.show(document["name"], change, hidden=hidden)
 
 
-def _said(properties: Mapping[str, Any]) -> dict[str, Any]:
+def _said(properties: Mapping[str, Any]) -> Json:
     return {key: value for key, value in properties.items() if value is not None}
 
 
@@ -193,7 +187,7 @@ def _comparable(key: str, value: Any) -> Any:
     return value if value not in ({}, []) else None
 
 
-def _has_tag(document: Document, wanted: str) -> bool:
+def _has_tag(document: JobDocument, wanted: str) -> bool:
     key, _, value = wanted.partition("=")
     tags = document["properties"].get("tags") or {}
     return not key or (key in tags and value in ("", tags[key]))

@@ -5,10 +5,11 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from azureml_local import fields
 from azureml_local.assets import addresses, versions
 from azureml_local.errors import BadRequest, ServiceError
 from azureml_local.execution.workspace import Workspace
+from azureml_local.state.documents import assets
+from azureml_local.wire import fields
 from azureml_local.wire.arm import REGISTRY, body, resource, route, workspace_of
 
 
@@ -16,14 +17,15 @@ def seed(workspace: Workspace) -> None:
     """Put the shipped models and components into the registry, each version once."""
     from azureml_local import catalogue, components
 
-    for kind, offered in (
+    for collection, offered in (
         ("models", catalogue.models()),
         ("components", components.definitions()),
     ):
+        kind = assets(collection, registry=True)
         for name, version, properties in offered:
-            known = workspace.store.get(f"registry/{kind}", f"{name}/{version}")
+            known = workspace.store.get(kind, f"{name}/{version}")
             if known is None or not properties.items() <= known["properties"].items():
-                versions.put(workspace, f"registry/{kind}", name, version, properties)
+                versions.put(workspace, kind, name, version, properties)
 
 
 def discover(request: Request) -> Response:

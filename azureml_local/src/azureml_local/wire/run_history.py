@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 from urllib.parse import quote
 
 from starlette.requests import Request
@@ -13,11 +12,11 @@ from starlette.routing import Route
 from azureml_local.assets import addresses
 from azureml_local.errors import BadRequest, NotFound
 from azureml_local.execution.workspace import Workspace
-from azureml_local.fields import texts
 from azureml_local.settings import ARTIFACT_DATASTORE, CONTAINERS
 from azureml_local.state.blobs import Blob
-from azureml_local.state.store import Document
+from azureml_local.state.documents import JobDocument, Json, is_pipeline, outputs_of, status
 from azureml_local.wire.arm import WORKSPACE, body, route, workspace_of
+from azureml_local.wire.fields import texts
 
 _HISTORY = "/history/v1.0" + WORKSPACE
 _ORIGIN = "ExperimentRun"
@@ -36,15 +35,12 @@ def patch_run(request: Request) -> Response:
     """Change a run's name, description or archive flag; tags and properties are added to those it has."""
     workspace, document, given = workspace_of(request), _document(request), body(request)
     shown = document["properties"]
-    change: dict[str, Any] = {
-        key: given[key] for key in ("displayName", "description") if given.get(key) is not None
-    }
-    for key in ("tags", "properties"):
-        change[key] = {**(shown.get(key) or {}), **texts(given, key)}
+    change: Json = {key: given[key] for key in ("displayName", "description") if given.get(key) is not None}
+    for key, kept in (("tags", shown["tags"]), ("properties", shown["properties"])):
+        change[key] = {**kept, **texts(given, key)}
     hidden = given.get("hidden")
-    document = workspace.jobs.records.change(
-        document["name"], properties=change, hidden=document["hidden"] if hidden is None else bool(hidden)
-    )
+    archived = None if hidden is None else bool(hidden)
+    document = workspace.jobs.records.show(document["name"], change, hidden=archived)
     return JSONResponse(_run(workspace, document))
 
 
@@ -87,7 +83,11 @@ def resolve_data(request: Request) -> Response:
     if not isinstance(ids, list) or not all(isinstance(i, str) for i in ids):
         raise BadRequest("The request needs a list 'values' of ids.", target="values")
     return JSONResponse(
-        {"values": {i: {"uri": addresses.locate(workspace, i).uri(workspace), "type": None} for i in ids}}
+        {
+            "values": {
+                i: {"uri": addresses.locate(workspace, i).uri(workspace.settings), "type": None} for i in ids
+            }
+        }
     )
 
 
@@ -126,11 +126,11 @@ def create_artifacts(request: Request) -> Response:
     )
 
 
-def _document(request: Request) -> Document:
+def _document(request: Request) -> JobDocument:
     return workspace_of(request).jobs.records.get(request.path_params["run"])
 
 
-def _run(workspace: Workspace, document: Document) -> dict[str, Any]:
+def _run(workspace: Workspace, document: JobDocument) -> Json:
     shown = document["properties"]
     started, ended = document["started"], document["ended"]
     user = {"userName": "local user", "userObjectId": "00000000-0000-0000-0000-00000000000b"}
@@ -144,7 +144,7 @@ def _run(workspace: Workspace, document: Document) -> dict[str, Any]:
         "displayName": shown.get("displayName"),
         "name": shown.get("displayName"),
         "description": shown.get("description"),
-        "status": shown["status"],
+        "status": status(document),
         "createdUtc": document["created"],
         "startTimeUtc": started,
         "endTimeUtc": ended,
@@ -169,12 +169,12 @@ def _run(workspace: Workspace, document: Document) -> dict[str, Any]:
                 "assetId": f"azureml://jobs/{document['name']}/outputs/{name}",
                 "type": "uri_folder" if output["jobOutputType"] in _MODEL_TYPES else output["jobOutputType"],
             }
-            for name, output in (shown.get("outputs") or {}).items()
+            for name, output in outputs_of(document).items()
         },
     }
 
 
-def _error(workspace: Workspace, document: Document) -> dict[str, Any] | None:
+def _error(workspace: Workspace, document: JobDocument) -> Json | None:
     error = document["error"]
     if error is None:
         return None
@@ -193,10 +193,10 @@ def _error(workspace: Workspace, document: Document) -> dict[str, Any] | None:
     }
 
 
-def _run_type(document: Document) -> str:
+def _run_type(document: JobDocument) -> str:
     if document["parent"]:
         return "azureml.StepRun"
-    return "azureml.PipelineRun" if document["properties"]["jobType"] == "Pipeline" else "azureml.scriptrun"
+    return "azureml.PipelineRun" if is_pipeline(document) else "azureml.scriptrun"
 
 
 def _target(compute: object) -> str | None:
@@ -224,7 +224,7 @@ def _name(run_id: str, path: str) -> str:
     return f"{_ORIGIN}/dcid.{run_id}/{path}"
 
 
-def _artifact(run_id: str, path: str, blob: Blob | None) -> dict[str, Any]:
+def _artifact(run_id: str, path: str, blob: Blob | None) -> Json:
     return {
         "artifactId": f"{_ORIGIN}/dcid.{run_id}/{path}",
         "origin": _ORIGIN,
@@ -237,7 +237,7 @@ def _artifact(run_id: str, path: str, blob: Blob | None) -> dict[str, Any]:
     }
 
 
-def _content(workspace: Workspace, run_id: str, path: str) -> dict[str, Any]:
+def _content(workspace: Workspace, run_id: str, path: str) -> Json:
     return {
         "contentUri": _url(workspace, run_id, path, permissions="rcw"),
         "origin": _ORIGIN,

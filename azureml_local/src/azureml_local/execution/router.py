@@ -1,0 +1,133 @@
+"""Which deployment of an endpoint answers a scoring request, and the way there and back."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from dataclasses import dataclass
+
+import httpx
+
+from azureml_local.errors import NotFound, ServiceError
+from azureml_local.execution.deployment import Deployment
+from azureml_local.execution.servers import Servers
+from azureml_local.state.documents import DEPLOYMENTS, EndpointDocument
+from azureml_local.state.store import Store
+
+logger = logging.getLogger(__name__)
+
+DEPLOYMENT_HEADER = "azureml-model-deployment"
+
+_MAX_WAIT = 200.0  # seconds, above any request timeout there can be
+# A model server closes connections that were idle for 5 seconds; never send on one that it is about to close.
+_KEEP_ALIVE = 2.0
+
+
+@dataclass(frozen=True)
+class ScoringRequest:
+    """What a client sends to an endpoint."""
+
+    body: bytes
+    media_type: str
+
+
+@dataclass(frozen=True)
+class ModelAnswer:
+    """What a model answers."""
+
+    status: int
+    body: bytes
+    media_type: str | None
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the model could score the request."""
+        return 200 <= self.status < 300
+
+
+class Router:
+    """Sends scoring requests to model servers; belongs to one event loop."""
+
+    def __init__(self, store: Store, servers: Servers) -> None:
+        self._store = store
+        self._servers = servers
+        # The deployment's own request timeout is the one that counts, and its gate bounds the connections.
+        limits = httpx.Limits(keepalive_expiry=_KEEP_ALIVE)
+        self._client = httpx.AsyncClient(trust_env=False, verify=False, timeout=_MAX_WAIT, limits=limits)
+        # Copies under way; the event loop itself keeps only weak references to tasks.
+        self._copies: set[asyncio.Task[None]] = set()
+
+    def choose(self, endpoint: EndpointDocument, named: str | None) -> str:
+        """The full name of the deployment that answers: the `named` one, else by traffic; raises NotFound."""
+        if named is not None:
+            document = self._store.get(DEPLOYMENTS, f"{endpoint['name']}/{named}")
+            if document is None:
+                raise NotFound(
+                    f"The endpoint '{endpoint['name']}' has no deployment '{named}'.",
+                    code="DeploymentNotFound",
+                )
+            return f"{endpoint['name']}/{document['name']}"
+        shares = {name: share for name, share in endpoint["properties"]["traffic"].items() if share}
+        if not shares:
+            raise NotFound(
+                f"No deployment of the endpoint '{endpoint['name']}' gets traffic: set its traffic, or name "
+                f"a deployment in the header {DEPLOYMENT_HEADER}.",
+                code="NoTraffic",
+            )
+        (deployment,) = random.choices(list(shares), weights=list(shares.values()))
+        return f"{endpoint['name']}/{deployment}"
+
+    def mirror(self, endpoint: EndpointDocument, request: ScoringRequest) -> None:
+        """Send copies of the mirrored share of requests, whose answers nobody reads."""
+        for deployment, share in endpoint["properties"]["mirrorTraffic"].items():
+            if random.uniform(0, 100) < share:
+                task = asyncio.create_task(self._copy(f"{endpoint['name']}/{deployment}", request))
+                self._copies.add(task)
+                task.add_done_callback(self._copies.discard)
+
+    async def forward(self, name: str, request: ScoringRequest) -> ModelAnswer:
+        """The deployment's answer; raises ServiceError 408, 429 or 502 where it has none."""
+        document = self._store.get(DEPLOYMENTS, name)
+        server = self._servers.answering(name)
+        if document is None or server is None or server.port is None:
+            raise ServiceError(
+                502, "BadGateway", f"The deployment '{name}' has no instance that answers: see its logs."
+            )
+        deployment = Deployment.of(name, document)
+        try:
+            async with asyncio.timeout(deployment.timeout), self._servers.gate(deployment).enter():
+                return await self._post(server.port, request)
+        except TimeoutError as error:
+            raise ServiceError(
+                408,
+                "RequestTimeout",
+                f"The deployment '{name}' did not answer within its request timeout of "
+                f"{deployment.timeout:g} seconds: raise request_timeout_ms (at most 180000), or ask for "
+                "less.",
+            ) from error
+        except httpx.TransportError as error:
+            raise ServiceError(
+                502,
+                "BadGateway",
+                f"The deployment '{name}' closed the connection without an answer: see its logs.",
+            ) from error
+
+    async def close(self) -> None:
+        """Close the connections to model servers."""
+        await self._client.aclose()
+
+    async def _post(self, port: int, request: ScoringRequest) -> ModelAnswer:
+        answer = await self._client.post(
+            f"http://127.0.0.1:{port}/score",
+            content=request.body,
+            headers={"content-type": request.media_type},
+        )
+        return ModelAnswer(answer.status_code, answer.content, answer.headers.get("content-type"))
+
+    async def _copy(self, name: str, request: ScoringRequest) -> None:
+        try:
+            answer = await self.forward(name, request)
+            logger.info("mirrored a request to %s: %d", name, answer.status)
+        except ServiceError as error:
+            logger.info("mirrored a request to %s: %d %s", name, error.status, error.message)

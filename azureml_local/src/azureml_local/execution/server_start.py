@@ -1,0 +1,86 @@
+"""Starting a deployment's model server, and waiting until it is ready."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from azureml_local.assets import addresses
+from azureml_local.errors import BadRequest, Conflict
+from azureml_local.execution import container
+from azureml_local.execution.deployment import Deployment
+from azureml_local.execution.deployment_records import DeploymentRecords
+from azureml_local.execution.model_server import ModelServer
+from azureml_local.execution.servers import Servers
+from azureml_local.state.faults import Crash, NoCapacity
+from azureml_local.state.workspace import WorkspaceState
+
+_LOOK_AGAIN = 0.1  # seconds between looks at a server that is starting
+
+
+class ServerStart:
+    """Starts servers that are still wanted when their turn comes."""
+
+    def __init__(self, state: WorkspaceState, records: DeploymentRecords, servers: Servers) -> None:
+        self._state = state
+        self._records = records
+        self._servers = servers
+
+    def launch(self, deployment: Deployment, directory: Path) -> ModelServer:
+        """Start the server in that directory; raises ServiceError when it cannot be or is not wanted."""
+        try:
+            model = addresses.resolve(self._state, deployment.model) if deployment.model else None
+            code = addresses.resolve(self._state, deployment.code) if deployment.code else None
+        except RuntimeError as error:  # the catalogue's: a registry model's weights cannot be had
+            raise BadRequest(str(error), code="ModelDownloadFailed", target="model") from error
+        endpoint, _, name = deployment.name.partition("/")
+        fault = self._state.faults.at(
+            "START", f"/onlineEndpoints/{endpoint}/deployments/{name}", NoCapacity, Crash
+        )
+        if isinstance(fault, NoCapacity):
+            raise BadRequest(
+                f"The region has no machine of size {deployment.size.name} to give: try again later, or use "
+                "another size.",
+                code="OutOfCapacity",
+            )
+        with self.wanted(deployment.name, directory):
+            server = container.start(deployment, directory, model=model, code=code)
+        if isinstance(fault, Crash):
+            threading.Timer(fault.seconds, server.kill).start()
+        return server
+
+    def await_ready(self, server: ModelServer, deployment: Deployment) -> None:
+        """Wait for the readiness probe; raises ServiceError when it fails for good.
+
+        It asks more often than its period, as nobody gains by waiting.
+        """
+        probe = deployment.readiness
+        deadline = time.monotonic() + probe.patience
+        while not server.healthy(probe.timeout):
+            with self.wanted(deployment.name, server.directory):
+                crashed = server.exit_code() is not None
+            if crashed or time.monotonic() > deadline:
+                server.kill()
+                raise container.failure(server, deployment, crashed=crashed)
+            self._servers.closed.wait(_LOOK_AGAIN)
+
+    @contextmanager
+    def wanted(self, name: str, directory: Path) -> Iterator[None]:
+        """Hold still what servers are wanted; raises Conflict when that one is not, or not any more."""
+        with self._servers.lock:
+            if self._servers.closed.is_set():
+                # Ends this thread alone: its operation stays in progress, for the next server to complete.
+                raise SystemExit
+            document = self._records.find(name)
+            if document is None or directory.name not in (
+                document.get("starting"),
+                document.get("serving"),
+            ):
+                raise Conflict(
+                    f"The deployment {name} was deleted or replaced while it was starting.",
+                    code="OperationCanceled",
+                )
+            yield

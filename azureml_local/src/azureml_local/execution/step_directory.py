@@ -1,0 +1,132 @@
+"""A step on its node: the directory it runs in, its code, its inputs and outputs, its process."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from azureml_local.assets import addresses
+from azureml_local.execution.command import render
+from azureml_local.execution.graph import Asset, Literal, Step
+from azureml_local.execution.node import environment
+from azureml_local.execution.outputs import output_uri
+from azureml_local.execution.process import Detached
+from azureml_local.execution.runtime import Runtime
+from azureml_local.state.documents import outputs_of
+from azureml_local.state.faults import StepFailure
+
+LOG = "user_logs/std_log.txt"
+_KEPT = ("outputs", "logs")  # folders that a node uploads while the command runs
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepTask:
+    """A step to run as the job `name`.
+
+    `upstream` names, by path, the jobs of the steps that have run before; `checkpoints` is a directory that
+    every run of the same step finds, until one completes.
+    """
+
+    name: str
+    step: Step
+    upstream: Mapping[str, str]
+    checkpoints: Path
+
+    def remove_checkpoints(self) -> None:
+        """Forget what interrupted runs of the step have left for the next: it has completed."""
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
+
+
+class StepDirectory:
+    """Lays out what a step needs on its node, starts its process there and finds it again."""
+
+    def __init__(self, runtime: Runtime, task: StepTask) -> None:
+        self._runtime = runtime
+        self._state = runtime.state
+        self._task = task
+        self._path = self._state.settings.jobs_path / task.name
+        self._artifacts = runtime.artifacts(task.name)
+        self.log = self._artifacts / LOG
+
+    def process(self) -> Detached | None:
+        """The step's process, running or ended; None when there never was one."""
+        return Detached.find(self._path)
+
+    def start(self, failure: StepFailure | None) -> Detached:
+        """Lay out the directory and run the command there, or the one that `failure` has instead.
+
+        Raises ServiceError when code, an input or a value is missing, OSError when the disk refuses.
+        """
+        step = self._task.step
+        shutil.rmtree(self._path, ignore_errors=True)
+        self._path.mkdir(parents=True)
+        code = self._code()
+        self._keep_written(code)
+        inputs = {name: self._input(name) for name in step.inputs}
+        outputs = {name: self._output(name) for name in step.outputs}
+        command = render(step.component.command, inputs, outputs)
+        if failure is not None:
+            command = f"printf '%s\\n' {shlex.quote(failure.message)} >&2; exit {failure.exit_code}"
+        self._task.checkpoints.mkdir(parents=True, exist_ok=True)
+        job = self._runtime.records.get(self._task.name)
+        variables = {
+            **environment(self._state, job, self._task.checkpoints),
+            **step.environment_variables,
+        }
+        return Detached.start(self._path, ["/bin/sh", "-c", command], cwd=code, env=variables, log=self.log)
+
+    def kill(self) -> None:
+        """End the process, if there is one, and remove the directory."""
+        process = self.process()
+        if process is not None:
+            process.kill()
+        self.remove()
+
+    def remove(self) -> None:
+        """Remove the directory; artifacts and outputs lie elsewhere."""
+        shutil.rmtree(self._path, ignore_errors=True)
+
+    def _code(self) -> Path:
+        """The step's working directory: a private copy of its code, or an empty one."""
+        directory = self._path / "wd"
+        if self._task.step.component.code is None:
+            directory.mkdir()
+            return directory
+        source = addresses.resolve(self._state, self._task.step.component.code)
+        if source.is_dir():
+            shutil.copytree(source, directory)
+        else:
+            directory.mkdir()
+            shutil.copy2(source, directory)
+        return directory
+
+    def _keep_written(self, code: Path) -> None:
+        """Let `outputs` and `logs` where the command runs be folders of its artifacts, as on Azure."""
+        for name in _KEPT:
+            kept, shipped = self._artifacts / name, code / name
+            if shipped.is_dir():  # with the code
+                shutil.copytree(shipped, kept, dirs_exist_ok=True)
+                shutil.rmtree(shipped)
+            if not shipped.exists():
+                kept.mkdir(parents=True, exist_ok=True)
+                shipped.symlink_to(kept, target_is_directory=True)
+
+    def _input(self, name: str) -> str | Path:
+        value = self._task.step.inputs[name]
+        if isinstance(value, Literal):
+            return value.value
+        if isinstance(value, Asset):
+            return addresses.resolve(self._state, value.uri)
+        upstream = self._runtime.records.get(self._task.upstream[value.step])
+        return addresses.resolve(self._state, outputs_of(upstream)[value.output]["uri"])
+
+    def _output(self, name: str) -> Path:
+        """Where the step writes that output; folders are there before it begins."""
+        output = self._task.step.outputs[name]
+        place = addresses.locate(self._state, output_uri(self._task.name, name, output))
+        path = self._state.blobs.datastore_path(place.datastore, place.path)
+        (path.parent if output.type == "uri_file" else path).mkdir(parents=True, exist_ok=True)
+        return path

@@ -1,0 +1,78 @@
+"""Blocks of uploads: kept until their list is committed as a blob."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from azureml_local.errors import BadRequest
+from azureml_local.state.blobs import Blob, BlobProperties, Blobs
+
+# Azure discards blocks that nobody has committed within a week.
+_LIFETIME = 7 * 86400.0
+_COPY_BUFFER = 2**20
+
+
+class Blocks:
+    """The blocks that clients have uploaded, by the blob that they are to become."""
+
+    def __init__(self, uploads: Path, blobs: Blobs) -> None:
+        self._path = uploads / "blocks"
+        self._blobs = blobs
+        self._path.mkdir(exist_ok=True)
+        self._discard_old()
+
+    def stage(self, container: str, name: str, block: str, staged: Path) -> None:
+        """Keep one block until its list is committed; `block` is the client's base64 id."""
+        self._blobs.writable(container, name)
+        directory = self._directory(container, name)
+        directory.mkdir(parents=True, exist_ok=True)
+        os.replace(staged, directory / _file(block))
+
+    def commit(
+        self,
+        container: str,
+        name: str,
+        blocks: Sequence[str],
+        properties: BlobProperties,
+        *,
+        overwrite: bool = True,
+    ) -> Blob:
+        """Join the staged blocks, in the given order, into the blob; raises BadRequest for unknown ones."""
+        directory = self._directory(container, name)
+        with self._blobs.staged() as path:
+            with path.open("wb") as target:
+                for block in blocks:
+                    _append(directory / _file(block), block, target)
+            blob = self._blobs.commit(container, name, path, properties, overwrite=overwrite)
+        shutil.rmtree(directory, ignore_errors=True)
+        return blob
+
+    def _directory(self, container: str, name: str) -> Path:
+        return self._path / hashlib.sha256(f"{container}/{name}".encode()).hexdigest()
+
+    def _discard_old(self) -> None:
+        for directory in self._path.iterdir():
+            if time.time() - directory.stat().st_mtime > _LIFETIME:
+                shutil.rmtree(directory, ignore_errors=True)
+
+
+def _append(file: Path, block: str, target: BinaryIO) -> None:
+    try:
+        with file.open("rb") as source:
+            shutil.copyfileobj(source, target, _COPY_BUFFER)
+    except FileNotFoundError as error:
+        raise BadRequest(f"The block {block} was not uploaded.", code="InvalidBlockList") from error
+
+
+def _file(block: str) -> str:
+    try:
+        return base64.b64decode(block, validate=True).hex() or "0"
+    except ValueError as error:
+        raise BadRequest("A block id must be base64.", code="InvalidQueryParameterValue") from error

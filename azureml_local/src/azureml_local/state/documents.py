@@ -1,0 +1,401 @@
+"""What is kept of each resource: the kinds of documents in the store, and the shape of each kind.
+
+The documents are JSON. Most have the shape in which Resource Manager shows the resource, so that a route
+adds to them what is not kept; the functions here read what lies deep in that shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, NotRequired, Required, TypedDict, TypeVar
+
+from azureml_local.state.job_states import JobState
+
+D = TypeVar("D", bound=Mapping[str, Any])
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Kind(Generic[D]):
+    """A kind of documents under its name in the store.
+
+    Resource Manager compares names without regard to case, blob storage does not.
+    """
+
+    name: str
+    case_sensitive: bool = False
+
+
+class SystemData(TypedDict, total=False):
+    """Who made a resource and changed it last, and when (ISO 8601)."""
+
+    createdAt: Required[str]
+    createdBy: Required[str]
+    createdByType: str
+    lastModifiedAt: str
+    lastModifiedBy: str
+    lastModifiedByType: str
+
+
+class JobError(TypedDict):
+    """Why a job failed; `details` are the errors of a pipeline's steps."""
+
+    code: str
+    message: str
+    details: NotRequired[list[JobError | Json]]
+
+
+class JobOutput(TypedDict):
+    """Where an output of a job goes."""
+
+    jobOutputType: str
+    uri: str
+    description: NotRequired[str | None]
+    mode: NotRequired[str]
+
+
+class JobProperties(TypedDict, total=False):
+    """What the service shows of a job; of a submitted one also whatever else its request had."""
+
+    status: Required[str]
+    jobType: Required[str]
+    experimentName: Required[str]
+    displayName: Required[str]
+    tags: Required[dict[str, str]]
+    properties: Required[dict[str, str]]
+    outputs: Required[dict[str, JobOutput]]
+    description: str | None
+    computeId: str | None
+    settings: Json | None
+    isArchived: bool
+
+
+class JobDocument(TypedDict):
+    """A job, submitted or a pipeline's step.
+
+    `step` is its path in the root's graph, `request` the properties that were asked for, `leases` are the
+    ledger rows of its nodes, `cancel` says that its end was asked for, times are ISO 8601.
+    """
+
+    name: str
+    root: str
+    parent: str | None
+    step: str
+    children: list[str]
+    number: int
+    request: Json
+    seed: str
+    properties: JobProperties
+    created: str
+    started: str | None
+    ended: str | None
+    error: JobError | None
+    cancel: bool
+    hidden: bool
+    leases: list[str]
+
+
+class ScaleSettings(TypedDict):
+    """How many nodes a cluster has, and after which ISO 8601 duration an idle one goes."""
+
+    minNodeCount: int
+    maxNodeCount: int
+    nodeIdleTimeBeforeScaleDown: str
+
+
+class ClusterSettings(TypedDict):
+    """The settings of an AmlCompute, with every default filled in."""
+
+    vmSize: str
+    vmPriority: str
+    osType: str
+    scaleSettings: ScaleSettings
+    remoteLoginPortPublicAccess: str
+    enableNodePublicIp: bool
+    isolatedNetwork: bool
+    enableBatchPrivateLink: bool
+    subnet: Json | None
+    virtualMachineImage: Json | None
+
+
+class ClusterProperties(TypedDict):
+    """What the service shows of a compute beside its settings."""
+
+    computeType: str
+    description: str | None
+    disableLocalAuth: bool
+    createdOn: str
+    modifiedOn: str
+    provisioningState: str
+    properties: ClusterSettings
+
+
+class ClusterDocument(TypedDict):
+    """A compute cluster."""
+
+    name: str
+    tags: dict[str, str]
+    location: str
+    identity: Json | None
+    properties: ClusterProperties
+
+
+class Envelope(TypedDict):
+    """What stands beside the properties of an endpoint or a deployment."""
+
+    tags: dict[str, str]
+    location: str
+    systemData: SystemData
+    identity: NotRequired[Json]
+
+
+class EndpointProperties(TypedDict):
+    """An endpoint's settings; traffic in per cent by the name of the deployment."""
+
+    description: str | None
+    properties: dict[str, str]
+    authMode: str
+    publicNetworkAccess: str
+    compute: None
+    traffic: dict[str, int]
+    mirrorTraffic: dict[str, int]
+    provisioningState: str
+
+
+class EndpointKeys(TypedDict):
+    """The two keys of an endpoint."""
+
+    primaryKey: str
+    secondaryKey: str
+
+
+class EndpointDocument(Envelope):
+    """A managed online endpoint."""
+
+    name: str
+    kind: str
+    properties: EndpointProperties
+    keys: EndpointKeys
+
+
+class Sku(TypedDict):
+    """A deployment's tier and number of instances."""
+
+    name: str
+    tier: str
+    capacity: int
+
+
+class CodeSettings(TypedDict):
+    """A deployment's code asset and the scoring script in it."""
+
+    codeId: str
+    scoringScript: str
+
+
+class RequestSettings(TypedDict):
+    """How a deployment takes requests; ISO 8601 durations."""
+
+    maxQueueWait: str
+    requestTimeout: str
+    maxConcurrentRequestsPerInstance: int
+
+
+class ProbeSettings(TypedDict):
+    """How a container is probed; ISO 8601 durations."""
+
+    failureThreshold: int
+    successThreshold: int
+    timeout: str
+    period: str
+    initialDelay: str
+
+
+class DeploymentSettings(TypedDict):
+    """What a deployment's request says, with every default filled in."""
+
+    description: str | None
+    properties: dict[str, str]
+    codeConfiguration: CodeSettings | None
+    environmentId: str | None
+    environmentVariables: dict[str, str]
+    scaleSettings: Json
+    requestSettings: RequestSettings
+    modelMountPath: str | None
+    appInsightsEnabled: bool
+    livenessProbe: ProbeSettings
+    readinessProbe: ProbeSettings
+    instanceType: str
+    model: str | None
+    egressPublicNetworkAccess: str
+    dataCollector: Json | None
+    endpointComputeType: str
+
+
+class DeploymentProperties(DeploymentSettings):
+    """A deployment's settings and its state."""
+
+    provisioningState: str
+
+
+class DeploymentDocument(Envelope):
+    """A managed online deployment, kept as ENDPOINT/DEPLOYMENT.
+
+    `serving` and `starting` are the directories of the server that answers and of the one on its way.
+    """
+
+    name: str
+    endpoint: str
+    kind: str
+    sku: Sku
+    properties: DeploymentProperties
+    serving: NotRequired[str | None]
+    starting: NotRequired[str | None]
+
+
+class AssetDocument(TypedDict):
+    """A version of an asset; what its properties are depends on the collection (see assets/kinds.py)."""
+
+    name: str
+    version: str
+    properties: Json
+    systemData: SystemData
+
+
+class DatastoreProperties(TypedDict, total=False):
+    """A datastore's container and what its maker says of it."""
+
+    containerName: Required[str]
+    datastoreType: Required[str]
+    description: str | None
+    properties: dict[str, str]
+    tags: dict[str, str]
+
+
+class DatastoreDocument(TypedDict):
+    """A name for a blob container."""
+
+    properties: DatastoreProperties
+    createdAt: str
+
+
+class TransitionDocument(TypedDict):
+    """A `transitions.Transition`."""
+
+    during: str
+    after: str | None
+    seconds: float
+
+
+class OperationDocument(TypedDict):
+    """A long operation on the document `name` of the kind `kind`; `started` in seconds since the epoch."""
+
+    kind: str
+    name: str
+    transition: TransitionDocument
+    works: bool
+    status: str
+    startTime: str
+    started: float
+    endTime: str | None
+    error: Json | None
+
+
+class LedgerDocument(TypedDict):
+    """A row of the ledger without its id; see `ledger.Row`."""
+
+    kind: str
+    name: str
+    vm_size: str
+    hourly_price: float
+    owner: str
+    started: float
+    stopped: float | None
+
+
+class QuotaDocument(TypedDict):
+    """A limit that was set by hand."""
+
+    limit: int
+
+
+class CounterDocument(TypedDict):
+    """The last number given out."""
+
+    value: int
+
+
+class CompletedStepDocument(TypedDict):
+    """The job that has completed a step, kept under the step's fingerprint."""
+
+    job: str
+
+
+class BlobDocument(TypedDict):
+    """What a file cannot say of the blob that it is, true while its `mtime_ns` is that one."""
+
+    mtime_ns: int
+    metadata: dict[str, str]
+    content_type: str | None
+    content_md5: str | None
+
+
+JOBS = Kind[JobDocument]("jobs")
+CLUSTERS = Kind[ClusterDocument]("computes")
+ENDPOINTS = Kind[EndpointDocument]("onlineEndpoints")
+FOREIGN_ENDPOINTS = Kind[Json]("foreignEndpoints")  # names held by other workspaces of the region
+DEPLOYMENTS = Kind[DeploymentDocument]("deployments")
+DATASTORES = Kind[DatastoreDocument]("datastores")
+BLOBS = Kind[BlobDocument]("blobs", case_sensitive=True)
+OPERATIONS = Kind[OperationDocument]("operations")
+LEDGER = Kind[LedgerDocument]("ledger")
+QUOTAS = Kind[QuotaDocument]("quotas")
+COUNTERS = Kind[CounterDocument]("counters")
+COMPLETED_STEPS = Kind[CompletedStepDocument]("completed-steps")
+TRACKED_RUNS = Kind[Json]("tracked-runs")  # what MLflow has heard of each run
+
+
+def assets(collection: str, *, registry: bool = False) -> Kind[AssetDocument]:
+    """The versions of a collection such as "models", of the workspace or of the registry."""
+    return Kind(f"registry/{collection}" if registry else collection)
+
+
+def shared_by_versions(kind: Kind[AssetDocument]) -> Kind[Json]:
+    """What all versions of a name have in common, where somebody has set it."""
+    return Kind(f"{kind.name}.names")
+
+
+def status(job: JobDocument) -> JobState:
+    """The job's state."""
+    return JobState(job["properties"]["status"])
+
+
+def has_ended(job: JobDocument) -> bool:
+    """Whether the job is in a final state."""
+    return status(job).is_final
+
+
+def is_pipeline(job: JobDocument) -> bool:
+    """Whether the job is a submitted pipeline, not a command or a pipeline's step."""
+    return job["properties"]["jobType"] == "Pipeline" and job["parent"] is None
+
+
+def provisioning_state(document: ClusterDocument | EndpointDocument | DeploymentDocument) -> str:
+    """The state that long operations move: Succeeded, Failed, or what is under way."""
+    return document["properties"]["provisioningState"]
+
+
+def cluster_settings(cluster: ClusterDocument) -> ClusterSettings:
+    """Size, priority and scale of the cluster."""
+    return cluster["properties"]["properties"]
+
+
+def instances(deployment: DeploymentDocument) -> int:
+    """The number of the deployment's instances."""
+    return deployment["sku"]["capacity"]
+
+
+def outputs_of(job: JobDocument) -> dict[str, JobOutput]:
+    """Where the job's outputs go, by name."""
+    return job["properties"]["outputs"]

@@ -1,0 +1,63 @@
+"""The body of a request to create a version of an asset, checked."""
+
+from __future__ import annotations
+
+from azureml_local.assets import kinds
+from azureml_local.errors import BadRequest
+from azureml_local.state.documents import Json
+from azureml_local.state.workspace import WorkspaceState
+
+_SYSTEMS = ("Linux", "Windows")
+
+
+def model(state: WorkspaceState, name: str, version: str, given: Json) -> Json:
+    """The properties of a model as they are kept; raises BadRequest."""
+    _required_text(given, "modelUri")
+    return kinds.model(state, given)
+
+
+def data(state: WorkspaceState, name: str, version: str, given: Json) -> Json:
+    """The properties of a data asset as they are kept; raises BadRequest."""
+    _required_text(given, "dataUri")
+    check_data_type(given)
+    return kinds.data(state, given)
+
+
+def code(state: WorkspaceState, name: str, version: str, given: Json) -> Json:
+    """The properties of a code asset as they are kept; raises BadRequest."""
+    _required_text(given, "codeUri")
+    return given
+
+
+def environment(state: WorkspaceState, name: str, version: str, given: Json) -> Json:
+    """The properties of an environment as they are kept; nothing is built. Raises BadRequest."""
+    if not (given.get("image") or given.get("build") or given.get("condaFile")):
+        raise BadRequest("An environment needs an image, a build context or a conda file.", target="image")
+    system = given.get("osType") or "Linux"
+    if system not in _SYSTEMS:
+        raise BadRequest(f"osType must be one of {', '.join(_SYSTEMS)}.", target="osType")
+    for route, described in (given.get("inferenceConfig") or {}).items():
+        if not isinstance(described, dict) or not {"path", "port"} <= described.keys():
+            raise BadRequest(f"inferenceConfig.{route} needs a path and a port.", target="inferenceConfig")
+    return {"environmentType": "UserCreated", "autoRebuild": "Disabled"} | given | {"osType": system}
+
+
+def component(state: WorkspaceState, name: str, version: str, given: Json) -> Json:
+    """The properties of a component as they are kept; raises BadRequest."""
+    spec = given.get("componentSpec")
+    if not isinstance(spec, dict) or not isinstance(spec.get("type"), str):
+        raise BadRequest("A component needs an object 'componentSpec' with a 'type'.", target="componentSpec")
+    kinds.check_environment(state, spec.get("environment"))
+    return given | {"componentSpec": spec | {"name": name, "version": version}}
+
+
+def check_data_type(given: Json) -> None:
+    """Raise BadRequest unless `dataType` is one that there is."""
+    if given.get("dataType") not in kinds.DATA_TYPES:
+        raise BadRequest(f"dataType must be one of {', '.join(kinds.DATA_TYPES)}.", target="dataType")
+
+
+def _required_text(given: Json, name: str) -> None:
+    value = given.get(name)
+    if not isinstance(value, str) or not value:
+        raise BadRequest(f"The property {name} is missing.", target=name)

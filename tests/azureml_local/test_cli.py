@@ -55,8 +55,8 @@ def test_up_takes_its_faults_from_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "cannot be read"),
-        ("- path: [", "is no valid YAML"),
+        (None, "Cannot read"),
+        ("- path: [", "is not valid YAML"),
         ("- path: x\n  kind: flood", "rule 1 has the kind 'flood'; it must be one of status, delay"),
     ],
 )
@@ -82,4 +82,4 @@ def test_the_ledger_is_told_while_the_server_runs_and_after(tmp_path: Path) -> N
     with switch.joined(tmp_path):
         running = run("ledger", "--state", tmp_path, "--json")
         assert json.loads(running.stdout) == {"rows": [], "seconds": 0, "dollars": 0, "running": 0}
-    assert run("ledger", "--state", tmp_path).stdout == "0.0000 $ in all, 0 running\n"
+    assert run("ledger", "--state", tmp_path).stdout == "0.0000 $ in total, 0 running\n"

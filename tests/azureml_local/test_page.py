@@ -136,7 +136,7 @@ def test_what_is_not_there_is_said_on_a_page(server: LocalServer, browser: reque
 
 def test_models_and_ledger_are_shown(server: LocalServer, browser: requests.Session) -> None:
     assert "SmolLM2-135M-Instruct" in browser.get(f"{server.url}/models", timeout=10).text
-    assert "in all" in browser.get(f"{server.url}/ledger", timeout=10).text
+    assert "in total" in browser.get(f"{server.url}/ledger", timeout=10).text
 
 
 def test_everything_shown_is_escaped(

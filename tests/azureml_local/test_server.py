@@ -100,7 +100,7 @@ def test_exec_interrupted_while_its_server_starts_leaves_nothing_behind(tmp_path
 def test_exec_says_when_a_command_cannot_be_run(tmp_path: Path) -> None:
     done = _run("exec", "--state", str(tmp_path), "--", "no-such-command")
     assert done.returncode == 127
-    assert "no-such-command cannot be run" in done.stderr
+    assert "Cannot run no-such-command" in done.stderr
 
 
 def test_config_is_what_from_config_reads(tmp_path: Path) -> None:
@@ -155,15 +155,18 @@ def test_a_taken_port_is_named(tmp_path: Path) -> None:
         port = (tmp_path / "one" / "port").read_text()
         done = _run("up", "--state", str(tmp_path / "two"), "--port", port)
         assert done.returncode == 2
-        assert f"Port {port} of loopback cannot be used" in done.stderr
+        assert f"Cannot bind to 127.0.0.1:{port}" in done.stderr
 
 
 def test_a_state_that_cannot_be_a_directory_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     done = _run("up", "--state", str(tmp_path / "file" / "state"))
     assert done.returncode == 2
-    assert "cannot be used: Not a directory" in done.stderr
-    with pytest.raises(CannotServe, match="cannot be used"), switch.joined(tmp_path / "file" / "state"):
+    assert f"Cannot use the state directory {tmp_path / 'file' / 'state'}: Not a directory" in done.stderr
+    with (
+        pytest.raises(CannotServe, match="Cannot use the state directory"),
+        switch.joined(tmp_path / "file" / "state"),
+    ):
         pass
 
 
@@ -171,7 +174,7 @@ def test_a_state_that_is_damaged_is_named(tmp_path: Path) -> None:
     (tmp_path / "workspace.sqlite").write_bytes(b"not a database" * 100)
     done = _run("up", "--state", str(tmp_path))
     assert done.returncode == 2
-    assert done.stderr.startswith(f"azureml-local: The state directory {tmp_path} cannot be used: ")
+    assert done.stderr.startswith(f"azureml-local: Cannot use the state directory {tmp_path}: ")
 
 
 def test_a_state_that_is_read_only_is_named(small_disk: Path) -> None:
@@ -246,7 +249,7 @@ def test_a_full_disk_is_named_by_who_would_start_a_server(small_disk: Path) -> N
     (small_disk / "state").mkdir()
     done = _run("exec", "--state", str(small_disk / "state"), "--", "true")
     assert done.returncode == 2
-    assert f"{small_disk / 'state'} cannot be used: No space left on device" in done.stderr
+    assert f"{small_disk / 'state'}: No space left on device" in done.stderr
 
 
 def test_it_is_ready_within_a_second_and_a_half(tmp_path: Path) -> None:

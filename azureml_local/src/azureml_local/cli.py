@@ -28,16 +28,16 @@ app = typer.Typer(
 
 State = Annotated[
     Path | None,
-    typer.Option(help="Directory that holds everything; default: $AZUREML_LOCAL_STATE, or a user directory."),
+    typer.Option(help="State directory; default: $AZUREML_LOCAL_STATE, or a user data directory."),
 ]
 Port = Annotated[
-    int, typer.Option(min=0, max=65535, help="Port on loopback; 0: the last one, or a free one.")
+    int, typer.Option(min=0, max=65535, help="Port on loopback; 0: the last one used, or a free one.")
 ]
 PaceOption = Annotated[
     str,
     typer.Option(
         "--pace",
-        help="How long operations take: instant; real: seconds, as on Azure; manual: until stepped.",
+        help="How long operations take: instant, real (seconds, as on Azure) or manual (until stepped).",
     ),
 ]
 
@@ -58,7 +58,7 @@ def up(
     state: State = None,
     port: Port = 0,
     pace: PaceOption = "instant",
-    faults: Annotated[Path | None, typer.Option(help="YAML file of rules by which things go wrong.")] = None,
+    faults: Annotated[Path | None, typer.Option(help="YAML file with fault-injection rules.")] = None,
     while_held: Annotated[bool, typer.Option("--while-held", hidden=True)] = False,
 ) -> None:
     """Run the workspace in the foreground until Ctrl-C."""
@@ -81,12 +81,12 @@ def env(state: State = None) -> None:
 
 @app.command("exec", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def execute(
-    command: Annotated[list[str], typer.Argument(metavar="-- COMMAND...", help="What to run.")],
+    command: Annotated[list[str], typer.Argument(metavar="-- COMMAND...", help="The command to run.")],
     state: State = None,
     port: Port = 0,
     pace: PaceOption = "instant",
 ) -> None:
-    """Run a command against the workspace, started for it unless one runs; exits with the command's code."""
+    """Run a command against the workspace, starting one if needed; exits with the command's code."""
     with switch.joined(_directory(state), pace=_pace(pace), port=port) as environment:
         code = _run(command, {**os.environ, **environment})
     raise typer.Exit(code)
@@ -109,7 +109,7 @@ def ledger(
     state: State = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Print what cluster nodes and deployments ran, for how long, at what price."""
+    """Print which cluster nodes and deployments ran, for how long, and at what price."""
     report = _ledger(_directory(state))
     if as_json:
         typer.echo(json.dumps(report, indent=2))
@@ -119,7 +119,7 @@ def ledger(
             f"{row['kind']:<10} {row['name']:<32} {row['vmSize']:<28} {row['seconds']:>10.1f} s "
             f"{row['dollars']:>10.4f} $  {'running' if row['running'] else 'stopped':<8} {row['owner']}"
         )
-    typer.echo(f"{report['dollars']:.4f} $ in all, {report['running']} running")
+    typer.echo(f"{report['dollars']:.4f} $ in total, {report['running']} running")
 
 
 def _directory(state: Path | None) -> Path:
@@ -159,7 +159,7 @@ def _run(command: list[str], environment: dict[str, str]) -> int:
     try:
         process = subprocess.Popen(command, env=environment)
     except OSError as error:
-        typer.echo(f"azureml-local: {command[0]} cannot be run: {error.strerror}", err=True)
+        typer.echo(f"azureml-local: Cannot run {command[0]}: {error.strerror}.", err=True)
         return 127
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda received, _: process.send_signal(received))

@@ -71,6 +71,8 @@ class _Preset(ServiceError):
 
 
 class BadRequest(_Preset):
+    """The request says something that cannot be."""
+
     status_code, usual_code = 400, "BadRequest"
 
 
@@ -81,30 +83,44 @@ class QuotaExceeded(_Preset):
 
 
 class Unauthorized(_Preset):
+    """The caller did not show who it is."""
+
     status_code, usual_code = 401, "InvalidAuthenticationToken"
 
 
 class Forbidden(_Preset):
+    """The caller may not do that."""
+
     status_code, usual_code = 403, "AuthorizationFailed"
 
 
 class NotFound(_Preset):
+    """What the request names does not exist."""
+
     status_code, usual_code = 404, "ResourceNotFound"
 
 
 class MethodNotAllowed(_Preset):
+    """The path exists, and not with that method."""
+
     status_code, usual_code = 405, "MethodNotAllowed"
 
 
 class Conflict(_Preset):
+    """The request contradicts the state of the resource."""
+
     status_code, usual_code = 409, "Conflict"
 
 
 class PreconditionFailed(_Preset):
+    """A condition of the request's headers does not hold."""
+
     status_code, usual_code = 412, "PreconditionFailed"
 
 
 class TooLarge(_Preset):
+    """The body is larger than allowed."""
+
     status_code, usual_code = 413, "RequestEntityTooLarge"
 
 

@@ -1,4 +1,4 @@
-"""Serve one state directory on loopback until told to stop."""
+"""Serve one state directory on loopback until stopped."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from azureml_local.settings import Settings
 if TYPE_CHECKING:
     import uvicorn
 
+    from azureml_local.execution.workspace import Workspace
     from azureml_local.state.faults import Rule
 
 logger = logging.getLogger(__name__)
@@ -76,51 +77,59 @@ def serve(
     """
     with _exclusive(settings.state), _listening(settings) as (sockets, settings):
         # Late, so that a second server, or one without a port, has said so by then.
-        import uvicorn
-
         from azureml_local import certificates
         from azureml_local.execution.workspace import Workspace
-        from azureml_local.wire import app
-        from azureml_local.wire.fault import FaultSwitch
-
-        class Server(uvicorn.Server):
-            async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-                await super().startup(sockets)
-                _announce(settings, leaves=while_held)
-                ready(settings)
 
         try:
             made = certificates.ensure(settings)
             workspace = Workspace.open(settings)
         except (OSError, sqlite3.Error) as error:
-            raise CannotServe(f"The state directory {settings.state} cannot be used: {error}.") from error
+            raise CannotServe(f"Cannot use the state directory {settings.state}: {error}.") from error
         workspace.faults.replace(faults)
-        server = Server(
-            uvicorn.Config(
-                FaultSwitch(app.create(workspace), workspace.faults),
-                ssl_certfile=made.server,
-                ssl_keyfile=made.server,
-                log_config=None,
-                access_log=False,
-                lifespan="on",
-                timeout_keep_alive=75,
-                timeout_graceful_shutdown=2,
-                server_header=False,
-            )
-        )
+
+        def announce() -> None:
+            _announce(settings, leaves=while_held)
+            ready(settings)
+
+        server = _server(workspace, certificate=made.server, started=announce)
         signal.signal(signal.SIGTERM, _exit)
         if while_held:
-            threading.Thread(
-                target=_stop_when_released,
-                args=(settings.state, workspace.jobs.records.unfinished, server),
-                daemon=True,
-            ).start()
+            unfinished = workspace.jobs.records.unfinished
+            watch = (settings.state, unfinished, server)
+            threading.Thread(target=_stop_when_released, args=watch, daemon=True).start()
         try:
             workspace.start()
             server.run(sockets=sockets)
         finally:
             settings.address_path.unlink(missing_ok=True)
             workspace.close()
+
+
+def _server(workspace: Workspace, *, certificate: Path, started: Callable[[], None]) -> uvicorn.Server:
+    """The HTTPS server of the workspace, which calls `started` once it answers."""
+    import uvicorn
+
+    from azureml_local.wire import app
+    from azureml_local.wire.fault import FaultSwitch
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            started()
+
+    return Server(
+        uvicorn.Config(
+            FaultSwitch(app.create(workspace), workspace.faults),
+            ssl_certfile=certificate,
+            ssl_keyfile=certificate,
+            log_config=None,
+            access_log=False,
+            lifespan="on",
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=2,
+            server_header=False,
+        )
+    )
 
 
 def _exit(number: int, _: object) -> None:
@@ -136,7 +145,7 @@ def _exclusive(state: Path) -> Iterator[None]:
         lock = (state / "server.lock").open("a")
     except OSError as error:
         raise CannotServe(
-            f"The state directory {state} cannot be used: {error.strerror}. "
+            f"Cannot use the state directory {state}: {error.strerror}. "
             "Choose another with --state, or make it writable."
         ) from error
     with lock:
@@ -169,7 +178,7 @@ def _listening(settings: Settings) -> Iterator[tuple[list[socket.socket], Settin
             except OSError as error:
                 if error.errno != errno.EADDRINUSE or port == settings.port:
                     raise CannotServe(
-                        f"Port {port} of loopback cannot be used: {error.strerror}. Choose another --port."
+                        f"Cannot bind to 127.0.0.1:{port}: {error.strerror}. Choose another --port."
                     ) from error
         listener.listen(2048)
         yield [listener], settings.at(listener.getsockname()[1])

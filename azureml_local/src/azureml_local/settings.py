@@ -47,6 +47,7 @@ class Settings:
 
     @property
     def base_url(self) -> str:
+        """Where the server answers."""
         return f"https://localhost:{self.port}"
 
     @property
@@ -56,6 +57,7 @@ class Settings:
 
     @property
     def workspace_arm_id(self) -> str:
+        """The workspace's id in Resource Manager."""
         return (
             f"/subscriptions/{self.subscription_id}/resourceGroups/{self.resource_group}"
             f"/providers/{PROVIDER}/workspaces/{self.workspace}"
@@ -63,6 +65,7 @@ class Settings:
 
     @property
     def registry_arm_id(self) -> str:
+        """The registry's id in Resource Manager."""
         return (
             f"/subscriptions/{self.subscription_id}/resourceGroups/{self.resource_group}"
             f"/providers/{PROVIDER}/registries/{self.registry}"
@@ -85,10 +88,12 @@ class Settings:
 
     @property
     def blob_url(self) -> str:
+        """Where the storage account answers."""
         return self.base_url + self.blob_path
 
     @property
     def database_path(self) -> Path:
+        """The documents of all resources."""
         return self.state / "workspace.sqlite"
 
     @property
@@ -133,6 +138,7 @@ class Settings:
 
     @property
     def secrets_path(self) -> Path:
+        """Signing key and admin secret."""
         return self.state / "secrets.json"
 
     @property
@@ -142,4 +148,5 @@ class Settings:
 
     @property
     def log_path(self) -> Path:
+        """What a server that was started in the background writes."""
         return self.state / "server.log"

@@ -55,7 +55,7 @@ def joined(state: Path | None = None, *, pace: Pace = "instant", port: int = 0) 
                 process = leaving.pid
                 _wait(lambda: _ended(process, server) or _held(directory), _STOP_LIMIT)
             if server is not None and server.poll() is None:
-                server.returncode = 0  # it goes on without us: nobody waits for it, and that is no mistake
+                server.returncode = 0  # it runs on without us, and nobody needs to wait for it
 
 
 def environment(state: Path) -> dict[str, str]:
@@ -65,7 +65,9 @@ def environment(state: Path) -> dict[str, str]:
     """
     address = Address.read(state)
     if address is None:
-        raise CannotServe(f"No server runs on {state}: start one with `azureml-local up --state {state}`.")
+        raise CannotServe(
+            f"No server is running for {state}: start one with `azureml-local up --state {state}`."
+        )
     settings = Settings(state=state, port=int(address.url.rsplit(":", 1)[1]))
     bundle = str(settings.bundle_path)
     direct = ",".join(filter(None, (os.environ.get("NO_PROXY"), "localhost", "127.0.0.1")))
@@ -112,7 +114,7 @@ def _make(directory: Path) -> None:
             file.write(bytes(4096))
             file.flush()
     except OSError as error:
-        raise CannotServe(f"The state directory {directory} cannot be used: {error.strerror}.") from error
+        raise CannotServe(f"Cannot use the state directory {directory}: {error.strerror}.") from error
 
 
 def _join_or_start(directory: Path, pace: Pace, port: int) -> subprocess.Popen[bytes] | None:
@@ -141,7 +143,7 @@ def _start(directory: Path, pace: Pace, port: int) -> subprocess.Popen[bytes]:
         raise
     if _address_of(directory, server) is None:
         said = log_path.read_bytes()[begins:].decode(errors="replace").strip()
-        raise CannotServe(f"The local workspace did not start. It said: {said or 'nothing'} ({log_path})")
+        raise CannotServe(f"The local workspace did not start. Its output: {said or 'none'} ({log_path})")
     return server
 
 
@@ -162,7 +164,7 @@ def _leaving(directory: Path) -> Address | None:
 
 
 def _ended(pid: int, server: subprocess.Popen[bytes] | None) -> bool:
-    """Whether the process is gone, not only its lock: who ran a command shall find nothing left of it."""
+    """Whether the process is gone, not only its lock: who ran a command must find nothing left of it."""
     if server is not None and server.pid == pid:
         return server.poll() is not None
     import psutil

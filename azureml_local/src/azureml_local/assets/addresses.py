@@ -91,7 +91,7 @@ def locate(state: WorkspaceState, uri: str) -> Place:
     if match := _RUN.match(address):
         return _job_output(state, match["job"], "artifacts", match["path"].strip("/"))
     raise BadRequest(
-        f"{uri!r} is no address of data that is known here: write azureml://datastores/DATASTORE/paths/PATH, "
+        f"{uri!r} is not a known address of data: use azureml://datastores/DATASTORE/paths/PATH, "
         "azureml:NAME:VERSION or azureml://jobs/JOB/outputs/OUTPUT.",
         code="InvalidUri",
     )
@@ -187,7 +187,7 @@ def _registry_asset(state: WorkspaceState, match: re.Match[str]) -> Path:
 def _registry_document(state: WorkspaceState, match: re.Match[str]) -> AssetDocument:
     collection, name, version = match["collection"].lower(), match["name"], match["version"]
     if collection not in ASSET_URIS:
-        raise BadRequest(f"A registry's {match['collection']} are no data.", code="InvalidUri")
+        raise BadRequest(f"A registry's {match['collection']} are not data.", code="InvalidUri")
     kind = assets(collection, registry=True)
     if match["by"].lower() == "labels":
         version = versions.latest(state.store, kind, name)

@@ -35,6 +35,7 @@ class Port:
 
     @property
     def is_primitive(self) -> bool:
+        """Whether it takes a literal, not data."""
         return self.type in _PRIMITIVES
 
     def objection(self, value: str) -> str | None:
@@ -107,7 +108,7 @@ def _parse(reference: str) -> tuple[Kind[AssetDocument], str, str]:
         match = pattern.fullmatch(reference)
         if match:
             return kind, match[1], match[2]
-    raise BadRequest(f"'{reference}' is no component id.", target="componentId")
+    raise BadRequest(f"'{reference}' is not a component id.", target="componentId")
 
 
 def _component(reference: str, name: str, version: str, spec: Json) -> Component:

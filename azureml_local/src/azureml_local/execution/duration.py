@@ -18,5 +18,5 @@ def seconds(value: object) -> float | None:
         return float(value)
     match = _ISO.fullmatch(str(value))
     if not match or not any(match.groups()):
-        raise BadRequest(f"'{value}' is no duration; write it like PT1H30M.", code="ValidationError")
+        raise BadRequest(f"'{value}' is not a duration: write it like PT1H30M.", code="ValidationError")
     return sum(float(part) * unit for part, unit in zip(match.groups(), _UNITS, strict=True) if part)

@@ -27,7 +27,7 @@ class Gate:
             raise ServiceError(
                 429,
                 "TooManyRequests",
-                f"The deployment works on {self.limit} requests at a time and lets as many wait: send "
+                f"The deployment handles {self.limit} requests at a time and queues as many: send "
                 "fewer at once, or raise max_concurrent_requests_per_instance or the number of instances.",
             )
         self._inside += 1

@@ -39,6 +39,7 @@ class RunStore(SqlAlchemyStore):  # type: ignore[misc]
     def create_run(
         self, experiment_id: str, user_id: str, start_time: int, tags: list[RunTag], run_name: str
     ) -> Run:
+        """MLflow's own, under the id of the job that asks for it."""
         given = {tag.key: tag.value for tag in tags}
         run = super().create_run(experiment_id, user_id, start_time, tags, run_name)
         root = self._root(given[_PARENT]) if _PARENT in given else run.info.run_id
@@ -110,6 +111,7 @@ def application(store: RunStore) -> Flask:
 
 
 def main(descriptor: int, database: str, artifacts: str) -> None:
+    """Serve MLflow on the socket of that file descriptor until stdin is closed."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     app = application(open_store(Path(database), artifacts))
     make_server(

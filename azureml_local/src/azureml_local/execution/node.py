@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from azureml_local.state.documents import JobDocument
+from azureml_local.state.documents import experiment as experiment_of
 from azureml_local.state.workspace import WorkspaceState
 
 _TOKEN_LIFETIME = 30 * 86400  # seconds; a job's token must outlive the job
@@ -22,10 +23,10 @@ _PASSED_PREFIXES = (
 def environment(state: WorkspaceState, job: JobDocument, checkpoints: Path) -> dict[str, str]:
     """The variables that Azure ML sets on a node, and this server's certificate and Python.
 
-    MLflow logs to the job's run without more ado. AZUREML_LOCAL_CHECKPOINTS names a directory that the next
-    run of the same step finds again, until one completes.
+    MLflow logs to the job's run without further setup. AZUREML_LOCAL_CHECKPOINTS names a directory that
+    the next run of the same step finds again, until one completes.
     """
-    settings, experiment = state.settings, job["properties"]["experimentName"]
+    settings, experiment = state.settings, experiment_of(job)
     token, _ = state.tokens.issue(settings.base_url, _TOKEN_LIFETIME)
     bundle = str(settings.bundle_path)
     passed = {

@@ -17,7 +17,7 @@ from azureml_local.execution.outputs import output_uri
 from azureml_local.execution.runtime import Runtime
 from azureml_local.execution.step import StepRun, child_properties
 from azureml_local.execution.step_directory import StepTask
-from azureml_local.state.documents import JobDocument, JobError, status
+from azureml_local.state.documents import JobDocument, JobError, experiment, status
 from azureml_local.state.job_states import JobState
 
 logger = logging.getLogger(__name__)
@@ -162,7 +162,7 @@ class PipelineRun:
         return end
 
     def _reusable(self, step: Step, fingerprint: str) -> JobDocument | None:
-        """An earlier run of the same step, as the service takes one over unless told not to."""
+        """An earlier run of the same step, which the service takes over unless force_rerun is set."""
         if self._reuse is None or not step.component.deterministic:
             return None
         return reuse.find(self._runtime, fingerprint)
@@ -176,7 +176,7 @@ class PipelineRun:
                 step=step.path,
                 properties={
                     "status": JobState.NOT_STARTED,
-                    "experimentName": self._records.get(self._name)["properties"]["experimentName"],
+                    "experimentName": experiment(self._records.get(self._name)),
                     "displayName": step.display_name or step.name,
                     "jobType": "Command",
                     "computeId": cluster.name,

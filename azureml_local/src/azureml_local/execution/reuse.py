@@ -15,6 +15,7 @@ from azureml_local.state.documents import (
     JobDocument,
     JobOutput,
     outputs_of,
+    run_properties,
 )
 from azureml_local.state.job_states import JobState
 
@@ -52,7 +53,7 @@ class Reuse:
         """Complete the step's job `name` with the outputs of the earlier job."""
         records = self._runtime.records
         outputs = outputs_of(earlier)
-        properties = records.get(name)["properties"]["properties"] | {
+        properties = run_properties(records.get(name)) | {
             "azureml.isreused": "true",
             "azureml.reusedrunid": earlier["name"],
             "azureml.reusedpipelinerunid": earlier["root"],

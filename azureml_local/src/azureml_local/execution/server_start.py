@@ -42,7 +42,7 @@ class ServerStart:
         )
         if isinstance(fault, NoCapacity):
             raise BadRequest(
-                f"The region has no machine of size {deployment.size.name} to give: try again later, or use "
+                f"The region has no capacity left for {deployment.size.name}: try again later, or use "
                 "another size.",
                 code="OutOfCapacity",
             )

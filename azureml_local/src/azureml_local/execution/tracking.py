@@ -49,6 +49,8 @@ class Run:
 
 @dataclass(frozen=True)
 class Answer:
+    """What MLflow answered."""
+
     status: int
     content_type: str
     body: bytes

@@ -26,12 +26,16 @@ class Line:
 
 @dataclass(frozen=True)
 class Label:
+    """A text on an axis."""
+
     text: str
     at: float  # pixels
 
 
 @dataclass(frozen=True)
 class Curve:
+    """Lines and the labels of both axes."""
+
     lines: tuple[Line, ...]
     x_labels: tuple[Label, ...]
     y_labels: tuple[Label, ...]

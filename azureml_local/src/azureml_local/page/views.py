@@ -25,9 +25,11 @@ from azureml_local.state.documents import (
     Kind,
     assets,
     has_ended,
+    instance_type,
     instances,
     is_pipeline,
     provisioning_state,
+    run_properties,
     status,
 )
 from azureml_local.state.job_states import JobState
@@ -162,7 +164,7 @@ def _node(root: str, path: str, child: JobDocument | None, selected: bool) -> Va
     return {
         **shown,
         "status": status(child),
-        "reused": child["properties"]["properties"].get("azureml.isreused") == "true",
+        "reused": run_properties(child).get("azureml.isreused") == "true",
         "duration": _span(child["started"], child["ended"]) if child["ended"] else "",
     }
 
@@ -184,7 +186,7 @@ def _log(workspace: Workspace, document: JobDocument) -> Path:
 
 def _ran_as(document: JobDocument) -> str:
     """The job that did the work: an earlier one where its outputs were reused."""
-    return document["properties"]["properties"].get("azureml.reusedrunid") or document["name"]
+    return run_properties(document).get("azureml.reusedrunid") or document["name"]
 
 
 def _tail(path: Path) -> str:
@@ -248,7 +250,7 @@ def _endpoint(workspace: Workspace, document: EndpointDocument) -> Values:
                 "name": deployment["name"],
                 "state": provisioning_state(deployment),
                 "model": deployment["properties"].get("model") or "",
-                "size": deployment["properties"]["instanceType"],
+                "size": instance_type(deployment),
                 "instances": instances(deployment),
                 "traffic": properties["traffic"].get(deployment["name"], 0),
                 "mirrored": properties["mirrorTraffic"].get(deployment["name"], 0),

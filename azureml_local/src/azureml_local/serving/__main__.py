@@ -1,4 +1,4 @@
-"""``python -m azureml_local.serving``: load one model, then answer on loopback until told to stop."""
+"""``python -m azureml_local.serving``: load one model, then answer on loopback until stopped."""
 
 from __future__ import annotations
 

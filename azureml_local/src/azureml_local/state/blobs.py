@@ -77,6 +77,7 @@ class Blobs:
         self._staging.mkdir(parents=True)
 
     def create_container(self, container: str) -> Path:
+        """Make the container if it is not there."""
         path = self._container(container)
         path.mkdir(exist_ok=True)
         return path
@@ -96,9 +97,10 @@ class Blobs:
         return self.path(self.datastore_container(datastore), relative.strip("/"))
 
     def datastore_container(self, datastore: str) -> str:
+        """The container of the datastore; raises NotFound."""
         document = self._store.get(DATASTORES, datastore)
         if document is None:
-            raise NotFound(f"The datastore {datastore} does not exist or is no blob datastore.")
+            raise NotFound(f"The datastore {datastore} does not exist or is not a blob datastore.")
         return document["properties"]["containerName"]
 
     def get(self, container: str, name: str) -> Blob:
@@ -113,6 +115,7 @@ class Blobs:
         return self._blob(container, name, path)
 
     def open(self, container: str, name: str) -> BinaryIO:
+        """Read the blob's content; raises NotFound."""
         try:
             return self.path(container, name).open("rb")
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
@@ -154,6 +157,7 @@ class Blobs:
             return self._blob(container, name, path)
 
     def set_metadata(self, container: str, name: str, metadata: Mapping[str, str]) -> Blob:
+        """Replace the client's own properties of the blob; raises NotFound."""
         blob = self.get(container, name)
         path = self.writable(container, name)
         with self._lock:
@@ -190,7 +194,7 @@ class Blobs:
 
     def _container(self, container: str) -> Path:
         if not container or not all(c.isascii() and (c.isalnum() or c in "-$") for c in container):
-            raise BadRequest(f"{container!r} is no container name.", code="InvalidResourceName")
+            raise BadRequest(f"{container!r} is not a container name.", code="InvalidResourceName")
         return self._lent.get(container) or self._root / container
 
     def _blob(self, container: str, name: str, path: Path) -> Blob:

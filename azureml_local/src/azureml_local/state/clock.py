@@ -19,9 +19,11 @@ class Clock:
         return time.time() + self._offset
 
     def now(self) -> datetime:
+        """The time of day, UTC."""
         return datetime.fromtimestamp(self.timestamp(), UTC)
 
     def advance(self, seconds: float) -> None:
+        """Move the clock forward."""
         with self._lock:
             self._offset += seconds
 

@@ -399,3 +399,28 @@ def instances(deployment: DeploymentDocument) -> int:
 def outputs_of(job: JobDocument) -> dict[str, JobOutput]:
     """Where the job's outputs go, by name."""
     return job["properties"]["outputs"]
+
+
+def experiment(job: JobDocument) -> str:
+    """The experiment that the job belongs to."""
+    return job["properties"]["experimentName"]
+
+
+def job_type(job: JobDocument) -> str:
+    """Command or Pipeline; a pipeline's step is a Command."""
+    return job["properties"]["jobType"]
+
+
+def run_properties(job: JobDocument) -> dict[str, str]:
+    """What the service and the client have written on the job's run."""
+    return job["properties"]["properties"]
+
+
+def instance_type(deployment: DeploymentDocument) -> str:
+    """The VM size of the deployment's instances."""
+    return deployment["properties"]["instanceType"]
+
+
+def auth_mode(endpoint: EndpointDocument) -> str:
+    """What the endpoint asks of a caller: Key, AMLToken or AADToken."""
+    return endpoint["properties"]["authMode"]

@@ -1,4 +1,4 @@
-"""What shall go wrong: rules as data, counted as calls come by.
+"""Fault injection: rules as data, counted as calls come by.
 
 A rule watches requests by method and path, and the workspace's own doings, which have calls of their own:
 
@@ -23,7 +23,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints, ov
 T = TypeVar("T")
 U = TypeVar("U")
 
-# Set while a request is handled whose long operation shall not end by itself.
+# Set while a request is handled whose long operation must not end by itself.
 operation_sticks: ContextVar[bool] = ContextVar("operation_sticks", default=False)
 
 
@@ -66,7 +66,7 @@ class Stuck:
 
 @dataclass(frozen=True)
 class Quota:
-    """The request is refused for want of quota, with the code that Azure has for such a resource."""
+    """The request is refused for lack of quota, with the code that Azure has for such a resource."""
 
     message: str = "Not enough quota available. Current usage/limit: 24/24. Please ask for more quota."
 
@@ -88,7 +88,7 @@ class StepFailure:
     """RUN: instead of the step's command one that says the message and ends with the code."""
 
     exit_code: int = 1
-    message: str = "RuntimeError: a fault rule lets this step fail"
+    message: str = "RuntimeError: a fault rule makes this step fail"
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ KINDS: Mapping[str, type[Fault]] = {
 }
 
 
-_HIT = 2000  # calls that a rule remembers to have let go wrong
+_HIT = 2000  # calls that a rule remembers to have made fail
 
 
 class BadRule(ValueError):
@@ -156,6 +156,7 @@ class Rule:
     count: int | None = 1
 
     def matches(self, method: str, path: str) -> bool:
+        """Whether the rule counts that call."""
         return (self.method or method).upper() == method.upper() and bool(_pattern(self.path).fullmatch(path))
 
     def due(self, call: int) -> bool:
@@ -164,14 +165,14 @@ class Rule:
 
 
 class Faults:
-    """The rules in force, how many calls each has matched, and which it let go wrong. Thread-safe."""
+    """The rules in force, how many calls each has matched, and which it made fail. Thread-safe."""
 
     def __init__(self, rules: Sequence[Rule] = ()) -> None:
         self._lock = threading.Lock()
         self.replace(rules)
 
     def replace(self, rules: Sequence[Rule]) -> None:
-        """Put these rules in force instead, with their counts at nought."""
+        """Put these rules in force instead, with their counts at zero."""
         with self._lock:
             self._rules: tuple[Rule, ...] = tuple(rules)
             self._calls: list[int] = [0] * len(rules)
@@ -228,10 +229,10 @@ def read(path: Path) -> list[Rule]:
     try:
         return parse(yaml.safe_load(path.read_text()))
     except (OSError, UnicodeDecodeError) as error:
-        raise BadRule(f"{path} cannot be read: {error}.") from error
+        raise BadRule(f"Cannot read {path}: {error}.") from error
     except yaml.YAMLError as error:
         what = " ".join(str(error).split())  # PyYAML says it in several lines
-        raise BadRule(f"{path} is no valid YAML: {what}.") from error
+        raise BadRule(f"{path} is not valid YAML: {what}.") from error
     except BadRule as error:
         raise BadRule(f"{path}: {error}") from error
 

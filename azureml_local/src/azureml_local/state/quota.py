@@ -18,6 +18,7 @@ from azureml_local.state.documents import (
     ClusterSettings,
     QuotaDocument,
     cluster_settings,
+    instance_type,
     instances,
 )
 from azureml_local.state.sizes import Size
@@ -43,6 +44,7 @@ class Usage:
 
     @property
     def left(self) -> float:
+        """How much more is allowed."""
         return float("inf") if self.limit == _UNLIMITED else self.limit - self.current
 
 
@@ -168,7 +170,7 @@ def _used(store: Store, without: str | None) -> dict[tuple[str, str], int]:
     for name, deployment in store.list(DEPLOYMENTS):
         if without is not None and name.casefold() == without.casefold():
             continue
-        size = sizes.lookup(deployment["properties"]["instanceType"])
+        size = sizes.lookup(instance_type(deployment))
         count = instances(deployment)
         cores = size.vcpus * _reserved(size, count)
         add(("TotalDedicatedCores", ""), cores)

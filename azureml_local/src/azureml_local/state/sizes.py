@@ -51,6 +51,7 @@ def lookup(name: str) -> Size:
 
 
 def families() -> tuple[str, ...]:
+    """The families of sizes, each once."""
     return tuple(dict.fromkeys(size.family for size in SIZES))
 
 

@@ -38,6 +38,7 @@ class Store:
         self._connection.execute(_SCHEMA)
 
     def get(self, kind: Kind[D], name: str) -> D | None:
+        """The document, None when there is none."""
         with self._lock:
             row = self._connection.execute(
                 "SELECT body FROM documents WHERE kind = ? AND key = ?", (kind.name, _key(kind, name))
@@ -96,6 +97,7 @@ class Store:
         return [(name, _document(kind, body)) for name, body in rows]
 
     def close(self) -> None:
+        """Close the database."""
         with self._lock:
             self._connection.close()
 

@@ -119,6 +119,7 @@ def integer(request: Request, name: str, default: int) -> int:
 
 
 def flag(request: Request, name: str, default: bool = False) -> bool:
+    """A truth value of the query."""
     text = request.query_params.get(name)
     return default if text is None else text.casefold() == "true"
 

@@ -17,6 +17,7 @@ from azureml_local.wire.operation import accepted
 
 
 def get(request: Request) -> Response:
+    """One cluster."""
     workspace, name = workspace_of(request), request.path_params["name"]
     document = workspace.store.get(CLUSTERS, name)
     if document is None:
@@ -25,6 +26,7 @@ def get(request: Request) -> Response:
 
 
 def list_all(request: Request) -> Response:
+    """All clusters, or those of one type of compute."""
     workspace = workspace_of(request)
     wanted = request.query_params.get("computeType", "").casefold()
     found = [document for _, document in workspace.store.list(CLUSTERS)]
@@ -92,6 +94,7 @@ def patch(request: Request) -> Response:
 
 
 def delete(request: Request) -> Response:
+    """Delete the cluster, a long operation."""
     workspace, name = workspace_of(request), request.path_params["name"]
     if request.query_params.get("underlyingResourceAction") not in ("Delete", "Detach"):
         raise BadRequest(

@@ -27,11 +27,13 @@ def seed(workspace: Workspace) -> None:
 
 
 def get(request: Request) -> Response:
+    """One datastore."""
     name = request.path_params["name"]
     return JSONResponse(_resource(workspace_of(request), name, _existing(request)))
 
 
 def list_all(request: Request) -> Response:
+    """All datastores, or the default one."""
     workspace = workspace_of(request)
     only_default = flag(request, "isDefault")
     found = [

@@ -14,6 +14,7 @@ from azureml_local.state.documents import (
     DeploymentDocument,
     EndpointDocument,
     Json,
+    instance_type,
     instances,
     provisioning_state,
 )
@@ -36,11 +37,13 @@ _RUNS = (
 
 
 def get(request: Request) -> Response:
+    """One deployment."""
     workspace = workspace_of(request)
     return JSONResponse(_resource(workspace, _find(request)))
 
 
 def list_all(request: Request) -> Response:
+    """The deployments of an endpoint."""
     workspace, name = workspace_of(request), request.path_params["endpoint"]
     endpoint.find(workspace, name)
     return page(
@@ -80,7 +83,7 @@ def patch(request: Request) -> Response:
     workspace, document = workspace_of(request), _find(request)
     endpoint.check_idle(document, "deployment")
     count = deployment_request.capacity(body(request).get("sku"), default=instances(document))
-    quota.check_deployment(workspace.store, _name(request), document["properties"]["instanceType"], count)
+    quota.check_deployment(workspace.store, _name(request), instance_type(document), count)
     workspace.store.update(
         DEPLOYMENTS,
         _name(request),
@@ -106,6 +109,7 @@ def delete(request: Request) -> Response:
 
 
 def get_logs(request: Request) -> Response:
+    """The end of a container's log."""
     workspace, given = workspace_of(request), body(request)
     _find(request)
     part, tail = given.get("containerType"), given.get("tail")
@@ -117,6 +121,7 @@ def get_logs(request: Request) -> Response:
 
 
 def skus(request: Request) -> Response:
+    """How many instances the deployment may have."""
     document = _find(request)
     sku = {
         "resourceType": "Microsoft.MachineLearning.Services/endpoints/deployments",

@@ -23,6 +23,7 @@ from azureml_local.state.documents import (
     Json,
     Kind,
     SystemData,
+    auth_mode,
     provisioning_state,
 )
 from azureml_local.wire import endpoint_request
@@ -95,11 +96,13 @@ def beside(document: EndpointDocument | DeploymentDocument) -> Json:
 
 
 def get(request: Request) -> Response:
+    """One endpoint."""
     workspace = workspace_of(request)
     return JSONResponse(_resource(workspace, find(workspace, request.path_params["endpoint"])))
 
 
 def list_all(request: Request) -> Response:
+    """All endpoints."""
     workspace = workspace_of(request)
     return page(request, [_resource(workspace, document) for _, document in workspace.store.list(ENDPOINTS)])
 
@@ -144,15 +147,17 @@ def delete(request: Request) -> Response:
 
 
 def list_keys(request: Request) -> Response:
+    """The endpoint's keys, null where it uses none."""
     workspace = workspace_of(request)
     document = find(workspace, request.path_params["endpoint"])
     none = {"primaryKey": None, "secondaryKey": None}
-    return JSONResponse(document["keys"] if _auth_mode(document) == "Key" else none)
+    return JSONResponse(document["keys"] if auth_mode(document) == "Key" else none)
 
 
 def regenerate_keys(request: Request) -> Response:
+    """Replace one of the two keys."""
     workspace, name, given = workspace_of(request), request.path_params["endpoint"], body(request)
-    if _auth_mode(find(workspace, name)) != "Key":
+    if auth_mode(find(workspace, name)) != "Key":
         raise BadRequest(f"The endpoint '{name}' does not use keys for authentication.", code="BadArgument")
     kind = str(given.get("keyType", "")).casefold()
     if kind not in ("primary", "secondary"):
@@ -175,8 +180,9 @@ def regenerate_keys(request: Request) -> Response:
 
 
 def token(request: Request) -> Response:
+    """A token for an endpoint of authMode AMLToken."""
     workspace, name = workspace_of(request), request.path_params["endpoint"]
-    if _auth_mode(find(workspace, name)) != "AMLToken":
+    if auth_mode(find(workspace, name)) != "AMLToken":
         raise BadRequest(f"The endpoint '{name}' does not use Azure ML tokens.", code="BadArgument")
     now = int(workspace.clock.timestamp())
     issued, expires = workspace.tokens.issue(audience(workspace, name))
@@ -224,10 +230,6 @@ def _change(request: Request, name: str, change: Callable[[EndpointDocument], En
 def _deployed(workspace: Workspace, name: str) -> set[str]:
     """The names of the endpoint's deployments."""
     return {full.partition("/")[2] for full, _ in workspace.store.list(DEPLOYMENTS, f"{name}/")}
-
-
-def _auth_mode(document: EndpointDocument) -> str:
-    return document["properties"]["authMode"]
 
 
 def _resource(workspace: Workspace, document: EndpointDocument, state: str | None = None) -> Json:

@@ -76,7 +76,7 @@ def _shares(given: Json, which: str, old: dict[str, int], deployed: set[str]) ->
             raise BadRequest(f"{which} of '{name}' must be a whole number from 0 to 100.", target=which)
         if name.casefold() not in spelling:
             raise BadRequest(
-                f"{which} names '{name}', which is no deployment of this endpoint.", target=which
+                f"{which} names '{name}', which is not a deployment of this endpoint.", target=which
             )
         shares[spelling[name.casefold()]] = share
     return shares

@@ -1,4 +1,4 @@
-"""The fault switch on the wire: requests that go wrong as the rules say, and the route that sets them."""
+"""The fault switch on the wire: requests that fail as the rules say, and the route that sets them."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from azureml_local.state.faults import (
     BadRule,
     Delay,
     ExpiredToken,
+    Fault,
     Faults,
     Quota,
     Reset,
@@ -34,7 +35,7 @@ _OF_REQUESTS = (Status, Delay, Reset, Truncate, Stuck, Quota, ExpiredToken)
 
 
 class FaultSwitch:
-    """Wraps the whole application and lets requests go wrong; the admin routes always answer.
+    """Wraps the whole application and lets requests fail; the admin routes always answer.
 
     It must be what the server calls directly: to reset a connection it takes the transport from the server's
     own `send`.
@@ -49,18 +50,15 @@ class FaultSwitch:
             await self._app(scope, receive, send)
             return
         fault = self._faults.at(scope["method"], scope["path"], *_OF_REQUESTS)
+        refusal = _refusal(fault, scope["path"])
+        if refusal is not None:
+            await refusal(scope, receive, send)
+        else:
+            await self._disturb(fault, scope, receive, send)
+
+    async def _disturb(self, fault: Fault | None, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the application answer, later or in part or to nobody, as the fault says."""
         match fault:
-            case None:
-                await self._app(scope, receive, send)
-            case Status():
-                await _status(fault)(scope, receive, send)
-            case Quota():
-                await _error(_quota(scope["path"], fault))(scope, receive, send)
-            case ExpiredToken():
-                error = Unauthorized(
-                    "The access token expiry UTC time has passed.", code="ExpiredAuthenticationToken"
-                )
-                await _error(error, {"WWW-Authenticate": "Bearer"})(scope, receive, send)
             case Delay():
                 await asyncio.sleep(fault.seconds)
                 await self._app(scope, receive, send)
@@ -76,6 +74,8 @@ class FaultSwitch:
                 await _reset(receive, send)
             case Truncate():
                 await self._truncate(fault, scope, receive, send)
+            case _:
+                await self._app(scope, receive, send)
 
     async def _truncate(self, fault: Truncate, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the application answer, then send its headers, with the full length, and a part of its body."""
@@ -112,6 +112,21 @@ def replace(request: Request) -> Response:
         raise BadRequest(f"The fault rules are wrong: {error}", target="faults") from error
     workspace_of(request).faults.replace(wanted)
     return rules(request)
+
+
+def _refusal(fault: Fault | None, path: str) -> Response | None:
+    """The answer that a fault gives in place of the application's, None when it gives none."""
+    match fault:
+        case Status():
+            return _status(fault)
+        case Quota():
+            return _error(_quota(path, fault))
+        case ExpiredToken():
+            error = Unauthorized(
+                "The access token expiry UTC time has passed.", code="ExpiredAuthenticationToken"
+            )
+            return _error(error, {"WWW-Authenticate": "Bearer"})
+    return None
 
 
 def _status(fault: Status) -> Response:

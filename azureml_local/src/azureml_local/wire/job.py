@@ -13,7 +13,7 @@ from azureml_local.errors import BadRequest, Conflict
 from azureml_local.execution.runtime import artifact_folder
 from azureml_local.execution.workspace import Workspace
 from azureml_local.settings import ARTIFACT_DATASTORE
-from azureml_local.state.documents import JobDocument, Json, has_ended, outputs_of, status
+from azureml_local.state.documents import JobDocument, Json, has_ended, job_type, outputs_of, status
 from azureml_local.wire import job_request
 from azureml_local.wire.arm import WORKSPACE, page, properties, resource, route, workspace_of
 from azureml_local.wire.fields import texts
@@ -53,6 +53,7 @@ def put(request: Request) -> Response:
 
 
 def get(request: Request) -> Response:
+    """One job."""
     workspace = workspace_of(request)
     return JSONResponse(resource_of(workspace, workspace.jobs.records.get(request.path_params["name"])))
 
@@ -65,7 +66,7 @@ def list_all(request: Request) -> Response:
         document
         for document in workspace.jobs.records.roots()
         if (view == "All" or document["hidden"] == (view == "ArchivedOnly"))
-        and kind.casefold() in ("", document["properties"]["jobType"].casefold())
+        and kind.casefold() in ("", job_type(document).casefold())
         and _has_tag(document, query.get("tag", ""))
     ]
     return page(request, [resource_of(workspace, document) for document in found])
@@ -152,7 +153,7 @@ def _service(kind: str, endpoint: str) -> Json:
 
 def _changed(workspace: Workspace, document: JobDocument, given: Mapping[str, Any]) -> JobDocument:
     """The job with what the request changes of it; raises BadRequest when it would change the work itself."""
-    usual = _COMMAND if document["properties"]["jobType"] == "Command" else {}
+    usual = _COMMAND if job_type(document) == "Command" else {}
     asked, wanted = {**usual, **_said(document["request"])}, {**usual, **_said(given)}
     wrong = [
         key

@@ -36,6 +36,7 @@ def address(request: Request, operation_id: str, collection: str = "mfeOperation
 
 
 def status(request: Request) -> Response:
+    """How far a long operation is, with its error when it failed."""
     operation_id = request.path_params["operation"]
     operation = workspace_of(request).operations.get(operation_id)
     answer: dict[str, Any] = {

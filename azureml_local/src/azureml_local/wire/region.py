@@ -15,6 +15,7 @@ from azureml_local.wire.arm import LOCATION, body, page, route, workspace_of
 
 
 def vm_sizes(request: Request) -> Response:
+    """The VM sizes on offer, or those for one type of compute."""
     wanted = request.query_params.get("computeType", "").casefold()
     offered = [
         _size(size)
@@ -25,6 +26,7 @@ def vm_sizes(request: Request) -> Response:
 
 
 def usages(request: Request) -> Response:
+    """What of the quota is in use."""
     workspace = workspace_of(request)
     rows = [_usage(workspace.settings.subscription_id, row) for row in quota.usages(workspace.store)]
     return page(request, rows, size=500)

@@ -29,6 +29,7 @@ def seed(workspace: Workspace) -> None:
 
 
 def discover(request: Request) -> Response:
+    """Where a registry answers; raises 403 for others than the one there is."""
     settings = workspace_of(request).settings
     name = request.path_params["name"]
     if name.casefold() != settings.registry.casefold():
@@ -56,6 +57,7 @@ def discover(request: Request) -> Response:
 
 
 def get(request: Request) -> Response:
+    """The registry itself."""
     settings = workspace_of(request).settings
     discovery = f"/registrymanagement/v1.0/registries/{settings.registry}/discovery"
     return JSONResponse(

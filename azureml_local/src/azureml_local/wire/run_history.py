@@ -28,6 +28,7 @@ _MODEL_TYPES = frozenset({"mlflow_model", "custom_model", "triton_model"})
 
 
 def get_run(request: Request) -> Response:
+    """One run."""
     return JSONResponse(_run(workspace_of(request), _document(request)))
 
 
@@ -58,6 +59,7 @@ def get_details(request: Request) -> Response:
 
 
 def list_children(request: Request) -> Response:
+    """The runs of a pipeline's steps."""
     workspace = workspace_of(request)
     children = workspace.jobs.records.children(_document(request)["name"])
     return JSONResponse({"value": [_run(workspace, child) for child in children], "continuationToken": None})
@@ -73,6 +75,7 @@ def get_run_data(request: Request) -> Response:
 
 
 def get_services(request: Request) -> Response:
+    """The services of a run's nodes: none."""
     _document(request)
     return JSONResponse({"instances": {}})
 
@@ -92,6 +95,7 @@ def resolve_data(request: Request) -> Response:
 
 
 def list_artifacts(request: Request) -> Response:
+    """The files of a run."""
     run_id = request.path_params["run"]
     return JSONResponse(
         {"value": [_artifact(run_id, path, blob) for path, blob in _artifacts(workspace_of(request), run_id)]}

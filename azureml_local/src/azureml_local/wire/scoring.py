@@ -12,7 +12,7 @@ from azureml_local.errors import NotFound, Unauthorized
 from azureml_local.execution.router import DEPLOYMENT_HEADER, ModelAnswer, ScoringRequest
 from azureml_local.execution.workspace import Workspace
 from azureml_local.settings import INFERENCE
-from azureml_local.state.documents import ENDPOINTS, EndpointDocument
+from azureml_local.state.documents import ENDPOINTS, EndpointDocument, auth_mode
 from azureml_local.wire.arm import read, workspace_of
 from azureml_local.wire.endpoint import audience
 
@@ -37,6 +37,7 @@ async def score(request: Request) -> Response:
 
 
 async def swagger(request: Request) -> Response:
+    """The OpenAPI document of an endpoint."""
     workspace, endpoint = workspace_of(request), _endpoint(request)
     _authenticate(workspace, endpoint, request.headers.get("authorization"))
     answers = {"200": {"description": "what the model answers"}, "424": {"description": "the model failed"}}
@@ -65,7 +66,7 @@ def _endpoint(request: Request) -> EndpointDocument:
 
 def _authenticate(workspace: Workspace, endpoint: EndpointDocument, authorization: str | None) -> None:
     """Raise Unauthorized unless the caller shows what the endpoint's authMode asks for."""
-    mode = endpoint["properties"]["authMode"]
+    mode = auth_mode(endpoint)
     if mode == "AADToken":
         workspace.tokens.check(authorization)
         return

@@ -17,10 +17,12 @@ WORKSPACE_GUID = "11111111-1111-1111-1111-111111111111"
 
 
 def get(request: Request) -> Response:
+    """The workspace."""
     return JSONResponse(_workspace(workspace_of(request)))
 
 
 def list_all(request: Request) -> Response:
+    """The one workspace there is."""
     return page(request, [_workspace(workspace_of(request))])
 
 

@@ -131,9 +131,9 @@ class Tracking:
                 item.set()
                 continue
             if not self._closing:
-                self._tell(item)
+                self._report(item)
 
-    def _tell(self, run: Run) -> None:
+    def _report(self, run: Run) -> None:
         try:
             answer = self._ask("PUT", "/runs", json.dumps(asdict(run)).encode(), "application/json")
         except ServiceError:

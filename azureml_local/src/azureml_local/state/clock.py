@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 
 class Clock:
-    """UTC now, plus what `advance` has added: tokens and signatures expire by it, meters do not."""
+    """UTC now, plus what `advance` has added: tokens and signatures expire by it, bills do not follow it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

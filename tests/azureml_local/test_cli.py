@@ -55,7 +55,7 @@ def test_up_takes_its_faults_from_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "Cannot read"),
+        (None, "cannot be read"),
         ("- path: [", "is not valid YAML"),
         ("- path: x\n  kind: flood", "rule 1 has the kind 'flood'; it must be one of status, delay"),
     ],

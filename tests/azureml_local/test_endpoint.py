@@ -331,7 +331,7 @@ def test_traffic_is_split_and_mirrored(
     wait_for(mirrored)
     with pytest.raises(HttpResponseError, match="sum to 0 or 100"):
         route(client, name, {"blue": 50, "green": 20})
-    with pytest.raises(HttpResponseError, match="no deployment of this endpoint"):
+    with pytest.raises(HttpResponseError, match="not a deployment of this endpoint"):
         route(client, name, {"red": 100})
 
 

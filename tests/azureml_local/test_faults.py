@@ -129,7 +129,7 @@ def test_rules_are_read_from_a_file(tmp_path: Path) -> None:
     (rule,) = faults.read(file)
     assert rule == faults.Rule("jobs/*", faults.Delay(2))
     file.write_text("- path: [")
-    with pytest.raises(BadRule, match="no valid YAML"):
+    with pytest.raises(BadRule, match="not valid YAML"):
         faults.read(file)
 
 

@@ -475,7 +475,7 @@ def test_bad_submissions_are_refused_in_one_line(ml_client: Any, cluster: str, s
         ("-x", command, "The job name"),
         ("x1", {**command, "jobType": "Sweep"}, "Jobs of type Sweep"),
         ("x2", {**command, "computeId": "nowhere"}, "'nowhere' does not exist"),
-        ("x3", {**command, "limits": {"timeout": "soon"}}, "no duration"),
+        ("x3", {**command, "limits": {"timeout": "soon"}}, "not a duration"),
         ("x4", {**command, "inputs": []}, "inputs"),
         ("x5", {"jobType": "Pipeline", "jobs": {"a": 1}}, "a"),
         ("x6", {"jobType": "Pipeline", "jobs": {"a": {"componentId": "azureml:none:1"}}}, "none:1"),

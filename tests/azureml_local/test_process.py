@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -37,6 +38,17 @@ def test_exit_status_and_output(tmp_path: Path, status: int) -> None:
     wait_until(lambda: process.exit_code() is not None)
     assert process.exit_code() == status
     assert (tmp_path / "log.txt").read_text() == "out\nerr\n"
+
+
+def test_a_process_shows_how_it_is_found_again_as_soon_as_it_is_started(tmp_path: Path) -> None:
+    children = Path(f"/proc/self/task/{threading.get_native_id()}/children")
+    for number in range(20):
+        directory = tmp_path / str(number)
+        directory.mkdir()
+        process = start(directory, "sleep 60")
+        pid = children.read_text().split()[-1]
+        assert str(directory) in Path(f"/proc/{pid}/cmdline").read_text()
+        process.kill()
 
 
 def test_found_again_while_it_runs_and_after(tmp_path: Path) -> None:

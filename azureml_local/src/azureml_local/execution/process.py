@@ -50,7 +50,9 @@ class Detached:
             )
         # From here on psutil holds it, as it would a process found again; Popen must not wait for it.
         process.returncode = 0
-        return cls(directory, psutil.Process(process.pid))
+        started = psutil.Process(process.pid)
+        _await_command_line(started)
+        return cls(directory, started)
 
     @classmethod
     def find(cls, directory: Path) -> Detached | None:
@@ -112,6 +114,17 @@ class Detached:
                 if os.getsid(process.pid) == session:
                     found.add(process)
         return [process for process in found if _breathes(process)]
+
+
+def _await_command_line(process: psutil.Process) -> None:
+    """Wait until the process shows the command line by which it is found again.
+
+    Popen returns when the kernel has closed the old program's files, a moment before it has copied the
+    arguments of the new one.
+    """
+    with suppress(psutil.NoSuchProcess):
+        while not process.cmdline() and _breathes(process):
+            time.sleep(_LOOK_AGAIN / 100)
 
 
 def _breathes(process: psutil.Process) -> bool:

@@ -229,7 +229,7 @@ def read(path: Path) -> list[Rule]:
     try:
         return parse(yaml.safe_load(path.read_text()))
     except (OSError, UnicodeDecodeError) as error:
-        raise BadRule(f"Cannot read {path}: {error}.") from error
+        raise BadRule(f"{path} cannot be read: {error}.") from error
     except yaml.YAMLError as error:
         what = " ".join(str(error).split())  # PyYAML says it in several lines
         raise BadRule(f"{path} is not valid YAML: {what}.") from error

@@ -182,10 +182,8 @@ def _retired(name: str, version: str, archived: bool, retirement: str | None, to
 
 def _not_found(models: Any, base: Base, details: str) -> Failure:
     """What there is instead: a label finds no archived model, as lists do not show those by default."""
-    from azure.ai.ml.constants import ListViewType
-
-    every = unless_missing(lambda: list(models.list(name=base.name, list_view_type=ListViewType.ALL))) or []
-    versions = sorted({str(each.version) for each in every}, key=lambda version: (len(version), version))
+    every = unless_missing(lambda: private.registry_versions(models, base.name)) or []
+    versions = sorted(every, key=lambda version: (len(version), version))
     if not versions:
         return Failure(
             f"The registry {base.registry!r} has no model {base.name!r}.",

@@ -35,6 +35,24 @@ def model_properties(models: Any, name: str, version: str) -> dict[str, Any]:
     return properties
 
 
+def registry_versions(models: Any, name: str) -> list[str]:
+    """Every version of a registry's model; the SDK lists archived ones in workspaces only."""
+    from azure.ai.ml._restclient.arm_ml_service.models import ModelVersion
+    from azure.ai.ml._utils._registry_utils import list_registry_assets
+
+    found = list_registry_assets(
+        models._registry_service_client,
+        "models",
+        name,
+        models._resource_group_name,
+        models._registry_name,
+        ModelVersion,
+        lambda version: str(version.name),
+        list_view_type="All",
+    )
+    return list(found)
+
+
 def registry_files(models: Any, model: Any) -> RegistryFiles:
     """Where a registry model's files are, as models.download finds out, which would get the weights too."""
     from azure.ai.ml._utils._registry_utils import get_storage_details_for_registry_assets

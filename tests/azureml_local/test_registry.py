@@ -15,12 +15,20 @@ from azure.identity import DefaultAzureCredential
 
 
 def test_a_model_is_found_by_label_and_by_version(registry_client: Any) -> None:
-    latest = registry_client.models.get("Phi-3-mini-4k-instruct", label="latest")
+    latest = registry_client.models.get("Phi-4", label="latest")
     assert latest.type == "mlflow_model"
     assert latest.id == f"azureml://registries/azureml/models/{latest.name}/versions/{latest.version}"
-    same = registry_client.models.get("Phi-3-mini-4k-instruct", version=latest.version)
+    same = registry_client.models.get("Phi-4", version=latest.version)
     assert same.tags == latest.tags
     assert latest.name in [model.name for model in registry_client.models.list()]
+
+
+def test_an_archived_model_is_found_by_version_alone(registry_client: Any) -> None:
+    name = "Phi-3-mini-4k-instruct"  # archived in June 2026: azureml-assets #5103
+    with pytest.raises(ValidationException, match="does not exist"):
+        registry_client.models.get(name, label="latest")
+    assert registry_client.models.get(name, version="15").version == "15"
+    assert [model.version for model in registry_client.models.list(name=name)] == []
 
 
 def test_the_pipeline_component_is_found_by_label_and_by_version(registry_client: Any) -> None:

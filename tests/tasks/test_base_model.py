@@ -70,6 +70,8 @@ def test_an_archived_version_is_used_only_on_request(session: Session, registry_
         Model(name=name, version="3", path=str(TINY), type="custom_model")
     )
     registry_client.models.archive(name, version="3")
+    with fails(Cause.MODEL, "set base.version to 3 and base.allow_retired"):
+        find_model.fn(session, Base(name=name))
     with fails(Cause.NOT_FOUND, "has no version 7 of", "It has: 3"):
         find_model.fn(session, Base(name=name, version="7"))
     with fails(Cause.MODEL, "is archived in its registry"):

@@ -76,7 +76,8 @@ def deploy(session: Session, lease: Lease, endpoint: Endpoint, tiny: str) -> Dep
     ("model", "size"), [("Phi-3-mini-4k-instruct", T4), ("Phi-4", T4.upper())], ids=["tags", "metadata"]
 )
 def test_a_size_off_the_inference_list_is_refused(session: Session, model: str, size: str) -> None:
-    base = find_model.fn(session, Base(name=model, allow_retired=True))
+    version = "15" if model.startswith("Phi-3") else None  # a label does not find what is archived
+    base = find_model.fn(session, Base(name=model, version=version, allow_retired=True))
     with fails(Cause.COMPUTE, model, T4, "deploy.instance_type"):
         check_deployment.fn(session, Deploy(instance_type=size), base)
 

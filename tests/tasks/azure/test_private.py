@@ -26,6 +26,10 @@ def test_a_models_properties_hold_what_the_sdk_drops(registry_client: Any, tiny:
     assert "systemMetadata" in private.model_properties(registry_client.models, "Phi-4", "8")
 
 
+def test_archived_versions_of_a_registry_can_be_listed(registry_client: Any) -> None:
+    assert private.registry_versions(registry_client.models, "Phi-3-mini-4k-instruct") == ["15"]
+
+
 def test_a_registry_models_files_can_be_listed(registry_client: Any, tiny: str) -> None:
     from azure.storage.blob import ContainerClient
 

@@ -106,7 +106,7 @@ def test_an_archived_and_retired_model_is_taken_with_warnings(
     session: Session, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING, "finetune"):
-        found = find_model.fn(session, Base(name="Phi-3-mini-4k-instruct", allow_retired=True))
+        found = find_model.fn(session, Base(name="Phi-3-mini-4k-instruct", version="15", allow_retired=True))
     assert found.id == "azureml://registries/azureml/models/Phi-3-mini-4k-instruct/versions/15"
     stand_in, archived, retired = found.warnings
     assert "SmolLM2-135M-Instruct stands in for it" in stand_in

@@ -96,8 +96,12 @@ def check_label(what: str, text: str, pattern: re.Pattern[str]) -> None:
 
 
 def in_view(request: Request, shown: Json) -> bool:
-    """Whether the query's listViewType has things with such properties."""
-    view = request.query_params.get("listViewType", "All")
+    """Whether the query's listViewType has things with such properties.
+
+    Documented: OpenAPI 2024-04-01 has ActiveOnly as the default of every list, in workspaces and registries.
+    A label is looked up by such a list without the parameter (azure-ai-ml 1.35.2, recorded in 2025).
+    """
+    view = request.query_params.get("listViewType", "ActiveOnly")
     archived = bool(shown.get("isArchived"))
     return view == "All" or archived == (view == "ArchivedOnly")
 

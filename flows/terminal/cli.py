@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from flows.terminal import automations, history, metrics, reap, run
+from flows.terminal import automations, history, metrics, reap, run, show
 
 app = typer.Typer(
     name="finetune",
@@ -14,7 +14,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for command in (run.run, reap.reap, automations.automations, history.history, metrics.metrics):
+for command in (
+    run.run,
+    reap.reap,
+    automations.automations,
+    history.history,
+    metrics.metrics,
+    show.show,
+):
     app.command()(command)
 
 

@@ -113,7 +113,7 @@ def test_a_run_shows_its_outcome_and_its_artifacts(
 
 def test_the_artifacts_page_shows_a_keys_history(page: Any, deployed: Server, report: dict[str, Any]) -> None:
     page.goto(f"{deployed.url}/v2/artifacts/key/finetune-summary")
-    page.get_by_text("Proved and deleted").first.wait_for()
+    page.get_by_text("Proved, endpoint deleted").first.wait_for()
 
 
 def test_the_loss_curve_is_a_picture_that_the_page_shows(

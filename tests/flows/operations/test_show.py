@@ -27,8 +27,8 @@ ARTIFACTS = {
     "finetune-parameters": ("table", "with their origin"),
     "finetune-plan": ("markdown", "What the run is about to do"),
     "finetune-progress": ("progress", "completed"),
-    "finetune-run": ("table", "Proved and deleted"),
-    "finetune-summary": ("markdown", "Proved and deleted"),
+    "finetune-run": ("table", "Proved, endpoint deleted"),
+    "finetune-summary": ("markdown", "Proved, endpoint deleted"),
 }
 DEPLOYMENTS = "Deployed: ad-hoc, history, local, reap, watcher, weekly"
 
@@ -37,7 +37,7 @@ DEPLOYMENTS = "Deployed: ad-hoc, history, local, reap, watcher, weekly"
 @pytest.mark.timeout(900)
 def test_a_scheduled_run_completes_shows_its_artifacts_and_leaves_nothing(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "tests.flows.operations.show"],
+        [sys.executable, "-m", "flows.terminal.cli", "show"],
         cwd=ROOT,
         env=os.environ | {"TMPDIR": str(tmp_path)},
         stdin=subprocess.DEVNULL,
@@ -51,7 +51,7 @@ def test_a_scheduled_run_completes_shows_its_artifacts_and_leaves_nothing(tmp_pa
     assert DEPLOYMENTS in said
     assert "Trigger: schedule" in said
     (outcome,) = [line for line in said if line.startswith("Completed: ")]
-    assert outcome.startswith("Completed: Proved and deleted (404 at ")
+    assert outcome.startswith("Completed: Proved, endpoint deleted (404 at ")
     before, after = re.findall(r"held-out loss ([\d.]+) → ([\d.]+)", outcome)[0]
     assert float(after) < float(before) - 0.2
     listed = {words[0]: line for line in said if (words := line.split()) and words[0] in ARTIFACTS}

@@ -57,13 +57,14 @@ def _shown(folder: Path, say: Say) -> FlowRun:
     with serving(folder / "prefect", AZUREML_LOCAL_STATE=str(folder / "workspace")) as server:
         say(f"Prefect: {server.url}/v2/")
         with working(server):
-            _deploy(server, say)
-            run = _run(server, say)
+            deploy(server, say)
+            run = run_scheduled(server, say)
             _list(server, run, say)
             return run
 
 
-def _deploy(server: PrefectServer, say: Say) -> None:
+def deploy(server: PrefectServer, say: Say) -> None:
+    """Deploy all of prefect.yaml, and pause what runs by the clock."""
     with server.client() as client:
         until(lambda: client.read_work_pools() or None, "The worker has made no work pool.", _POOL_LIMIT)
     say(f"A process worker executes the runs of the pool {POOL}")
@@ -74,8 +75,8 @@ def _deploy(server: PrefectServer, say: Say) -> None:
     say(f"Deployed: {', '.join(names)}")
 
 
-def _run(server: PrefectServer, say: Say) -> FlowRun:
-    """The run that the schedule has started, once it has ended."""
+def run_scheduled(server: PrefectServer, say: Say) -> FlowRun:
+    """The run of the local recipe that a schedule has started, once it has ended."""
     with scheduled_soon(server, DEPLOYMENT) as moment:
         say(f"A schedule of {DEPLOYMENT} fires at {moment:%H:%M:%S} UTC")
         made = until(lambda: scheduled(server, DEPLOYMENT), "The scheduler has made no run.", _SCHEDULE_LIMIT)

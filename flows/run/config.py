@@ -30,7 +30,7 @@ class Finetune(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, title="Fine-tune")
 
     recipe: str = Field("custom", description="What lists of runs call this configuration.")
-    fresh: bool = Field(False, description="Train anew, also where equal inputs were trained before.")
+    fresh: bool = Field(False, description="Train again even if a job with the same inputs exists.")
     workspace: Workspace = Workspace()
     base: Base = Base()
     compute: Compute = Compute()

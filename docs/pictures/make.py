@@ -1,0 +1,93 @@
+"""Makes the pictures of the documentation with a headless Chromium.
+
+    uv run --extra local python -m docs.pictures.make [history] [run]
+
+`history.png` shows made-up runs of two years, `run.png` a real run of the local recipe on a Prefect server of
+its own, which takes some minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flows.dashboard.page import page
+from tests.support import synthetic
+
+if TYPE_CHECKING:
+    from flows.operations.stand import PrefectServer
+
+HERE = Path(__file__).resolve().parent
+CHROMIUM = Path("/usr/bin/chromium")
+_PATIENCE = 120_000  # milliseconds; Prefect's pages are drawn in the browser
+_RUNS = 1200
+
+
+def main() -> None:
+    """Make the pictures that are named, or all."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("pictures", nargs="*", choices=[*PICTURES, []], metavar="PICTURE")
+    for name in parser.parse_args().pictures or PICTURES:
+        file = HERE / f"{name}.png"
+        PICTURES[name](file)
+        print(file)
+
+
+def history(file: Path) -> None:
+    """The top of the history page."""
+    with tempfile.TemporaryDirectory() as folder, _browser(1280, 900) as shown:
+        html = Path(folder) / "history.html"
+        html.write_text(page(synthetic.runs(_RUNS), prefect=None, now=synthetic.NOW), encoding="utf-8")
+        shown.goto(html.as_uri())
+        shown.wait_for_selector(".runs .run")
+        shown.screenshot(path=file)
+
+
+def run(file: Path) -> None:
+    """The page of a run of the local recipe: its stages over time, and its artifacts."""
+    from flows.operations.show import deploy, run_scheduled
+    from flows.operations.stand import serving, working
+
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        with serving(home / "prefect", AZUREML_LOCAL_STATE=str(home / "workspace")) as server:
+            with working(server):
+                deploy(server, print)
+                done = run_scheduled(server, print)
+            _photograph(server, f"{server.url}/v2/runs/flow-run/{done.id}?tab=Artifacts", file)
+
+
+def _photograph(server: PrefectServer, address: str, file: Path) -> None:
+    with _browser(1360, 1040) as shown:
+        shown.route(lambda url: not url.startswith(server.url), lambda route: route.abort())
+        shown.goto(address)
+        shown.get_by_text("finetune-plan", exact=True).first.wait_for()
+        shown.get_by_text("Completed").first.wait_for()
+        shown.wait_for_load_state("networkidle")
+        shown.screenshot(path=file)
+
+
+@contextmanager
+def _browser(width: int, height: int) -> Iterator[Any]:
+    """A page of that size in CSS pixels while the block runs."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM,
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+        )
+        shown = browser.new_page(viewport={"width": width, "height": height})
+        shown.set_default_timeout(_PATIENCE)
+        yield shown
+        browser.close()
+
+
+PICTURES: dict[str, Callable[[Path], None]] = {"history": history, "run": run}
+
+if __name__ == "__main__":
+    main()

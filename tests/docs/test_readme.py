@@ -1,0 +1,66 @@
+"""What the README says first is run as it stands: the whole flow, twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.docs.documents import named
+from tests.support.checkout import ROOT
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_two_commands_are_one_line_each() -> None:
+    for name in ("run", "test"):
+        assert "\n" not in named(name).text
+
+
+def test_ci_finds_the_command_that_it_reads_from_the_readme() -> None:
+    """`.ci/run` looks for it with sed, which knows nothing of Markdown."""
+    found = re.search(r"<!-- command: test -->\n```sh\n(.*)\n```\n", README)
+    assert found is not None
+    assert found[1] == named("test").text
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_main_job(tmp_path: Path) -> None:
+    """The real run on the bundled sample, twice: the second finds what the first has made."""
+    first = run_as_written(named("run").text, tmp_path)
+    assert first["outcome"] == "completed"
+    assert first["eval_loss"] < first["base_loss"] - 0.2
+    assert first["answer"] not in ("", first["base_answer"])
+    assert first["prompt"]
+    assert first["ground_truth"]
+    assert first["model_version"] == "1"
+    assert first["deletion"]["state"] == "deleted"
+    assert {"data", "train", "deploy", "invoke", "delete"} <= set(first["seconds_by_stage"])
+    assert first["reused"] == []
+
+    second = run_as_written(named("run").text, tmp_path)
+    assert second["job"] == first["job"]
+    assert second["training_usd"] == 0
+    assert {"kind": "job", "name": first["job"], "run": first["run"]} in second["reused"]
+    assert "train" not in second["seconds_by_stage"]
+
+
+def run_as_written(line: str, home: Path) -> dict[str, Any]:
+    """The report of the README's line, run by somebody who has nothing in their home directory."""
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")},
+        "HOME": str(home),
+        "UV_NO_SYNC": "1",  # the packages are here already
+    }
+    done = subprocess.run(
+        ["bash", "-c", f"{line} --json"], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report

@@ -13,12 +13,9 @@ from markdown_it.token import Token
 
 from tests.support.checkout import ROOT
 
+# The README of the other distribution has a test of its own, in tests/azureml_local.
 PAGES = tuple(
-    sorted(
-        path
-        for pattern in ("*.md", "docs/*.md", "azureml_local/*.md", "tasks/data/sample/*.md")
-        for path in ROOT.glob(pattern)
-    )
+    sorted(path for pattern in ("*.md", "docs/*.md", "tasks/data/sample/*.md") for path in ROOT.glob(pattern))
 )
 _MARKER = re.compile(r"<!-- command: (\S+) -->\s*")
 

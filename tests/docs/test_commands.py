@@ -20,7 +20,9 @@ COMMANDS = commands()
 
 # What is no program of this project, and which of its commands the documentation may name.
 OTHERS = {
-    "uv": re.compile(r"uv (sync|lock)( --locked| --extra local)*"),
+    "uv": re.compile(
+        r"uv (sync|lock|build|tree)( --locked| --extra local| --all-packages| --package torch)*"
+    ),
     "az": re.compile(r"az (login|provider register --namespace Microsoft\.MachineLearningServices)"),
     "export": re.compile(r"export PATH=\$PATH:\$PWD/\.uv/bin"),
     "command": re.compile(r"command -v uv"),

@@ -49,7 +49,7 @@ def test_every_page_is_reached_from_the_readme() -> None:
             if target.suffix == ".md" and target.exists() and target not in reached:
                 reached.add(target)
                 waiting.append(target)
-    assert set(PAGES) - reached == {ROOT / "azureml_local/README.md"}  # the other distribution's
+    assert set(PAGES) <= reached
 
 
 def test_the_readme_is_two_screens() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,7 +16,7 @@ from prefect.runtime import flow_run as this_run
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.artifacts import run as artifacts
-from flows.run import outcome, suspension
+from flows.run import epilogue, interruption, outcome, parameters, suspension
 from flows.run.config import Finetune
 from flows.run.context import Run
 from flows.run.forecast import forecast
@@ -25,7 +25,8 @@ from flows.run.workspace import opened
 from tasks.azure.failure import Failure
 from tasks.base_model import find_model
 from tasks.compute import find_compute
-from tasks.core.signals import undisturbed
+from tasks.core import outage, output, signals
+from tasks.core.ending import Ending, ending_of
 from tasks.core.stage import announce, logger, observing
 from tasks.core.stages import Stage
 from tasks.data import prepare_data
@@ -34,13 +35,13 @@ from tasks.deploy import BASE, Deployment, Wanted, check_deployment, deploy_mode
 from tasks.endpoint import Endpoint, lost, name_of, open_endpoint, route
 from tasks.invoke import Conversation, ask
 from tasks.job.pipeline import Work, plan_job, submit_job
-from tasks.job.wait import wait_for_job
+from tasks.job.wait import cancel_own, wait_for_job
 from tasks.metrics import read_metrics
 from tasks.reap import cancel_jobs, release
 from tasks.register import Training, register_model
 from tasks.sign_in import sign_in
 
-# A cancelled run has 30 s until it is killed; what is left then is for the hook and for `finetune reap`.
+# The run of a deployment has 30 s from SIGTERM until it is killed; what is left then is for the hook.
 _GRACE = 10.0
 # How many other runs of the same job may take the endpoint from under this one before it gives up.
 _OTHERS = 3
@@ -50,11 +51,19 @@ _DEFAULTS = Finetune()
 # A hook's parameters must have these names, and it must be a plain function.
 def release_what_is_left(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> None:
     """Delete what a run that was cancelled or has crashed still bills; runs wherever that was noticed."""
-    config = Finetune.model_validate(flow_run.parameters.get("config") or {})
-    with opened(config.workspace.where, config.workspace.credentials):
+    config = parameters.config_of(flow_run)
+    # A crashed run's job goes on, for the run that resumes it; nobody wants a cancelled run's any more.
+    training = state.is_cancelled() or state.is_cancelling()
+    with (
+        opened(config.workspace.where, config.workspace.credentials),
+        outage.budget(config.wait.outage_minutes),
+    ):
         session = sign_in.fn(config.workspace)
-        # A crashed run's job goes on, for the run that resumes it; nobody wants a cancelled run's any more.
-        release(session, str(flow_run.id), training=state.is_cancelled() or state.is_cancelling())
+        released = outage.outlast(
+            lambda: release(session, str(flow_run.id), training=training), outage.CLEAN_UP
+        )
+    if training:
+        epilogue.begin(flow_run.id, released)
 
 
 @flow(
@@ -66,23 +75,40 @@ def release_what_is_left(flow: Flow[Any, Any], flow_run: FlowRun, state: State[A
 )
 def finetune(config: Finetune = _DEFAULTS) -> RunReport:
     """Fine-tune a chat model on Azure ML, register it, prove it behind an endpoint, delete the endpoint."""
-    run = Run(config, id=str(this_run.id), trigger=_trigger())
+    with output.unread(), signals.heeded():
+        report: RunReport = _run(Run(parameters.completed(config), id=str(this_run.id), trigger=_trigger()))
+        return report
+
+
+def _run(run: Run) -> Any:
+    """The state in which the run ends; raises what interrupts it, unless that was a person at a terminal."""
+    config = run.config
     failure: Exception | None = None
     try:
-        with opened(config.workspace.where, config.workspace.credentials), observing(run.stages.record):
+        with (
+            outage.budget(config.wait.outage_minutes),
+            opened(config.workspace.where, config.workspace.credentials),
+            observing(run.stages.record),
+        ):
             _stages(run)
     except Exception as error:  # noqa: BLE001 - it is the result of a state that reads better
         failure = run.failure = error
     except Pause:  # suspended: the run goes on in another process, and has nothing to report yet
         raise
     except BaseException as error:
+        signals.hold()
         run.failure = error
-        with undisturbed():
-            artifacts.publish_report(report_of(run), run)
+        if signals.leaving():
+            logger().error("%s", interruption.left(run))
+            raise KeyboardInterrupt(interruption.left(run)) from None
+        report = report_of(run)
+        artifacts.publish_report(report, run)
+        if isinstance(error, KeyboardInterrupt) and ending_of(error) is Ending.CANCELLED:
+            return outcome.cancelled(report)
         raise
     report = report_of(run)
     artifacts.publish_report(report, run)
-    return outcome.end(report, failure)  # type: ignore[return-value]
+    return outcome.end(report, failure)
 
 
 def _stages(run: Run) -> None:
@@ -104,8 +130,9 @@ def _prepare(run: Run) -> Work:
     run.base = find_model(session, config.base)
     preparing = prepare_data.submit(config.data, run.base.window)
     finding = find_compute.submit(session, config.compute, run.base, run.lease)
-    run.serving = check_deployment(session, config.deploy, run.base)
-    run.cluster = finding.result()
+    with _settled(run, finding):
+        run.serving = check_deployment(session, config.deploy, run.base)
+        run.cluster = finding.result()
     run.data = preparing.result()
     artifacts.publish_data(run.data)
     return Work(
@@ -122,14 +149,15 @@ def _train(run: Run, work: Work) -> None:
     logger().info("Before anything is submitted: %s", price)
     announce(Stage.SUBMIT, price)
     artifacts.publish_plan(run, price)
-    with _cancelled_when_interrupted(run):
+    waiter = suspension.waiter(run.id, config.wait, run.started)
+    with _job_unless_cancelled(run):
         lease = run.lease.priced(run.cluster.hourly)
         run.submission = submit_job(session, work, run.plan, lease, config.fresh)
-    artifacts.publish_links(run)
-    if config.wait.mode == "suspend":
-        suspension.suspend_while_live(session, run.submission, run.cluster, config.wait)
-    # In the main thread, where Ctrl-C and a worker's SIGTERM arrive: the wait cancels the job then.
-    run.trained = wait_for_job(session, run.submission, run.cluster, config.wait)
+        artifacts.publish_links(run)
+        if config.wait.mode == "suspend":
+            suspension.suspend_while_live(session, run.submission, run.cluster, config.wait, waiter)
+        # In the main thread, where Ctrl-C and a worker's SIGTERM arrive.
+        run.trained = wait_for_job(session, run.submission, run.cluster, config.wait, waiter)
 
 
 def _register(run: Run, work: Work) -> None:
@@ -151,7 +179,7 @@ def _prove(run: Run) -> Conversation:
             tuned, base = _deploy(run)
             return ask(run.session, run.config.invoke, run.data, tuned, base)
         except Failure as failure:
-            if not others or not lost(run.session, run.endpoint, run.lease):
+            if not others or not outage.outlast(lambda: lost(run.session, run.endpoint, run.lease)):
                 raise
             logger().warning("Another run of this job had the endpoint, and ended: %s", failure)
         run.endpoint = open_endpoint(run.session, run.endpoint.name, run.trained, run.lease)
@@ -179,17 +207,32 @@ def _deploy(run: Run) -> tuple[Deployment, Deployment | None]:
 
 
 @contextmanager
-def _cancelled_when_interrupted(run: Run) -> Iterator[None]:
-    """Cancel what was submitted while the block was interrupted, before it could tell the job's name."""
+def _job_unless_cancelled(run: Run) -> Iterator[None]:
+    """Cancel the run's job when a person wants the run gone; by whatever else it is interrupted, it goes on.
+
+    A job that the run has reused is another run's, and goes on as well.
+    """
     try:
         yield
-    except Exception:
+    except (Exception, Pause):
         raise
-    except BaseException:
+    except BaseException as error:
         run.stages.interrupt()
-        with undisturbed():
-            cancel_jobs(run.session, run.id)
+        if ending_of(error) is Ending.CANCELLED:
+            _released(run, lambda: _cancel_jobs(run))
         raise
+
+
+def _cancel_jobs(run: Run) -> None:
+    """Cancel the run's job, also one that was submitted without an answer yet, which only its tags tell."""
+    submission = Run.submission.of(run)
+    try:
+        if submission is None:
+            run.cancelled = tuple(outage.outlast(lambda: cancel_jobs(run.session, run.id), outage.CLEAN_UP))
+        elif outage.outlast(lambda: cancel_own(run.session, submission.name, run.id), outage.CLEAN_UP):
+            run.cancelled = (f"job {submission.name}",)
+    except Exception as error:  # noqa: BLE001 - what else costs is to be released as well
+        logger().error("The job COULD NOT BE CANCELLED AND GOES ON TO COST: %s", error)
 
 
 @contextmanager
@@ -197,25 +240,25 @@ def _endpoint(run: Run) -> Iterator[PrefectFuture[Endpoint]]:
     """An endpoint on its way, deleted however the block ends; kept only after success, and on request."""
     name = name_of(run.session, run.config.deploy.endpoint, run.plan, run.trained)
     opening = open_endpoint.submit(run.session, name, run.trained, run.lease)
-    keep = interrupted = False
+    keep = False
     try:
-        yield opening
+        with _settled(run, opening):  # until then it cannot be deleted
+            yield opening
         keep = run.config.deploy.keep_endpoint is not None
-    except BaseException as error:
-        interrupted = not isinstance(error, Exception)
-        if interrupted:
-            run.stages.interrupt()
-        raise
     finally:
-        with undisturbed(interrupted):
-            opening.wait(timeout=_GRACE if interrupted else None)  # until then it cannot be deleted
-            run.deletion = _end(run, name, keep)
-            artifacts.publish_deletion(run.deletion)
+        _released(run, lambda: _end(run, name, keep))
 
 
-def _end(run: Run, name: str, keep: bool) -> Deletion:
-    if keep:
-        return keep_endpoint(run.session, name, run.lease.extended(run.config.deploy.kept_hours()))
+def _end(run: Run, name: str, keep: bool) -> None:
+    run.deletion = _kept(run, name) if keep else _deleted(run, name)
+    artifacts.publish_deletion(run.deletion)
+
+
+def _kept(run: Run, name: str) -> Deletion:
+    return keep_endpoint(run.session, name, run.lease.extended(run.config.deploy.kept_hours()))
+
+
+def _deleted(run: Run, name: str) -> Deletion:
     try:
         return delete_endpoint(run.session, name, run.lease)
     except Failure as failure:
@@ -225,20 +268,60 @@ def _end(run: Run, name: str, keep: bool) -> Deletion:
 
 @contextmanager
 def _cluster_released(run: Run) -> Iterator[None]:
-    """Delete a cluster that this run created, unless it is to be kept or its job still runs."""
-    keep, interrupted = run.config.compute.keep, False
+    """Delete a cluster that this run created, unless it is to be kept or its job goes on."""
+    keep = run.config.compute.keep
     try:
         yield
+    except Exception:
+        raise
+    except Pause:  # the job of a suspended run goes on
+        keep = True
+        raise
     except BaseException as error:
-        keep = keep or isinstance(error, Pause)  # the job of a suspended run goes on
-        interrupted = not isinstance(error, Exception)
-        if interrupted:
-            run.stages.interrupt()
+        run.stages.interrupt()
+        keep = keep or ending_of(error) is Ending.LOST
         raise
     finally:
         if not keep:
-            with undisturbed(interrupted):
-                delete_cluster(run.session, run.config.compute.training, run.lease)
+            _released(run, lambda: _delete_cluster(run))
+
+
+def _delete_cluster(run: Run) -> None:
+    name = run.config.compute.training
+    if delete_cluster(run.session, name, run.lease):
+        run.deleted_cluster = name
+
+
+@contextmanager
+def _settled(run: Run, future: PrefectFuture[Any]) -> Iterator[None]:
+    """Wait for what another thread creates however the block ends: until then it cannot be deleted."""
+    try:
+        yield
+    except BaseException as error:
+        if not isinstance(error, Exception):
+            run.stages.interrupt()
+            signals.hold()
+        if signals.leaving():
+            raise
+        # Nobody kills a person's own process, which can take the time that the service takes.
+        future.wait(timeout=None if deployment.id is None or isinstance(error, Exception) else _GRACE)
+        raise
+
+
+def _released(run: Run, release: Callable[[], None]) -> None:
+    """Release what costs; where the first signal comes in the midst of it, again, and undisturbed."""
+    if signals.leaving():
+        return
+    try:
+        release()
+    except Exception:
+        raise
+    except BaseException:
+        run.stages.interrupt()
+        if not signals.leaving():
+            signals.hold()
+            release()
+        raise
 
 
 def _trigger() -> str:

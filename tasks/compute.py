@@ -13,6 +13,7 @@ from tasks.azure.failure import Cause, Failure
 from tasks.azure.sizes import Size
 from tasks.base_model import BaseModelVersion, allows
 from tasks.core.lease import Lease, unless_anew
+from tasks.core.limit import OPERATION
 from tasks.core.stage import logger, report, stage
 from tasks.core.stages import Stage
 
@@ -81,7 +82,7 @@ class Cluster(BaseModel):
         return self.price * self.nodes
 
 
-@stage(Stage.COMPUTE)
+@stage(Stage.COMPUTE, limit=OPERATION)
 def find_compute(session: Session, compute: Compute, base: BaseModelVersion, lease: Lease) -> Cluster:
     """Get the training cluster or create it, and check that the model can be fine-tuned there.
 
@@ -206,4 +207,13 @@ def _create(session: Session, compute: Compute, lease: Lease) -> Any:
         tier=compute.tier,
         tags=lease.priced(hourly).tags(),
     )
-    return clients.workspace(session).compute.begin_create_or_update(cluster).result()
+    poller = clients.workspace(session).compute.begin_create_or_update(cluster)
+    made = operation.settled(lambda: find(session, compute.training), poller)
+    if made is None:
+        raise Failure(
+            f"The cluster {compute.training!r} was deleted while it was being made.",
+            "Run again.",
+            retryable=True,
+            cause=Cause.IN_USE,
+        )
+    return made

@@ -13,6 +13,8 @@ from tasks.azure import clients
 from tasks.azure.clients import Session
 from tasks.azure.failure import Cause, Failure
 from tasks.core.lease import FOREVER, Lease
+from tasks.core.limit import OPERATION
+from tasks.core.outage import CLEAN_UP
 from tasks.core.stage import logger, stage
 from tasks.core.stages import Stage
 from tasks.job import pipeline
@@ -51,7 +53,7 @@ class Deletion(BaseModel):
         return self.state is EndpointEnd.KEPT and (self.until is None or self.until > now)
 
 
-@stage(Stage.DELETE, retries=5)
+@stage(Stage.DELETE, retries=5, limit=OPERATION, patience=CLEAN_UP)
 def delete_endpoint(session: Session, name: str, lease: Lease) -> Deletion:
     """Delete the endpoint with all its deployments, and see it gone.
 
@@ -74,7 +76,7 @@ def delete_endpoint(session: Session, name: str, lease: Lease) -> Deletion:
     return Deletion(endpoint=name, state=EndpointEnd.DELETED, at=now)
 
 
-@stage(Stage.KEEP)
+@stage(Stage.KEEP, limit=OPERATION, patience=CLEAN_UP)
 def keep_endpoint(session: Session, name: str, lease: Lease) -> Deletion:
     """Leave the endpoint up on purpose, with a lease that says until when."""
     found = endpoint.find(session, name)
@@ -89,7 +91,7 @@ def keep_endpoint(session: Session, name: str, lease: Lease) -> Deletion:
     return kept
 
 
-@stage(Stage.DELETE_COMPUTE, retries=5)
+@stage(Stage.DELETE_COMPUTE, retries=5, limit=OPERATION, patience=CLEAN_UP)
 def delete_cluster(session: Session, name: str, lease: Lease) -> bool:
     """Delete the cluster if this run created it; one that a job still needs is left to its lease."""
     found = compute.find(session, name)

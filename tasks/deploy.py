@@ -15,6 +15,7 @@ from tasks.azure.failure import Cause, Failure
 from tasks.azure.sizes import Size
 from tasks.base_model import BaseModelVersion, allows
 from tasks.core.lease import Lease
+from tasks.core.limit import OPERATION
 from tasks.core.reuse import Reused
 from tasks.core.stage import logger, report, stage
 from tasks.core.stages import Stage
@@ -137,7 +138,7 @@ def check_deployment(session: Session, deploy: Deploy, base: BaseModelVersion) -
     return size
 
 
-@stage(Stage.DEPLOY, run_name="deploy {wanted.name}")
+@stage(Stage.DEPLOY, limit=2 * OPERATION, run_name="deploy {wanted.name}")
 def deploy_model(
     session: Session, deploy: Deploy, endpoint: Endpoint, wanted: Wanted, lease: Lease
 ) -> Deployment:

@@ -11,6 +11,7 @@ from tasks.azure.clients import Session
 from tasks.azure.errors import unless_missing
 from tasks.azure.failure import Cause, Failure
 from tasks.core.lease import PREFIX, Lease, unless_anew
+from tasks.core.limit import OPERATION
 from tasks.core.names import endpoint_name
 from tasks.core.reuse import Reused
 from tasks.core.stage import logger, report, stage
@@ -36,7 +37,7 @@ def name_of(session: Session, chosen: str | None, plan: Plan, job: TrainedJob) -
     return chosen or endpoint_name(plan.dataset, job.name, session.workspace_id)
 
 
-@stage(Stage.ENDPOINT)
+@stage(Stage.ENDPOINT, limit=OPERATION)
 def open_endpoint(session: Session, name: str, job: TrainedJob, lease: Lease) -> Endpoint:
     """Create the endpoint, or take over the one that an earlier run of the same job left.
 
@@ -82,7 +83,7 @@ def lost(session: Session, endpoint: Endpoint, lease: Lease) -> bool:
     return holder is None or (holder.run != lease.run and not holder.is_kept())
 
 
-@stage(Stage.TRAFFIC)
+@stage(Stage.TRAFFIC, limit=OPERATION)
 def route(session: Session, endpoint: Endpoint, deployment: str) -> None:
     """Send all traffic to one deployment."""
     found = find(session, endpoint.name)

@@ -13,6 +13,7 @@ from tasks import compute, deploy, endpoint
 from tasks.azure import clients, job_states, operation
 from tasks.azure.clients import Session
 from tasks.core.lease import Lease
+from tasks.core.limit import OPERATION
 from tasks.core.stage import logger, stage
 from tasks.core.stages import Stage
 from tasks.job.pipeline import RECENT
@@ -65,7 +66,7 @@ def find_leased(session: Session) -> tuple[Leased, ...]:
     return (*_endpoints(session), *_clusters(session), *_live_jobs(session))
 
 
-@stage(Stage.REAP, run_name="reap {item.label}", retries=5)
+@stage(Stage.REAP, run_name="reap {item.label}", retries=5, limit=OPERATION)
 def end(session: Session, item: Leased) -> Reaped:
     """Delete the thing, whatever state it is in, and return when it is seen to be gone; cancels a job."""
     _remove(session, item)

@@ -10,6 +10,7 @@ from tasks.azure import clients
 from tasks.azure.clients import Session
 from tasks.azure.errors import unless_missing
 from tasks.core.lease import PREFIX, Lease
+from tasks.core.limit import OPERATION
 from tasks.core.names import model_name
 from tasks.core.reuse import Reused
 from tasks.core.stage import logger, stage
@@ -56,7 +57,7 @@ class Training(BaseModel):
     metrics: Metrics
 
 
-@stage(Stage.REGISTER)
+@stage(Stage.REGISTER, limit=OPERATION)
 def register_model(session: Session, register: Register, training: Training, lease: Lease) -> RegisteredModel:
     """Register the job's model once: a version that names this job is found again."""
     from azure.ai.ml.constants import AssetTypes

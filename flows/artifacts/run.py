@@ -212,9 +212,9 @@ def summary_page(report: RunReport, failure: BaseException | None) -> str:
         ["stage", "seconds"], [[name, f"{value:.1f}"] for name, value in report.seconds_by_stage.items()]
     )
     details = ""
-    if failure is not None:
+    if isinstance(failure, Exception):
         what, service = failure_of(failure)
-        details = f"\n\n## Failure\n\n{what}\n\n```\n{service[-6000:]}\n```"
+        details = f"\n\n## Failure\n\n{what}" + (f"\n\n```\n{service[-6000:]}\n```" if service else "")
     return f"# {report.recipe}: {report.outcome}\n\n{page}\n\n{stages}{details}"
 
 

@@ -108,6 +108,11 @@ def row_of(data: Any) -> dict[str, Any] | None:
     return rows[0] if isinstance(rows, list) and rows and isinstance(rows[0], dict) else None
 
 
+def report_in(data: Any) -> RunReport | None:
+    """The report in the data of its artifact; None when another version of this program wrote it."""
+    return _report(row_of(data))
+
+
 def _known(record: FlowRun, tasks: list[TaskRun]) -> dict[str, Any]:
     """What Prefect knows by itself: all there is of a run whose process was killed."""
     config = (record.parameters or {}).get("config")

@@ -69,6 +69,8 @@ class Run:
     deployments = Result[tuple[Deployment, ...]]()
     conversation = Result[Conversation]()
     deletion = Result[Deletion]()
+    deleted_cluster = Result[str]()
+    cancelled = Result[tuple[str, ...]]()  # jobs, by what people call them
 
     def __init__(self, config: Finetune, id: str, trigger: str) -> None:
         self.config = config

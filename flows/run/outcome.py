@@ -8,9 +8,9 @@ from typing import Any
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.runtime import flow_run as this_run
-from prefect.states import Completed, Failed
+from prefect.states import Cancelled, Completed, Failed
 
-from flows.run import events, figures
+from flows.run import events, figures, parameters
 from flows.run.config import Finetune
 from flows.run.report import RunReport, failure_of
 from tasks.azure.failure import Cause, Failure
@@ -22,7 +22,7 @@ _RECIPE = "recipe: "
 
 def initial_name() -> str:
     """Model and data share of the run that begins; Prefect asks for its name before the flow is called."""
-    return _name(this_run.parameters["config"])
+    return _name(parameters.completed(this_run.parameters["config"]))
 
 
 def show_plan(config: Finetune, plan: Plan) -> None:
@@ -50,6 +50,13 @@ def end(report: RunReport, failure: Exception | None) -> State[Any]:
     if report.cause is Cause.BUDGET:
         events.budget_reached(report.run, this_run.name, line)
     return Failed(message=line, data=failure)
+
+
+def cancelled(report: RunReport) -> State[Any]:
+    """The state of a run that a person has interrupted at a terminal."""
+    line = outcome(report)
+    logger().warning("%s", line)
+    return Cancelled(message=line)
 
 
 def outcome(report: RunReport) -> str:

@@ -8,11 +8,15 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from flows.run.context import Run
+from flows.run.interruption import told
 from tasks.azure.errors import explain
 from tasks.azure.failure import LIMITS, Cause, Failure
+from tasks.core.ending import Ending, ending_of
 from tasks.core.reuse import Reused
 from tasks.core.stages import Stage
 from tasks.delete import Deletion
+
+_INTERRUPTED = {Ending.CANCELLED: "cancelled", Ending.LOST: "crashed"}
 
 
 class RunReport(BaseModel):
@@ -25,7 +29,7 @@ class RunReport(BaseModel):
     trigger: str
     started: datetime
     ended: datetime
-    outcome: Literal["completed", "failed", "cancelled"]
+    outcome: Literal["completed", "failed", "cancelled", "crashed"]
     failed_stage: str | None = None
     failure: str | None = None
     cause: Cause | None = None
@@ -84,7 +88,7 @@ def report_of(run: Run) -> RunReport:
         training_usd=training,
         serving_usd=serving,
         cost_usd=round(training + serving, 6),
-        **_end(run),
+        **_end(run, round(training + serving, 6)),
         **_training(run),
         **_serving(run),
     )
@@ -97,15 +101,16 @@ def failure_of(error: BaseException) -> tuple[str, str]:
     return f"{type(error).__name__}: {error}", ""
 
 
-def _end(run: Run) -> dict[str, Any]:
+def _end(run: Run, dollars: float) -> dict[str, Any]:
     """How the run ended, and where."""
     failure = run.failure
     if failure is None:
         return {"outcome": "completed"}
+    failed = isinstance(failure, Exception)
     return {
-        "outcome": "failed" if isinstance(failure, Exception) else "cancelled",
+        "outcome": "failed" if failed else _INTERRUPTED[ending_of(failure)],
         "failed_stage": run.stages.stopped_at,
-        "failure": str(failure) or type(failure).__name__,
+        "failure": str(failure) or type(failure).__name__ if failed else told(run, failure, dollars),
         "cause": _cause(failure),
     }
 
@@ -119,7 +124,7 @@ def _cause(failure: BaseException) -> Cause:
         if isinstance(before, Failure) and before.cause in LIMITS:
             return before.cause
         before = before.__context__
-    return Cause.CANCELLED
+    return Cause.CANCELLED if ending_of(failure) is Ending.CANCELLED else Cause.CRASHED
 
 
 def _training(run: Run) -> dict[str, Any]:

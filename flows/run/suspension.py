@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from prefect.context import FlowRunContext
 from prefect.flow_runs import suspend_flow_run
 from prefect.runtime import deployment
 from pydantic import BaseModel, ConfigDict
@@ -14,7 +15,7 @@ from tasks.compute import Cluster
 from tasks.core.stage import logger
 from tasks.job.pipeline import Submission
 from tasks.job.status import look_at_job
-from tasks.job.wait import Wait
+from tasks.job.wait import Wait, Waiter
 
 _WORTHWHILE = timedelta(minutes=2)  # a process begins and ends within less
 _BETWEEN = " until "
@@ -56,12 +57,21 @@ def check(wait: Wait) -> None:
         )
 
 
-def suspend_while_live(session: Session, job: Submission, cluster: Cluster, wait: Wait) -> None:
+def waiter(run: str, wait: Wait, started: datetime) -> Waiter:
+    """The run as one that waits: a suspended one does so from its first process on, whichever this is."""
+    context = FlowRunContext.get()
+    first = context.flow_run.start_time if context and context.flow_run and wait.mode == "suspend" else None
+    return Waiter(run=run, since=first or started)
+
+
+def suspend_while_live(
+    session: Session, job: Submission, cluster: Cluster, wait: Wait, waiter: Waiter
+) -> None:
     """End this process unless the job has ended; the resumed run comes here again, from its beginning.
 
     Returns when the job has ended or is about to reach a limit: what then must be done is the wait's.
     """
-    status = look_at_job(session, job, cluster, wait)
+    status = look_at_job(session, job, cluster, wait, waiter)
     if status.ended or status.limit - datetime.now(UTC) < _WORTHWHILE:
         return
     suspension = Suspension(job=job.name, until=status.limit)

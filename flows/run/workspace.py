@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,11 +22,13 @@ def opened(where: Literal["local", "azure"], credentials: AzureSignIn | None = N
     """
     if where == "azure":
         with _environment(credentials.environment() if credentials else {}):
+            _import_sdks()
             yield
         return
     try:
-        from azureml_local import switch
         from azureml_local.server import CannotServe
+
+        from azureml_local import switch
     except ImportError as error:
         raise Failure(
             f"The local workspace is not installed ({error.name} is missing).",
@@ -34,9 +37,19 @@ def opened(where: Literal["local", "azure"], credentials: AzureSignIn | None = N
         ) from error
     try:
         with switch.joined() as variables, _environment(variables):
+            _import_sdks()
             yield
     except CannotServe as error:
         raise Failure("The local workspace does not start.", str(error), cause=Cause.CONFIGURATION) from error
+
+
+def _import_sdks() -> None:
+    """Import what every run needs: in one thread, and once the environment is set that azureml-mlflow reads.
+
+    The SDK would import some of it only at its first call: in the midst of a run, beside other threads.
+    """
+    for module in ("azure.ai.ml", "azure.ai.ml.entities", "azure.identity", "mlflow", "azureml.mlflow"):
+        importlib.import_module(module)
 
 
 @contextmanager

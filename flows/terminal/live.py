@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.run.config import Finetune
+from tasks.core.output import outlive
 from tasks.core.stage import StageEvent, StageState, observing
 
 _MARKS = {
@@ -29,6 +30,7 @@ _WIDTH = 160  # characters of what a stage does
 def view(config: Finetune) -> Iterator[None]:
     """Show the stages of whatever runs within the block: live on a terminal, a line each elsewhere."""
     console = Console(stderr=True, highlight=False)
+    outlive(console)
     console.print(f"[bold]{config.recipe}[/]: {config.base.name} in a workspace in {config.workspace.where}")
     if not console.is_terminal:
         with observing(_Lines(console)):

@@ -18,6 +18,8 @@ _PREFECT = {
     "PREFECT_CLI_PROMPT": "false",
 }
 
+_ANSWER = 10.0  # seconds
+
 
 def configure() -> None:
     """Set what Prefect reads when it is imported; what the user has set stays."""
@@ -40,7 +42,7 @@ def starter() -> Callable[[], None]:
 
     settings = get_current_settings()
     if settings.api.url is not None:
-        return lambda: None
+        return _check
     from prefect.server.api.server import SubprocessASGIServer
 
     def start() -> None:
@@ -58,13 +60,30 @@ def starter() -> Callable[[], None]:
     return start
 
 
+def _check() -> None:
+    """Raise Failure when the configured server does not answer."""
+    from prefect.client.orchestration import get_client
+    from prefect.settings import get_current_settings
+
+    with get_client(httpx_settings={"timeout": _ANSWER}, sync_client=True) as client:
+        error = client.api_healthcheck()
+    if error is not None:
+        raise Failure(
+            f"The Prefect server at {get_current_settings().api.url} does not answer.",
+            "Start it (prefect server start), correct PREFECT_API_URL, or unset it for a temporary server.",
+            f"{type(error).__name__}: {error}",
+            cause=Cause.PREFECT,
+        )
+
+
 @contextmanager
 def _deaf_to_interrupts() -> Iterator[None]:
-    """Keep Ctrl-C from the processes that are started within, which inherit what this thread blocks.
+    """Keep Ctrl-C and the end of the terminal from the processes that are started within.
 
-    A terminal sends it to all of them, and the flow still needs Prefect's server while it cleans up.
+    They inherit what this thread blocks. A terminal signals all of them, and the flow still needs Prefect's
+    server while it cleans up.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
     try:
         yield
     finally:

@@ -27,8 +27,8 @@ def reporting(interrupted: str) -> Iterator[None]:
     with contextlib.redirect_stdout(_Printed()):
         try:
             yield
-        except KeyboardInterrupt:
-            typer.echo(f"Interrupted: {interrupted}.", err=True)
+        except KeyboardInterrupt as error:
+            typer.echo(str(error) or f"Interrupted: {interrupted}.", err=True)
             raise typer.Exit(_INTERRUPTED) from None
         except Exception as error:
             from tasks.azure.errors import explain

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
+import signal
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Annotated
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -31,7 +32,10 @@ def run(
     ] = False,
 ) -> None:
     """Run the whole fine-tune here and now."""
-    with reporting("the job is cancelled, the endpoint deleted"):
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # not where nohup has it ignored
+            signal.signal(number, _leave)
+    with reporting("nothing was started"):
         report = _run(recipe, [*(changes or ()), *(["fresh=true"] if fresh else ())])
     if as_json:
         typer.echo(report.model_dump_json(indent=2))
@@ -54,14 +58,8 @@ def _run(recipe: str, changes: Iterable[str]) -> RunReport:
         prefect = pool.submit(prefect_server.starter())
         # Held from here on, so that the flow finds it running; the flow itself opens it as well.
         stack.enter_context(opened(config.workspace.where, config.workspace.credentials))
-        _import_sdks()  # within: azureml-mlflow reads the cloud's address when it is imported
         prefect.result()
         return _observed(config)
-
-
-def _import_sdks() -> None:
-    for module in ("azure.ai.ml", "azure.ai.ml.entities", "azure.identity", "mlflow"):
-        importlib.import_module(module)
 
 
 def _observed(config: Finetune) -> RunReport:
@@ -69,4 +67,13 @@ def _observed(config: Finetune) -> RunReport:
     from flows.terminal.live import view
 
     with view(config):
-        return finetune(config)
+        state = finetune(config, return_state=True)
+    if state.is_cancelled():
+        raise KeyboardInterrupt(state.message)
+    report: RunReport = state.result()
+    return report
+
+
+def _leave(number: int, frame: FrameType | None) -> NoReturn:
+    """Leave by unwinding, so that what was started for this run, such as Prefect's temporary server, ends."""
+    raise SystemExit(128 + number)

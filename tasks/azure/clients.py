@@ -19,6 +19,10 @@ from tasks.azure import private
 
 # Seconds to connect and to wait for an answer. The SDKs' own 300 s, times their retries, are most of an hour.
 _CONNECT, _READ = 30.0, 60.0
+# To set up its logging mlflow takes logging's lock when it is imported, and has all handlers flushed: that of
+# Prefect then waits for a thread that needs the same lock, for ever. azure-ai-ml imports mlflow by itself.
+os.environ.setdefault("MLFLOW_CONFIGURE_LOGGING", "false")
+
 _READ_VARIABLE = "FINETUNE_READ_TIMEOUT"
 
 

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import functools
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
 from time import monotonic, sleep
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
+from uuid import UUID
 
 from prefect import Task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
-from prefect.exceptions import MissingContextError
-from prefect.logging import get_run_logger
+from prefect.states import Cancelled
 from prefect.tasks import exponential_backoff
+from prefect.transactions import get_transaction
 
 from tasks.azure import clients
 from tasks.azure.errors import explain, is_transient, is_unauthorised
 from tasks.azure.failure import Failure
+from tasks.core import outage, signals
+from tasks.core.ending import Ending, ending_of
+from tasks.core.limit import TALK, limited
+from tasks.core.log import logger as logger
 from tasks.core.stages import Stage
 
 _LONGEST_PAUSE = 600.0  # seconds
@@ -48,19 +52,29 @@ class StageEvent:
     seconds: float | None = None
 
 
+_raised_by: dict[UUID, BaseException] = {}  # what a cancelled stage raises once Prefect has its state
 _observers: list[Callable[[StageEvent], None]] = []
 _current: ContextVar[Stage | None] = ContextVar("stage", default=None)
 
 
 def stage(
-    which: Stage, *, retries: int = 3, run_name: str | None = None, **options: Any
+    which: Stage,
+    *,
+    retries: int = 3,
+    limit: float | None = TALK,
+    patience: float = 1.0,
+    run_name: str | None = None,
+    **options: Any,
 ) -> Callable[[Callable[P, R]], Task[P, R]]:
-    """Make a function a stage: uncached, tried again where that can help, its errors explained."""
+    """Make a function a stage: uncached, tried again where that can help, its errors explained.
+
+    An attempt may take `limit` seconds. An outage of the service is outlasted for the run's budget times
+    `patience`; `retries` counts the attempts at what else may pass.
+    """
 
     def decorate(function: Callable[P, R]) -> Task[P, R]:
-        @functools.wraps(function)
-        def run(*args: P.args, **kwargs: P.kwargs) -> R:
-            with observed(which):
+        def attempt(*args: P.args, **kwargs: P.kwargs) -> R:
+            with limited(which.value, limit):
                 try:
                     return function(*args, **kwargs)
                 except Exception as error:
@@ -70,7 +84,19 @@ def stage(
                 clients.forget()
                 return function(*args, **kwargs)  # a second refusal is no matter of an expired token
 
-        return Task(
+        @functools.wraps(function)
+        def run(*args: P.args, **kwargs: P.kwargs) -> R:
+            try:
+                with observed(which):
+                    return outage.outlast(lambda: attempt(*args, **kwargs), patience)
+            except Exception:
+                raise
+            except BaseException as signal:
+                if TaskRunContext.get() is None or ending_of(signal) is not Ending.CANCELLED:
+                    raise
+                return cast(R, _cancelled(signal))
+
+        return _Stage(
             run,
             name=which.value,
             task_run_name=run_name or which.value,
@@ -100,6 +126,7 @@ def observed(which: Stage) -> Iterator[None]:
             raise
         raise failure from error
     except BaseException as signal:
+        signals.hold()  # at once: managers of processes signal a process and then its group
         _publish(StageEvent(which, StageState.INTERRUPTED, type(signal).__name__, monotonic() - begun))
         raise
     else:
@@ -145,12 +172,24 @@ def displaying() -> Iterator[None]:
         logger().warning("An artifact could not be shown: %s", error)
 
 
-def logger() -> logging.Logger | logging.LoggerAdapter[Any]:
-    """The run's log inside a run, a plain one elsewhere."""
-    try:
-        return get_run_logger()
-    except MissingContextError:
-        return logging.getLogger("finetune")
+class _Stage(Task[P, R]):
+    """A task that a cancelled run leaves as Cancelled: Prefect's own would say that it has crashed."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        result = super().__call__(*args, **kwargs)
+        if isinstance(result, State) and (signal := _raised_by.pop(result.id, None)) is not None:
+            raise signal
+        return result
+
+
+def _cancelled(signal: BaseException) -> State[Any]:
+    """The state of a stage that the signal has ended; nothing of it is kept for a later run to find."""
+    transaction = get_transaction()
+    if transaction is not None:
+        transaction.write_on_commit = False
+    state: State[Any] = Cancelled(message="The run was cancelled.")
+    _raised_by[state.id] = signal
+    return state
 
 
 def _wait_as_asked(failure: Failure) -> None:
@@ -164,8 +203,12 @@ def _wait_as_asked(failure: Failure) -> None:
 
 
 def _publish(event: StageEvent) -> None:
+    """Let the observers hear it; one that cannot show it, as on a terminal that is gone, ends no run."""
     for observer in tuple(_observers):
-        observer(event)
+        try:
+            observer(event)
+        except Exception as error:  # noqa: BLE001 - whatever it is, work that costs money goes on
+            logger().debug("An observer of the stages has failed: %s", error)
 
 
 # Prefect wants a plain function here: a partial or a callable object silently switches retries off.

@@ -13,7 +13,7 @@ from tasks.data.window import Window
 _UNKNOWN = Window()
 
 
-@stage(Stage.DATA, run_name="data: {data.dataset}")
+@stage(Stage.DATA, limit=None, run_name="data: {data.dataset}")
 def prepare_data(data: Data, window: Window = _UNKNOWN) -> PreparedData:
     """Both splits of the configured data as JSON Lines in the chat schema, validated."""
     progress = Progress()

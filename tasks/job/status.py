@@ -15,7 +15,7 @@ from tasks.core.stage import stage
 from tasks.core.stages import Stage
 from tasks.job import cost, pipeline
 from tasks.job.pipeline import Submission
-from tasks.job.wait import Wait
+from tasks.job.wait import Wait, Waiter
 
 _LISTED = 1000  # jobs, newest first; live ones are hardly older
 
@@ -30,12 +30,12 @@ class JobStatus(BaseModel):
 
 
 @stage(Stage.LOOK)
-def look_at_job(session: Session, job: Submission, cluster: Cluster, wait: Wait) -> JobStatus:
+def look_at_job(session: Session, job: Submission, cluster: Cluster, wait: Wait, waiter: Waiter) -> JobStatus:
     """Look at the job once."""
     now = datetime.now(UTC)
     status = clients.state(clients.workspace(session).jobs.get(job.name).status)
-    begun = cost.aware(job.created) if job.created else now
-    limit = begun + timedelta(hours=wait.timeout_hours)
+    begun = waiter.since if job.reused else job.created or now
+    limit = cost.aware(begun) + timedelta(hours=wait.timeout_hours)
     if wait.budget_usd is not None and cluster.hourly > 0:
         left = wait.budget_usd - cost.dollars(run_history.steps(session, job.name), cluster)
         limit = min(limit, now + timedelta(hours=max(left, 0.0) / cluster.hourly))

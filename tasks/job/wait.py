@@ -19,13 +19,14 @@ from tasks.azure.errors import cause_of_job, explain, is_transient, is_unauthori
 from tasks.azure.failure import Cause, Failure
 from tasks.azure.run_history import Step
 from tasks.compute import Cluster
-from tasks.core.signals import undisturbed
+from tasks.core.lease import Lease
+from tasks.core.outage import DEFAULT_MINUTES
 from tasks.core.stage import displaying, logger, report, stage
 from tasks.core.stages import Stage
 from tasks.job import cost
 from tasks.job.cost import Elapsed
 from tasks.job.log import Follower
-from tasks.job.pipeline import OUTPUT, Submission
+from tasks.job.pipeline import OUTPUT, Submission, find
 
 _SHORTEST = 0.5  # seconds between two polls
 _SHARE = 0.05  # of the time waited: a long wait is polled seldom
@@ -41,15 +42,36 @@ class Wait(BaseModel):
         title="While it waits",
         description="`poll` keeps the process; `suspend` ends it, and the flow `watch` resumes the run.",
     )
-    timeout_hours: float = Field(24, gt=0, description="Cancel the job after this.")
+    timeout_hours: float = Field(
+        24,
+        gt=0,
+        description="Cancel the job after this. A run that reuses another run's job counts the hours that it "
+        "waits itself, and ends without it.",
+    )
     budget_usd: float | None = Field(
-        None, gt=0, title="Budget", description="Cancel the job when it has cost this many dollars."
+        None,
+        gt=0,
+        title="Budget",
+        description="Cancel the job when it has cost this many dollars; another run's job goes on without "
+        "this run.",
     )
     poll_seconds: float = Field(30, ge=0.1, description="The longest pause between two looks at the job.")
     outage_minutes: float = Field(
-        60, ge=0, description="How long Azure may be out of reach before giving up."
+        DEFAULT_MINUTES,
+        ge=0,
+        description="How long Azure may be out of reach, in any stage, before giving up; what deletes goes "
+        "on for twice as long.",
     )
     forward_logs: bool = Field(True, description="Copy the running step's log into the run's log.")
+
+
+class Waiter(BaseModel):
+    """The flow run that waits, and since when: what it may wait for another run's job counts from there."""
+
+    model_config = ConfigDict(frozen=True)
+
+    run: str
+    since: datetime
 
 
 class TrainedJob(BaseModel):
@@ -76,23 +98,28 @@ def _job_key(context: TaskRunContext, arguments: dict[str, Any]) -> str:
 @stage(
     Stage.TRAIN,
     run_name="train {job.name}",
+    limit=None,  # it has its own, in hours
     persist_result=True,
     cache_policy=CacheKeyFnPolicy(cache_key_fn=_job_key),
 )
-def wait_for_job(session: Session, job: Submission, cluster: Cluster, wait: Wait) -> TrainedJob:
-    """Wait until the job has ended; cancels it at the time-out, at the budget and when this run is cancelled.
+def wait_for_job(
+    session: Session, job: Submission, cluster: Cluster, wait: Wait, waiter: Waiter
+) -> TrainedJob:
+    """Wait until the job has ended; at the time-out and at the budget it is cancelled, if the run holds it.
 
     Raises Failure with the failed step's error and its last log lines for every end but Completed.
     """
-    watch = _Watch(session, job, cluster, wait)
-    try:
-        return watch.until_completed()
-    except Exception:
-        raise
-    except BaseException:  # Ctrl-C, SIGTERM, a cancelled run: nobody wants the job any more
-        with undisturbed():
-            cancel(session, job.name)
-        raise
+    return _Watch(session, job, cluster, wait, waiter).until_completed()
+
+
+def cancel_own(session: Session, job: str, run: str) -> bool:
+    """Cancel the job if it is live and the run's own by its lease; returns whether it was."""
+    found = find(session, job)
+    holder = Lease.read(found.tags) if found is not None else None
+    if holder is None or holder.run != run or clients.state(found.status) in job_states.FINAL:
+        return False
+    cancel(session, job)
+    return True
 
 
 def cancel(session: Session, job: str) -> None:
@@ -104,11 +131,15 @@ def cancel(session: Session, job: str) -> None:
 class _Watch:
     """One wait: what was seen so far of the job."""
 
-    def __init__(self, session: Session, job: Submission, cluster: Cluster, wait: Wait) -> None:
+    def __init__(
+        self, session: Session, job: Submission, cluster: Cluster, wait: Wait, waiter: Waiter
+    ) -> None:
         self._session = session
         self._job = job
         self._cluster = cluster
         self._wait = wait
+        self._waiter = waiter
+        self._holder: Lease | None = None
         self._provisioning = 0.0
         self._steps: list[Step] = []
         self._follower = Follower(session, forward=wait.forward_logs)
@@ -142,7 +173,8 @@ class _Watch:
 
         Raises only what makes the state itself unknown: a log that cannot be read ends no training.
         """
-        status = clients.state(clients.workspace(self._session).jobs.get(self._job.name).status)
+        found = clients.workspace(self._session).jobs.get(self._job.name)
+        status, self._holder = clients.state(found.status), Lease.read(found.tags)
         try:
             self._steps = run_history.steps(self._session, self._job.name)
             self._follower.follow(self._steps)
@@ -197,8 +229,13 @@ class _Watch:
             )
 
     def _give_up(self, why: str, do: str, cause: Cause) -> NoReturn:
-        """Cancel the job and raise Failure; one that cannot be cancelled is told as what goes on to cost."""
+        """Cancel the job and raise Failure; one that cannot be cancelled is told as what goes on to cost.
+
+        Another run's job is that run's to cancel: this one only ends.
+        """
         name = self._job.name
+        if not self._is_own():
+            raise Failure(f"{why}; the job {name} goes on: {self._owner()} holds it.", do, cause=cause)
         try:
             cancel(self._session, name)
         except Exception as error:
@@ -212,9 +249,17 @@ class _Watch:
             ) from error
         raise Failure(f"{why}: the job {name} is cancelled.", do, cause=cause)
 
+    def _is_own(self) -> bool:
+        if self._holder is None:  # not seen yet
+            return self._job.reused is None
+        return self._holder.run == self._waiter.run
+
+    def _owner(self) -> str:
+        return f"flow run {self._holder.run}" if self._holder else "another run"
+
     def _age(self) -> float:
-        """Seconds since the job was submitted, by whomever."""
-        created = self._job.created
+        """Seconds since the job was submitted, or since this run waits for another one's."""
+        created = self._job.created if self._is_own() else self._waiter.since
         return 0.0 if created is None else (datetime.now(UTC) - cost.aware(created)).total_seconds()
 
     def _elapsed(self, ended: datetime | None = None) -> Elapsed:
@@ -257,7 +302,7 @@ class _Watch:
         )
 
     def _failure(self, status: str) -> Failure:
-        if status in ("NotResponding", "Paused"):
+        if status in ("NotResponding", "Paused") and self._is_own():
             cancel(self._session, self._job.name)  # it would go on to cost
         failed = next((step for step in self._steps if step.status == "Failed"), None)
         name = self._job.name

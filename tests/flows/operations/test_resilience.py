@@ -9,7 +9,12 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    FlowRunFilter,
+    FlowRunFilterId,
+)
 from prefect.states import AwaitingRetry, Cancelling
 
 from flows.run.config import Finetune
@@ -120,6 +125,24 @@ def test_cancelling_through_the_api_cancels_the_job(
     with runs.prefect.client() as client:  # a crash on the way would have it started again by an automation
         assert "Crashed" not in [state.name for state in client.read_flow_run_states(run)]
     assert_nothing_is_left(ml_client, server, run)
+    report = report_of(runs, run)
+    assert (report.outcome, report.failed_stage) == ("cancelled", "train")
+    assert report.failure is not None
+    assert report.failure.startswith(f"job {job.name} cancelled; ")
+    # Prefect's own message comes first, and is replaced.
+    until(lambda: message_of(runs, run) == f"Cancelled at train: {report.failure}", LIMIT, "not told")
+    assert states_of_tasks(runs, run)[f"train {job.name}"] == "Cancelled"
+
+
+def message_of(runs: Deployed, run: UUID) -> str | None:
+    state = runs.read(run).state
+    return state.message if state else None
+
+
+def states_of_tasks(runs: Deployed, run: UUID) -> dict[str, str | None]:
+    of_run = FlowRunFilter(id=FlowRunFilterId(any_=[run]))
+    with runs.prefect.client() as client:
+        return {task.name: task.state_name for task in client.read_task_runs(flow_run_filter=of_run)}
 
 
 def test_suspended_runs_hold_no_process_until_the_watcher_resumes_them(

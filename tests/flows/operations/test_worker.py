@@ -115,6 +115,27 @@ def test_a_run_whose_worker_was_killed_goes_on_with_the_next_worker(
     assert_no_endpoint(ml_client, report["endpoint"])
 
 
+def test_a_run_whose_worker_alone_was_killed_goes_on_by_itself(
+    prefect: Server, config: MakeConfig, ml_client: Any, tmp_path: Path
+) -> None:
+    enough = tmp_path / "enough"
+    wanted = config("data.train.take=35", f"parameters.more={{seconds: 1800, until: {enough}}}")
+    worker = start_worker(prefect)
+    try:
+        run = start(prefect, DEPLOYMENT, wanted)
+        until(lambda: training(prefect, run), 240, "the run is not training")
+        worker.kill()  # the run's next line meets a pipe without a reader
+        worker.wait()
+        enough.touch()
+        done = ended(prefect, run)
+    finally:
+        end(worker)
+    assert done.state is not None
+    assert done.state.is_completed(), done.state
+    assert done.run_count == 1
+    assert len(jobs(ml_client, row(prefect, run)["fingerprint"])) == 1
+
+
 def kill_with_children(worker: subprocess.Popen[bytes]) -> None:
     """SIGKILL to the worker and to the processes of its runs, as when the machine is lost."""
     import psutil

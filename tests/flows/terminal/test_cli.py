@@ -137,7 +137,7 @@ def test_ctrl_c_cancels_the_job(
     os.killpg(run.pid, signal.SIGINT)
     code, out, err = finished(run)
     assert (code, out) == (130, "")
-    assert err.splitlines()[-1] == "Interrupted: the job is cancelled, the endpoint deleted."
+    assert err.splitlines()[-1].startswith(f"Cancelled at train: job {job.name} cancelled; ")
     assert "Traceback" not in err
     assert ml_client.jobs.get(job.name).status == "Canceled"
     assert running(server) == []

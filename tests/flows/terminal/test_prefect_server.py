@@ -11,10 +11,12 @@ import pytest
 
 from tasks.azure.failure import Cause
 from tests.support.checkout import ROOT
+from tests.support.prefect_server import free_port
 
 # Instead of a server, say which time-out its start would have had.
 _PROBE = """
 import sys
+from pathlib import Path
 from flows.terminal import cli, prefect_server
 
 def starter():
@@ -55,3 +57,30 @@ def test_a_temporary_server_that_does_not_start_is_a_failure_of_prefect(tmp_path
     )
     assert done.stdout.startswith(f"{Cause.PREFECT.name} "), done.stderr
     assert "PREFECT_API_URL" in done.stdout
+
+
+@pytest.mark.parametrize("command", [["history"], ["reap"], ["run", "local"]])
+def test_a_configured_server_that_is_down_is_told_in_one_line_with_the_remedy(
+    command: list[str], tmp_path: Path
+) -> None:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    address = f"http://127.0.0.1:{free_port()}/api"
+    own = {
+        "PREFECT_API_URL": address,
+        "PREFECT_HOME": str(tmp_path / "prefect"),
+        "AZUREML_LOCAL_STATE": str(tmp_path / "workspace"),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.terminal.cli", *command],
+        cwd=ROOT,
+        env={**inherited, **own},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
+    assert address in line
+    assert "prefect server start" in line
+    assert "PREFECT_API_URL" in line
+    assert "Traceback" not in done.stderr

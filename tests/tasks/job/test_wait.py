@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -16,9 +17,11 @@ from tasks.azure import clients
 from tasks.azure.clients import Session
 from tasks.azure.failure import Cause
 from tasks.compute import Cluster
+from tasks.core.lease import Lease
+from tasks.core.reuse import Reused
 from tasks.core.stage import StageEvent, observing
 from tasks.job.pipeline import Submission, find
-from tasks.job.wait import TrainedJob, Wait, wait_for_job
+from tasks.job.wait import TrainedJob, Wait, Waiter, cancel_own, wait_for_job
 from tasks.sign_in import Workspace, sign_in
 from tests.conftest import LocalServer
 from tests.support.failures import fails
@@ -26,8 +29,10 @@ from tests.support.failures import fails
 _ENVIRONMENT = "azureml://registries/azureml/environments/any/versions/1"
 _SOON = {"Retry-After": "0.01"}  # what the SDK waits before it asks again
 _QUICK = Wait(poll_seconds=0.1, timeout_hours=0.1)
+_WAITER = Waiter(run="00000000-0000-0000-0000-0000000000c0", since=datetime.now(UTC))
 
 SetFaults = Callable[..., None]
+Submit = Callable[..., Submission]
 
 
 @pytest.fixture
@@ -61,11 +66,11 @@ def cluster(server: LocalServer) -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def submit(session: Session, cluster: Cluster) -> Iterator[Callable[[str], Submission]]:
+def submit(session: Session, cluster: Cluster) -> Iterator[Submit]:
     """Submits a pipeline of one step, a shell command; what still runs after the test is cancelled."""
     made: list[str] = []
 
-    def put(script: str) -> Submission:
+    def put(script: str, lease: Lease | None = None) -> Submission:
         from azure.ai.ml import command
         from azure.ai.ml.dsl import pipeline
 
@@ -77,6 +82,7 @@ def submit(session: Session, cluster: Cluster) -> Iterator[Callable[[str], Submi
 
         job = graph()
         job.name = f"wait-{uuid4().hex[:10]}"
+        job.tags = lease.tags() if lease else {}
         done = clients.workspace(session).jobs.create_or_update(job, experiment_name="wait")
         made.append(done.name)
         return Submission(
@@ -96,8 +102,10 @@ def until_file(path: Path) -> str:
     return f"i=0; while [ ! -e {path} ] && [ $i -lt 600 ]; do sleep 0.1; i=$((i+1)); done"
 
 
-def wait(session: Session, job: Submission, cluster: Cluster, how: Wait = _QUICK) -> TrainedJob:
-    return wait_for_job.fn(session, job, cluster, how)
+def wait(
+    session: Session, job: Submission, cluster: Cluster, how: Wait = _QUICK, waiter: Waiter = _WAITER
+) -> TrainedJob:
+    return wait_for_job.fn(session, job, cluster, how, waiter)
 
 
 def status(session: Session, job: Submission) -> str:
@@ -114,7 +122,7 @@ def becomes(session: Session, job: Submission, wanted: str) -> None:
 def test_a_completed_job_tells_its_time_its_dollars_and_its_log(
     session: Session,
     cluster: Cluster,
-    submit: Callable[[str], Submission],
+    submit: Submit,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO, "finetune")
@@ -133,7 +141,7 @@ def test_a_completed_job_tells_its_time_its_dollars_and_its_log(
 
 
 def test_the_failed_steps_error_and_last_lines_are_told(
-    session: Session, cluster: Cluster, submit: Callable[[str], Submission]
+    session: Session, cluster: Cluster, submit: Submit
 ) -> None:
     job = submit("for i in $(seq 100 150); do echo line-$i; done; exit 3")
     with fails(Cause.JOB, "learn", job.name) as raised:
@@ -159,7 +167,7 @@ def test_the_failed_steps_error_and_last_lines_are_told(
 def test_an_outage_is_outlasted(
     session: Session,
     cluster: Cluster,
-    submit: Callable[[str], Submission],
+    submit: Submit,
     set_faults: SetFaults,
     caplog: pytest.LogCaptureFixture,
     fault: dict[str, Any],
@@ -172,7 +180,7 @@ def test_an_outage_is_outlasted(
 
 
 def test_lost_connections_are_outlasted(
-    session: Session, cluster: Cluster, submit: Callable[[str], Submission], set_faults: SetFaults
+    session: Session, cluster: Cluster, submit: Submit, set_faults: SetFaults
 ) -> None:
     job = submit("true")
     set_faults({"path": f"jobs/{job.name}", "method": "GET", "kind": "reset", "count": 2})
@@ -182,7 +190,7 @@ def test_lost_connections_are_outlasted(
 def test_an_outage_beyond_what_the_user_allows_ends_the_wait_and_not_the_job(
     session: Session,
     cluster: Cluster,
-    submit: Callable[[str], Submission],
+    submit: Submit,
     set_faults: SetFaults,
     tmp_path: Path,
 ) -> None:
@@ -197,7 +205,7 @@ def test_an_outage_beyond_what_the_user_allows_ends_the_wait_and_not_the_job(
 
 
 def test_a_refusal_is_no_outage(
-    session: Session, cluster: Cluster, submit: Callable[[str], Submission], set_faults: SetFaults
+    session: Session, cluster: Cluster, submit: Submit, set_faults: SetFaults
 ) -> None:
     job = submit("true")
     set_faults({"path": f"jobs/{job.name}", "kind": "status", "status": 403, "count": None})
@@ -206,7 +214,7 @@ def test_a_refusal_is_no_outage(
 
 
 def test_a_log_that_cannot_be_read_ends_no_training(
-    session: Session, cluster: Cluster, submit: Callable[[str], Submission], set_faults: SetFaults
+    session: Session, cluster: Cluster, submit: Submit, set_faults: SetFaults
 ) -> None:
     job = submit("echo unseen")
     set_faults({"path": "runs/*/details", "kind": "status", "status": 403, "count": None})
@@ -214,7 +222,7 @@ def test_a_log_that_cannot_be_read_ends_no_training(
 
 
 def test_the_time_out_cancels_the_job_and_says_so(
-    session: Session, cluster: Cluster, submit: Callable[[str], Submission], tmp_path: Path
+    session: Session, cluster: Cluster, submit: Submit, tmp_path: Path
 ) -> None:
     job = submit(until_file(tmp_path / "never"))
     with fails(Cause.TIMED_OUT, "1e-06 h", job.name, "wait.timeout_hours"):
@@ -223,7 +231,7 @@ def test_the_time_out_cancels_the_job_and_says_so(
 
 
 def test_the_budget_cancels_the_job_and_says_so(
-    session: Session, cluster: Cluster, submit: Callable[[str], Submission], tmp_path: Path
+    session: Session, cluster: Cluster, submit: Submit, tmp_path: Path
 ) -> None:
     job = submit(until_file(tmp_path / "never"))
     dear = cluster.model_copy(update={"price": 3600.0})  # a dollar a second
@@ -237,7 +245,7 @@ def test_the_budget_cancels_the_job_and_says_so(
 def test_a_job_that_cannot_be_cancelled_is_told_as_what_goes_on_to_cost(
     session: Session,
     cluster: Cluster,
-    submit: Callable[[str], Submission],
+    submit: Submit,
     set_faults: SetFaults,
     tmp_path: Path,
 ) -> None:
@@ -248,10 +256,10 @@ def test_a_job_that_cannot_be_cancelled_is_told_as_what_goes_on_to_cost(
     (tmp_path / "go").touch()
 
 
-def test_an_interrupted_wait_cancels_the_job(
-    session: Session, cluster: Cluster, submit: Callable[[str], Submission], tmp_path: Path
+def test_an_interrupted_wait_leaves_the_job_to_whoever_knows_why(
+    session: Session, cluster: Cluster, submit: Submit, tmp_path: Path
 ) -> None:
-    job = submit(until_file(tmp_path / "never"))
+    job = submit(until_file(tmp_path / "never"), Lease.of_run(_WAITER.run, hours=1))
 
     def press_ctrl_c(progress: StageEvent) -> None:
         if progress.detail:  # it waits
@@ -259,4 +267,51 @@ def test_an_interrupted_wait_cancels_the_job(
 
     with observing(press_ctrl_c), pytest.raises(KeyboardInterrupt):
         wait(session, job, cluster)
+    assert status(session, job) not in ("CancelRequested", "Canceled")
+    assert not cancel_own(session, job.name, "another run")
+    assert cancel_own(session, job.name, _WAITER.run)
     becomes(session, job, "Canceled")
+    assert not cancel_own(session, job.name, _WAITER.run)
+
+
+@pytest.mark.parametrize(
+    ("limit", "cause", "what"),
+    [
+        ({"timeout_hours": 1e-6}, Cause.TIMED_OUT, "took longer than 1e-06 h"),
+        ({"budget_usd": 1e-9}, Cause.BUDGET, "The budget of $1e-09 is spent"),
+    ],
+)
+def test_the_limits_of_a_run_that_reused_a_job_end_the_run_and_not_the_job(
+    session: Session,
+    cluster: Cluster,
+    submit: Submit,
+    tmp_path: Path,
+    limit: dict[str, float],
+    cause: Cause,
+    what: str,
+) -> None:
+    job = submit(until_file(tmp_path / "go"), Lease.of_run("the first", hours=1))
+    becomes(session, job, "Running")
+    reused = job.model_copy(update={"reused": Reused(kind="job", name=job.name, run="the first")})
+    with fails(cause, what, "goes on: flow run the first holds it"):
+        wait(session, reused, cluster, _QUICK.model_copy(update=limit))
+    assert status(session, job) == "Running"
+    (tmp_path / "go").touch()
+
+
+def test_the_time_out_of_a_run_that_reused_a_job_counts_its_own_waiting(
+    session: Session, cluster: Cluster, submit: Submit, tmp_path: Path
+) -> None:
+    job = submit(until_file(tmp_path / "go"), Lease.of_run("the first", hours=1))
+    old = {
+        "created": datetime.now(UTC) - timedelta(days=1),
+        "reused": Reused(kind="job", name=job.name, run="the first"),
+    }
+
+    def let_it_end(progress: StageEvent) -> None:
+        if progress.detail:  # it has waited, and checked its limits
+            (tmp_path / "go").touch()
+
+    with observing(let_it_end):
+        now = _WAITER.model_copy(update={"since": datetime.now(UTC)})
+        assert wait(session, job.model_copy(update=old), cluster, waiter=now).name == job.name

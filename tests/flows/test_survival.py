@@ -1,0 +1,292 @@
+"""What ends a run, and what it leaves then: signals, dead terminals and lost workers, of real processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    ArtifactFilterKey,
+    FlowRunFilter,
+    FlowRunFilterId,
+    LogFilter,
+    LogFilterFlowRunId,
+)
+from prefect.client.schemas.sorting import ArtifactSort
+from prefect.states import AwaitingRetry, Cancelling
+
+from flows.dashboard.run import row_of
+from tests.conftest import LocalServer, PrefectServer
+from tests.flows.conftest import MakeConfig
+from tests.support.flow_process import Processes, deploy, once, processes, read, run_of
+
+pytestmark = pytest.mark.timeout(600)
+
+LONG = "parameters.more.seconds=1800"
+
+
+@pytest.fixture
+def start(prefect_server: PrefectServer, tiny: str, environment: Any, tmp_path: Path) -> Iterator[Processes]:
+    with processes(prefect_server, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def cluster() -> str:
+    """A name of this test's own: its job is found by it, and it shall be gone or stay."""
+    return f"survival-{uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def training(
+    cluster: str, start: Processes, ml_client: Any, server: LocalServer
+) -> Iterator[Callable[[subprocess.Popen[bytes]], Any]]:
+    """Gives the job that the process trains, once it runs; what is left of it ends with the test."""
+
+    def found() -> Any:
+        of_cluster = (j for j in ml_client.jobs.list() if (j.tags or {}).get("finetune.cluster") == cluster)
+        return next((job for job in of_cluster if job.status == "Running"), None)
+
+    yield lambda process: once(process, found, lambda: start.said(process))
+    if job := found():
+        ml_client.jobs.begin_cancel(job.name)
+    if cluster in [each.name for each in ml_client.compute.list()]:
+        ml_client.compute.begin_delete(cluster).wait()
+
+
+Training = Callable[[subprocess.Popen[bytes]], Any]
+
+
+def own(cluster: str, until_file: Path | None = None) -> tuple[str, ...]:
+    """Changes that make inputs unlike any other test's, on a cluster of its own."""
+    ends = (f"parameters.more.until={until_file}",) if until_file else ()
+    return (LONG, f"compute.name={cluster}", "compute.keep=false", *ends)
+
+
+def state_of(prefect: PrefectServer, run: str) -> Any:
+    return read(prefect, UUID(run)).state
+
+
+def clusters(ml_client: Any) -> list[str]:
+    return [each.name for each in ml_client.compute.list()]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_what_ends_the_process_leaves_its_job_to_the_next_run(
+    start: Processes,
+    training: Training,
+    cluster: str,
+    ml_client: Any,
+    prefect_server: PrefectServer,
+    tmp_path: Path,
+    number: signal.Signals,
+) -> None:
+    end = tmp_path / "end"
+    first = start.command(*own(cluster, end))
+    job = training(first)
+    first.send_signal(number)
+    assert first.wait() == 128 + number, start.said(first)
+    assert ml_client.jobs.get(job.name).status == "Running"
+    assert cluster in clusters(ml_client)
+    assert state_of(prefect_server, job.tags["finetune.run"]).is_crashed()
+
+    end.touch()
+    second = start.command(*own(cluster, end))
+    assert second.wait() == 0, start.said(second)
+    assert len([j for j in ml_client.jobs.list() if (j.tags or {}).get("finetune.cluster") == cluster]) == 1
+
+
+def test_ctrl_c_cancels_the_job_and_the_run_says_what_became_of_everything(
+    start: Processes, training: Training, cluster: str, ml_client: Any, prefect_server: PrefectServer
+) -> None:
+    run = start.command(*own(cluster))
+    job = training(run)
+    os.killpg(run.pid, signal.SIGINT)
+    assert run.wait() == 130, start.said(run)
+    assert ml_client.jobs.get(job.name).status == "Canceled"
+    assert cluster not in clusters(ml_client)
+
+    flow_run = job.tags["finetune.run"]
+    state = state_of(prefect_server, flow_run)
+    assert state.is_cancelled()
+    assert state.message.startswith(
+        f"Cancelled at train: job {job.name} cancelled; cluster {cluster} deleted; $"
+    )
+    assert start.said(run).splitlines()[-1] == state.message
+    assert states_of_tasks(prefect_server, flow_run)[f"train {job.name}"] == "Cancelled"
+    assert not [line for line in logs(prefect_server, flow_run) if "Crash detected" in line]
+
+
+def test_a_second_and_a_third_ctrl_c(
+    start: Processes, training: Training, cluster: str, ml_client: Any, server: LocalServer
+) -> None:
+    run = start.command(*own(cluster))
+    training(run)
+    with delayed(server, "POST", "/**/jobs/*/cancel") as hit:
+        run.send_signal(signal.SIGINT)
+        once(run, hit, lambda: start.said(run))
+        run.send_signal(signal.SIGINT)  # in the midst of the clean-up
+    assert run.wait() == 130, start.said(run)
+    assert "Interrupt once more" in start.said(run)
+    assert cluster not in clusters(ml_client)
+
+    again = start.command(*own(cluster))
+    job = training(again)
+    with delayed(server, "POST", "/**/jobs/*/cancel") as hit:
+        again.send_signal(signal.SIGINT)
+        once(again, hit, lambda: start.said(again))
+        again.send_signal(signal.SIGINT)
+        once(again, lambda: "Interrupt once more" in start.said(again), lambda: start.said(again))
+        again.send_signal(signal.SIGINT)
+        assert again.wait() == 130, start.said(again)
+    last = start.said(again).splitlines()[-1]
+    assert f"az ml job cancel -n {job.name}; az ml compute delete -n {cluster}" in last
+    assert cluster in clusters(ml_client)
+
+
+def test_ctrl_c_while_the_cluster_is_made_leaves_none(
+    start: Processes, training: Training, cluster: str, ml_client: Any, server: LocalServer
+) -> None:
+    with delayed(server, "PUT", f"/**/computes/{cluster}") as hit:
+        run = start.command(*own(cluster))
+        once(run, hit, lambda: start.said(run))
+        run.send_signal(signal.SIGINT)
+        assert run.wait() == 130, start.said(run)
+    assert cluster not in clusters(ml_client)
+
+
+def test_ctrl_c_of_a_run_that_reused_a_job_leaves_it_to_its_owner(
+    start: Processes, training: Training, cluster: str, ml_client: Any, tmp_path: Path
+) -> None:
+    end = tmp_path / "end"
+    first = start.command(*own(cluster, end))
+    job = training(first)
+    second = start.command(*own(cluster, end))
+    once(second, lambda: "● train: " in start.said(second), lambda: start.said(second))
+    second.send_signal(signal.SIGINT)
+    assert second.wait() == 130, start.said(second)
+    owner = job.tags["finetune.run"]
+    assert f"job {job.name} goes on for flow run {owner}" in start.said(second).splitlines()[-1]
+    assert ml_client.jobs.get(job.name).status == "Running"
+    end.touch()
+    assert first.wait() == 0, start.said(first)
+
+
+def test_a_run_whose_worker_was_killed_alone_goes_on(
+    start: Processes,
+    training: Training,
+    cluster: str,
+    config: MakeConfig,
+    prefect_server: PrefectServer,
+    tmp_path: Path,
+) -> None:
+    end = tmp_path / "end"
+    deployment = deploy(prefect_server, config(*own(cluster, end)), cluster)
+    run = run_of(prefect_server, deployment)
+    process = start.engine(run, piped=True)
+    training(process)
+    assert process.stdout is not None
+    process.stdout.close()  # nobody reads what it logs any more
+    said = len(logs(prefect_server, str(run)))
+    once(process, lambda: len(logs(prefect_server, str(run))) > said + 2, lambda: "it has ended")
+    end.touch()
+    assert process.wait() == 0
+    state = state_of(prefect_server, str(run))
+    assert state.is_completed(), state.message
+
+
+def test_an_eviction_leaves_the_job_of_a_deployments_run_and_a_cancellation_does_not(
+    start: Processes,
+    training: Training,
+    cluster: str,
+    config: MakeConfig,
+    ml_client: Any,
+    prefect_server: PrefectServer,
+) -> None:
+    run = run_of(prefect_server, deploy(prefect_server, config(*own(cluster)), cluster))
+    evicted = start.engine(run)
+    job = training(evicted)
+    evicted.send_signal(signal.SIGTERM)
+    evicted.wait()
+    assert ml_client.jobs.get(job.name).status == "Running"
+    assert state_of(prefect_server, str(run)).is_crashed()
+    row = report_row(prefect_server, run)
+    assert (row["outcome"], row["failed_stage"], row["cause"]) == ("crashed", "train", "crashed")
+    assert f"ended by SIGTERM; job {job.name} goes on" in row["failure"]
+
+    with SyncPrefectClient(prefect_server.url) as client:
+        client.set_flow_run_state(run, AwaitingRetry(), force=True)
+    resumed = start.engine(run)
+    once(resumed, lambda: "s to go" in start.said(resumed), lambda: start.said(resumed))
+    with SyncPrefectClient(prefect_server.url) as client:
+        client.set_flow_run_state(run, Cancelling(), force=True)
+    resumed.send_signal(signal.SIGTERM)
+    resumed.wait()
+    assert ml_client.jobs.get(job.name).status == "Canceled"
+    assert cluster not in clusters(ml_client)
+    row = report_row(prefect_server, run)
+    assert (row["outcome"], row["failed_stage"], row["cause"]) == ("cancelled", "train", "cancelled")
+    assert row["failure"].startswith(f"job {job.name} cancelled; cluster {cluster} deleted; $")
+
+
+def test_what_a_run_leaves_out_is_its_deployments(
+    start: Processes, training: Training, cluster: str, config: MakeConfig, prefect_server: PrefectServer
+) -> None:
+    whole = config(*own(cluster), "wait.budget_usd=7", "parameters.more.seconds=0")
+    run = run_of(
+        prefect_server, deploy(prefect_server, whole, cluster), {"fresh": True, "wait": {"poll_seconds": 0.2}}
+    )
+    process = start.engine(run)
+    assert process.wait() == 0, start.said(process)
+    found = read(prefect_server, run)
+    wanted = whole.model_dump(mode="json")
+    wanted["fresh"], wanted["wait"]["poll_seconds"] = True, 0.2
+    assert found.parameters["config"] == wanted
+    assert found.name.startswith("tiny-chat-base, ")
+    assert report_row(prefect_server, run)["base_model"] == "tiny-chat-base:1"
+
+
+@contextmanager
+def delayed(server: LocalServer, method: str, path: str) -> Iterator[Callable[[], bool]]:
+    """Such a call takes longer than it takes to press keys; yields whether one came."""
+    rule = {"kind": "delay", "seconds": 3, "method": method, "path": path, "count": 1}
+    server.admin("faults", {"faults": [rule]})
+    try:
+        yield lambda: bool(server.admin("faults")["faults"][0]["hit"])
+    finally:
+        server.admin("faults", {"faults": []})
+
+
+def states_of_tasks(prefect: PrefectServer, run: str) -> dict[str, str | None]:
+    """The state's name of each task of a run, once the server has them."""
+    of_run = FlowRunFilter(id=FlowRunFilterId(any_=[UUID(run)]))
+    with SyncPrefectClient(prefect.url) as client:
+        return {task.name: task.state_name for task in client.read_task_runs(flow_run_filter=of_run)}
+
+
+def logs(prefect: PrefectServer, run: str) -> list[str]:
+    with SyncPrefectClient(prefect.url) as client:
+        found = client.read_logs(LogFilter(flow_run_id=LogFilterFlowRunId(any_=[UUID(run)])))
+    return [line.message for line in found]
+
+
+def report_row(prefect: PrefectServer, run: UUID) -> dict[str, Any]:
+    """The newest report that the run has left."""
+    wanted = ArtifactFilter(
+        flow_run_id=ArtifactFilterFlowRunId(any_=[run]), key=ArtifactFilterKey(any_=["finetune-run"])
+    )
+    with SyncPrefectClient(prefect.url) as client:
+        newest = client.read_artifacts(artifact_filter=wanted, sort=ArtifactSort.CREATED_DESC)[0]
+    row = row_of(newest.data)
+    assert row is not None
+    return row

@@ -1,0 +1,115 @@
+"""A run of the fine-tune in a process of its own: by the command line, or as a worker starts it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.objects import FlowRun
+
+from flows.run.config import Finetune
+from tests.conftest import PrefectServer
+from tests.support.checkout import ROOT, TINY
+from tests.support.waiting import until
+
+FLOW = "finetune"
+_ENTRYPOINT = "flows/finetune.py:finetune"
+
+
+@dataclass
+class Processes:
+    """Starts runs, and ends what is left of them with the test."""
+
+    prefect: PrefectServer
+    folder: Path
+    started: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def command(self, *changes: str, **variables: str) -> subprocess.Popen[bytes]:
+        """`finetune run` of the tiny recipe with these changes."""
+        sets = [f"--set={change}" for change in (f"data.directory={self.folder / 'data'}", *changes)]
+        return self._start(["-m", "flows.terminal.cli", "run", str(TINY / "recipe.yaml"), *sets], variables)
+
+    def engine(self, run: UUID, piped: bool = False) -> subprocess.Popen[bytes]:
+        """The process that a worker starts for a deployment's run; it reads what a `piped` one prints."""
+        variables = {
+            "PREFECT__FLOW_RUN_ID": str(run),
+            "PREFECT__FLOW_ENTRYPOINT": _ENTRYPOINT,
+            "PREFECT_LOGGING_LEVEL": "INFO",
+        }
+        return self._start(["-m", "prefect.engine"], variables, piped)
+
+    def said(self, process: subprocess.Popen[bytes]) -> str:
+        return (self.folder / f"{self.started.index(process)}.log").read_text(errors="replace")
+
+    def _start(
+        self, arguments: list[str], variables: dict[str, str], piped: bool = False
+    ) -> subprocess.Popen[bytes]:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+        with (self.folder / f"{len(self.started)}.log").open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, *arguments],
+                cwd=ROOT,
+                env={**inherited, **self.prefect.environment, **variables},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE if piped else log,
+                stderr=subprocess.STDOUT if piped else log,
+                start_new_session=True,
+            )
+        self.started.append(process)
+        return process
+
+
+@contextmanager
+def processes(prefect: PrefectServer, folder: Path) -> Iterator[Processes]:
+    made = Processes(prefect, folder)
+    try:
+        yield made
+    finally:
+        for process in made.started:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def deploy(prefect: PrefectServer, config: Finetune, name: str) -> UUID:
+    """A deployment of the fine-tune with this configuration, as `prefect deploy` fills it in."""
+    with SyncPrefectClient(prefect.url) as client:
+        return client.create_deployment(
+            flow_id=client.create_flow_from_name(FLOW),
+            name=name,
+            entrypoint=_ENTRYPOINT,
+            parameters={"config": config.model_dump(mode="json")},
+            enforce_parameter_schema=False,
+        )
+
+
+def run_of(prefect: PrefectServer, deployment: UUID, config: dict[str, Any] | None = None) -> UUID:
+    """A run of the deployment with what is given of its configuration."""
+    parameters = {} if config is None else {"config": config}
+    with SyncPrefectClient(prefect.url) as client:
+        return client.create_flow_run_from_deployment(deployment, parameters=parameters).id
+
+
+def read(prefect: PrefectServer, run: UUID) -> FlowRun:
+    with SyncPrefectClient(prefect.url) as client:
+        return client.read_flow_run(run)
+
+
+def once(process: subprocess.Popen[bytes], condition: Callable[[], Any], said: Callable[[], str]) -> Any:
+    """The condition's first true value; fails the test at once when the process has ended before."""
+
+    def look() -> Any:
+        value = condition()
+        assert value or process.poll() is None, said()
+        return value
+
+    return until(look)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -16,6 +16,8 @@ from flows.terminal.reporting import reporting
 if TYPE_CHECKING:
     from flows.run.config import Finetune
     from flows.run.report import RunReport
+
+_GOES_ON = "A job that was submitted goes on: run the same again, and it is found and waited for."
 
 
 def run(
@@ -76,4 +78,6 @@ def _observed(config: Finetune) -> RunReport:
 
 def _leave(number: int, frame: FrameType | None) -> NoReturn:
     """Leave by unwinding, so that what was started for this run, such as Prefect's temporary server, ends."""
+    with suppress(OSError):  # the terminal may be what has gone
+        typer.echo(f"Ended by {signal.Signals(number).name}. {_GOES_ON}", err=True)
     raise SystemExit(128 + number)

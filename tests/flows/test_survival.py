@@ -96,6 +96,7 @@ def test_what_ends_the_process_leaves_its_job_to_the_next_run(
     job = training(first)
     first.send_signal(number)
     assert first.wait() == 128 + number, start.said(first)
+    assert f"Ended by {number.name}. A job that was submitted goes on" in start.said(first)
     assert ml_client.jobs.get(job.name).status == "Running"
     assert cluster in clusters(ml_client)
     assert state_of(prefect_server, job.tags["finetune.run"]).is_crashed()
@@ -178,8 +179,11 @@ def test_ctrl_c_of_a_run_that_reused_a_job_leaves_it_to_its_owner(
     owner = job.tags["finetune.run"]
     assert f"job {job.name} goes on for flow run {owner}" in start.said(second).splitlines()[-1]
     assert ml_client.jobs.get(job.name).status == "Running"
+    third = start.command(*own(cluster, end))  # finds no result of the wait that was cancelled
+    once(third, lambda: "● train: " in start.said(third), lambda: start.said(third))
     end.touch()
     assert first.wait() == 0, start.said(first)
+    assert third.wait() == 0, start.said(third)
 
 
 def test_a_run_whose_worker_was_killed_alone_goes_on(

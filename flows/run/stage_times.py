@@ -18,12 +18,14 @@ class StageTimes:
         self._running: list[Stage] = []
         self._stopped: list[Stage] = []
         self._interrupted: Stage | None = None
+        self._latest: Stage | None = None
 
     def record(self, event: StageEvent) -> None:
         """Take an event of a stage; it may come from any thread."""
         now = monotonic()
         self._begun.setdefault(event.stage, now)
         if event.state is StageState.RUNNING:
+            self._latest = event.stage
             if event.stage not in self._running:
                 self._running.append(event.stage)
             return
@@ -36,9 +38,12 @@ class StageTimes:
             self._stopped.append(event.stage)
 
     def interrupt(self) -> None:
-        """Note the stage in which the run is interrupted, before what clears up after it begins."""
-        if self._interrupted is None and not self._stopped and self._running:
-            self._interrupted = self._running[-1]
+        """Note the stage in which the run is interrupted, before what clears up after it begins.
+
+        Between two stages that is the one that came last.
+        """
+        if self._interrupted is None and not self._stopped:
+            self._interrupted = self._running[-1] if self._running else self._latest
 
     @property
     def stopped_at(self) -> Stage | None:

@@ -10,6 +10,7 @@ import pytest
 
 from flows.run.report import RunReport
 from tasks.azure.failure import Cause, Failure
+from tasks.core import outage
 from tasks.delete import EndpointEnd
 from tests.conftest import LocalServer, PrefectServer
 from tests.flows.conftest import MakeConfig
@@ -90,6 +91,37 @@ def test_a_refused_size_costs_no_job(failing: FailingRun, server: LocalServer) -
     assert (failure.cause, report.cause) == (Cause.COMPUTE, Cause.COMPUTE)
     assert "Standard_NC6s_v3" in str(failure)
     assert (report.failed_stage, report.job) == ("deploy check", None)
+    assert running(server) == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/**/computes/*"),
+        ("PUT", "/**/onlineEndpoints/*"),
+        ("PUT", "/**/onlineEndpoints/*/deployments/demo"),
+        ("DELETE", "/**/onlineEndpoints/*"),
+    ],
+)
+def test_every_stage_outlasts_an_outage(
+    prefect_server: PrefectServer,
+    config: MakeConfig,
+    let_fail: Callable[..., None],
+    server: LocalServer,
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
+    path: str,
+) -> None:
+    from flows.finetune import finetune
+
+    monkeypatch.setattr(outage, "sleep", lambda seconds: None)
+    # More often than a stage is tried again for other reasons, and the SDK at each of those times.
+    busy = {"kind": "status", "status": 503, "headers": {"Retry-After": "0.01"}, "count": 30}
+    let_fail({**busy, "method": method, "path": path})
+    report = finetune(config("data.train.take=21"))
+    assert report.outcome == "completed"
+    (rule,) = server.admin("faults")["faults"]
+    assert len(rule["hit"]) == 30
     assert running(server) == []
 
 

@@ -51,13 +51,18 @@ def cluster() -> str:
 def training(
     cluster: str, start: Processes, ml_client: Any, server: LocalServer
 ) -> Iterator[Callable[[subprocess.Popen[bytes]], Any]]:
-    """Gives the job that the process trains, once it runs; what is left of it ends with the test."""
+    """Gives the job that the process waits for, once it runs; what is left of it ends with the test."""
 
     def found() -> Any:
         of_cluster = (j for j in ml_client.jobs.list() if (j.tags or {}).get("finetune.cluster") == cluster)
         return next((job for job in of_cluster if job.status == "Running"), None)
 
-    yield lambda process: once(process, found, lambda: start.said(process))
+    def waited_for(process: subprocess.Popen[bytes]) -> Any:
+        said = start.said(process)
+        waits = "● train: " in said or "s to go" in said  # on the command line, in a worker's log
+        return found() if waits or process.stdout is not None else None
+
+    yield lambda process: once(process, lambda: waited_for(process), lambda: start.said(process))
     if job := found():
         ml_client.jobs.begin_cancel(job.name)
     if cluster in [each.name for each in ml_client.compute.list()]:

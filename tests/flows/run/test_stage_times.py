@@ -83,6 +83,15 @@ def test_an_interrupted_run_stopped_at_the_stage_it_was_in(times: StageTimes) ->
     assert times.stopped_at == Stage.TRAIN
 
 
+def test_a_run_interrupted_between_two_stages_stopped_at_the_last_one(times: StageTimes) -> None:
+    with observed(Stage.SUBMIT):
+        pass
+    times.interrupt()
+    with observed(Stage.DELETE_COMPUTE):
+        pass
+    assert times.stopped_at == Stage.SUBMIT
+
+
 def test_a_run_interrupted_while_others_work_for_it_stopped_there(times: StageTimes) -> None:
     with observed(Stage.DEPLOY):  # in another thread, which goes on
         times.interrupt()

@@ -30,7 +30,7 @@ def attempted(path: str, work: Callable[[], T]) -> T:
         if attempt < ATTEMPTS:
             sleep(DELAY * 2 ** (attempt - 1))
     raise Failure(
-        f"{path} breaks off: {reason[:200]}.",
+        f"Connection lost while reading {path}: {reason[:200]}.",
         f"It was tried {ATTEMPTS} times; check the connection and run again.",
         retryable=True,
         cause=Cause.UNREACHABLE,

@@ -1,8 +1,9 @@
-"""A split on disk: rows in the chat schema as JSON Lines, bad rows beside them with their reasons."""
+"""A split on disk: rows in the chat schema as JSON Lines, rejected rows beside them with their reasons."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -104,7 +105,7 @@ class Output:
             self._writing = self._thread.submit(self._append, good)
             self.rows += good.height
         for row in bad:
-            self._set_aside(row)
+            self._reject(row)
 
     def _wait(self) -> None:
         writing, self._writing = self._writing, None
@@ -117,14 +118,22 @@ class Output:
         except OSError as error:
             raise self._written.error or error from error  # polars' own has lost its number
 
-    def _set_aside(self, bad: Bad) -> None:
+    def _reject(self, bad: Bad) -> None:
         if self._bad is None:
             self._bad = self.quarantine.open("wb")
         document = {"position": bad.position, "reason": bad.reason, "row": bad.row}
-        self._bad.write(orjson.dumps(document, default=_readable, option=orjson.OPT_APPEND_NEWLINE))
+        self._bad.write(_line(document))
         self.reasons[bad.reason] += 1
         if len(self.examples) < EXAMPLES:
             self.examples.append(bad)
+
+
+def _line(document: dict[str, Any]) -> bytes:
+    try:
+        option = orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS
+        return orjson.dumps(document, default=_readable, option=option)
+    except TypeError:  # half a character, which JSON can name and UTF-8 cannot, or a number too large
+        return json.dumps(document, default=_readable).encode() + b"\n"
 
 
 def _readable(value: Any) -> str:

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,9 +16,10 @@ from typing import Any
 import polars as pl
 
 from tasks.azure.failure import Cause, Failure
-from tasks.data import ranges
+from tasks.data import packed, ranges
 from tasks.data.choice import Rows
-from tasks.data.progress_counter import Meter
+from tasks.data.columns import Batch, Columns, batch_of, is_read_by_polars, plain
+from tasks.data.progress_counter import ProgressCounter
 from tasks.data.ranges import Range, RemoteFile
 from tasks.data.stream import copied
 
@@ -27,8 +28,6 @@ _AHEAD = 3  # spans being fetched while one is decoded
 _SPAN = 24 * 2**20  # bytes decoded at once, uncompressed: what bounds the memory
 _BATCH = 4096  # rows, where a single row group is larger than a span
 
-Batch = tuple[Sequence[int], pl.DataFrame]  # positions in the split, and the rows there
-
 
 class ParquetRows:
     """The rows of a split's parquet files, in the order of the files' names.
@@ -36,7 +35,7 @@ class ParquetRows:
     Use as a context manager. Raises Failure for a file that is no parquet.
     """
 
-    def __init__(self, fs: Any, paths: Sequence[str], columns: Sequence[str], meter: Meter) -> None:
+    def __init__(self, fs: Any, paths: Sequence[str], columns: Columns, meter: ProgressCounter) -> None:
         self._meter = meter
         self._columns = columns
         with ExitStack() as stack:  # what was opened is closed again where a file is none
@@ -44,6 +43,7 @@ class ParquetRows:
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="finetune-data-")))
             self._files = self._opened(fs, paths, folder)
             self._stack = stack.pop_all()
+        self.unused = columns.unused({name for file in self._files for name in file.names})
 
     def __enter__(self) -> ParquetRows:
         return self
@@ -82,6 +82,7 @@ class ParquetRows:
         base = 0  # rows in the files before
         for file in self._files:
             span: _Span | None = None
+            columns = self._columns.wanted(file.names)
             for group in file.groups():
                 low = bisect.bisect_left(rows, base + group.first)
                 high = bisect.bisect_left(rows, base + group.first + group.rows)
@@ -94,7 +95,7 @@ class ParquetRows:
                     continue
                 if span:
                     yield span
-                span = _Span(file, base, file.columns(self._columns), self._meter, [group], list(wanted))
+                span = _Span(file, base, columns, self._meter, [group], list(wanted))
             if span:
                 yield span
             base += file.metadata.num_rows
@@ -130,9 +131,19 @@ class _File:
             yield _Group(number, first, group.num_rows, group.total_byte_size)
             first += group.num_rows
 
-    def columns(self, wanted: Sequence[str]) -> list[str]:
-        there = self.metadata.schema.to_arrow_schema().names
-        return [column for column in wanted if column in there]
+    @cached_property
+    def schema(self) -> Any:
+        return self.metadata.schema.to_arrow_schema()
+
+    @property
+    def names(self) -> list[str]:
+        names: list[str] = self.schema.names
+        return names
+
+    def is_read_by_polars(self, columns: Sequence[str]) -> bool:
+        import pyarrow
+
+        return is_read_by_polars(pyarrow.schema([self.schema.field(column) for column in columns]))
 
     def ranges(self, group: _Group, columns: Sequence[str]) -> Iterator[Range]:
         """Where the columns of a row group lie in the file."""
@@ -151,7 +162,7 @@ class _Span:
     file: _File
     base: int  # position of the file's first row
     columns: list[str]
-    meter: Meter
+    meter: ProgressCounter
     groups: list[_Group]
     wanted: list[int]
 
@@ -174,39 +185,41 @@ class _Span:
         import pyarrow.lib
 
         try:
-            if self.size <= _SPAN:
+            if self.size <= _SPAN and self.file.is_read_by_polars(self.columns):
                 yield self._picked(self.base + self.groups[0].first, self._frame())
                 return
             start = self.base + self.groups[0].first
             for frame in self._pieces():
                 yield self._picked(start, frame)
-                start += frame.height
+                start += len(frame)
         except (pyarrow.lib.ArrowException, pl.exceptions.PolarsError, OSError) as error:
             raise _broken(self.file.path, error) from error
 
     def _frame(self) -> pl.DataFrame:
         count = sum(group.rows for group in self.groups)
         scan = pl.scan_parquet(self.file.local, glob=False).select(self.columns)
-        return scan.slice(self.groups[0].first, count).collect()
+        return plain(scan.slice(self.groups[0].first, count).collect())
 
-    def _pieces(self) -> Iterator[pl.DataFrame]:
-        """A large row group page by page, which polars cannot; up to the last wanted row."""
+    def _pieces(self) -> Iterator[pl.DataFrame | list[dict[str, Any]]]:
+        """A large row group page by page, or types, which polars cannot read; up to the last wanted row."""
         import pyarrow.parquet
 
         reader = pyarrow.parquet.ParquetFile(self.file.local, metadata=self.file.metadata)
         left = self.wanted[-1] + 1 - self.base - self.groups[0].first
         numbers = [group.number for group in self.groups]
         for batch in reader.iter_batches(_BATCH, row_groups=numbers, columns=self.columns):
-            yield pl.DataFrame(batch)
+            yield batch_of(batch)
             left -= batch.num_rows
             if left <= 0:
                 return
 
-    def _picked(self, start: int, frame: pl.DataFrame) -> Batch:
+    def _picked(self, start: int, frame: pl.DataFrame | list[dict[str, Any]]) -> Batch:
         """Of rows that begin at the position `start`, those that are wanted."""
         low = bisect.bisect_left(self.wanted, start)
-        high = bisect.bisect_left(self.wanted, start + frame.height)
+        high = bisect.bisect_left(self.wanted, start + len(frame))
         positions = self.wanted[low:high]
+        if isinstance(frame, list):
+            return positions, [frame[position - start] for position in positions]
         if not positions or positions[-1] - positions[0] + 1 == len(positions):
             return positions, frame.slice(positions[0] - start if positions else 0, len(positions))
         return positions, frame[[position - start for position in positions]]
@@ -216,12 +229,14 @@ def _local(path: str) -> _File:
     import pyarrow.parquet
 
     try:
+        with Path(path).open("rb") as file:
+            _check_head(file.read(64), path)
         return _File(path, pyarrow.parquet.read_metadata(path), Path(path))
     except (pyarrow.lib.ArrowException, OSError) as error:
         raise _broken(path, error) from error
 
 
-def _remote(fs: Any, meter: Meter, path: str, local: Path) -> _File:
+def _remote(fs: Any, meter: ProgressCounter, path: str, local: Path) -> _File:
     """A file with holes on disk, to be filled as ranges come; the whole of it where there are no ranges."""
     import pyarrow.parquet
 
@@ -244,6 +259,17 @@ def _remote(fs: Any, meter: Meter, path: str, local: Path) -> _File:
         return _File(path, pyarrow.parquet.read_metadata(local), local, remote)
     except (pyarrow.lib.ArrowException, OSError) as error:
         raise _broken(path, error) from error
+
+
+def _check_head(head: bytes, path: str) -> None:
+    """Raise Failure for what is a parquet file only by its name."""
+    packed.check_pointer(head, path)
+    if kind := packed.packing(head):
+        raise Failure(
+            f"{path} is compressed ({kind}) from outside, which a parquet file is within.",
+            f"Unpack it with {kind}.",
+            cause=Cause.DATA,
+        )
 
 
 def _broken(path: str, error: BaseException) -> Failure:

@@ -7,52 +7,49 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING
 
 from tasks.azure.failure import Cause, Failure
+from tasks.data import choice
+from tasks.data.choice import Part
 from tasks.data.prepared import PreparedData, PreparedSplit
-from tasks.data.progress_counter import Meter, Watch, unwatched
-from tasks.data.section import Data, Split
-from tasks.data.source import Source, resolve
+from tasks.data.progress_counter import OnProgress, ProgressCounter, ignored
+from tasks.data.reader import Reader, opened
+from tasks.data.resolve import resolve
+from tasks.data.section import Data
+from tasks.data.source import Source
 from tasks.data.window import Window
 
 if TYPE_CHECKING:
     from tasks.data.output import Output
-    from tasks.data.row_filter import Sieve
 
 _MANIFEST = "manifest.json"
 _UNKNOWN = Window()
 _UNUSABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR}
-_FORMAT = 3  # of the files written; part of the request, so that an older layout is not taken for this one
+_FORMAT = 4  # of the files written; part of the request, so that an older layout is not taken for this one
+_NAMED = 20  # files beside the data
 
 
-def prepare(data: Data, watch: Watch = unwatched, window: Window = _UNKNOWN) -> PreparedData:
-    """Both splits as JSON Lines; the same request again reads nothing but the listing of the source.
+def prepare(data: Data, on_progress: OnProgress = ignored, window: Window = _UNKNOWN) -> PreparedData:
+    """The splits as JSON Lines; the same request again reads nothing but the listing of the source.
 
     `window` is the base model's, for where the section sets no limit or no tokenizer of its own. Raises
     Failure in one line for everything that can be wrong with the source or its rows.
     """
     with _disk_errors():
-        if data.train.name == data.test.name:
-            raise Failure(
-                f"The training and the test split are the same ({data.train.name}).",
-                "Set data.train.name and data.test.name to different splits.",
-                cause=Cause.CONFIGURATION,
-            )
         source = resolve(data)
-        for split in (data.train, data.test):
-            source.files(split.name)
+        parts = choice.parts(data, source)
         window = window.chosen(data)
         root = data.directory.expanduser() if data.directory else _cache()
         folder = root / _request(data, source, window)
         if found := _prepared_before(folder):
             return found.model_copy(update={"reused": True, "bytes_read": 0, "window": window})
-        return _prepare(data, source, window, folder, watch)
+        return _Preparing(data, source, parts, window, folder).run(on_progress)
 
 
 def _request(data: Data, source: Source, window: Window) -> str:
@@ -69,128 +66,169 @@ def _prepared_before(folder: Path) -> PreparedData | None:
         found = PreparedData.model_validate_json((folder / _MANIFEST).read_text())
     except (FileNotFoundError, ValueError):
         return None
-    for split in (found.train, found.test):
+    for split in found.splits:
         if not split.path.is_file() or split.path.stat().st_size != split.bytes:
             return None
     return found
 
 
-def _prepare(data: Data, source: Source, window: Window, folder: Path, watch: Watch) -> PreparedData:
-    """Write into a folder beside the final one, which appears when everything in it is whole."""
-    from tasks.data.row_filter import Sieve
-    from tasks.data.tokens import Tokens
+class _Preparing:
+    """One request, written into a folder beside the final one, which appears when all in it is whole."""
 
-    meter = Meter(2, watch)
-    sieve = Sieve(data, Tokens(window))
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        with ThreadPoolExecutor(1, thread_name_prefix="sync") as disk:
-            train = _split(source, data.train, sieve, draft, folder, meter)
-            syncing = disk.submit(_sync, train.path)  # the larger one, while the other is prepared
-            sieve.next_split()
-            test = _split(source, data.test, sieve, draft, folder, meter)
-            syncing.result()
-        prepared = PreparedData(
+    def __init__(
+        self, data: Data, source: Source, parts: Sequence[Part], window: Window, folder: Path
+    ) -> None:
+        from tasks.data.row_filter import RowFilter
+        from tasks.data.tokens import Tokens
+
+        self._data, self._source, self._parts, self._window = data, source, parts, window
+        self._filter = RowFilter(data, Tokens(window))
+        self._folder = folder
+
+    def run(self, on_progress: OnProgress) -> PreparedData:
+        """Write the splits."""
+        self._counter = ProgressCounter(len(self._parts), on_progress)
+        folder = self._folder
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        self._draft = Path(mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        try:
+            splits = self._written()
+            prepared = self._described({role: _moved(split, folder) for role, split in splits.items()})
+            (self._draft / _MANIFEST).write_text(prepared.model_dump_json(indent=1))
+            _publish(self._draft, folder)
+            return prepared
+        finally:
+            shutil.rmtree(self._draft, ignore_errors=True)
+
+    def _written(self) -> dict[str, PreparedSplit]:
+        """The splits by their roles; files of which several are cut are opened, and fetched, once."""
+        found: dict[str, PreparedSplit] = {}
+        with ExitStack() as stack:
+            disk = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="sync"))
+            readers: dict[tuple[str, ...], Reader] = {}
+            for part in self._parts:
+                if found:
+                    self._filter.next_split()
+                self._counter.begin(part.title)
+                if part.files not in readers:
+                    made = opened(self._data, self._source, part.files, self._counter)
+                    readers[part.files] = stack.enter_context(made)
+                if (split := self._split(part, readers[part.files])) is not None:
+                    found[part.role] = split
+                    disk.submit(_sync, split.path)  # while the next is prepared
+        return found
+
+    def _described(self, splits: dict[str, PreparedSplit]) -> PreparedData:
+        source, data = self._source, self._data
+        used = {file for part in self._parts for file in part.files}
+        idle = sorted(name for name, files in source.splits.items() if not used & set(files))
+        others = source.others
+        more = (f"and {len(others) - _NAMED:,} more",) if len(others) > _NAMED else ()
+        return PreparedData(
             source=source.name,
             revision=source.revision,
-            seed=data.seed if data.rows == "seeded" else None,
-            train=_moved(train, folder),
-            test=_moved(test, folder),
-            directory=folder,
-            window=window,
-            bytes_read=meter.bytes,
+            seed=data.seed if data.rows == "seeded" or any(part.cut for part in self._parts) else None,
+            train=splits["train"],
+            validation=splits.get("validation"),
+            test=splits["test"],
+            unused_splits=tuple(idle),
+            unused_files=(*others[:_NAMED], *more),
+            directory=self._folder,
+            window=self._window,
+            bytes_read=self._counter.bytes,
         )
-        (draft / _MANIFEST).write_text(prepared.model_dump_json(indent=1))
-        _publish(draft, folder)
-        return prepared
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
 
+    def _split(self, part: Part, reader: Reader) -> PreparedSplit | None:
+        """One split into the draft; None for a validation split for which too few rows are there."""
+        from tasks.data.output import Output
 
-def _split(
-    source: Source, split: Split, sieve: Sieve, draft: Path, folder: Path, meter: Meter
-) -> PreparedSplit:
-    """One split into the draft of the folder."""
-    from tasks.data.output import Output
-
-    data, name = sieve.data, Path(split.name).stem
-    meter.begin(split.name)
-    with Output(draft, name) as output:
-        read = _parquet if source.format == "parquet" else _text
-        taken = read(data, source, split, sieve, output, meter)
-    seen = output.rows + output.quarantined
-    if output.quarantined > seen * data.quarantine_limit / 100:
-        kept = folder.with_name(f"{folder.name}.{output.quarantine.name}")
-        os.replace(output.quarantine, kept)
-        examples = "; ".join(f"row {bad.position:,}: {bad.reason}" for bad in output.examples)
-        long = any(reason.startswith("longer") for reason in output.reasons)
-        raise Failure(
-            f"{output.quarantined:,} of {seen:,} rows of {split.name} are bad "
-            f"({100 * output.quarantined / seen:.1f}%, more than {data.quarantine_limit:g}%): {examples}.",
-            f"Mend the source (all bad rows are in {kept}), or raise data.quarantine_limit"
-            f"{' or data.max_tokens' if long else ''}.",
-            cause=Cause.DATA,
+        with Output(self._draft, _file_name(part)) as output:
+            taken = self._filtered(part, reader, output)
+        if taken is None:
+            output.path.unlink()
+            return None
+        self._judge(part, output)
+        unused: dict[str, int | None] = dict.fromkeys(sorted(reader.unused))
+        return PreparedSplit(
+            name=part.title,
+            path=output.path,
+            rows=output.rows,
+            bytes=output.bytes,
+            sha256=output.sha256,
+            quarantined=output.quarantined,
+            findings=dict(output.reasons.most_common()),
+            quarantine=output.quarantine if output.quarantined else None,
+            warnings={reason: count for reason, count in self._filter.warnings.items() if count},
+            taken=taken,
+            recognised=str(self._filter.recognised or ""),
+            unused=unused | dict(self._filter.unused.most_common()),
+            lengths=self._filter.lengths(),
         )
-    if not output.rows:
-        raise Failure(
-            f"No row of {split.name} is left to train on.",
-            "Take more rows, or mend the source.",
-            cause=Cause.DATA,
+
+    def _filtered(self, part: Part, reader: Reader, output: Output) -> str | None:
+        """Which rows were taken. Only a share, a cut or a sample makes it necessary to count lines first."""
+        at_once = self._data.rows == "first" and not part.cut and not part.split.take.endswith("%")
+        total = None if at_once and self._source.formats[part.files[0]].family == "text" else reader.total
+        rows = (
+            range(int(part.split.take))
+            if total is None
+            else choice.rows_of(self._data, part, self._parts, total)
         )
-    return PreparedSplit(
-        name=split.name,
-        path=output.path,
-        rows=output.rows,
-        bytes=output.bytes,
-        sha256=output.sha256,
-        quarantined=output.quarantined,
-        findings=dict(output.reasons.most_common()),
-        quarantine=output.quarantine if output.quarantined else None,
-        taken=taken,
-        lengths=sieve.lengths(),
-    )
-
-
-def _parquet(data: Data, source: Source, split: Split, sieve: Sieve, output: Output, meter: Meter) -> str:
-    from tasks.data.choice import choose, described
-    from tasks.data.parquet import ParquetRows
-
-    wanted = [data.column(name) for name in ("prompt", "messages", "prompt_id")]
-    with ParquetRows(source.fs, source.files(split.name), wanted, meter) as parquet:
-        rows = choose(data, split, parquet.total)
-        meter.expect(len(rows))
-        for positions, frame in parquet.batches(rows):
-            if data.column("messages") not in frame.columns:
-                raise _no_messages(data, source)
-            output.write(*sieve.frame(positions, frame))
-            meter.done(len(positions))
-        return described(data, split, rows, parquet.total)
-
-
-def _text(data: Data, source: Source, split: Split, sieve: Sieve, output: Output, meter: Meter) -> str:
-    """Stream the rows. Only a share, or a sample, makes it necessary to count them first."""
-    from tasks.data.choice import choose, described
-    from tasks.data.text import TextRows
-
-    with TextRows(source.fs, source.files(split.name), source.format, meter) as files:
-        total = None if data.rows == "first" and not split.take.endswith("%") else files.count()
-        rows = range(int(split.take)) if total is None else choose(data, split, total)
-        meter.expect(len(rows))
+        if not len(rows):
+            return None
+        self._counter.expect(len(rows))
         done = 0
-        for positions, batch in files.batches(rows):
-            output.write(*sieve.rows(positions, batch))
-            meter.done(len(batch))
-            done += len(batch)
-        return f"the first {done:,} rows" if total is None else described(data, split, rows, total)
+        for positions, batch in reader.batches(rows):
+            filtered = self._filter.rows if isinstance(batch, list) else self._filter.frame
+            output.write(*filtered(positions, batch))
+            self._counter.done(len(positions))
+            done += len(positions)
+        if total is None:
+            return f"the first {done:,} rows"
+        return choice.described(self._data, part, rows, total)
+
+    def _judge(self, part: Part, output: Output) -> None:
+        """Raise Failure where too many rows were rejected, or none is left."""
+        seen, limit = output.rows + output.quarantined, self._data.quarantine_limit
+        if output.quarantined > seen * limit / 100:
+            kept = self._folder.with_name(f"{self._folder.name}.{output.quarantine.name}")
+            os.replace(output.quarantine, kept)
+            examples = "; ".join(f"row {bad.position:,}: {bad.reason}" for bad in output.examples)
+            raise Failure(
+                f"{output.quarantined:,} of {seen:,} rows of {part.title} are rejected "
+                f"({100 * output.quarantined / seen:.1f}%, more than {limit:g}%): {examples}.",
+                f"Fix the source (all rejected rows are in {kept}), or raise data.quarantine_limit"
+                f"{_switches(output)}.",
+                cause=Cause.DATA,
+            )
+        if not output.rows:
+            raise Failure(
+                f"No row of {part.title} is left to train on.",
+                "Take more rows, or fix the source.",
+                cause=Cause.DATA,
+            )
 
 
-def _no_messages(data: Data, source: Source) -> Failure:
-    return Failure(
-        f"{source.name} has no column {data.column('messages')!r}.",
-        "Map it: data.columns.messages=NAME. The column holds lists of role and content.",
-        cause=Cause.DATA,
-    )
+def _switches(output: Output) -> str:
+    """The settings that would let rejected rows pass."""
+    from tasks.data.row_filter import DUPLICATE, LEAK
+
+    found = []
+    if any(reason.startswith("longer") for reason in output.reasons):
+        found.append(" or data.max_tokens")
+    if LEAK in output.reasons:
+        found.append(", or set data.checks.leaks=warn")
+    if DUPLICATE in output.reasons:
+        found.append(", or set data.checks.duplicates=warn")
+    return "".join(found)
+
+
+def _file_name(part: Part) -> str:
+    """A name for the split's file: its own, as far as that can be one."""
+    own = part.name.rsplit("/", 1)[-1]
+    stem = own.partition(".")[0] if part.name in part.files or "." in own else own
+    safe = "".join(c if c.isalnum() or c in "-_." else "-" for c in stem).strip("-.")[:60]
+    return f"{safe or 'split'}-{part.role}" if part.cut or safe != own else safe
 
 
 def _moved(split: PreparedSplit, folder: Path) -> PreparedSplit:

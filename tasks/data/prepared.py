@@ -32,10 +32,13 @@ class PreparedSplit(BaseModel):
     rows: int
     bytes: int
     sha256: str
-    quarantined: int = 0
+    quarantined: int = 0  # rows rejected
     findings: dict[str, int] = {}  # reason -> rows
     quarantine: Path | None = None  # the rows left out, each with its reason
+    warnings: dict[str, int] = {}  # what checks only warn of -> rows that were kept
     taken: str = ""  # which rows of the source
+    recognised: str = ""  # how its rows hold conversations
+    unused: dict[str, int | None] = {}  # columns and keys that are left out -> rows; None where nobody looked
     lengths: Lengths = Lengths()
 
     @property
@@ -53,7 +56,10 @@ class PreparedData(BaseModel):
     revision: str | None
     seed: int | None = None  # that drew the rows; None where they are the first
     train: PreparedSplit
+    validation: PreparedSplit | None = None  # None leaves it to the component to cut one
     test: PreparedSplit
+    unused_splits: tuple[str, ...] = ()  # of the source
+    unused_files: tuple[str, ...] = ()  # that lie beside the data
     directory: Path
     window: Window = Window()  # that rows must fit into
     bytes_read: int = 0
@@ -61,4 +67,9 @@ class PreparedData(BaseModel):
 
     @property
     def sha256(self) -> str:
-        return hashlib.sha256(f"{self.train.sha256}{self.test.sha256}".encode()).hexdigest()
+        return hashlib.sha256("".join(split.sha256 for split in self.splits).encode()).hexdigest()
+
+    @property
+    def splits(self) -> tuple[PreparedSplit, ...]:
+        """Training, validation where there is one, and test."""
+        return (self.train, *([self.validation] if self.validation else []), self.test)

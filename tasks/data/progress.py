@@ -16,7 +16,7 @@ KEY = "finetune-data-progress"
 _EVERY = 1.0  # seconds between two words
 
 
-class Progress:
+class DataProgress:
     """Shows readings as they come, though not each; the artifact from the thread that made it alone."""
 
     def __init__(self) -> None:

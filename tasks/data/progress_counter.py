@@ -1,4 +1,4 @@
-"""How much has been read, said to whoever watches."""
+"""How much has been read, reported to whoever asks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-_STEP = 2**20  # bytes between two words on progress
+_STEP = 2**20  # bytes between two reports
 
 
 @dataclass(frozen=True)
@@ -23,19 +23,19 @@ class Reading:
         return f"{self.split}: {self.rows:,} of {self.wanted:,} rows done, {self.bytes / 1e6:,.1f} MB read"
 
 
-Watch = Callable[[Reading], None]
+OnProgress = Callable[[Reading], None]
 
 
-def unwatched(_: Reading) -> None:
-    """Nobody watches."""
+def ignored(_: Reading) -> None:
+    """Nobody asks."""
 
 
 @dataclass
-class Meter:
-    """Counts bytes read and rows done, from several threads; `watch` hears of it now and then."""
+class ProgressCounter:
+    """Counts bytes read and rows done, from several threads; `on_progress` is called now and then."""
 
     splits: int = 1
-    watch: Watch = unwatched
+    on_progress: OnProgress = ignored
     bytes: int = 0
     _split: str = ""
     _begun: int = 0  # splits
@@ -64,11 +64,11 @@ class Meter:
             self._say()
 
     def done(self, rows: int) -> None:
-        """So many more rows were written or set aside."""
+        """So many more rows were written or rejected."""
         self._rows += rows
         self._say()
 
     def _say(self) -> None:
         share = min(1.0, self._rows / self._wanted) if self._wanted else 0.0
         percent = 100 * (max(0, self._begun - 1) + share) / self.splits
-        self.watch(Reading(self._split, self.bytes, self._rows, self._wanted, percent))
+        self.on_progress(Reading(self._split, self.bytes, self._rows, self._wanted, percent))

@@ -1,4 +1,4 @@
-"""Good rows apart from bad ones, each bad one with its reason."""
+"""Good rows apart from rejected ones, each rejected one with its reason."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from typing import Any
 import orjson
 import polars as pl
 
-from tasks.data.chat import problem
+from tasks.azure.failure import Cause, Failure
+from tasks.data.chat import ROLES, problem
+from tasks.data.document import Row, Unreadable
+from tasks.data.message import CONTENT_KEYS, ROLE_KEYS, Reading, Unfit
 from tasks.data.prepared import Lengths
-from tasks.data.section import Data
-from tasks.data.text import Row, Unreadable
+from tasks.data.section import Check, Data, Shape
+from tasks.data.shape import Recognised, recognise, shortened
 from tasks.data.tokens import Tokens
 
 SCHEMA = pl.Schema(
@@ -28,6 +31,8 @@ SCHEMA = pl.Schema(
 _ASIDE = ("position", "reason")
 _SPOKEN = r"[^\s\x1c-\x1f]"  # as str.strip has it: to Python these four are white space too
 _IN_ORDER = r"^(system\|)?user\|assistant(\|user\|assistant)*$"
+LEAK = "the same conversation is in an earlier split"
+DUPLICATE = "the same conversation stands there already"
 
 
 @dataclass(frozen=True)
@@ -44,63 +49,66 @@ def _hashes() -> pl.Series:
 
 
 @dataclass
-class Sieve:
-    """Sifts one split after the other; conversations and prompts seen before are remembered by hash."""
+class RowFilter:
+    """Filters one split after the other; conversations seen before are remembered by hash."""
 
     data: Data
     tokens: Tokens
+    recognised: Recognised | None = None  # the shape of this split's rows
+    warnings: Counter[str] = field(default_factory=Counter)
+    _reading: Reading = field(default_factory=Reading)
+    _elsewhere: pl.Series = field(default_factory=_hashes)  # conversations of the splits before this one
     _conversations: pl.Series = field(default_factory=_hashes)
-    _other_prompts: pl.Series = field(default_factory=_hashes)  # of the splits before this one
-    _prompts: pl.Series = field(default_factory=_hashes)
     _lengths: Counter[int] = field(default_factory=Counter)
     _counted: int = 0  # rows
     _turns: Counter[int] = field(default_factory=Counter)
 
+    def __post_init__(self) -> None:
+        self._reading = Reading(self.data.roles)
+
     def next_split(self) -> None:
-        """What follows is another split: its prompts must not be those of the ones before."""
-        self._other_prompts = self._other_prompts.append(self._prompts)
-        self._prompts = _hashes()
+        """What follows is another split: its conversations must not be those of the ones before."""
+        self._elsewhere = self._elsewhere.append(self._conversations)
+        self._conversations = _hashes()
         self._lengths, self._turns, self._counted = Counter(), Counter(), 0
+        self.recognised, self.warnings, self._reading = None, Counter(), Reading(self.data.roles)
+
+    @property
+    def unused(self) -> Counter[str]:
+        """What rows hold beyond their conversations, with the number of times it is there."""
+        return self._reading.unused
 
     def frame(self, positions: Sequence[int], frame: pl.DataFrame) -> tuple[pl.DataFrame, list[Bad]]:
-        """Sift rows as a parquet file has them: of the usual types by column, others one by one."""
-        if not _fits(frame.schema.get(self.data.column("messages"))):
+        """Filter rows as a table has them: of the usual types by column, others one by one."""
+        if self.recognised is None:
+            self._recognise(frame.head(50).to_dicts())
+        columns = _narrowed(frame, self.recognised, self._reading) if self.recognised else None
+        if columns is None:
             return self.rows(positions, frame.to_dicts())
-        theirs = {self.data.column(ours): ours for ours in ("prompt", "messages", "prompt_id")}
-        frame = _narrowed(frame.rename(theirs, strict=False))
-        frame = frame.with_columns(pl.Series("position", positions, pl.Int64), good=_well_formed())
-        if frame["good"].all():
-            return self._unique(_completed(frame), [])
+        columns = columns.with_columns(pl.Series("position", positions, pl.Int64), good=_well_formed())
+        if columns["good"].all():
+            return self._unique(_completed(columns), [])
         bad = [
             Bad(row.pop("position"), problem(row.get("messages")) or "messages cannot be trained on", row)
-            for row in frame.filter(~pl.col("good")).drop("good").to_dicts()
+            for row in columns.filter(~pl.col("good")).drop("good").to_dicts()
         ]
-        return self._unique(_completed(frame.filter("good")), bad)
+        return self._unique(_completed(columns.filter("good")), bad)
 
     def rows(self, positions: Sequence[int], rows: Iterable[Row]) -> tuple[pl.DataFrame, list[Bad]]:
-        """Sift rows of any shape."""
+        """Filter rows of any shape."""
+        rows = list(rows)
+        if self.recognised is None:
+            self._recognise([row for row in rows if not isinstance(row, Unreadable)])
         good: list[dict[str, Any]] = []
         bad: list[Bad] = []
         for position, row in zip(positions, rows, strict=True):
             if isinstance(row, Unreadable):
                 bad.append(Bad(position, row.reason, row.text))
                 continue
-            messages = row.get(self.data.column("messages"))
-            wrong = problem(messages)
-            if wrong or not isinstance(messages, list):
-                column = self.data.column("messages")
-                bad.append(
-                    Bad(position, str(wrong) if column in row else f"there is no column {column}", row)
-                )
-                continue
-            good.append(
-                {
-                    "position": position,
-                    "prompt": _text(row.get(self.data.column("prompt"))),
-                    "messages": [{"content": m["content"], "role": m["role"]} for m in messages],
-                    "prompt_id": _text(row.get(self.data.column("prompt_id"))),
-                }
-            )
+            try:
+                good.append({"position": position, **self._row(row)})
+            except Unfit as unfit:
+                bad.append(Bad(position, str(unfit), row))
         frame = pl.DataFrame(good, schema={**SCHEMA, "position": pl.Int64})
         return self._unique(_completed(frame), bad)
 
@@ -114,66 +122,180 @@ class Sieve:
             buckets=dict(sorted(_buckets(self._lengths).items())),
         )
 
+    def _recognise(self, rows: Sequence[Any]) -> None:
+        """The shape of the split, by its first rows; raises Failure for one that is not known."""
+        if not rows:
+            return
+        self.recognised = recognise(rows, self.data)
+        if self.recognised is None:
+            first = rows[0]
+            columns = ", ".join(map(str, first)) if isinstance(first, dict) else "none: it is a list"
+            named = f" of the format {self.data.format}" if self.data.format else " of a shape known here"
+            raise Failure(
+                f"The rows of {self.data.dataset} are not{named}. Their columns: {columns}. "
+                f"The first row: {shortened(first)}.",
+                "Name the columns, data.columns={messages: NAME} or {prompt: NAME, completion: NAME}, or the "
+                f"shape in data.format ({', '.join(Shape)}).",
+                cause=Cause.DATA,
+            )
+
+    def _row(self, row: Any) -> dict[str, Any]:
+        """A row in the chat schema; raises Unfit."""
+        assert self.recognised is not None
+        if isinstance(row, dict) is self.recognised.bare:
+            list_or_not = (
+                "a list, and not an object" if isinstance(row, list) else "an object, and not a list"
+            )
+            raise Unfit(f"the row is {list_or_not} as the others are")
+        messages = self.recognised.messages(row, self._reading)
+        if wrong := problem(messages):
+            raise Unfit(wrong)
+        for at, message in enumerate(messages):
+            if not _is_encodable(message["content"]):
+                raise Unfit(f"message {at} holds half a character (a lone surrogate)")
+        return {
+            "prompt": self._prompt(row),
+            "messages": messages,
+            "prompt_id": self._identifier(row),
+        }
+
+    def _prompt(self, row: Any) -> str | None:
+        column = self.recognised and self.recognised.columns.get("prompt")
+        if not column or "messages" not in (self.recognised and self.recognised.columns or ()):
+            return None
+        value = row.get(column)
+        if isinstance(value, str) and _is_encodable(value):
+            return value
+        if value is not None:
+            self._reading.unused[f"column {column} (not text)"] += 1
+        return None
+
+    def _identifier(self, row: Any) -> str | None:
+        column = self.recognised and self.recognised.columns.get("prompt_id")
+        value = row.get(column) if column else None
+        if isinstance(value, str | int) and not isinstance(value, bool) and _is_encodable(str(value)):
+            return str(value)
+        if value is not None:
+            self._reading.unused[f"column {column} (not text)"] += 1
+        return None
+
     def _unique(self, frame: pl.DataFrame, bad: list[Bad]) -> tuple[pl.DataFrame, list[Bad]]:
-        """Take out rows seen before, prompts of another split, and rows that are too long."""
-        contents = pl.col("messages").list.eval(pl.element().struct.field("content"))
-        frame = frame.with_columns(
-            *self.tokens.count(frame),
-            conversation=contents.list.eval(pl.element().hash()).hash(),
-            asked=pl.col("prompt").str.strip_chars().str.to_lowercase().hash(),
-        )
-        frame = frame.with_columns(reason=self._unfit())
-        frame = frame.with_columns(reason=pl.coalesce("reason", self._seen()))
+        """Take out rows that stand in this split or another one already, and rows that are too long."""
+        frame = frame.with_columns(*self.tokens.count(frame), conversation=_conversation())
+        frame = frame.with_columns(reason=self._too_long())
+        for check, found, reason in (
+            (self.data.checks.leaks, self._leaked, LEAK),
+            (self.data.checks.duplicates, self._seen, DUPLICATE),
+        ):
+            if check is not Check.OFF:
+                objected = frame.select(pl.col("reason").is_null() & found()).to_series()
+                if check is Check.WARN:
+                    self.warnings[reason] += int(objected.sum())
+                else:
+                    said = pl.when(objected).then(pl.lit(reason)).otherwise("reason")
+                    frame = frame.with_columns(reason=said)
         kept = frame.filter(pl.col("reason").is_null())
         aside = frame.filter(pl.col("reason").is_not_null()).select(*SCHEMA, *_ASIDE)
         bad += [Bad(row.pop("position"), row.pop("reason"), row) for row in aside.iter_rows(named=True)]
         self._conversations.append(kept["conversation"])
-        self._prompts.append(kept["asked"])
         self._lengths.update(kept["tokens"].to_list())
         self._counted += kept["counted"].sum()
         self._turns.update(kept["messages"].list.len().to_list())
         return kept.select(SCHEMA.names()), sorted(bad, key=lambda row: row.position)
 
-    def _unfit(self) -> pl.Expr:
-        """Why a row is not wanted, whatever the other rows of its split are."""
-        leaked = pl.col("asked").is_in(self._other_prompts.implode())
+    def _too_long(self) -> pl.Expr:
         limit = self.tokens.limit
         long = pl.col("tokens") > limit if limit is not None else pl.lit(False)
         longer = f"longer than {limit or 0:,} tokens"
-        return (
-            pl.when(leaked)
-            .then(pl.lit("its prompt is in the training split too"))
-            .when(long)
-            .then(pl.when("counted").then(pl.lit(longer)).otherwise(pl.lit(f"{longer}, by estimate")))
-        )
+        reason = pl.when("counted").then(pl.lit(longer)).otherwise(pl.lit(f"{longer}, by estimate"))
+        return pl.when(long).then(reason)
+
+    def _leaked(self) -> pl.Expr:
+        return pl.col("conversation").is_in(self._elsewhere.implode())
 
     def _seen(self) -> pl.Expr:
-        """Why a row that is fit is one too many: another such row stands before it."""
+        """Whether another such row, which is fit, stands before it."""
         conversation = pl.when(pl.col("reason").is_null()).then(pl.col("conversation"))
-        before = conversation.is_in(self._conversations.implode()) | ~conversation.is_first_distinct()
-        return pl.when(before).then(pl.lit("the same conversation stands there already"))
+        return conversation.is_in(self._conversations.implode()) | ~conversation.is_first_distinct()
 
 
-def _fits(messages: Any) -> bool:
-    """Whether the column holds lists of objects whose role and content are strings."""
-    if not isinstance(messages, pl.List) or not isinstance(messages.inner, pl.Struct):
+def _conversation() -> pl.Expr:
+    """A hash of who says what; white space around a text is no other conversation."""
+    role, content = (pl.element().struct.field(name) for name in ("role", "content"))
+    said = pl.struct(role, content.str.strip_chars())
+    return pl.col("messages").list.eval(said.hash()).hash()
+
+
+def _narrowed(frame: pl.DataFrame, shape: Recognised, reading: Reading) -> pl.DataFrame | None:
+    """The columns of the chat schema; None for rows that must be read one by one."""
+    column = shape.columns.get("messages", "")
+    kind = frame.schema.get(column)
+    beside = shape.used - {column, *(shape.columns.get(c, "") for c in ("prompt", "prompt_id"))}
+    others = {name for name in frame.columns if name not in shape.used} | beside
+    if any(frame[name].null_count() < frame.height for name in others if name in frame.columns):
+        return None
+    if not isinstance(kind, pl.List) or not isinstance(kind.inner, pl.Struct):
+        return None
+    fields = {field.name: field.dtype for field in kind.inner.fields}
+    role = next((key for key in ROLE_KEYS if key in fields), "")
+    content = next((key for key in CONTENT_KEYS if key in fields), "")
+    if fields.get(role) != pl.String or fields.get(content) != pl.String:
+        return None
+    messages = frame[column]
+    if (fields.keys() - {role, content}) or not _are_ours(messages, role):
+        found = _renamed(messages, role, content, reading)
+        if found is None:
+            return None
+        messages = found
+    elif (role, content) != ("role", "content") or list(fields) != ["content", "role"]:
+        messages = _plain(messages, role, content)
+    texts = []
+    for ours in ("prompt", "prompt_id"):
+        theirs = shape.columns.get(ours)
+        if theirs is None:
+            texts.append(pl.lit(None, pl.String).alias(ours))
+            continue
+        named = frame.schema[theirs]
+        fits = named == pl.String or (ours == "prompt_id" and named.is_integer())
+        if not fits and frame[theirs].null_count() < frame.height:
+            return None
+        texts.append(frame[theirs].cast(pl.String).alias(ours))
+    return pl.DataFrame({"messages": messages}).with_columns(*texts)
+
+
+def _are_ours(messages: pl.Series, role: str) -> bool:
+    said = messages.explode().struct.field(role).unique().drop_nulls()
+    return bool(said.is_in(ROLES).all())
+
+
+def _plain(messages: pl.Series, role: str, content: str) -> pl.Series:
+    element = pl.struct(
+        pl.element().struct.field(content).alias("content"), pl.element().struct.field(role).alias("role")
+    )
+    return messages.to_frame("messages").select(pl.col("messages").list.eval(element)).to_series()
+
+
+def _renamed(messages: pl.Series, role: str, content: str, reading: Reading) -> pl.Series | None:
+    """Messages with other names of roles; None where a message says more than role and content."""
+    said = messages.explode()
+    for field_ in said.struct.fields:
+        if field_ not in (role, content) and said.struct.field(field_).null_count() < len(said):
+            return None
+    name = pl.element().struct.field(role)
+    ours = name.str.strip_chars().str.to_lowercase().replace_strict(dict(reading.known_roles), default=name)
+    element = pl.struct(
+        pl.element().struct.field(content).alias("content"),
+        ours.alias("role"),
+    )
+    return messages.to_frame("messages").select(pl.col("messages").list.eval(element)).to_series()
+
+
+def _is_encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
         return False
-    fields = {field.name: field.dtype for field in messages.inner.fields}
-    return bool(fields.get("role") == pl.String and fields.get("content") == pl.String)
-
-
-def _narrowed(frame: pl.DataFrame) -> pl.DataFrame:
-    """Only the columns of the chat schema, and of a message only content and role."""
-    messages = frame.schema["messages"]
-    if messages != SCHEMA["messages"]:
-        element = pl.struct(
-            pl.element().struct.field("content").alias("content"),
-            pl.element().struct.field("role").alias("role"),
-        )
-        frame = frame.with_columns(pl.col("messages").list.eval(element))
-    texts = [pl.col(name).cast(pl.String) for name in ("prompt", "prompt_id") if name in frame.columns]
-    absent = [pl.lit(None, pl.String).alias(n) for n in ("prompt", "prompt_id") if n not in frame.columns]
-    return frame.select("messages", *texts, *absent)
+    return True
 
 
 def _well_formed() -> pl.Expr:
@@ -200,10 +322,6 @@ def _completed(frame: pl.DataFrame) -> pl.DataFrame:
         for row in frame.select("prompt_id", "messages").iter_rows(named=True)
     ]
     return frame.with_columns(pl.Series("prompt_id", ids, pl.String))
-
-
-def _text(value: Any) -> str | None:
-    return None if value is None else str(value)
 
 
 def _buckets(lengths: Counter[int]) -> Counter[int]:

@@ -1,42 +1,36 @@
-"""Rows of JSON Lines, JSON and CSV files, streamed; a line that cannot be read is a bad row, not the end."""
+"""Rows of JSON, CSV and TSV files, streamed; a line that cannot be read is a rejected row, not the end."""
 
 from __future__ import annotations
 
 import codecs
 import csv
 import io
-import json
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import orjson
-
 from tasks.azure.failure import Cause, Failure
-from tasks.data import ranges
+from tasks.data import document, packed, ranges
 from tasks.data.choice import Rows
-from tasks.data.progress_counter import Meter
-from tasks.data.source import Format
+from tasks.data.document import Row, Unreadable, decoded
+from tasks.data.layout import Format
+from tasks.data.progress_counter import ProgressCounter
 from tasks.data.stream import buffered, copied
 
 csv.field_size_limit(2**31 - 1)  # a conversation is longer than the default of 128 KiB may hold
 _BATCH = 2000  # rows
-_FIRST_LINE = 8 * 2**20  # bytes: longer than any row, so that a document in one line is not read as a row
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 @dataclass(frozen=True)
-class Unreadable:
-    """A row that is no row."""
-
-    reason: str
-    text: str
-
-
-Row = dict[str, Any] | Unreadable
+class _File:
+    path: str
+    format: Format
 
 
 class TextRows:
@@ -45,12 +39,14 @@ class TextRows:
     Use as a context manager. Raises Failure for a file that is not UTF-8 or cannot be parsed as a whole.
     """
 
-    def __init__(self, fs: Any, paths: Sequence[str], kind: Format, meter: Meter) -> None:
+    def __init__(
+        self, fs: Any, formats: Mapping[str, Format], paths: Sequence[str], meter: ProgressCounter
+    ) -> None:
         self._fs = fs
-        self._paths = list(paths)
-        self._kind = kind
+        self._files = [_File(path, formats[path]) for path in paths]
         self._meter = meter
         self._stack = ExitStack()
+        self.unused: set[str] = set()  # parts of documents that hold no rows
 
     def __enter__(self) -> TextRows:
         return self
@@ -59,10 +55,11 @@ class TextRows:
         self._stack.close()
 
     def __iter__(self) -> Generator[Row, None, None]:
-        for path in self._paths:
-            yield from self._read(path)
+        for file in self._files:
+            yield from self._read(file)
 
-    def count(self) -> int:
+    @cached_property
+    def total(self) -> int:
         """How many rows there are: a pass over the files, remote ones copied so that it is the only one."""
         if not ranges.is_local(self._fs):
             self._copy()
@@ -70,6 +67,8 @@ class TextRows:
 
     def batches(self, rows: Rows) -> Iterator[tuple[list[int], list[Row]]]:
         """The wanted rows and their positions, in order; nothing is read past the last of them."""
+        if not len(rows):
+            return
         wanted = rows if isinstance(rows, range) else set(rows)
         with closing(iter(self)) as found:
             picked = ((at, row) for at, row in enumerate(islice(found, rows[-1] + 1)) if at in wanted)
@@ -80,129 +79,95 @@ class TextRows:
         import fsspec
 
         folder = Path(self._stack.enter_context(TemporaryDirectory(prefix="finetune-data-")))
-        copies = [folder / f"{number}-{Path(path).name}" for number, path in enumerate(self._paths)]
-        for path, copy in zip(self._paths, copies, strict=True):
-            copied(self._fs, path, copy, self._meter.read)
-        self._fs, self._paths = fsspec.filesystem("file"), [str(copy) for copy in copies]
+        copies = []
+        for number, file in enumerate(self._files):
+            copy = folder / f"{number}-{Path(file.path).name[-80:]}"
+            copies.append(_File(str(copied(self._fs, file.path, copy, self._meter.read)), file.format))
+        self._fs, self._files = fsspec.filesystem("file"), copies
 
-    def _read(self, path: str) -> Generator[Row, None, None]:
+    def _read(self, file: _File) -> Generator[Row, None, None]:
         from ijson.common import JSONError
 
+        path = file.path
         try:
-            with buffered(self._fs, path, self._meter.read) as file:
-                if file.peek(3).startswith(codecs.BOM_UTF8):
-                    file.read(3)
-                yield from {"jsonl": _lines, "json": _document, "csv": _csv}[self._kind](file)
+            with buffered(self._fs, path, self._meter.read) as stored:
+                packed.check_pointer(stored.peek(64)[:64], path)
+                if packed.packing(stored.peek(6)[:6]) == "zip" and not ranges.is_local(self._fs):
+                    yield from self._read_copy(file)
+                    return
+                content = packed.unpacked(stored, path)
+                yield from self._parsed(content, file)
         except UnicodeDecodeError as error:
             raise Failure(
                 f"{path} is not UTF-8 (byte {error.start:,}).",
-                "Convert it: iconv -f OLD-ENCODING -t UTF-8.",
+                f"Convert it: iconv -f {error.encoding if error.encoding == 'UTF-16' else 'OLD-ENCODING'} "
+                "-t UTF-8.",
                 cause=Cause.DATA,
             ) from error
-        except (csv.Error, JSONError) as error:
-            reason = " ".join(str(error).split())[:200]
+        except packed.ERRORS as error:
             raise Failure(
-                f"{path} cannot be read: {reason}.", "Check that the file is whole.", cause=Cause.DATA
+                f"{path} is cut off or damaged: {_line(error)}.", "Download it again.", cause=Cause.DATA
+            ) from error
+        except (csv.Error, JSONError) as error:
+            raise Failure(
+                f"{path} cannot be read: {_line(error)}.", "Check that the file is whole.", cause=Cause.DATA
             ) from error
         except OSError as error:
             raise Failure(
-                f"{path} cannot be read: {' '.join(str(error).split())[:200]}.",
-                "Check your access to it and the connection.",
+                f"{path} cannot be read: {_line(error)}.",
+                "Check that it is whole, your access to it and the connection.",
                 retryable=True,
                 cause=Cause.UNREACHABLE,
             ) from error
 
+    def _read_copy(self, file: _File) -> Generator[Row, None, None]:
+        """An archive's table of contents stands at its end: it is fetched before it is read."""
+        self._copy()
+        copy = next(one for one in self._files if one.path.endswith(Path(file.path).name[-80:]))
+        yield from self._read(copy)
 
-def _lines(file: io.BufferedReader, ahead: bytes = b"") -> Generator[Row, None, None]:
-    """A row a line; `ahead` is the first of them where it has been read already."""
-    read = 0
-    for line in chain([ahead], file):
-        if line.strip():
-            yield _line(line, read)
-        read += len(line)
-
-
-def _line(line: bytes, start: int) -> Row:
-    try:
-        row = orjson.loads(line)
-    except orjson.JSONDecodeError as error:
-        return Unreadable(f"no JSON: {error}", _decoded(line, start).rstrip("\n"))
-    return row if isinstance(row, dict) else Unreadable("no JSON object", line.decode().rstrip("\n"))
-
-
-def _decoded(content: bytes, start: int) -> str:
-    """Text of bytes that begin at `start` in their file, where an error is said to be."""
-    try:
-        return content.decode()
-    except UnicodeDecodeError as error:
-        raise UnicodeDecodeError(
-            error.encoding, content, start + error.start, start + error.end, error.reason
-        ) from error
+    def _parsed(self, content: io.BufferedReader, file: _File) -> Generator[Row, None, None]:
+        if content.peek(3).startswith(codecs.BOM_UTF8):
+            content.read(3)
+        elif content.peek(2)[:2] in _UTF16:
+            raise UnicodeDecodeError("UTF-16", content.peek(2)[:2], 0, 2, "is UTF-16")
+        if file.format is Format.JSON:
+            yield from document.rows(content, file.path, self.unused)
+        else:
+            yield from _table(content, file)
 
 
-def _document(file: io.BufferedReader) -> Generator[Row, None, None]:
-    """The first list of a document, {"data": [...]} or a bare one; files of lines are often called so too."""
-    import ijson
-
-    first = file.readline(_FIRST_LINE)
-    if _is_row(first) and file.peek(1).strip():
-        yield from _lines(file, first)
-        return
-    events = ijson.parse(_Checked(first, file), use_float=True)
-    outside = next((at for at, event, _ in events if event == "start_array" and "." not in at), None)
-    if outside is None:
-        return
-    for row in ijson.items(events, f"{outside}.item".lstrip(".")):
-        yield row if isinstance(row, dict) else Unreadable("no JSON object", json.dumps(row))
-
-
-def _is_row(line: bytes) -> bool:
-    try:
-        return isinstance(orjson.loads(line), dict)
-    except orjson.JSONDecodeError:
-        return False
+def _table(content: io.BufferedReader, file: _File) -> Generator[Row, None, None]:
+    """Columns by the header. A row of another width is rejected, as its cells are in wrong columns."""
+    lines = _text(content)
+    header_line = next(lines, "")
+    delimiter = _delimiter(header_line, file.format)
+    reader = csv.reader(chain([header_line], lines), strict=True, delimiter=delimiter)
+    header = next(reader, [])
+    if len(set(header)) < len(header):
+        double = next(name for name in header if header.count(name) > 1)
+        raise Failure(
+            f"{file.path} has the column {double!r} twice.", "Rename one of them.", cause=Cause.DATA
+        )
+    for cells in reader:
+        if len(cells) == len(header):
+            yield dict(zip(header, cells, strict=True))
+        elif cells:
+            yield Unreadable(f"{len(cells)} cells where the header has {len(header)}", str(cells))
 
 
-class _Checked:
-    """Bytes read ahead, then the file's, checked to be UTF-8: ijson does not say where they are not."""
-
-    def __init__(self, ahead: bytes, file: io.BufferedReader) -> None:
-        self._ahead = ahead
-        self._file = file
-        self._decoder = codecs.getincrementaldecoder("utf-8")()
-        self._read = 0
-
-    def read(self, size: int = -1) -> bytes:
-        if not size:
-            return b""  # ijson asks so whether it gets bytes or text
-        content, self._ahead = self._ahead or self._file.read(size), b""
-        pending = len(self._decoder.getstate()[0])
-        try:
-            self._decoder.decode(content, final=not content)
-        except UnicodeDecodeError as error:
-            start = self._read - pending + error.start
-            raise UnicodeDecodeError(error.encoding, content, start, start + 1, error.reason) from error
-        self._read += len(content)
-        return content
-
-
-def _csv(file: io.BufferedReader) -> Generator[Row, None, None]:
-    """Columns by the header; nested values, such as messages, are JSON in their cell."""
-    for row in csv.DictReader(_text(file), strict=True):
-        yield {name: _cell(value) for name, value in row.items() if name is not None}
+def _delimiter(header: str, kind: Format) -> str:
+    """What separates the header's names: spreadsheets write semicolons where a comma is in numbers."""
+    marks = "\t,;|" if kind is Format.TSV else ",;\t|"
+    return max(marks, key=header.count)
 
 
 def _text(file: io.BufferedReader) -> Generator[str, None, None]:
     read = 0
     for line in file:
-        yield _decoded(line, read)
+        yield decoded(line, read)
         read += len(line)
 
 
-def _cell(value: str | None) -> Any:
-    if value and value[0] in "[{":
-        try:
-            return orjson.loads(value)
-        except orjson.JSONDecodeError:
-            return value
-    return value
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__

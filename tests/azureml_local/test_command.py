@@ -7,11 +7,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
 from azureml_local.errors import BadRequest
 from azureml_local.execution.command import render
+from hypothesis import given
+from hypothesis import strategies as st
 
 
 def test_optional_group_needs_all_of_its_inputs() -> None:

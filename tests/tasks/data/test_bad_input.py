@@ -36,7 +36,7 @@ def test_no_such_file(tmp_path: Path, prepared: Preparing) -> None:
 
 def test_no_data_files(tmp_path: Path, prepared: Preparing) -> None:
     (tmp_path / "notes.txt").write_text("none")
-    with fails(Cause.NOT_FOUND, str(tmp_path), ".parquet"):
+    with fails(Cause.NOT_FOUND, str(tmp_path), "notes.txt", "parquet"):
         prepared(tmp_path)
 
 
@@ -77,7 +77,7 @@ def test_too_many_long_rows(folder: Path, prepared: Preparing) -> None:
 
 
 def test_a_column_that_is_not_there(folder: Path, prepared: Preparing) -> None:
-    with fails(Cause.DATA, "row 0", "column chat"):
+    with fails(Cause.DATA, "Their columns: prompt, prompt_id, messages", "data.columns"):
         prepared(folder, columns={"messages": "chat"})
 
 
@@ -99,19 +99,21 @@ def test_no_messages(tmp_path: Path, prepared: Preparing) -> None:
 
     for split in ("train_sft", "test_sft"):
         pq.write_table(pa.table({"text": ["a", "b"]}), tmp_path / f"{split}.parquet")
-    with fails(Cause.DATA, "column 'messages'", "data.columns.messages"):
+    with fails(Cause.DATA, "Their columns: text", 'The first row: {"text": "a"}', "data.columns"):
         prepared(tmp_path)
 
 
 def test_the_same_split_twice(folder: Path, prepared: Preparing) -> None:
-    with fails(Cause.CONFIGURATION, "data.train.name", "data.test.name"):
+    with fails(Cause.CONFIGURATION, "are the same", "data.test.name"):
         prepared(folder, test={"name": "train_sft", "take": "5%"})
 
 
 def test_mixed_formats(folder: Path, prepared: Preparing) -> None:
-    (folder / "more.csv").write_text("a,b\n")
-    with fails(Cause.DATA, "several kinds", "csv"):
+    write_parquet(folder)
+    with fails(Cause.DATA, "train_sft", "several kinds (json, parquet)"):
         prepared(folder)
+    found = prepared(folder, train={"name": "train_sft*.jsonl"}, test={"name": "test_sft.jsonl"})
+    assert found.train.rows == 10
 
 
 def test_a_tokenizer_that_is_none(folder: Path, prepared: Preparing, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.data.chat import problem
-from tasks.data.row_filter import SCHEMA, Sieve
+from tasks.data.row_filter import SCHEMA, RowFilter
 from tasks.data.section import Data
 from tasks.data.tokens import Tokens
 from tasks.data.window import Window
@@ -26,7 +26,7 @@ conversations = st.lists(st.one_of(st.none(), messages), min_size=1, max_size=8)
 @given(conversations)
 def test_by_column_and_row_by_row_agree(chats: list[Any]) -> None:
     frame = pl.DataFrame({"messages": chats}, schema={"messages": SCHEMA["messages"]})
-    good, bad = Sieve(Data(), Tokens(Window())).frame(range(len(chats)), frame)
+    good, bad = RowFilter(Data(), Tokens(Window())).frame(range(len(chats)), frame)
     wrong = {one.position for one in bad if "stands there already" not in one.reason}
     assert wrong == {at for at, chat in enumerate(chats) if problem(chat)}
     assert good.height + len(bad) == len(chats)

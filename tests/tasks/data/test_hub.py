@@ -96,7 +96,7 @@ def _asking(endpoint: str, home: Path) -> Iterator[Ask]:
 
 def test_a_share_is_read_by_ranges_at_the_commit_of_the_revision(ask: Ask, hub: HubServer) -> None:
     hub.bytes = 0
-    found = ask()
+    found = ask(train={"take": "5%"}, test={"take": "5%"})
     assert found["source"] == REPOSITORY
     assert found["revision"] == COMMIT
     assert [one["prompt_id"] for one in read_lines(Path(found["train"]["path"]))] == [
@@ -128,7 +128,7 @@ def test_an_unknown_split_is_answered_with_those_there_are(ask: Ask) -> None:
         ({"dataset": "no such name!"}, Cause.NOT_FOUND, "no such name!", "dataset: sample"),
         ({"dataset": GATED}, Cause.PERMISSION, GATED, "HF_TOKEN"),
         ({"revision": "v9"}, Cause.NOT_FOUND, "revision v9", "data.revision"),
-        ({"subset": "none"}, Cause.DATA, "['default']", "local path"),
+        ({"subset": "none"}, Cause.CONFIGURATION, "configuration 'none'", "data.subset to one of: default."),
     ],
 )
 def test_what_the_hub_has_not_is_said_in_one_line(

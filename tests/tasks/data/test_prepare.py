@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tasks.azure.failure import Cause
+from tasks.data.row_filter import LEAK
 from tasks.data.section import Data, Split
 from tests.support.failures import fails
 from tests.tasks.data.conftest import Preparing
@@ -118,18 +119,42 @@ def test_bad_rows_are_set_aside_with_their_reason(lines: Path, prepared: Prepari
     assert aside[5] == "the same conversation stands there already"
     assert aside[7] == "the last message is not the assistant's"
     assert aside[60].startswith("no JSON")
-    assert aside[61] == "no JSON object"
+    assert aside[61] == "the row is a list, and not an object as the others are"
     assert found.train.rows + found.train.quarantined == 62
     assert sum(found.train.findings.values()) == found.train.quarantined == 5
     assert found.test.rows == 20  # the row of the training split was left out
     assert found.test.quarantined == 1
 
 
-def test_a_prompt_of_the_training_split_is_not_tested_on(lines: Path, prepared: Preparing) -> None:
-    leaked = row(0, "test_sft") | {"prompt": row(3)["prompt"].upper() + " "}
+def test_a_conversation_of_the_training_split_is_not_tested_on(lines: Path, prepared: Preparing) -> None:
+    leaked = row(3) | {"prompt": "another", "prompt_id": "another"}
+    leaked["messages"][0]["content"] += "\n "
     write_lines(lines / "test_sft.jsonl", [leaked, *rows(20, "test_sft")[1:]])
     found = prepared(lines, quarantine_limit=10)
-    assert found.test.findings == {"its prompt is in the training split too": 1}
+    assert found.test.findings == {LEAK: 1}
+    kept = prepared(lines, checks={"leaks": "warn"})
+    assert (kept.test.rows, kept.test.findings, kept.test.warnings) == (20, {}, {LEAK: 1})
+    assert prepared(lines, checks={"leaks": "off"}).test.warnings == {}
+
+
+def test_a_common_first_question_is_no_leak(lines: Path, prepared: Preparing) -> None:
+    for split, count in (("train_sft", 60), ("test_sft", 20)):
+        made = rows(count, split)
+        for one in made:
+            one["prompt"] = one["messages"][0]["content"] = "Hi"
+        write_lines(lines / f"{split}.jsonl", made)
+    found = prepared(lines)
+    assert (found.train.rows, found.test.rows) == (60, 20)
+    assert found.test.findings == found.test.warnings == {}
+
+
+def test_another_system_prompt_is_another_conversation(lines: Path, prepared: Preparing) -> None:
+    chat = row(1)["messages"]
+    made = [
+        {"messages": [{"role": "system", "content": said}, *chat]} for said in ("Be short.", "Be long.")
+    ]
+    write_lines(lines / "train_sft.jsonl", [*made, {"messages": chat}])
+    assert prepared(lines).train.rows == 3
 
 
 def test_too_many_bad_rows_fail_with_the_first_of_them(

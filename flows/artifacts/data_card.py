@@ -40,9 +40,10 @@ def page(data: PreparedData) -> str:
         [
             f"# {literal(data.source)}",
             f"The data{revision}; {read}.",
-            _table(["", data.train.name, data.test.name], _rows(data.train, data.test)),
+            _table(["", *(split.name for split in data.splits)], _rows(*data.splits)),
             "## What was found",
-            *_findings((data.train, data.test)),
+            *_findings(data.splits),
+            *_unused(data),
             *_window(data),
             f"## The first conversations of {literal(data.train.name)}",
             _table(["prompt", "turns", "question", "answer"], list(_examples(data.train))),
@@ -62,7 +63,8 @@ def _rows(*splits: PreparedSplit) -> list[list[str]]:
     facts: list[tuple[str, list[str]]] = [
         ("taken", [split.taken for split in splits]),
         ("rows", [f"{split.rows:,}" for split in splits]),
-        ("set aside", [f"{split.quarantined:,}" for split in splits]),
+        ("format", [split.recognised for split in splits]),
+        ("rejected", [f"{split.quarantined:,}" for split in splits]),
         (estimate, [f"{split.lengths.tokens:,}" for split in splits]),
         (f"longest ({estimate})", [f"{split.lengths.longest:,}" for split in splits]),
         ("size", [f"{split.bytes / 1e6:,.2f} MB" for split in splits]),
@@ -76,17 +78,33 @@ def _findings(splits: Sequence[PreparedSplit]) -> Iterator[str]:
         [split.name, reason, f"{count:,}"] for split in splits for reason, count in split.findings.items()
     ]
     if not found:
-        yield "Every row passed: roles and order, blank texts, duplicates, prompts of both splits, length."
+        yield "Every row passed: roles and order, blank texts, duplicates, leaks between splits, length."
     else:
-        yield _table(["split", "set aside because", "rows"], found)
+        yield _table(["split", "rejected because", "rows"], found)
+    for split in splits:
+        for reason, count in split.warnings.items():
+            yield f"Kept in {literal(split.name)}, although {literal(reason)}: {count:,} rows."
     for split in splits:
         if split.quarantine:
-            yield f"Rows of {literal(split.name)} set aside: {literal(str(split.quarantine), 500)}"
+            yield f"Rejected rows of {literal(split.name)}: {literal(str(split.quarantine), 500)}"
+
+
+def _unused(data: PreparedData) -> Iterator[str]:
+    """What the source has beside what is trained on."""
+    found = [
+        f"{literal(what)} of {literal(split.name)}{'' if times is None else f' ({times:,} times)'}"
+        for split in data.splits
+        for what, times in split.unused.items()
+    ]
+    found += [f"the split {literal(name)}" for name in data.unused_splits]
+    found += [f"the file {literal(name)}" for name in data.unused_files]
+    if found:
+        yield f"Not used: {'; '.join(found)}."
 
 
 def _window(data: PreparedData) -> Iterator[str]:
     """How long rows may be, and how it was seen that they are not longer."""
-    window, splits = data.window, (data.train, data.test)
+    window, splits = data.window, data.splits
     if window.limit:
         yield f"A row may have {window.limit:,} tokens, by {literal(window.source)}."
     else:

@@ -134,7 +134,7 @@ def _training(run: Run) -> dict[str, Any]:
         found |= {
             "data_source": data.source,
             "data_revision": data.revision,
-            "data_rows": data.train.rows + data.test.rows,
+            "data_rows": sum(split.rows for split in data.splits),
         }
     if plan := Run.plan.of(run):
         found["fingerprint"] = plan.fingerprint

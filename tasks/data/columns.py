@@ -37,6 +37,13 @@ def batch_of(table: Any) -> pl.DataFrame | Rows:
     return plain(frame if isinstance(frame, pl.DataFrame) else frame.to_frame())
 
 
+def picked(batch: pl.DataFrame | Rows, places: Sequence[int]) -> pl.DataFrame | Rows:
+    """Some of the rows."""
+    if len(places) == len(batch):
+        return batch
+    return [batch[place] for place in places] if isinstance(batch, list) else batch[list(places)]
+
+
 def is_read_by_polars(schema: Any) -> bool:
     """Whether polars has all types of an Arrow schema; it panics at some others."""
     return all(map(_is_known, schema.types))

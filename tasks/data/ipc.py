@@ -13,7 +13,7 @@ from typing import Any
 from tasks.azure.failure import Cause, Failure
 from tasks.data import packed, ranges
 from tasks.data.choice import Rows
-from tasks.data.columns import Batch, Columns, batch_of
+from tasks.data.columns import Batch, Columns, batch_of, picked
 from tasks.data.progress_counter import ProgressCounter
 from tasks.data.stream import copied
 
@@ -53,8 +53,9 @@ class ArrowRows:
                 if len(positions):
                     names = self._columns.wanted(batch.schema.names)
                     self._meter.read(batch.nbytes)
-                    picked = batch.select(names).take([position - base for position in positions])
-                    yield positions, batch_of(picked)
+                    first = positions[0] - base
+                    found = batch_of(batch.select(names).slice(first, positions[-1] - base - first + 1))
+                    yield positions, picked(found, [position - base - first for position in positions])
                 base += batch.num_rows
 
     def _local(self, fs: Any, path: str) -> Path:

@@ -32,16 +32,11 @@ def packing(head: bytes) -> str | None:
     return next((name for magic, name in _MAGIC.items() if head.startswith(magic)), None)
 
 
-def unpacked(file: io.BufferedReader, path: str) -> io.BufferedReader:
-    """The content of a file, whichever way it is compressed; itself where it is not.
-
-    Raises Failure for an archive that holds anything but one file.
-    """
+def unpacked(file: io.BufferedReader) -> io.BufferedReader:
+    """The content of a stream, whichever way it is compressed but as an archive; itself where it is not."""
     kind = packing(file.peek(6)[:6])
-    if kind is None:
+    if kind in (None, "zip"):
         return file
-    if kind == "zip":
-        return _only_member(file, path)
     if kind == "zstd":
         import pyarrow
 
@@ -53,10 +48,19 @@ def unpacked(file: io.BufferedReader, path: str) -> io.BufferedReader:
     return io.BufferedReader(content, _BUFFER)
 
 
-def is_zip(path: Path) -> bool:
-    """Whether a local file is an archive, which cannot be read as a stream."""
-    with path.open("rb") as file:
-        return packing(file.read(6)) == "zip"
+def only_member(file: Path, path: str) -> io.BufferedReader:
+    """The one file of an archive on this machine; raises Failure for an archive of several."""
+    archive = zipfile.ZipFile(file)
+    members = [
+        member for member in archive.infolist() if not member.is_dir() and "__MACOSX" not in member.filename
+    ]
+    if len(members) != 1:
+        raise Failure(
+            f"{path} is an archive of {len(members)} files.",
+            "Unpack it, and name the folder.",
+            cause=Cause.DATA,
+        )
+    return io.BufferedReader(archive.open(members[0]), _BUFFER)  # type: ignore[arg-type]
 
 
 def sniffed(fs: Any, path: str) -> Format | None:
@@ -93,17 +97,3 @@ def _unpacked_head(head: bytes, kind: str) -> bytes:
     except (OSError, *ERRORS):
         return b""
     return b"{"  # zstd, zip: what is inside is seen when it is read
-
-
-def _only_member(file: io.BufferedReader, path: str) -> io.BufferedReader:
-    archive = zipfile.ZipFile(file)
-    members = [
-        member for member in archive.infolist() if not member.is_dir() and "__MACOSX" not in member.filename
-    ]
-    if len(members) != 1:
-        raise Failure(
-            f"{path} is an archive of {len(members)} files.",
-            "Unpack it, and name the folder.",
-            cause=Cause.DATA,
-        )
-    return io.BufferedReader(archive.open(members[0]), _BUFFER)  # type: ignore[arg-type]

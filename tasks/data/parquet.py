@@ -206,12 +206,12 @@ class _Span:
 
         reader = pyarrow.parquet.ParquetFile(self.file.local, metadata=self.file.metadata)
         left = self.wanted[-1] + 1 - self.base - self.groups[0].first
-        numbers = [group.number for group in self.groups]
-        for batch in reader.iter_batches(_BATCH, row_groups=numbers, columns=self.columns):
-            yield batch_of(batch)
-            left -= batch.num_rows
-            if left <= 0:
-                return
+        for group in self.groups:  # one by one: pyarrow cannot join some types across groups
+            for batch in reader.iter_batches(_BATCH, row_groups=[group.number], columns=self.columns):
+                yield batch_of(batch)
+                left -= batch.num_rows
+                if left <= 0:
+                    return
 
     def _picked(self, start: int, frame: pl.DataFrame | list[dict[str, Any]]) -> Batch:
         """Of rows that begin at the position `start`, those that are wanted."""

@@ -252,7 +252,7 @@ def _narrowed(frame: pl.DataFrame, shape: Recognised, reading: Reading) -> pl.Da
     texts = []
     for ours in ("prompt", "prompt_id"):
         theirs = shape.columns.get(ours)
-        if theirs is None:
+        if theirs not in frame.columns:
             texts.append(pl.lit(None, pl.String).alias(ours))
             continue
         named = frame.schema[theirs]

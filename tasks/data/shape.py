@@ -106,6 +106,10 @@ class Recognised:
     def _paired(self, row: Mapping[str, Any], reading: Reading) -> Any:
         """The question's and the answer's columns as a conversation, with what belongs before them."""
         question, answer = (row.get(self.columns[ours]) for ours in ("prompt", "completion"))
+        if isinstance(question, str) and isinstance(answer, str) and question[:1] == answer[:1] == "[":
+            # Lists of messages as JSON, in a table of text: both columns are, so that no question is.
+            lists = [parsed(value) for value in (question, answer)]
+            question, answer = lists if all(_kind(found) for found in lists) else (question, answer)
         messages = self._before(row, reading)
         for ours, role, value in (("prompt", "user", question), ("completion", "assistant", answer)):
             if isinstance(value, str):
@@ -150,7 +154,8 @@ def recognise(rows: Iterable[Any], data: Data) -> Recognised | None:
         return None
     column = data.column("messages")  # named so, but none of these rows holds a conversation there
     is_there = any(isinstance(row, Mapping) and column in row for row in looked_at)
-    return Recognised(Shape.MESSAGES, {"messages": column}) if is_there else None
+    others: dict[Column, str] = {"prompt": data.column("prompt"), "prompt_id": data.column("prompt_id")}
+    return Recognised(Shape.MESSAGES, {"messages": column, **others}) if is_there else None
 
 
 def is_row(value: Any) -> bool:
@@ -206,12 +211,15 @@ def _listed(row: Mapping[str, Any], data: Data) -> Recognised | None:
         kind = _kind(row.get(column))
         if kind is None or data.format not in (None, kind):
             continue
-        columns: dict[Column, str] = {"messages": column}
-        for ours in ("prompt", "prompt_id"):
-            if (theirs := data.column(ours)) in row:
-                columns[ours] = theirs
-        if system := _mapped(("system",), _MORE["system"], row, data):
-            columns["system"] = system
+        # Whether or not this row has them: another may.
+        system = _mapped(("system",), _MORE["system"], row, data) or data.column("system")
+        prompt, identifier = data.column("prompt"), data.column("prompt_id")
+        columns: dict[Column, str] = {
+            "messages": column,
+            "prompt": prompt,
+            "prompt_id": identifier,
+            "system": system,
+        }
         return Recognised(kind, columns)
     return None
 
@@ -233,8 +241,7 @@ def _paired(row: Mapping[str, Any], data: Data) -> Recognised | None:
             found = _mapped((ours,), theirs, row, data)  # type: ignore[arg-type]
             if found and found not in columns.values():
                 columns[ours] = found  # type: ignore[index]
-        if (theirs_id := data.column("prompt_id")) in row:
-            columns["prompt_id"] = theirs_id
+        columns["prompt_id"] = data.column("prompt_id")
         return Recognised(shape, columns)
     return None
 

@@ -92,10 +92,11 @@ class TextRows:
         try:
             with buffered(self._fs, path, self._meter.read) as stored:
                 packed.check_pointer(stored.peek(64)[:64], path)
-                if packed.packing(stored.peek(6)[:6]) == "zip" and not ranges.is_local(self._fs):
-                    yield from self._read_copy(file)
+                if packed.packing(stored.peek(6)[:6]) != "zip":
+                    yield from self._parsed(packed.unpacked(stored), file)
                     return
-                content = packed.unpacked(stored, path)
+            # An archive's table of contents stands at its end.
+            with packed.only_member(self._on_disk(file), path) as content:
                 yield from self._parsed(content, file)
         except UnicodeDecodeError as error:
             raise Failure(
@@ -120,11 +121,11 @@ class TextRows:
                 cause=Cause.UNREACHABLE,
             ) from error
 
-    def _read_copy(self, file: _File) -> Generator[Row, None, None]:
-        """An archive's table of contents stands at its end: it is fetched before it is read."""
-        self._copy()
-        copy = next(one for one in self._files if one.path.endswith(Path(file.path).name[-80:]))
-        yield from self._read(copy)
+    def _on_disk(self, file: _File) -> Path:
+        if ranges.is_local(self._fs):
+            return Path(file.path)
+        folder = Path(self._stack.enter_context(TemporaryDirectory(prefix="finetune-data-")))
+        return copied(self._fs, file.path, folder / "archive.zip", self._meter.read)
 
     def _parsed(self, content: io.BufferedReader, file: _File) -> Generator[Row, None, None]:
         if content.peek(3).startswith(codecs.BOM_UTF8):

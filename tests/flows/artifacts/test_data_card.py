@@ -66,7 +66,7 @@ def test_the_card_says_what_was_taken_and_found(data: Data) -> None:
     found = prepare(data)
     card = data_card.page(found)
     assert "| rows | 20 | 10 |" in card
-    assert "| set aside | 1 | 0 |" in card
+    assert "| rejected | 1 | 0 |" in card
     assert "tokens, estimated" in card
     assert str(found.train.quarantine).replace("_", "&#95;") in card
     assert "all 21 rows" in card

@@ -280,6 +280,8 @@ def _build(session: Session, work: Work, plan: Plan) -> Any:
         "train_file_path": Input(type=AssetTypes.URI_FILE, path=str(work.data.train.path)),
         "test_file_path": Input(type=AssetTypes.URI_FILE, path=str(work.data.test.path)),
     }
+    if validation := work.data.validation:  # else the component cuts one from the training split
+        files["validation_file_path"] = Input(type=AssetTypes.URI_FILE, path=str(validation.path))
     inputs = {
         **{name: value for name, value in files.items() if name in plan.component.inputs},
         **plan.inputs,

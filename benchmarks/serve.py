@@ -77,8 +77,9 @@ def _ours(generator: Any, tokens: int) -> Callable[[Any], int]:
 
 def _theirs(weights: Path, tokens: int) -> Callable[[Any], int]:
     import torch
-    from azureml_local.precision import dtype
     from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from azureml_local.precision import dtype
 
     tokenizer = AutoTokenizer.from_pretrained(weights, padding_side="left")
     model = AutoModelForCausalLM.from_pretrained(weights, dtype=dtype()).eval()

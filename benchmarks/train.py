@@ -80,7 +80,6 @@ def _prepare(folder: Path) -> None:
     from azureml_local.components import conversations
     from azureml_local.components.chat_template import ChatTemplate
     from azureml_local.components.tokenized import Tokenized
-
     from tasks.data.sample import TRAIN
 
     model = materialise(MODEL, VERSION, folder / "cache") / "artifacts" / "model"
@@ -90,13 +89,13 @@ def _prepare(folder: Path) -> None:
 
 
 def _ours(arguments: argparse.Namespace) -> dict[str, Any]:
-    from azureml_local.components.training import processor
-
     from azureml_local import precision
+    from azureml_local.components.training import processor
 
     processor.keep_memory()
     processor.wait_without_spinning()
     import torch
+
     from azureml_local.components.tokenized import Tokenized
     from azureml_local.components.training.decoder import Decoder
     from azureml_local.components.training.loop import Training
@@ -117,12 +116,12 @@ def _trainer(arguments: argparse.Namespace) -> dict[str, Any]:
     import torch
 
     torch.set_num_threads(arguments.threads)
-    from azureml_local.components.tokenized import Tokenized
-    from azureml_local.components.training import packing
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, TrainerCallback, TrainingArguments
 
     from azureml_local import precision
+    from azureml_local.components.tokenized import Tokenized
+    from azureml_local.components.training import packing
 
     dtype = precision.dtype(arguments.precision)
     folder = arguments.data / "model"

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from tasks.azure import clients, private
 from tasks.azure.clients import Session
@@ -17,22 +17,10 @@ from tasks.core.stage import logger, stage
 from tasks.core.stages import Stage
 from tasks.data.model_files import find_window
 from tasks.data.window import Window
+from tasks.sections.base import Base as Base
 
 # A workspace that has not a model's own weights says so with this tag, naming whose it has.
 _STAND_IN = "local_stand_in"
-
-
-class Base(BaseModel):
-    """The registry model to start from."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, title="Base model")
-
-    name: str = Field("SmolLM2-135M-Instruct", description="The model's name in the registry.", min_length=1)
-    version: str | None = Field(None, description="A version; the newest when left out.")
-    registry: str = Field("azureml", description="The registry that offers the model.", min_length=1)
-    allow_retired: bool = Field(
-        False, description="Use a model that is archived, or that Azure has retired from fine-tuning."
-    )
 
 
 class BaseModelVersion(BaseModel):

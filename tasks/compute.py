@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict
 
 from tasks.azure import clients, operation, sizes
 from tasks.azure.clients import Session
@@ -16,52 +16,10 @@ from tasks.core.lease import Lease, unless_anew
 from tasks.core.limit import OPERATION
 from tasks.core.stage import logger, report, stage
 from tasks.core.stages import Stage
+from tasks.sections.compute import Compute as Compute
 
 # K80 machines, whose GPUs lack what the training stack needs; the rule where a model has no allow-list.
 _UNSUITED = frozenset({"standard_nc6", "standard_nc12", "standard_nc24", "standard_nc24r"})
-
-
-class Compute(BaseModel):
-    """The cluster that trains."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, title="Compute")
-
-    name: str = Field(
-        "gpu-cluster-big",
-        pattern=r"^[a-zA-Z][a-zA-Z0-9-]{1,30}[a-zA-Z0-9]$",
-        description="An existing cluster, or the name of the one to create.",
-    )
-    size: str = Field("Standard_NC24ads_A100_v4", description="VM size of a cluster that must be created.")
-    create: bool = Field(True, description="Create the cluster when it does not exist.")
-    keep: bool = Field(
-        False, description="Leave a cluster that this run created; without nodes it costs nothing."
-    )
-    nodes: int = Field(1, ge=1, description="Nodes that train together.")
-    max_nodes: int = Field(1, ge=1, description="The most nodes a created cluster grows to.")
-    min_nodes: int = Field(0, ge=0, description="Nodes a created cluster never goes below; they always cost.")
-    idle_seconds: int = Field(
-        120, ge=60, description="A created cluster's node without work ends after this."
-    )
-    tier: Literal["dedicated", "low_priority"] = Field(
-        "dedicated", description="Low priority costs less and may be taken away at any time."
-    )
-    model_import: str | None = Field(None, description="Another cluster for the step model import.")
-    preprocess: str | None = Field(None, description="Another cluster for the step preprocess.")
-    finetune: str | None = Field(None, description="Another cluster for the step finetune.")
-    evaluation: str | None = Field(None, description="Another cluster for the step evaluation.")
-
-    @model_validator(mode="after")
-    def _nodes_fit(self) -> Compute:
-        if self.min_nodes > self.max_nodes:
-            raise ValueError("min_nodes is more than max_nodes")
-        if self.nodes > self.max_nodes:
-            raise ValueError("nodes is more than max_nodes, so that the training would be queued for ever")
-        return self
-
-    @property
-    def training(self) -> str:
-        """The cluster of the step that trains."""
-        return self.finetune or self.name
 
 
 class Cluster(BaseModel):

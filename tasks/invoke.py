@@ -9,7 +9,7 @@ from time import monotonic
 from typing import Any
 
 import requests
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from tasks.azure import clients
 from tasks.azure.clients import Session
@@ -19,6 +19,7 @@ from tasks.core.stage import report, stage
 from tasks.core.stages import Stage
 from tasks.data import PreparedData
 from tasks.deploy import BASE, Deployment
+from tasks.sections.invoke import Invoke as Invoke
 
 _SLACK = 15.0  # seconds that the way takes beyond the request's own time-out
 
@@ -28,20 +29,6 @@ class Message(BaseModel):
 
     role: str
     content: str
-
-
-class Invoke(BaseModel):
-    """What to ask of the deployment, and how it shall answer."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, title="Invoke")
-
-    temperature: float = Field(0.6, ge=0, description="How much chance has in the answer.")
-    top_p: float = Field(
-        0.9, gt=0, le=1, title="Top-p", description="Draw from the tokens that make up this probability."
-    )
-    do_sample: bool = Field(True, title="Sampling", description="Off takes the likeliest token each time.")
-    max_new_tokens: int = Field(200, ge=1, description="The longest answer.")
-    seed: int = Field(0, description="Which row of the test split is asked.")
 
 
 class Conversation(BaseModel):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from tasks.azure import clients
 from tasks.azure.clients import Session
@@ -18,21 +18,10 @@ from tasks.core.stages import Stage
 from tasks.job.pipeline import Plan, Work
 from tasks.job.wait import TrainedJob
 from tasks.metrics import Metrics
+from tasks.sections.register import Register as Register
 
 _JOB = f"{PREFIX}job"
 _RUN = f"{PREFIX}run"
-
-
-class Register(BaseModel):
-    """The name to register the model under."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, title="Register")
-
-    name: str | None = Field(
-        None,
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,254}$",
-        description="The registered model's name; made of the base model's and the data's when left out.",
-    )
 
 
 class RegisteredModel(BaseModel):

@@ -5,65 +5,18 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_serializer, model_validator
 
 from tasks.azure import clients
 from tasks.azure.clients import Session
-from tasks.azure.credentials import AzureSignIn, resolved
 from tasks.azure.errors import is_missing
 from tasks.azure.failure import Cause, Failure
 from tasks.core.stage import logger, report, stage
 from tasks.core.stages import Stage
+from tasks.sections.workspace import VARIABLES
+from tasks.sections.workspace import Workspace as Workspace
 
-_VARIABLES = {
-    "subscription_id": "AZURE_SUBSCRIPTION_ID",
-    "resource_group": "AZURE_RESOURCE_GROUP",
-    "name": "AZUREML_WORKSPACE_NAME",
-}
-
-
-class Workspace(BaseModel):
-    """Which Azure ML workspace to work in, and how to sign in to it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, title="Workspace")
-
-    where: Literal["local", "azure"] = Field(
-        "local",
-        title="Where",
-        description="`local` starts a workspace on this machine that costs nothing; `azure` is the real one.",
-    )
-    subscription_id: str | None = Field(None, description="Else AZURE_SUBSCRIPTION_ID, else config.json.")
-    resource_group: str | None = Field(None, description="Else AZURE_RESOURCE_GROUP, else config.json.")
-    name: str | None = Field(None, description="Else AZUREML_WORKSPACE_NAME, else config.json.")
-    config: str | None = Field(
-        None, description="A workspace's config.json; else one in this directory, its parents or .azureml/."
-    )
-    credentials: Annotated[AzureSignIn | None, BeforeValidator(resolved)] = Field(
-        None,
-        title="Sign-in",
-        description="A block in which Prefect keeps the credentials; else those of the environment, the "
-        "machine or `az login`.",
-    )
-    browser_login: bool = Field(
-        False,
-        title="Browser login",
-        description="Sign in in the browser when nothing else works at a terminal.",
-    )
-
-    @field_serializer("credentials")
-    def _by_reference(self, credentials: AzureSignIn | None) -> dict[str, Any] | None:
-        return None if credentials is None else credentials.reference()
-
-    @model_validator(mode="after")
-    def _local_has_no_address(self) -> Workspace:
-        given = [name for name in (*_VARIABLES, "config", "credentials") if getattr(self, name) is not None]
-        if self.where == "local" and given:
-            raise ValueError(
-                f"{', '.join(given)} is for a workspace in Azure: set where to azure, or leave it out"
-            )
-        return self
+# As the portal writes them into config.json.
+_KEYS = {"subscription_id": "subscription_id", "resource_group": "resource_group", "name": "workspace_name"}
 
 
 def is_named(workspace: Workspace) -> bool:
@@ -95,15 +48,26 @@ def sign_in(workspace: Workspace) -> Session:
         found = clients.workspace(session).workspaces.get(session.workspace)
     except Exception as error:
         if is_missing(error):
-            raise Failure(
-                f"The resource group {session.resource_group!r} has no workspace {session.workspace!r}.",
-                "Check the names, or create it: az ml workspace create -n NAME -g GROUP.",
-                str(error),
-                cause=Cause.NOT_FOUND,
-            ) from error
+            raise _missing(session, error) from error
         raise
     logger().info("Signed in to workspace %s in %s", session.workspace, found.location)
     return session.model_copy(update={"location": found.location, "tracking_uri": found.mlflow_tracking_uri})
+
+
+def _missing(session: Session, error: Exception) -> Failure:
+    """What of subscription, group and workspace is not there, by the service's code."""
+    code = str(getattr(getattr(error, "error", None), "code", ""))
+    group, subscription = session.resource_group, session.subscription_id
+    if code in ("SubscriptionNotFound", "InvalidSubscriptionId"):
+        what = f"There is no subscription {subscription!r}, or none that the signed-in identity may see."
+        do = "Check its id (az account list), and the tenant signed in to (az login --tenant TENANT)."
+    elif code == "ResourceGroupNotFound":
+        what = f"The subscription {subscription!r} has no resource group {group!r}."
+        do = "Check its name, and that the subscription is the right one: az group list."
+    else:
+        what = f"The resource group {group!r} has no workspace {session.workspace!r}."
+        do = "Check the names, or create it: az ml workspace create -n NAME -g GROUP."
+    return Failure(what, do, str(error), cause=Cause.NOT_FOUND)
 
 
 def _address(workspace: Workspace) -> dict[str, str]:
@@ -112,7 +76,7 @@ def _address(workspace: Workspace) -> dict[str, str]:
     if not all(found.values()):
         written = _config_file(workspace.config)
         found = {name: value or written.get(name, "") for name, value in found.items()}
-    missing = [f"{name} ({_VARIABLES[name]})" for name, value in found.items() if not value]
+    missing = [f"{name} ({VARIABLES[name]})" for name, value in found.items() if not value]
     if missing:
         raise Failure(
             f"Which workspace? Missing: {', '.join(missing)}.",
@@ -130,8 +94,7 @@ def _address(workspace: Workspace) -> dict[str, str]:
 def _given(workspace: Workspace) -> dict[str, str]:
     """What the config and the environment say; empty strings where they do not."""
     return {
-        name: getattr(workspace, name) or os.environ.get(variable, "")
-        for name, variable in _VARIABLES.items()
+        name: getattr(workspace, name) or os.environ.get(variable, "") for name, variable in VARIABLES.items()
     }
 
 
@@ -144,12 +107,8 @@ def _config_file(path: str | None) -> dict[str, str]:
     if file is None:
         return {}
     try:
-        body = json.loads(file.read_text(encoding="utf-8"))
-        return {
-            "subscription_id": str(body.get("subscription_id", "")),
-            "resource_group": str(body.get("resource_group", "")),
-            "name": str(body.get("workspace_name", "")),
-        }
+        body = json.loads(file.read_text(encoding="utf-8-sig"))  # editors on Windows write a byte order mark
+        return {name: str(body.get(key) or "") for name, key in _KEYS.items()}
     except FileNotFoundError:
         raise Failure(
             f"The workspace file {file} does not exist.",
@@ -165,10 +124,22 @@ def _config_file(path: str | None) -> dict[str, str]:
 
 
 def _nearest_config() -> Path | None:
+    """The workspace file of this directory or the next above that has one.
+
+    Programs of all sorts have a config.json: one is a workspace's if it is named so in a folder for that, or
+    has a key of a workspace's. What cannot be read at all is left to the one who wants it.
+    """
     here = Path.cwd()
-    places = (
-        folder / name
-        for folder in (here, *here.parents)
-        for name in ("config.json", ".azureml/config.json", "aml_config/config.json")
-    )
-    return next((place for place in places if place.is_file()), None)
+    for folder in (here, *here.parents):
+        for place in (".azureml/config.json", "aml_config/config.json", "config.json"):
+            if (file := folder / place).is_file() and (file.parent != folder or _is_workspace_file(file)):
+                return file
+    return None
+
+
+def _is_workspace_file(file: Path) -> bool:
+    try:
+        body = json.loads(file.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(body, dict) and any(body.get(key) for key in _KEYS.values())

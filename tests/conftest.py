@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from azureml_local.server import Address
-from azureml_local.state import quota
-from azureml_local.state.store import Store
 from hypothesis import HealthCheck, settings
 
 from azureml_local import switch
+from azureml_local.server import Address
+from azureml_local.state import quota
+from azureml_local.state.store import Store
 from tests.support.checkout import TINY
 
 # The same examples every time, whatever else the machine does.

@@ -9,17 +9,18 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from flows.run import values
 from tasks.azure.failure import Cause, Failure
-from tasks.base_model import Base
-from tasks.compute import Compute
-from tasks.data import Data
-from tasks.deploy import Deploy
-from tasks.invoke import Invoke
+from tasks.data.section import Data
 from tasks.job.parameters import Parameters
-from tasks.job.pipeline import Pipeline
-from tasks.job.wait import Wait
-from tasks.register import Register
-from tasks.sign_in import Workspace
+from tasks.sections.base import Base
+from tasks.sections.compute import Compute
+from tasks.sections.deploy import Deploy
+from tasks.sections.invoke import Invoke
+from tasks.sections.pipeline import Pipeline
+from tasks.sections.register import Register
+from tasks.sections.wait import Wait
+from tasks.sections.workspace import Workspace
 
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
 
@@ -75,7 +76,7 @@ def names() -> list[str]:
 def document(path: Path) -> dict[str, Any]:
     """A recipe's YAML as it stands."""
     try:
-        body = yaml.safe_load(path.read_text(encoding="utf-8"))
+        body = values.read(path.read_text(encoding="utf-8-sig"), Finetune)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise Failure(
             f"{path} cannot be read as YAML: {' '.join(str(error).split())}.", cause=Cause.CONFIGURATION
@@ -90,7 +91,10 @@ def document(path: Path) -> dict[str, Any]:
 
 
 def apply(body: Mapping[str, Any], changes: Iterable[str]) -> dict[str, Any]:
-    """The document with changes such as `deploy.instance_count=2` made; values are read as YAML."""
+    """The document with changes such as `deploy.instance_count=2` made; values are read as YAML.
+
+    Where a field takes text, 15 and no are text: `base.version=15` needs no quotes.
+    """
     changed = {**body}
     for change in changes:
         where, equals, value = change.partition("=")
@@ -109,7 +113,7 @@ def apply(body: Mapping[str, Any], changes: Iterable[str]) -> dict[str, Any]:
             at[section] = {**(inner or {})}
             at = at[section]
         try:
-            at[field] = yaml.safe_load(value)
+            at[field] = values.read(value, values.kind_of(Finetune, [*sections, field]))
         except yaml.YAMLError as error:
             raise Failure(
                 f"The value of {where} cannot be read: {' '.join(str(error).split())}.",

@@ -26,9 +26,8 @@ def opened(where: Literal["local", "azure"], credentials: AzureSignIn | None = N
             yield
         return
     try:
-        from azureml_local.server import CannotServe
-
         from azureml_local import switch
+        from azureml_local.server import CannotServe
     except ImportError as error:
         raise Failure(
             f"The local workspace is not installed ({error.name} is missing).",

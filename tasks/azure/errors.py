@@ -30,6 +30,14 @@ _DISK_FULL = re.compile(r"No space left on device|Disk quota exceeded", re.I)
 _DENIED = re.compile(r"perform action '(?P<action>[^']+)'.{0,80}? over scope '(?P<scope>[^']+)'", re.DOTALL)
 _NOT_THE_JOBS = frozenset({Cause.QUOTA, Cause.CAPACITY, Cause.STORAGE, Cause.PERMISSION})
 
+# What the resolver and the sockets of each platform say, within the words of a credential that failed.
+_NO_NETWORK = re.compile(
+    r"NameResolutionError|Name or service not known|name resolution|nodename nor servname|getaddrinfo failed"
+    r"|Failed to (establish a new connection|resolve)|Network is unreachable|No route to host"
+    r"|Could not resolve host|Max retries exceeded",
+    re.IGNORECASE,
+)
+
 
 @dataclass(frozen=True)
 class _Known:
@@ -44,6 +52,20 @@ class _Known:
 
 # By the service's error codes, and by what users report of it.
 _KNOWN = (
+    _Known(
+        # learn.microsoft.com/entra/identity-platform/reference-error-codes
+        r"AADSTS7000222|client secret keys? .{0,60}expired",
+        "The service principal's client secret has expired.",
+        "Make another (az ad sp credential reset --id CLIENT-ID), and keep it in AZURE_CLIENT_SECRET or in "
+        "the sign-in block.",
+        cause=Cause.SIGN_IN,
+    ),
+    _Known(
+        r"AADSTS(700082|70043|50173|50078|700084)|refresh token has expired",
+        "The sign-in has expired.",
+        "Run `az login` again.",
+        cause=Cause.SIGN_IN,
+    ),
     _Known(
         # Before the quota: a lack of capacity comes with the code OutOfQuota as well (documented).
         r"OutOfCapacity|AllocationFailed|ZonalAllocationFailed|lack of [\w ]{0,40}capacity",
@@ -166,6 +188,14 @@ def explain(error: BaseException) -> Failure:
         # A rate of requests may be called a quota as well, but more cores are of no help there.
         if status != _TOO_MANY and re.search(known.pattern, text, re.IGNORECASE | re.DOTALL):
             return Failure(known.what, known.do, details, known.retryable, pause, cause=known.cause)
+    if _is_authentication(error) and not is_unauthorised(error) and _NO_NETWORK.search(text):
+        return Failure(
+            "Azure's sign-in cannot be reached: there is no network, or a name cannot be resolved.",
+            "Check the connection, HTTPS_PROXY and the DNS, and run again.",
+            details,
+            retryable=True,
+            cause=Cause.UNREACHABLE,
+        )
     if _is_authentication(error):
         return Failure(
             "Azure did not accept the sign-in.",

@@ -27,6 +27,11 @@ def job_name(model: str, digest: str, attempt: int, fresh: str | None) -> str:
     return "-".join(parts)
 
 
+def experiment_name(model: str) -> str:
+    """The experiment that a model's jobs are listed under: letters, digits, _ and -, at most 256 of them."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", f"chat_completion_{model}")[:256]
+
+
 def model_name(base: str, dataset: str) -> str:
     """A registered model's name: letters, digits, dots, dashes and underscores, at most 255 of them."""
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{base}-{dataset}").strip("-._")

@@ -6,7 +6,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from tasks import compute as clusters
 from tasks.azure import clients, job_states
@@ -16,42 +16,19 @@ from tasks.azure.failure import Cause, Failure
 from tasks.base_model import BaseModelVersion
 from tasks.compute import Cluster, Compute
 from tasks.core.lease import PREFIX, Lease
-from tasks.core.names import display_name, fingerprint, job_name
+from tasks.core.names import display_name, experiment_name, fingerprint, job_name
 from tasks.core.reuse import Reused
 from tasks.core.stage import logger, report, stage
 from tasks.core.stages import Stage
 from tasks.data import PreparedData
 from tasks.job.parameters import ComponentInput, Effective, Parameters, Value, inputs_of, merge
+from tasks.sections.pipeline import Pipeline as Pipeline
 
 OUTPUT = "trained_model"
 RECENT = 200  # jobs looked at where all would be too many, newest first
 _CLUSTER = f"{PREFIX}cluster"
 _ATTEMPTS = 99
 _IMMUTABLE = ("immutable", "already exists", "cannot be changed", "not allowed to update")
-
-
-class Pipeline(BaseModel):
-    """The component that trains, and how its job is run."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, title="Pipeline")
-
-    component: str = Field("chat_completion_pipeline", description="The component's name.", min_length=1)
-    version: str | None = Field(None, description="A version; the newest when left out.")
-    registry: str | None = Field(
-        "azureml", description="The registry that offers the component; empty for the workspace's own."
-    )
-    output: str = Field(
-        "mlflow_model_folder", description="The component's output that holds the MLflow model."
-    )
-    experiment: str | None = Field(
-        None, description="Experiment to list the job under; named after the model."
-    )
-    force_rerun: bool = Field(
-        True, description="Run every step, also where Azure could reuse an earlier result."
-    )
-    continue_on_step_failure: bool = Field(
-        False, description="Go on with steps that a failed one does not feed."
-    )
 
 
 class Component(BaseModel):
@@ -138,7 +115,7 @@ def plan_job(session: Session, work: Work, parameters: Parameters) -> Plan:
         cluster=work.compute.training,
         inputs=bindings,
         display_name=display_name(base.name, dataset, effective.values, cluster.gpus, cluster.nodes),
-        experiment=pipeline.experiment or f"chat_completion_{base.name.replace('/', '-')}",
+        experiment=pipeline.experiment or experiment_name(base.name),
         dataset=dataset,
     )
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import random
 from datetime import UTC, datetime, timedelta
 from time import monotonic, sleep
-from typing import Any, Literal, NoReturn
+from typing import Any, NoReturn
 from uuid import UUID
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.cache_policies import CacheKeyFnPolicy
 from prefect.context import TaskRunContext
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from tasks.azure import clients, job_states, run_history
 from tasks.azure.clients import Session
@@ -27,42 +27,10 @@ from tasks.job import cost
 from tasks.job.cost import Elapsed
 from tasks.job.log import Follower
 from tasks.job.pipeline import OUTPUT, Submission, find
+from tasks.sections.wait import Wait as Wait
 
 _SHORTEST = 0.5  # seconds between two polls
 _SHARE = 0.05  # of the time waited: a long wait is polled seldom
-
-
-class Wait(BaseModel):
-    """How long to wait for the job, at what cost, and what to show meanwhile."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, title="Wait")
-
-    mode: Literal["poll", "suspend"] = Field(
-        "poll",
-        title="While it waits",
-        description="`poll` keeps the process; `suspend` ends it, and the flow `watch` resumes the run.",
-    )
-    timeout_hours: float = Field(
-        24,
-        gt=0,
-        description="Cancel the job after this. A run that reuses another run's job counts the hours that it "
-        "waits itself, and ends without it.",
-    )
-    budget_usd: float | None = Field(
-        None,
-        gt=0,
-        title="Budget",
-        description="Cancel the job when it has cost this many dollars; another run's job goes on without "
-        "this run.",
-    )
-    poll_seconds: float = Field(30, ge=0.1, description="The longest pause between two looks at the job.")
-    outage_minutes: float = Field(
-        DEFAULT_MINUTES,
-        ge=0,
-        description="How long Azure may be out of reach, in any stage, before giving up; what deletes goes "
-        "on for twice as long.",
-    )
-    forward_logs: bool = Field(True, description="Copy the running step's log into the run's log.")
 
 
 class Waiter(BaseModel):

@@ -7,10 +7,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from azureml_local.errors import BadRequest
-from azureml_local.execution.command import render
 from hypothesis import given
 from hypothesis import strategies as st
+
+from azureml_local.errors import BadRequest
+from azureml_local.execution.command import render
 
 
 def test_optional_group_needs_all_of_its_inputs() -> None:

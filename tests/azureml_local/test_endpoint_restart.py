@@ -15,9 +15,9 @@ import requests
 from azure.ai.ml import MLClient
 from azure.ai.ml.entities import ManagedOnlineDeployment, ManagedOnlineEndpoint
 from azure.identity import DefaultAzureCredential
-from azureml_local.server import Address
 
 from azureml_local import switch
+from azureml_local.server import Address
 from tests.azureml_local.test_endpoint import code, deployment, route, wait_for
 
 ENDPOINT = "survivor"

@@ -12,9 +12,9 @@ from typing import Any
 
 import psutil
 import pytest
-from azureml_local.server import Address
 
 from azureml_local import switch
+from azureml_local.server import Address
 from tests.support.waiting import until
 
 # Waits a minute at most, so that a test that fails leaves nothing behind.

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 import requests
+
+from azureml_local import switch
 from azureml_local.errors import Conflict
 from azureml_local.server import Address
 from azureml_local.state.clock import Clock
@@ -18,8 +20,6 @@ from azureml_local.state.documents import Json, Kind
 from azureml_local.state.operations import Operations
 from azureml_local.state.store import Store
 from azureml_local.state.transitions import Transition
-
-from azureml_local import switch
 
 WORKSPACE = (
     "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/local"

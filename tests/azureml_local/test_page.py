@@ -11,10 +11,10 @@ from uuid import uuid4
 
 import pytest
 import requests
+
 from azureml_local.execution.component import Component
 from azureml_local.execution.graph import Step, StepOutput
 from azureml_local.page import curve, graph
-
 from tests.conftest import LocalServer
 from tests.support.waiting import until
 

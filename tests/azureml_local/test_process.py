@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from azureml_local.execution.process import LOST, Detached
 
+from azureml_local.execution.process import LOST, Detached
 from tests.support.processes import runs
 
 

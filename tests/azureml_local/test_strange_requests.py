@@ -9,11 +9,11 @@ from urllib.parse import quote, urlencode
 import pytest
 import requests
 from azure.identity import DefaultAzureCredential
-from azureml_local.settings import PROVIDER
-from azureml_local.wire import asset, compute, datastore, operation, region, registry, workspace
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from azureml_local.settings import PROVIDER
+from azureml_local.wire import asset, compute, datastore, operation, region, registry, workspace
 from tests.conftest import LocalServer
 
 ROUTES = [

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from azureml_local.server import Address
-
 from azureml_local import switch
+from azureml_local.server import Address
 from tests.support.checkout import TINY
 
 BASE = "tiny-chat-base"

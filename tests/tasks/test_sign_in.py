@@ -10,7 +10,7 @@ import pytest
 
 from tasks.azure import clients
 from tasks.azure.failure import Cause
-from tasks.sign_in import Workspace, sign_in
+from tasks.sign_in import Workspace, is_named, sign_in
 from tests.support.failures import fails
 from tests.tasks.conftest import LetFail
 
@@ -80,9 +80,49 @@ def test_a_config_json_that_is_not_there_is_named(nameless: dict[str, str]) -> N
 
 @pytest.mark.parametrize("text", ["{", "[]", "\x00"])
 def test_a_config_json_that_is_none_is_named(nameless: dict[str, str], tmp_path: Path, text: str) -> None:
-    (tmp_path / "config.json").write_text(text)
+    (tmp_path / ".azureml").mkdir()
+    (tmp_path / ".azureml" / "config.json").write_text(text)
     with fails(Cause.CONFIGURATION, "config.json", "Download it again"):
         sign_in.fn(IN_AZURE)
+
+
+def test_a_byte_order_mark_is_no_part_of_config_json(nameless: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(config_json(nameless), encoding="utf-8-sig")
+    assert sign_in.fn(IN_AZURE).workspace == "local"
+
+
+def test_nulls_in_config_json_name_nothing(nameless: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / ".azureml").mkdir()
+    names = {"subscription_id": None, "resource_group": None, "workspace_name": "local"}
+    (tmp_path / ".azureml" / "config.json").write_text(json.dumps(names))
+    with fails(Cause.CONFIGURATION, "AZURE_SUBSCRIPTION_ID", "AZURE_RESOURCE_GROUP"):
+        sign_in.fn(IN_AZURE)
+
+
+@pytest.mark.parametrize("text", ['{"model_type": "llama"}', "[1]", "{", '{"workspace_name": null}'])
+def test_another_programs_config_json_names_no_workspace(
+    nameless: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    (tmp_path / "config.json").write_text(text)
+    assert not is_named(IN_AZURE)
+    (tmp_path / ".azureml").mkdir()
+    (tmp_path / ".azureml" / "config.json").write_text(config_json(nameless))
+    below = tmp_path / "model"
+    below.mkdir()
+    (below / "config.json").write_text(text)
+    monkeypatch.chdir(below)
+    assert is_named(IN_AZURE)
+    assert sign_in.fn(IN_AZURE).workspace == "local"
+
+
+def test_a_wrong_subscription_or_group_is_no_missing_workspace(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = "01234567-89ab-cdef-0123-456789abcdef"
+    with fails(Cause.NOT_FOUND, f"subscription '{other}'", "az account list"):
+        sign_in.fn(Workspace(where="azure", subscription_id=other))
+    with fails(Cause.NOT_FOUND, "no resource group 'another'", "az group list"):
+        sign_in.fn(Workspace(where="azure", resource_group="another"))
 
 
 def test_without_a_sign_in_it_says_how_to_sign_in(

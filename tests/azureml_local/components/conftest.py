@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import torch
+
 from azureml_local.components.tokenized import Tokenized
 from azureml_local.components.training.parameters import Parameters
-
 from tasks.data import sample
 
 TEMPLATE = (

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+
 from azureml_local.components.training.functions import (
     AdaptedLinear,
     Attention,

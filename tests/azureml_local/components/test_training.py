@@ -8,6 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
 from azureml_local.components.tokenized import Tokenized
 from azureml_local.components.training import packing, schedule
 from azureml_local.components.training.checkpoint import Checkpoints
@@ -15,8 +18,6 @@ from azureml_local.components.training.decoder import Decoder
 from azureml_local.components.training.loop import Training
 from azureml_local.components.training.metrics import Metrics
 from azureml_local.components.training.parameters import Parameters
-from hypothesis import given
-from hypothesis import strategies as st
 
 Make = Callable[..., Parameters]
 Data = tuple[Tokenized, Tokenized]

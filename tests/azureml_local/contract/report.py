@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from azureml_local.wire.app import GUARDED
 from starlette.routing import Match
 
+from azureml_local.wire.app import GUARDED
 from tests.azureml_local.contract.openapi import DOCUMENTS, Contract
 from tests.azureml_local.contract.recorder import Recorder
 

@@ -16,9 +16,9 @@ import pytest
 import requests
 import yaml
 from azure.identity import DefaultAzureCredential
-from azureml_local.settings import Settings
 from requests.adapters import HTTPAdapter
 
+from azureml_local.settings import Settings
 from tests.azureml_local.contract.shape import differences
 from tests.azureml_local.contract.wire import Wire
 from tests.conftest import LocalServer

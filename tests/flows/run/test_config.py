@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from flows.run.config import Finetune, apply, load, names
 from tasks.azure.failure import Cause
+from tasks.core.names import experiment_name
 from tasks.deploy import Deploy
 from tests.support.failures import fails
 
@@ -103,3 +108,92 @@ def test_the_endpoint_is_kept_for_ever_only_when_that_is_said() -> None:
     assert Deploy(keep_endpoint="forever").kept_hours() is None
     assert Deploy(keep_endpoint="30m").kept_hours() == 0.5
     assert Deploy().keep_endpoint is None
+
+
+@pytest.mark.parametrize(
+    ("change", "section", "field", "value"),
+    [
+        ("base.version=15", "base", "version", "15"),
+        ("base.version=1.10", "base", "version", "1.10"),
+        ("registration.name=2024", "registration", "name", "2024"),
+        ("data.subset=no", "data", "subset", "no"),
+        ("data.revision=0123456789", "data", "revision", "0123456789"),
+        ("data.revision=1e10", "data", "revision", "1e10"),
+        ("data.revision=2024-05-01", "data", "revision", "2024-05-01"),
+        ("data.directory=2024", "data", "directory", Path("2024")),
+        ("pipeline.version=0.0.80", "pipeline", "version", "0.0.80"),
+        ("data.columns={messages: 7}", "data", "columns", {"messages": "7"}),
+        ("data.roles={1: user, off: assistant}", "data", "roles", {"1": "user", "off": "assistant"}),
+        ("base.version=", "base", "version", None),
+        ("data.subset=null", "data", "subset", None),
+        ("parameters.more={a: 15, b: no}", "parameters", "more", {"a": 15, "b": False}),
+    ],
+)
+def test_text_fields_take_text(change: str, section: str, field: str, value: object) -> None:
+    assert getattr(getattr(load("local", [change]), section), field) == value
+
+
+def test_a_recipe_takes_text_as_a_change_does(tmp_path: Path) -> None:
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text(
+        "\ufeffbase: {version: 15}\ndata: {dataset: sample, subset: no, train: {name: 007, take: 10}}\n"
+        "  \nregistration:\n  name: 2024\ncompute: {nodes: 1}\n",
+        encoding="utf-8",
+    )
+    config = load(str(recipe), ["data.checks.leaks=off"])
+    assert (config.base.version, config.data.subset, config.registration.name) == ("15", "no", "2024")
+    assert (config.data.train.name, config.data.train.take, config.compute.nodes) == ("007", "10", 1)
+    assert config.data.checks.leaks == "off"
+
+
+REFUSED = [
+    ("pipeline.experiment=feature/my branch", "1 to 256 letters, digits, _ or -"),
+    ("pipeline.experiment=exp.with.dots", "1 to 256 letters, digits, _ or -"),
+    ("base.name=a model", "letters, digits"),
+    ("registration.name=-x", "letters, digits"),
+    ("compute.name=x", "3 to 32 letters"),
+    ("deploy.endpoint=my_endpoint", "3 to 32 letters"),
+    ("deploy.instance_count=51", "less than or equal to 50"),
+    ("compute.max_nodes=70000", "less than or equal to 65000"),
+    ("invoke.temperature=50", "less than or equal to 2"),
+    ("data.train.take=0%", "out of range"),
+    ("data.train.take=200%", "out of range"),
+    ("data.cut.test=0", "at least one row"),
+    ("data.quarantine_limit=101", "less than or equal to 100"),
+    ("data.checks.leaks=maybe", "'reject', 'warn' or 'off'"),
+    ("data.format=parquet", "'sharegpt'"),
+]
+IN_AZURE = [
+    ("workspace.subscription_id=not-a-guid", "a subscription's id"),
+    ("workspace.resource_group=ends.", "without a dot"),
+    ("workspace.name=x", "3 to 33 letters"),
+]
+
+
+@pytest.mark.parametrize(("change", "line"), REFUSED + IN_AZURE)
+def test_what_azure_would_refuse_is_refused_here_and_by_the_form(change: str, line: str) -> None:
+    with fails(Cause.CONFIGURATION, line):
+        load("local", ["workspace.where=azure", change])
+    good = load("local", ["workspace.where=azure"]).model_dump(mode="json")
+    jsonschema.validate(good, Finetune.model_json_schema())
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(apply(good, [change]), Finetune.model_json_schema())
+
+
+@pytest.mark.parametrize("model", ["Phi-3.5-mini-instruct", "a/b c", "x" * 400])
+def test_the_experiment_of_a_model_is_one_that_azure_takes(model: str) -> None:
+    assert re.fullmatch(r"[A-Za-z0-9_-]{1,256}", experiment_name(model))
+
+
+def test_a_wrong_recipe_is_refused_before_anything_heavy_is_imported() -> None:
+    script = (
+        "import sys\nfrom flows.run.config import load\nfrom tasks.azure.failure import Failure\n"
+        "try:\n    load('local', ['deploy.instance_cont=2'])\n"
+        "except Failure as failure:\n    print(failure)\n"
+        "print(*sorted({name.split('.')[0] for name in sys.modules}))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    line, modules = done.stdout.splitlines()
+    assert "no such field" in line
+    heavy = {"prefect", "azure", "mlflow", "polars", "pyarrow", "datasets", "requests", "numpy", "fsspec"}
+    assert not heavy & set(modules.split())

@@ -150,9 +150,7 @@ def test_a_common_first_question_is_no_leak(lines: Path, prepared: Preparing) ->
 
 def test_another_system_prompt_is_another_conversation(lines: Path, prepared: Preparing) -> None:
     chat = row(1)["messages"]
-    made = [
-        {"messages": [{"role": "system", "content": said}, *chat]} for said in ("Be short.", "Be long.")
-    ]
+    made = [{"messages": [{"role": "system", "content": said}, *chat]} for said in ("Be short.", "Be long.")]
     write_lines(lines / "train_sft.jsonl", [*made, {"messages": chat}])
     assert prepared(lines).train.rows == 3
 

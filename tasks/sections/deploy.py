@@ -1,0 +1,79 @@
+"""Where and how the model is served: the section of the configuration."""
+
+from __future__ import annotations
+
+import re
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from tasks.sections.names import EndpointName, Size
+
+BASE = "base"
+_FOREVER = "forever"
+_DURATION = r"\d+(\.\d+)?[mhd]"
+_HOURS = {"m": 1 / 60, "h": 1.0, "d": 24.0}
+
+
+class Probe(BaseModel):
+    """How the service asks a container how it is; times in seconds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    initial_delay: int = Field(600, ge=1, description="Before the first question.")
+    period: int = Field(10, ge=1, description="Between two questions.")
+    timeout: int = Field(10, ge=1, lt=300, description="For an answer.")
+    failure_threshold: int = Field(30, ge=1, description="Failures in a row before it is given up.")
+    success_threshold: int = Field(1, ge=1, description="Successes in a row before it counts as well.")
+
+
+class Deploy(BaseModel):
+    """Where and how the model is served."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, title="Deploy")
+
+    endpoint: EndpointName | None = Field(
+        None,
+        description="The endpoint's name, unique in the region; follows from the job when left out.",
+    )
+    deployment: EndpointName = Field(
+        "demo",
+        description="The name of the tuned model's deployment behind the endpoint.",
+    )
+    instance_type: Size = Field("Standard_NC24ads_A100_v4", description="VM size of the deployment.")
+    instance_count: int = Field(1, ge=1, le=50, description="Machines that serve; each of them costs.")
+    request_timeout_ms: int = Field(
+        90_000, ge=1, le=180_000, title="Request time-out", description="Milliseconds for an answer."
+    )
+    liveness: Probe = Field(Probe(), title="Liveness probe")
+    readiness: Probe = Field(Probe(), title="Readiness probe")
+    lease_hours: float = Field(6, gt=0, description="After this `finetune reap` deletes what a run has lost.")
+    keep_endpoint: str | None = Field(
+        None,
+        title="Keep the endpoint",
+        json_schema_extra={"pattern": rf"^({_FOREVER}|{_DURATION})?$"},
+        description="Leave it up for 30m, 4h, 2d or `forever`; deleted at the end when empty.",
+    )
+    compare_with_base: bool = Field(
+        False,
+        title="Compare with the base model",
+        description="Deploy the base model beside the tuned one, for its answer.",
+    )
+
+    @field_validator("deployment")
+    @classmethod
+    def _not_base(cls, name: str) -> str:
+        if name == BASE:
+            raise ValueError(f"{BASE!r} is the name of the base model's deployment")
+        return name
+
+    @field_validator("keep_endpoint")
+    @classmethod
+    def _duration(cls, text: str | None) -> str | None:
+        if text and text != _FOREVER and not re.fullmatch(_DURATION, text):
+            raise ValueError(f"{text!r} is no duration such as 30m, 4h or 2d, and not `{_FOREVER}`")
+        return text or None
+
+    def kept_hours(self) -> float | None:
+        """How long the endpoint is kept; None for ever. Asks only where keep_endpoint is set."""
+        text = self.keep_endpoint or ""
+        return None if text == _FOREVER else float(text[:-1]) * _HOURS[text[-1]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from flows.terminal import automations, history, metrics, reap, run, show
+from flows.terminal import automations, data, history, metrics, reap, run, show
 
 app = typer.Typer(
     name="finetune",
@@ -16,6 +16,7 @@ app = typer.Typer(
 
 for command in (
     run.run,
+    data.data,
     reap.reap,
     automations.automations,
     history.history,

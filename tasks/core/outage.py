@@ -14,7 +14,6 @@ from tasks.core.log import logger
 
 R = TypeVar("R")
 
-DEFAULT_MINUTES = 60.0
 # What still costs is not given up while there is hope: twice as long as anything else.
 CLEAN_UP = 2.0
 _FIRST, _LONGEST = 2.0, 60.0  # seconds between two attempts

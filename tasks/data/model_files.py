@@ -20,6 +20,7 @@ from tasks.core.stage import logger
 from tasks.data.window import Window
 
 _CONFIG, _TOKENIZER = "config.json", "tokenizer.json"
+_TEMPLATE = ("tokenizer_config.json", "chat_template.jinja")  # for those who look at the data
 # What the families of models call the number of tokens that they attend to.
 _LIMITS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
 _NAMED = re.compile(r"-(\d+)k(?=-|$)", re.IGNORECASE)  # Phi-3-mini-128k-instruct
@@ -34,7 +35,10 @@ def find_window(models: Any, model: Any) -> Window:
     """
     folder, counts = _folder(model), find_spec("tokenizers") is not None
     wanted = [_CONFIG, _TOKENIZER] if counts else [_CONFIG]
-    reason = _fetch(models, model, [name for name in wanted if not (folder / name).is_file()], folder)
+    kept = {name for name in (*wanted, *_TEMPLATE) if (folder / name).is_file()}
+    reason = _fetch(models, model, [name for name in wanted if name not in kept], folder)
+    if not kept & set(_TEMPLATE) and set(wanted) <= kept:
+        _fetch(models, model, _TEMPLATE, folder)  # of a model whose other files an earlier release has kept
     limit, source = _limit(folder / _CONFIG, model.name)
     logger().info("Its window: %s", f"{limit:,} tokens, by {source}" if limit else "unknown")
     if not counts:
@@ -95,8 +99,11 @@ def _fetch(models: Any, model: Any, names: Sequence[str], folder: Path) -> str:
     if not names:
         return ""
     try:
+        more = _TEMPLATE if _TOKENIZER in names else ()
         with _opened(models, model) as (storage, prefix):
-            found = nearest([blob.name for blob in storage.list_blobs(name_starts_with=prefix)], names)
+            found = nearest(
+                [blob.name for blob in storage.list_blobs(name_starts_with=prefix)], [*names, *more]
+            )
             for name, blob in found.items():
                 content = storage.download_blob(blob).readall()
                 _check(name, content)
@@ -124,6 +131,8 @@ def _check(name: str, content: bytes) -> None:
     if name == _CONFIG:
         if not isinstance(json.loads(content), dict):
             raise ValueError(f"its {name} holds no object")
+        return
+    if name != _TOKENIZER:
         return
     from tokenizers import Tokenizer
 

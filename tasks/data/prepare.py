@@ -84,6 +84,7 @@ class _Preparing:
         self._data, self._source, self._parts, self._window = data, source, parts, window
         self._filter = RowFilter(data, Tokens(window))
         self._folder = folder
+        self._cut: list[Output] = []  # splits that are cut from one
 
     def run(self, on_progress: OnProgress) -> PreparedData:
         """Write the splits."""
@@ -151,6 +152,7 @@ class _Preparing:
         unused: dict[str, int | None] = dict.fromkeys(sorted(reader.unused))
         return PreparedSplit(
             name=part.title,
+            cut_from=part.name if part.cut else None,
             path=output.path,
             rows=output.rows,
             bytes=output.bytes,
@@ -189,36 +191,52 @@ class _Preparing:
 
     def _judge(self, part: Part, output: Output) -> None:
         """Raise Failure where too many rows were rejected, or none is left."""
-        seen, limit = output.rows + output.quarantined, self._data.quarantine_limit
-        if output.quarantined > seen * limit / 100:
-            kept = self._folder.with_name(f"{self._folder.name}.{output.quarantine.name}")
-            os.replace(output.quarantine, kept)
+        together, name = [output], part.title
+        if part.cut:  # what stands twice in one file is rejected of whichever part comes later
+            self._cut.append(output)
+            together, name = self._cut, part.name
+        if not part.cut or part.role == "test" or not output.rows:
+            self._judge_together(name, together)
+        if not output.rows:
             examples = "; ".join(f"row {bad.position:,}: {bad.reason}" for bad in output.examples)
             raise Failure(
-                f"{output.quarantined:,} of {seen:,} rows of {part.title} are rejected "
-                f"({100 * output.quarantined / seen:.1f}%, more than {limit:g}%): {examples}.",
-                f"Fix the source (all rejected rows are in {kept}), or raise data.quarantine_limit"
-                f"{_switches(output)}.",
-                cause=Cause.DATA,
-            )
-        if not output.rows:
-            raise Failure(
-                f"No row of {part.title} is left to train on.",
+                f"No row of {part.title} is left to train on{f' ({examples})' if examples else ''}.",
                 "Take more rows, or fix the source.",
                 cause=Cause.DATA,
             )
 
+    def _judge_together(self, name: str, outputs: Sequence[Output]) -> None:
+        rejected = sum(output.quarantined for output in outputs)
+        seen, limit = rejected + sum(output.rows for output in outputs), self._data.quarantine_limit
+        if rejected <= seen * limit / 100:
+            return
+        kept = []
+        for output in outputs:
+            if output.quarantined:
+                kept.append(self._folder.with_name(f"{self._folder.name}.{output.quarantine.name}"))
+                os.replace(output.quarantine, kept[-1])
+        bad = [bad for output in outputs for bad in output.examples][:3]
+        examples = "; ".join(f"row {one.position:,}: {one.reason}" for one in bad)
+        raise Failure(
+            f"{rejected:,} of {seen:,} rows of {name} are rejected "
+            f"({100 * rejected / seen:.1f}%, more than {limit:g}%): {examples}.",
+            f"Fix the source (all rejected rows are in {' and '.join(map(str, kept))}), or raise "
+            f"data.quarantine_limit{_switches(outputs)}.",
+            cause=Cause.DATA,
+        )
 
-def _switches(output: Output) -> str:
+
+def _switches(outputs: Sequence[Output]) -> str:
     """The settings that would let rejected rows pass."""
     from tasks.data.row_filter import DUPLICATE, LEAK
 
+    reasons = {reason for output in outputs for reason in output.reasons}
     found = []
-    if any(reason.startswith("longer") for reason in output.reasons):
+    if any(reason.startswith("longer") for reason in reasons):
         found.append(" or data.max_tokens")
-    if LEAK in output.reasons:
+    if LEAK in reasons:
         found.append(", or set data.checks.leaks=warn")
-    if DUPLICATE in output.reasons:
+    if DUPLICATE in reasons:
         found.append(", or set data.checks.duplicates=warn")
     return "".join(found)
 

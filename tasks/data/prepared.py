@@ -28,6 +28,7 @@ class PreparedSplit(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     name: str
+    cut_from: str | None = None  # the source's split, of which this is a part
     path: Path
     rows: int
     bytes: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path, PurePosixPath
 
@@ -14,7 +15,8 @@ from tasks.data.source import Source
 def resolve(data: Data) -> Source:
     """The source that the section names; nothing but listings is read. Raises Failure in one line."""
     if data.dataset == SAMPLE:
-        return files.listed(str(resources.files("tasks.data") / SAMPLE), SAMPLE, data)
+        sample = files.listed(str(resources.files("tasks.data") / SAMPLE), SAMPLE, data)
+        return replace(sample, others=())  # how it was made, and by whom
     if is_path(data.dataset):
         return files.listed(data.dataset, data.dataset, data)
     return hub.listed(data)

@@ -20,7 +20,6 @@ from tasks.azure.failure import Cause, Failure
 from tasks.azure.run_history import Step
 from tasks.compute import Cluster
 from tasks.core.lease import Lease
-from tasks.core.outage import DEFAULT_MINUTES
 from tasks.core.stage import displaying, logger, report, stage
 from tasks.core.stages import Stage
 from tasks.job import cost

@@ -17,7 +17,7 @@ from tests.support.prefect_server import Server
 
 SCHEMA = Finetune.model_json_schema()
 OBJECTS = {"Finetune": SCHEMA, **SCHEMA["$defs"]}
-FIELDS = [(name, field) for name, found in OBJECTS.items() for field in found["properties"]]
+FIELDS = [(name, field) for name, found in OBJECTS.items() for field in found.get("properties", ())]
 
 
 @pytest.mark.parametrize(("section", "field"), FIELDS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -66,7 +67,7 @@ def test_examples_are_few_and_counts_are_whole() -> None:
 
 
 def test_a_look_says_what_a_run_would_take(tmp_path: Path) -> None:
-    rows = [{"messages": chat, "lang": "en"} for chat in chats(20)]
+    rows: list[Any] = [{"messages": chat, "lang": "en"} for chat in chats(20)]
     rows[3]["messages"][1]["content"] = "mail me@example.org"
     write_lines(tmp_path / "train.jsonl", [*rows, rows[5], {"messages": []}])
     write_lines(tmp_path / "test.jsonl", [*({"messages": chat} for chat in chats(4, "t")), rows[1]])

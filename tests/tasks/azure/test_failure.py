@@ -335,3 +335,20 @@ def test_a_refusal_names_the_action_and_the_scope() -> None:
     failure = explain(error)
     assert failure.cause is Cause.PERMISSION
     assert "Microsoft.MachineLearningServices/locations/vmSizes/read on /subscriptions/0" in str(failure)
+
+
+@pytest.mark.parametrize(
+    ("said", "cause", "line"),
+    [
+        ("AADSTS7000222: The client secret keys for app 'x' are expired.", Cause.SIGN_IN, "has expired"),
+        ("AADSTS700082: The refresh token has expired due to inactivity.", Cause.SIGN_IN, "az login"),
+        ("AADSTS7000215: Invalid client secret provided.", Cause.SIGN_IN, "did not accept"),
+        ("Max retries exceeded (Caused by NameResolutionError)", Cause.UNREACHABLE, "no network"),
+        ("<urlopen error [Errno 11001] getaddrinfo failed>", Cause.UNREACHABLE, "no network"),
+    ],
+)
+def test_a_sign_in_that_fails_says_why(said: str, cause: Cause, line: str) -> None:
+    failure = explain(ClientAuthenticationError(f"DefaultAzureCredential failed.\n{said}"))
+    assert failure.cause is cause
+    assert line in str(failure)
+    assert failure.retryable == (cause is Cause.UNREACHABLE)

@@ -183,7 +183,7 @@ def _prove(run: Run) -> Conversation:
             if not others or not outage.outlast(lambda: lost(run.session, run.endpoint, run.lease)):
                 raise
             logger().warning("Another run of this job had the endpoint, and ended: %s", failure)
-        run.endpoint = open_endpoint(run.session, run.endpoint.name, run.trained, run.lease)
+        run.endpoint = open_endpoint(run.session, run.endpoint.name, run.trained, run.serving_lease)
     raise AssertionError("the last attempt returns or raises")
 
 
@@ -195,13 +195,13 @@ def _deploy(run: Run) -> tuple[Deployment, Deployment | None]:
         models[BASE] = run.base.id
     deploying = [
         deploy_model.submit(
-            session, deploy, run.endpoint, Wanted(name=name, model=model, size=run.serving), run.lease
+            session, deploy, run.endpoint, Wanted(name=name, model=model, size=run.serving), run.serving_lease
         )
         for name, model in models.items()
     ]
     wait(deploying)  # an endpoint with a deployment still being created could not be deleted
     run.deployments = tuple(future.result() for future in deploying)
-    route(session, run.endpoint, deploy.deployment)
+    route(session, run.endpoint, deploy.deployment, run.serving_lease)
     artifacts.publish_endpoint(run.deployments)
     tuned, *base = run.deployments
     return tuned, base[0] if base else None
@@ -240,7 +240,7 @@ def _cancel_jobs(run: Run) -> None:
 def _endpoint(run: Run) -> Iterator[PrefectFuture[Endpoint]]:
     """An endpoint on its way, deleted however the block ends; kept only after success, and on request."""
     name = name_of(run.session, run.config.deploy.endpoint, run.plan, run.trained)
-    opening = open_endpoint.submit(run.session, name, run.trained, run.lease)
+    opening = open_endpoint.submit(run.session, name, run.trained, run.serving_lease)
     keep = False
     try:
         with _settled(run, opening):  # until then it cannot be deleted
@@ -256,7 +256,15 @@ def _end(run: Run, name: str, keep: bool) -> None:
 
 
 def _kept(run: Run, name: str) -> Deletion:
-    return keep_endpoint(run.session, name, run.lease.extended(run.config.deploy.kept_hours()))
+    until = run.serving_lease.extended(run.config.deploy.kept_hours())
+    try:
+        return keep_endpoint(run.session, name, until)
+    except Exception as error:
+        # Whatever it was: an endpoint that nobody has promised to keep is not left to its lease.
+        logger().error("The endpoint %s cannot be kept, and is deleted: %s", name, error)
+        run.deletion = _deleted(run, name)
+        artifacts.publish_deletion(run.deletion)
+        raise
 
 
 def _deleted(run: Run, name: str) -> Deletion:

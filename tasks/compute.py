@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from tasks.azure import clients, operation, sizes
 from tasks.azure.clients import Session
-from tasks.azure.errors import unless_missing
+from tasks.azure.errors import explain, unless_missing
 from tasks.azure.failure import Cause, Failure
 from tasks.azure.sizes import Size
 from tasks.base_model import BaseModelVersion, allows
@@ -118,12 +118,38 @@ def remove(session: Session, name: str, run: str | None) -> None:
 
 
 def ensure(session: Session, compute: Compute, base: BaseModelVersion, lease: Lease) -> tuple[Any, bool]:
-    """The SDK's cluster, and whether it had to be created."""
+    """The SDK's cluster, held by the lease's run if it is one of ours, and whether it had to be created."""
     found = _standing(session, compute.training)
-    if found is not None:
-        return found, False
+    if found is not None and (held := hold(session, found, lease)) is not None:
+        return held, False
     check_size(sizes.find(session, compute.size), base)  # before there is anything to pay for
     return _create(session, compute, lease), True
+
+
+def hold(session: Session, found: Any, lease: Lease) -> Any:
+    """Put a cluster of ours under the lease's run; None when it is gone by then.
+
+    The run that held it so far leaves it. One that is kept on purpose, or is not ours, stays as it is.
+    """
+    held = Lease.read(found.tags)
+    if held is None or held.is_kept() or (held.run == lease.run and lease.is_covered_by(held)):
+        return found
+    if operation.state(found).casefold() in ("creating", "updating"):
+        found = operation.settled(lambda: find(session, found.name))
+        if found is None:
+            return None
+    found.tags = lease.priced(held.hourly).over(held).on(found.tags or {})
+    try:
+        poller = clients.workspace(session).compute.begin_update(found)
+        return operation.settled(lambda: find(session, found.name), poller)
+    except Exception as error:  # noqa: BLE001 - the cluster can be used all the same
+        logger().warning(
+            "The lease of the cluster %s cannot be renewed, it ends at %s: %s",
+            found.name,
+            held.expires.isoformat(timespec="minutes"),
+            explain(error),
+        )
+        return found
 
 
 def _standing(session: Session, name: str) -> Any:

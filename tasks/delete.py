@@ -12,11 +12,12 @@ from tasks import compute, deploy, endpoint
 from tasks.azure import clients
 from tasks.azure.clients import Session
 from tasks.azure.failure import Cause, Failure
-from tasks.core.lease import FOREVER, Lease
+from tasks.core.lease import FOREVER, Lease, is_held_by
 from tasks.core.limit import OPERATION
 from tasks.core.outage import CLEAN_UP
 from tasks.core.stage import logger, stage
 from tasks.core.stages import Stage
+from tasks.endpoint import Change
 from tasks.job import pipeline
 
 
@@ -60,7 +61,7 @@ def delete_endpoint(session: Session, name: str, lease: Lease) -> Deletion:
     One that another run of the same job has taken over meanwhile, or keeps on purpose, is left to that run.
     """
     found = endpoint.find(session, name)
-    if found is not None and _is_ours(found, lease):
+    if found is not None and is_held_by(found.tags, lease.run):
         endpoint.remove(session, name, lease.run)
         found = endpoint.find(session, name)
     now = datetime.now(UTC)
@@ -78,30 +79,48 @@ def delete_endpoint(session: Session, name: str, lease: Lease) -> Deletion:
 
 @stage(Stage.KEEP, limit=OPERATION, patience=CLEAN_UP)
 def keep_endpoint(session: Session, name: str, lease: Lease) -> Deletion:
-    """Leave the endpoint up on purpose, with a lease that says until when."""
-    found = endpoint.find(session, name)
+    """Leave the endpoint up on purpose, with a lease that says until when.
+
+    Where another run has promised to keep it for longer, that promise stands.
+    """
+
+    def kept(found: Any) -> Change:
+        held = Lease.read(found.tags)
+        is_longer = held is not None and held.is_kept() and held.expires >= lease.expires
+        return Change.of(found, None if is_longer else lease.on(found.tags))
+
+    found = endpoint.change(session, name, kept)
     if found is None:
         raise Failure(
             f"The endpoint {name!r} that was to be kept is gone.", "Run again.", cause=Cause.NOT_FOUND
         )
-    endpoint.update(session, found, lease.on(found.tags), found.traffic)
-    until = None if lease.expires == FOREVER else lease.expires
-    kept = Deletion(endpoint=name, state=EndpointEnd.KEPT, at=datetime.now(UTC), until=until)
-    logger().info("Endpoint %s is %s", name, kept)
-    return kept
+    held = Lease.read(found.tags) or lease
+    until = None if held.expires == FOREVER else held.expires
+    deletion = Deletion(endpoint=name, state=EndpointEnd.KEPT, at=datetime.now(UTC), until=until)
+    logger().info("Endpoint %s is %s", name, deletion)
+    return deletion
 
 
 @stage(Stage.DELETE_COMPUTE, retries=5, limit=OPERATION, patience=CLEAN_UP)
 def delete_cluster(session: Session, name: str, lease: Lease) -> bool:
-    """Delete the cluster if this run created it; one that a job still needs is left to its lease."""
+    """Delete the cluster if this run holds it, and no job needs it, whosever that is.
+
+    One that a job of another run needs is left to that run.
+    """
     found = compute.find(session, name)
-    if found is None:
-        return False
-    if not _is_ours(found, lease):
+    if found is None or not is_held_by(found.tags, lease.run):
         return False
     needed_by = pipeline.live_on(session, name)
     if needed_by:
-        logger().warning("Keeping cluster %s: still used by %s", name, ", ".join(needed_by))
+        logger().warning(
+            "Keeping cluster %s: still used by %s", name, ", ".join(job.name for job in needed_by)
+        )
+        theirs = (held for job in needed_by if (held := Lease.read(job.tags)) and held.run != lease.run)
+        if (heir := next(theirs, None)) is not None:
+            compute.hold(session, found, heir)
+        return False
+    found = compute.find(session, name)  # the jobs of a workspace may be many, and their list long
+    if found is None or not is_held_by(found.tags, lease.run):
         return False
     compute.remove(session, name, lease.run)
     logger().info("Cluster %s is gone", name)
@@ -111,10 +130,5 @@ def delete_cluster(session: Session, name: str, lease: Lease) -> bool:
 def _remove_idle(session: Session, found: Any, lease: Lease) -> None:
     """Delete what this run has deployed to compare with behind an endpoint that is kept, and stays."""
     for each in list(clients.workspace(session).online_deployments.list(found.name)):
-        if _is_ours(each, lease) and not (found.traffic or {}).get(each.name):
+        if is_held_by(each.tags, lease.run) and not (found.traffic or {}).get(each.name):
             deploy.remove(session, found.name, each.name)
-
-
-def _is_ours(found: Any, lease: Lease) -> bool:
-    holder = Lease.read(found.tags)
-    return holder is not None and holder.run == lease.run

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from tasks import endpoint as endpoints
 from tasks.azure import clients, operation, sizes
 from tasks.azure.clients import Session
 from tasks.azure.errors import explain, unless_missing
@@ -78,26 +79,27 @@ def deploy_model(
     Raises Failure with the container's last log lines when it does not get ready.
     """
     begun = monotonic()
-    name, size = wanted.name, wanted.size
-    lease = lease.priced(size.hourly() * deploy.instance_count)
+    name = wanted.name
     found = operation.settled(lambda: find(session, endpoint.name, name))
     holder = Lease.read(found.tags) if found is not None else None
-    found_ready = found is not None and _serves(found, endpoint, wanted.model)
-    if not found_ready:
+    found_on = _usable(session, endpoint, deploy, wanted, found)
+    size, count = found_on or (wanted.size, deploy.instance_count)
+    lease = lease.priced(size.hourly() * count)
+    if found_on is None:
         if found is not None:
             logger().info("Replacing deployment %s, which is not what is wanted", name)
             remove(session, endpoint.name, name)
         report(f"{name} on {size.name}")
         _create(session, deploy, endpoint, wanted, lease)
     # One made by an earlier attempt of this flow run is its own.
-    own = not found_ready or (holder is not None and holder.run == lease.run)
+    own = found_on is None or (holder is not None and holder.run == lease.run)
     reused = None if own else Reused(kind="deployment", name=name, run=holder.run if holder else None)
     logger().info("Deployment %s is ready%s", name, f" (reusing {reused})" if reused else "")
     return Deployment(
         name=name,
         endpoint=endpoint.name,
         instance_type=size.name,
-        instance_count=deploy.instance_count,
+        instance_count=count,
         hourly=lease.hourly,
         seconds=monotonic() - begun,
         reused=reused,
@@ -125,6 +127,32 @@ def _serves(found: Any, endpoint: Endpoint, model: str) -> bool:
         and (found.tags or {}).get(JOB) == endpoint.job
         and str(found.model).casefold().endswith(model.casefold().removeprefix("azureml:"))
     )
+
+
+def _usable(
+    session: Session, endpoint: Endpoint, deploy: Deploy, wanted: Wanted, found: Any
+) -> tuple[Size, int] | None:
+    """The machines of the deployment found, if it can be used; None where it must be made.
+
+    One on other machines than are wanted is made again, unless another run keeps it: that is a promise.
+    """
+    if found is None or not _serves(found, endpoint, wanted.model):
+        return None
+    count = int(found.instance_count)
+    if (str(found.instance_type).casefold(), count) == (wanted.size.name.casefold(), deploy.instance_count):
+        return wanted.size, count
+    above = endpoints.find(session, endpoint.name)
+    held = Lease.read(above.tags) if above is not None else None
+    if held is None or not held.is_kept():
+        return None
+    logger().warning(
+        "Deployment %s is kept by flow run %s on %d x %s, and used as it is",
+        wanted.name,
+        held.run,
+        count,
+        found.instance_type,
+    )
+    return sizes.find(session, found.instance_type), count
 
 
 def _create(session: Session, deploy: Deploy, endpoint: Endpoint, wanted: Wanted, lease: Lease) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from tasks.azure import clients, operation
 from tasks.azure.clients import Session
@@ -20,6 +21,7 @@ from tasks.job.pipeline import Plan
 from tasks.job.wait import TrainedJob
 
 JOB = f"{PREFIX}job"
+_WRITES = 5  # of one change, until it is seen to stand
 
 
 class Endpoint(BaseModel):
@@ -30,6 +32,27 @@ class Endpoint(BaseModel):
     name: str
     job: str
     reused: Reused | None = None
+
+
+class Change(BaseModel):
+    """An endpoint's tags, and the shares of its traffic in percent by deployment, without those of none."""
+
+    model_config = ConfigDict(frozen=True)
+
+    tags: dict[str, str]
+    traffic: dict[str, int]
+
+    @field_validator("traffic", mode="after")
+    @classmethod
+    def _without_none(cls, traffic: dict[str, int]) -> dict[str, int]:
+        return {name: share for name, share in traffic.items() if share}
+
+    @classmethod
+    def of(
+        cls, found: Any, tags: dict[str, str] | None = None, traffic: dict[str, int] | None = None
+    ) -> Change:
+        """What the SDK's endpoint has, but for what is given."""
+        return cls(tags=tags or found.tags or {}, traffic=traffic or found.traffic or {})
 
 
 def name_of(session: Session, chosen: str | None, plan: Plan, job: TrainedJob) -> str:
@@ -84,17 +107,22 @@ def lost(session: Session, endpoint: Endpoint, lease: Lease) -> bool:
 
 
 @stage(Stage.TRAFFIC, limit=OPERATION)
-def route(session: Session, endpoint: Endpoint, deployment: str) -> None:
-    """Send all traffic to one deployment."""
-    found = find(session, endpoint.name)
-    if found is None:
+def route(session: Session, endpoint: Endpoint, deployment: str, lease: Lease) -> None:
+    """Send all traffic to one deployment; a run that holds the endpoint renews its lease with it."""
+
+    def routed(found: Any) -> Change:
+        held = Lease.read(found.tags)
+        own = held is not None and held.run == lease.run and not held.is_kept()
+        due = own and held is not None and not lease.is_covered_by(held)
+        tags = lease.over(held).on(found.tags) if due else None
+        return Change.of(found, tags, {deployment: 100})
+
+    if change(session, endpoint.name, routed) is None:
         raise Failure(
             f"The endpoint {endpoint.name!r} is gone.",
             "Run again: the job and its model are kept.",
             cause=Cause.NOT_FOUND,
         )
-    if {name: share for name, share in (found.traffic or {}).items() if share} != {deployment: 100}:
-        update(session, found, found.tags, {deployment: 100})
 
 
 def find(session: Session, name: str) -> Any:
@@ -102,12 +130,28 @@ def find(session: Session, name: str) -> Any:
     return unless_missing(lambda: clients.workspace(session).online_endpoints.get(name))
 
 
-def update(session: Session, found: Any, tags: dict[str, str], traffic: dict[str, int]) -> None:
-    """Set the endpoint's tags and the shares of its traffic, in percent by deployment."""
-    found.tags = tags
-    found.traffic = {name: share for name, share in (traffic or {}).items() if share}
-    poller = clients.workspace(session).online_endpoints.begin_create_or_update(found)
-    operation.settled(lambda: find(session, found.name), poller)
+def change(session: Session, name: str, wanted: Callable[[Any], Change]) -> Any:
+    """Make the endpoint what is wanted of it as it is now; returns it as seen then, None when it is gone.
+
+    The service knows no condition for this write: what is written is worked out right before it and looked at
+    after it, as another run may have written at the same time.
+    """
+    for _ in range(_WRITES):
+        found = operation.settled(lambda: find(session, name))
+        if found is None:
+            return None
+        asked = wanted(found)
+        if asked == Change.of(found):
+            return found
+        found.tags, found.traffic = asked.tags, asked.traffic
+        poller = clients.workspace(session).online_endpoints.begin_create_or_update(found)
+        operation.settled(lambda: find(session, name), poller)
+    raise Failure(
+        f"The endpoint {name!r} is changed by others again and again.",
+        "It is tried again.",
+        retryable=True,
+        cause=Cause.IN_USE,
+    )
 
 
 def remove(session: Session, name: str, run: str | None) -> None:
@@ -148,11 +192,17 @@ def _create(session: Session, name: str, job: TrainedJob, lease: Lease) -> bool:
 def _take_over(session: Session, found: Any, holder: Lease, job: TrainedJob, lease: Lease) -> Endpoint:
     if holder.run == lease.run:
         return Endpoint(name=found.name, job=job.name)
-    if not holder.is_kept():  # else it is used, and stays the other run's
-        update(session, found, lease.on(found.tags), found.traffic)
+    change(session, found.name, lambda now: _held(now, lease))
     reused = Reused(kind="endpoint", name=found.name, run=holder.run)
     logger().info("Reusing %s", reused)
     return Endpoint(name=found.name, job=job.name, reused=reused)
+
+
+def _held(found: Any, lease: Lease) -> Change:
+    """The endpoint under the run's lease; one that is kept is used, and stays the other run's."""
+    held = Lease.read(found.tags)
+    is_free = held is not None and not held.is_kept() and held.run != lease.run
+    return Change.of(found, lease.over(held).on(found.tags) if is_free else None)
 
 
 def _until_gone(session: Session, name: str, run: str | None) -> None:

@@ -1,53 +1,24 @@
-"""Everything that carries a lease, listed; what has outlived it, or its run, is ended and seen gone."""
+"""What has outlived its lease, or its run, is ended and seen gone; what is in use by then is spared."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from itertools import islice
-from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from tasks import compute, deploy, endpoint
-from tasks.azure import clients, job_states, operation
+from tasks import compute, deploy, endpoint, leased
+from tasks.azure import job_states, listing
 from tasks.azure.clients import Session
-from tasks.core.lease import Lease
+from tasks.azure.errors import explain, is_unauthorised
+from tasks.azure.failure import Cause, Failure
+from tasks.azure.listing import Listed
 from tasks.core.limit import OPERATION
 from tasks.core.stage import logger, stage
 from tasks.core.stages import Stage
-from tasks.job.pipeline import RECENT
+from tasks.job import pipeline
 from tasks.job.wait import cancel
-
-Kind = Literal["endpoint", "deployment", "cluster", "job"]
-
-
-class Leased(BaseModel):
-    """A billed thing that carries a lease; `parent` is a deployment's endpoint, `hourly` in US dollars."""
-
-    model_config = ConfigDict(frozen=True)
-
-    kind: Kind
-    name: str
-    parent: str | None = None
-    state: str
-    owner: str
-    run: str
-    expires: datetime
-    hourly: float
-    kept: bool = False  # on purpose, past the end of its run
-    foreign: tuple[str, ...] = ()  # deployments of others behind our endpoint
-
-    @property
-    def label(self) -> str:
-        return f"{self.kind} {self.parent}/{self.name}" if self.parent else f"{self.kind} {self.name}"
-
-    def expired(self, now: datetime) -> bool:
-        return now >= self.expires
-
-    def overdue(self, now: datetime) -> float:
-        """Dollars that it has cost since its lease ended."""
-        return max((now - self.expires).total_seconds(), 0.0) / 3600 * self.hourly
+from tasks.leased import Kind, Leased
 
 
 class Reaped(BaseModel):
@@ -60,19 +31,32 @@ class Reaped(BaseModel):
     proof: str
 
 
-@stage(Stage.LIST_LEASES)
-def find_leased(session: Session) -> tuple[Leased, ...]:
-    """Everything in the workspace that carries our tags and is or may be billed; nothing else."""
-    return (*_endpoints(session), *_clusters(session), *_live_jobs(session))
+class Spared(BaseModel):
+    """What was past its lease when it was listed, and is left all the same, with the reason."""
+
+    model_config = ConfigDict(frozen=True)
+
+    item: Leased
+    why: str
 
 
 @stage(Stage.REAP, run_name="reap {item.label}", retries=5, limit=OPERATION)
-def end(session: Session, item: Leased) -> Reaped:
-    """Delete the thing, whatever state it is in, and return when it is seen to be gone; cancels a job."""
-    _remove(session, item)
+def end(session: Session, item: Leased, at: datetime | None = None) -> Reaped | Spared:
+    """Delete the thing, whatever state it is in, and return when it is seen to be gone; cancels a job.
+
+    It is looked at again first, as what comes before it may have taken long: what is held again by now, or in
+    use, is spared. Leases are judged as of `at`, by default now.
+    """
+    seen = _seen_now(session, item)
+    why = _in_use(session, seen, at or datetime.now(UTC)) if seen is not None else None
+    if why is not None:
+        logger().warning("%s stays: %s", item.label, why)
+        return Spared(item=item, why=why)
+    if seen is not None:
+        _remove(session, seen)
     now = datetime.now(UTC)
     moment = now.isoformat(timespec="seconds")
-    proof = f"cancel asked for at {moment}" if item.kind == "job" else f"404 at {moment}"
+    proof = f"cancel asked for at {moment}" if item.kind is Kind.JOB and seen else f"404 at {moment}"
     logger().info("Reaped %s of flow run %s: %s", item.label, item.run, proof)
     return Reaped(item=item, at=now, proof=proof)
 
@@ -80,84 +64,118 @@ def end(session: Session, item: Leased) -> Reaped:
 def release(session: Session, run: str, *, training: bool) -> list[str]:
     """End what a flow run still bills: its endpoints, and with its `training` its live jobs and clusters.
 
-    From any process at any time; what was kept on purpose outlives its run. Returns what was ended.
+    From any process at any time; what was kept on purpose stays, and so does a cluster that a job needs.
+    Returns what was ended; raises Failure at the end for what could not be.
     """
-    ended = cancel_jobs(session, run) if training else []
-    for find in (_endpoints, _clusters) if training else (_endpoints,):
-        ended += _end_of_run(session, find(session), run)
-    return ended
+    kinds = (_jobs, _endpoints, _clusters) if training else (_endpoints,)
+    return _end_of_run(session, run, kinds)
 
 
 def cancel_jobs(session: Session, run: str) -> list[str]:
-    """Cancel the live jobs that a flow run has submitted; returns which."""
-    return _end_of_run(session, _live_jobs(session), run)
+    """Cancel the live jobs that a flow run holds; returns which."""
+    return _end_of_run(session, run, (_jobs,))
 
 
-def _end_of_run(session: Session, found: Iterator[Leased], run: str) -> list[str]:
-    ended = []
-    for item in found:
-        if item.run == run and not item.kept and item.kind != "deployment":  # those go with their endpoint
-            _remove(session, item)
-            ended.append(item.label)
-            logger().info("Released %s of flow run %s", item.label, run)
+def _end_of_run(
+    session: Session, run: str, kinds: tuple[Callable[[Session, str], Iterator[Leased]], ...]
+) -> list[str]:
+    ended: list[str] = []
+    left: dict[str, str] = {}
+    for find in kinds:
+        try:
+            for item in find(session, run):
+                _release_one(session, item, ended, left)
+        except Exception as error:
+            if is_unauthorised(error):
+                raise
+            left[f"what else it has of this kind ({find.__name__.strip('_')})"] = str(explain(error))
+    if left:
+        raise Failure(
+            f"These of flow run {run} could not be ended and still cost money: {', '.join(left)}.",
+            "Run `finetune reap`, or delete them in the studio.",
+            "\n".join(f"{what}: {why}" for what, why in left.items()),
+            retryable=True,
+            cause=Cause.DELETION,
+        )
     return ended
 
 
+def _release_one(session: Session, item: Leased, ended: list[str], left: dict[str, str]) -> None:
+    try:
+        seen = _seen_now(session, item)
+        if seen is None or seen.run != item.run or seen.kept:
+            return
+        if item.kind is Kind.CLUSTER and (needed_by := pipeline.live_on(session, item.name)):
+            logger().warning("Keeping %s: still used by %s", item.label, ", ".join(j.name for j in needed_by))
+            return
+        _remove(session, seen)
+    except Exception as error:  # noqa: BLE001 - the others are ended all the same, and this one reported
+        left[item.label] = str(explain(error))
+        return
+    ended.append(item.label)
+    logger().info("Released %s of flow run %s", item.label, item.run)
+
+
+def _jobs(session: Session, run: str) -> Iterator[Leased]:
+    return (item for item in leased.live_jobs(session) if item.run == run and not item.kept)
+
+
+def _clusters(session: Session, run: str) -> Iterator[Leased]:
+    return (item for item in leased.clusters(session) if item.run == run and not item.kept)
+
+
+def _endpoints(session: Session, run: str) -> Iterator[Leased]:
+    """The endpoints that the run holds; deployments go with them."""
+    found = (leased.read(session, Kind.ENDPOINT, each) for each in listing.endpoints(session))
+    return (item for item in found if item is not None and item.run == run and not item.kept)
+
+
+def _seen_now(session: Session, item: Leased) -> Leased | None:
+    """The thing as it is at this moment; None when it is gone, or a job has ended."""
+    if item.kind is Kind.JOB:
+        job = listing.job(session, item.name)
+        ended = job is None or job.state in job_states.FINAL
+        return None if job is None or ended else _read(session, item, job)
+    if item.kind is Kind.CLUSTER:
+        cluster = listing.cluster(session, item.name)
+        return None if cluster is None else _read(session, item, cluster)
+    above = listing.endpoint(session, item.parent or item.name)
+    if above is None:
+        return None
+    for each in leased.endpoint(session, above):
+        if (each.kind, each.name) == (item.kind, item.name):
+            return each
+    behind = (each.name for each in listing.deployments(session, above.name))
+    return _nameless(item) if item.kind is Kind.ENDPOINT or item.name in behind else None
+
+
+def _read(session: Session, item: Leased, found: Listed) -> Leased:
+    return leased.read(session, item.kind, found) or _nameless(item)
+
+
+def _nameless(item: Leased) -> Leased:
+    return item.model_copy(update={"expires": None, "run": "", "problem": "it has lost its tags"})
+
+
+def _in_use(session: Session, seen: Leased, at: datetime) -> str | None:
+    """Why the thing must not go at this moment; None when it may."""
+    if seen.expires is None:
+        return seen.problem
+    if not seen.expired(at):
+        return f"flow run {seen.run} holds it until {seen.expires.isoformat(timespec='minutes')}"
+    if seen.foreign:
+        return f"it serves {', '.join(map(str, seen.foreign))}, which carry no tags of ours"
+    if seen.kind is Kind.CLUSTER and (needed_by := pipeline.live_on(session, seen.name)):
+        return f"it is used by {', '.join(job.name for job in needed_by)}"
+    return None
+
+
 def _remove(session: Session, item: Leased) -> None:
-    if item.kind == "job":
+    if item.kind is Kind.JOB:
         cancel(session, item.name)
-    elif item.kind == "endpoint":
+    elif item.kind is Kind.ENDPOINT:
         endpoint.remove(session, item.name, item.run)
-    elif item.kind == "deployment":
+    elif item.kind is Kind.DEPLOYMENT:
         deploy.remove(session, item.parent or "", item.name)
     else:
         compute.remove(session, item.name, item.run)
-
-
-def _endpoints(session: Session) -> Iterator[Leased]:
-    """Endpoints with our tags, and deployments with our tags behind whatever endpoint."""
-    client = clients.workspace(session)
-    for found in client.online_endpoints.list():
-        deployments = list(client.online_deployments.list(found.name))
-        behind = [leased for each in deployments if (leased := _leased("deployment", each, found.name))]
-        above = _leased("endpoint", found)
-        if above is not None:
-            ours = {each.name for each in behind}
-            foreign = tuple(each.name for each in deployments if each.name not in ours)
-            # The price stands on the deployments, and it is for them that an endpoint costs.
-            yield above.model_copy(update={"hourly": sum(each.hourly for each in behind), "foreign": foreign})
-        for each in behind:
-            # The endpoint's lease covers them: it is prolonged when kept, or when another run adopts it.
-            until = max(each.expires, above.expires) if above else each.expires
-            yield each.model_copy(update={"expires": until})
-
-
-def _clusters(session: Session) -> Iterator[Leased]:
-    for found in clients.workspace(session).compute.list():
-        leased = _leased("cluster", found)
-        if leased is not None:
-            yield leased
-
-
-def _live_jobs(session: Session) -> Iterator[Leased]:
-    for found in islice(clients.workspace(session).jobs.list(), RECENT):
-        leased = _leased("job", found)
-        if leased is not None and leased.state not in job_states.FINAL:
-            yield leased
-
-
-def _leased(kind: Kind, found: Any, parent: str | None = None) -> Leased | None:
-    lease = Lease.read(found.tags)
-    if lease is None:
-        return None
-    return Leased(
-        kind=kind,
-        name=found.name,
-        parent=parent,
-        state=clients.state(found.status) if kind == "job" else operation.state(found),
-        owner=lease.owner,
-        run=lease.run,
-        expires=lease.expires,
-        hourly=lease.hourly,
-        kept=lease.kept,
-    )

@@ -77,7 +77,16 @@ class Run:
         self.id = id
         self.trigger = trigger
         self.started = datetime.now(UTC)
-        self.lease = Lease.of_run(id, config.deploy.lease_hours + config.wait.timeout_hours)
         self.stages = StageTimes()
         self.failure: BaseException | None = None
         self.results: dict[str, Any] = {}
+
+    @property
+    def lease(self) -> Lease:
+        """Of the job and its cluster, from now on: they may be needed until the wait is over."""
+        return Lease.of_run(self.id, self.config.deploy.lease_hours + self.config.wait.timeout_hours)
+
+    @property
+    def serving_lease(self) -> Lease:
+        """Of the endpoint and its deployments, from now on."""
+        return Lease.of_run(self.id, self.config.deploy.lease_hours)

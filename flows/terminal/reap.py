@@ -6,16 +6,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.terminal.reporting import Where, reporting
+from flows.terminal.places import CredentialsOption, NameOption, RecipeOption, WhereOption, workspace
+from flows.terminal.reporting import reporting
 
 if TYPE_CHECKING:
-    from flows.reap import Reaping
+    from flows.reap import Reaping, Unfinished
+    from tasks.sign_in import Workspace
 
 
 def reap(
-    where: Annotated[Where, typer.Option(help="The workspace on this machine, or the one in Azure.")] = (
-        Where.LOCAL
-    ),
+    where: WhereOption = None,
+    recipe: RecipeOption = None,
+    name: NameOption = None,
+    credentials: CredentialsOption = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be deleted, and what it costs.")
     ] = False,
@@ -28,14 +31,26 @@ def reap(
         from flows.terminal import prefect_server
 
         prefect_server.start()
-        from flows import reap as flow
-        from tasks.sign_in import Workspace
-
-        reaping = flow.reap(Workspace(where=where.value), dry_run)
+        reaping, unfinished = _reap(workspace(where, recipe, name, credentials), dry_run)
     if as_json:
         typer.echo(reaping.model_dump_json(indent=2))
     else:
         _show(reaping)
+    if unfinished is not None:
+        with reporting("what was not reached stays"):
+            raise unfinished
+
+
+def _reap(place: Workspace, dry_run: bool) -> tuple[Reaping, Unfinished | None]:
+    """What was done, which is to be shown also where something could not be."""
+    from flows import reap as flow
+
+    try:
+        return flow.reap(place, dry_run), None
+    except flow.Unfinished as unfinished:
+        if unfinished.reaping is None:
+            raise
+        return unfinished.reaping, unfinished
 
 
 def _show(reaping: Reaping) -> None:

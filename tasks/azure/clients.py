@@ -8,10 +8,11 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from pydantic import BaseModel, ConfigDict
 
@@ -121,10 +122,32 @@ def state(value: Any) -> str:
 
 def read(session: Session, path: str, api_version: str) -> Any:
     """GET a resource manager document that the SDK does not show whole; retried by azure-core's policy."""
+    return _send(session, "GET", _address(session, path, {"api-version": api_version}))
+
+
+def pages(session: Session, path: str, api_version: str, query: Mapping[str, str]) -> Iterator[Any]:
+    """The items of a resource manager's list, page after page; retried like `read`."""
+    address = _address(session, path, {"api-version": api_version, **query})
+    while address:
+        page = _send(session, "GET", address)
+        yield from page.get("value") or ()
+        address = page.get("nextLink") or ""
+
+
+def write(session: Session, path: str, api_version: str, body: Any) -> Any:
+    """PUT a resource manager document that the SDK would not send as it was read; retried like `read`."""
+    return _send(session, "PUT", _address(session, path, {"api-version": api_version}), body)
+
+
+def _address(session: Session, path: str, query: Mapping[str, str]) -> str:
+    return f"{session.resource_manager}{quote(path)}?{urlencode(query)}"
+
+
+def _send(session: Session, method: str, address: str, body: Any = None) -> Any:
     from azure.core.rest import HttpRequest
 
     response = _pipeline(session.resource_manager, session.browser_login).send_request(
-        HttpRequest("GET", f"{session.resource_manager}{quote(path)}?api-version={api_version}")
+        HttpRequest(method, address, json=body)
     )
     response.raise_for_status()
     return response.json()

@@ -5,18 +5,28 @@ from __future__ import annotations
 import getpass
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from math import isfinite
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 # Everything this project bills carries these tags from the request that creates it.
 PREFIX = "finetune."
-_KEPT = f"{PREFIX}kept"
+OWNER, RUN, EXPIRES, HOURLY, KEPT = (
+    PREFIX + name for name in ("owner", "run", "expires", "hourly-usd", "kept")
+)
 FOREVER = datetime.max.replace(microsecond=0, tzinfo=UTC)
+LONGEST = 24 * 365.0  # hours; whoever wants a thing for longer wants it for ever
+_NEVER = "never"
+_WORTHWHILE = 0.9  # of a lease: one that has as much left is not written again
+
+
+class UnreadableLease(ValueError):
+    """Tags of ours that state no lease: somebody has edited or lost some of them."""
 
 
 class Lease(BaseModel):
-    """Who owns a thing, which flow run made it, when it expires, and its price in dollars an hour."""
+    """Who owns a thing, which flow run holds it, when it expires, and its price in dollars an hour."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -33,18 +43,31 @@ class Lease(BaseModel):
 
     @classmethod
     def read(cls, tags: Mapping[str, str] | None) -> Lease | None:
-        """The lease that tags state; None for things that are not ours."""
+        """The lease that tags state; None for things that are not ours, or no longer say what they are."""
         try:
-            found = {name: (tags or {})[PREFIX + name] for name in ("owner", "run", "expires")}
-            return cls(
-                owner=found["owner"],
-                run=found["run"],
-                expires=FOREVER if found["expires"] == "never" else datetime.fromisoformat(found["expires"]),
-                hourly=float((tags or {}).get(PREFIX + "hourly-usd", 0)),
-                kept=(tags or {}).get(_KEPT) == "true",
-            )
-        except (KeyError, ValueError):
+            return cls.parse(tags)
+        except UnreadableLease:
             return None
+
+    @classmethod
+    def parse(cls, tags: Mapping[str, str] | None) -> Lease | None:
+        """Like `read`, but raises UnreadableLease for tags of ours that state none.
+
+        A moment without a time zone is taken for UTC, and a price that is no number for none.
+        """
+        found = {name: (tags or {}).get(name) for name in (OWNER, RUN, EXPIRES)}
+        if not any(found.values()):
+            return None
+        missing = [name for name, value in found.items() if not value]
+        if missing:
+            raise UnreadableLease(f"it has no tag {' and no '.join(missing)}")
+        return cls(
+            owner=str(found[OWNER]),
+            run=str(found[RUN]),
+            expires=_moment(str(found[EXPIRES])),
+            hourly=price(tags) or 0.0,
+            kept=(tags or {}).get(KEPT) == "true",
+        )
 
     def priced(self, hourly: float) -> Lease:
         return self.model_copy(update={"hourly": hourly})
@@ -53,6 +76,17 @@ class Lease(BaseModel):
         """The same, kept on purpose for so many hours from now, or for ever."""
         expires = FOREVER if hours is None else _now() + timedelta(hours=hours)
         return self.model_copy(update={"expires": expires, "kept": True})
+
+    def over(self, held: Lease | None) -> Lease:
+        """This lease, to be written in the place of the one held so far: no shorter than that."""
+        if held is None or held.expires <= self.expires:
+            return self
+        return self.model_copy(update={"expires": held.expires})
+
+    def is_covered_by(self, held: Lease) -> bool:
+        """Whether the lease held so far has about as long to go as this one."""
+        now = _now()
+        return held.expires - now >= _WORTHWHILE * (self.expires - now)
 
     def expired(self, now: datetime | None = None) -> bool:
         return (now or _now()) >= self.expires
@@ -63,18 +97,30 @@ class Lease(BaseModel):
 
     def tags(self) -> dict[str, str]:
         tags = {
-            "owner": self.owner,
-            "run": self.run,
-            "expires": "never" if self.expires == FOREVER else self.expires.isoformat(timespec="seconds"),
-            "hourly-usd": f"{self.hourly:g}",
+            OWNER: self.owner,
+            RUN: self.run,
+            EXPIRES: _NEVER if self.expires == FOREVER else self.expires.isoformat(timespec="seconds"),
+            HOURLY: f"{self.hourly:g}",
         }
-        if self.kept:
-            tags["kept"] = "true"
-        return {PREFIX + name: value for name, value in tags.items()}
+        return {**tags, KEPT: "true"} if self.kept else tags
 
     def on(self, tags: Mapping[str, str]) -> dict[str, str]:
         """The tags with this lease in the place of the one that they state."""
-        return {name: value for name, value in tags.items() if name != _KEPT} | self.tags()
+        return {name: value for name, value in tags.items() if name != KEPT} | self.tags()
+
+
+def is_held_by(tags: Mapping[str, str] | None, run: str) -> bool:
+    """Whether the run holds the thing, whatever else of its lease can still be read."""
+    return (tags or {}).get(RUN) == run
+
+
+def price(tags: Mapping[str, str] | None) -> float | None:
+    """The dollars an hour that tags state; None where they state none, or no number."""
+    try:
+        hourly = float((tags or {})[HOURLY])
+    except (KeyError, ValueError):
+        return None
+    return hourly if isfinite(hourly) and hourly >= 0 else None
 
 
 def unless_anew(found: Any, holder: str | None) -> Any:
@@ -84,6 +130,16 @@ def unless_anew(found: Any, holder: str | None) -> Any:
     """
     lease = Lease.read(found.tags) if found is not None else None
     return found if lease is None or holder is None or lease.run == holder else None
+
+
+def _moment(text: str) -> datetime:
+    if text.strip().casefold() == _NEVER:
+        return FOREVER
+    try:
+        moment = datetime.fromisoformat(text.strip())
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise UnreadableLease(f"its tag {EXPIRES} is {text!r}, which is no date") from error
 
 
 def _owner() -> str:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
-from itertools import islice
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from tasks import compute as clusters
-from tasks.azure import clients, job_states
+from tasks.azure import clients, job_states, listing
 from tasks.azure.clients import Session
-from tasks.azure.errors import is_missing, unless_missing
+from tasks.azure.errors import explain, is_missing, unless_missing
 from tasks.azure.failure import Cause, Failure
+from tasks.azure.listing import Listed
 from tasks.base_model import BaseModelVersion
 from tasks.compute import Cluster, Compute
 from tasks.core.lease import PREFIX, Lease
@@ -25,7 +25,6 @@ from tasks.job.parameters import ComponentInput, Effective, Parameters, Value, i
 from tasks.sections.pipeline import Pipeline as Pipeline
 
 OUTPUT = "trained_model"
-RECENT = 200  # jobs looked at where all would be too many, newest first
 _CLUSTER = f"{PREFIX}cluster"
 _ATTEMPTS = 99
 _IMMUTABLE = ("immutable", "already exists", "cannot be changed", "not allowed to update")
@@ -136,7 +135,7 @@ def submit_job(session: Session, work: Work, plan: Plan, lease: Lease, fresh: bo
             return _submit(session, work, plan, lease, name)
         status = clients.state(found.status)
         if status not in job_states.GIVEN_UP:
-            return _reuse(found, lease)
+            return _reuse(session, found, lease)
         logger().info("Job %s is %s: a new attempt follows", name, status)
     raise Failure(
         f"{_ATTEMPTS} attempts at the job {plan.fingerprint} have failed.",
@@ -150,14 +149,9 @@ def find(session: Session, name: str) -> Any:
     return unless_missing(lambda: clients.workspace(session).jobs.get(name))
 
 
-def live_on(session: Session, cluster: str) -> list[str]:
-    """This project's jobs that need the cluster, whichever run has submitted them."""
-    recent = islice(clients.workspace(session).jobs.list(), RECENT)
-    return [
-        job.name
-        for job in recent
-        if (job.tags or {}).get(_CLUSTER) == cluster and clients.state(job.status) not in job_states.OVER
-    ]
+def live_on(session: Session, cluster: str) -> list[Listed]:
+    """The jobs that need the cluster, of whatever kind and whosever they are."""
+    return [job for job in listing.jobs(session) if job.is_live and job.needs(cluster)]
 
 
 def dataset_name(data: PreparedData) -> str:
@@ -220,19 +214,37 @@ def _submit(session: Session, work: Work, plan: Plan, lease: Lease, name: str) -
         found = find(session, name) if any(word in str(error).casefold() for word in _IMMUTABLE) else None
         if found is None:
             raise
-        return _reuse(found, lease)
+        return _reuse(session, found, lease)
     logger().info("Submitted job %s", made.name)
     return _read(made)
 
 
-def _reuse(found: Any, lease: Lease) -> Submission:
+def _reuse(session: Session, found: Any, lease: Lease) -> Submission:
     """The job found; one that this flow run has submitted earlier is its own."""
     holder = Lease.read(found.tags)
+    if holder is not None and clients.state(found.status) not in job_states.FINAL:
+        _renew(session, found.name, holder, lease)
     if holder is not None and holder.run == lease.run:
         return _read(found)
     reused = Reused(kind="job", name=found.name, run=holder.run if holder else None)
     logger().info("Reusing %s (same inputs, %s)", reused, clients.state(found.status))
     return _read(found, reused)
+
+
+def _renew(session: Session, name: str, held: Lease, lease: Lease) -> None:
+    """Let a live job's lease last for this run as well; it stays its holder's until it is over."""
+    if lease.is_covered_by(held):
+        return
+    renewed = lease.over(held) if held.expired() else held.model_copy(update={"expires": lease.expires})
+    try:
+        listing.tag_job(session, name, renewed.tags())
+    except Exception as error:  # noqa: BLE001 - the job goes on all the same
+        logger().warning(
+            "The lease of job %s cannot be renewed, it ends at %s: %s",
+            name,
+            held.expires.isoformat(timespec="minutes"),
+            explain(error),
+        )
 
 
 def _read(job: Any, reused: Reused | None = None) -> Submission:

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
-from itertools import islice
 
 from pydantic import BaseModel, ConfigDict
 
-from tasks.azure import clients, job_states, run_history
+from tasks.azure import job_states, listing, run_history
 from tasks.azure.clients import Session
 from tasks.compute import Cluster
+from tasks.core.lease import RUN
 from tasks.core.stage import stage
 from tasks.core.stages import Stage
-from tasks.job import cost, pipeline
+from tasks.job import cost
 from tasks.job.pipeline import Submission
 from tasks.job.wait import Wait, Waiter
-
-_LISTED = 1000  # jobs, newest first; live ones are hardly older
 
 
 class JobStatus(BaseModel):
@@ -33,7 +31,7 @@ class JobStatus(BaseModel):
 def look_at_job(session: Session, job: Submission, cluster: Cluster, wait: Wait, waiter: Waiter) -> JobStatus:
     """Look at the job once."""
     now = datetime.now(UTC)
-    status = clients.state(clients.workspace(session).jobs.get(job.name).status)
+    status = listing.status(session, job.name)
     begun = waiter.since if job.reused else job.created or now
     limit = cost.aware(begun) + timedelta(hours=wait.timeout_hours)
     if wait.budget_usd is not None and cluster.hourly > 0:
@@ -47,15 +45,15 @@ def find_ended(session: Session, jobs: Collection[str]) -> frozenset[str]:
     """Those of the jobs that have ended or no longer exist; asks singly only for what the list lacks."""
     wanted = set(jobs)
     ended = set()
-    for job in islice(clients.workspace(session).jobs.list(), _LISTED):
+    for job in listing.jobs(session, tag=RUN):
+        if not wanted:
+            break
         if job.name in wanted:
             wanted.discard(job.name)
-            if clients.state(job.status) in job_states.FINAL:
+            if job.state in job_states.FINAL:
                 ended.add(job.name)
-        if not wanted:
-            return frozenset(ended)
     for name in wanted:
-        found = pipeline.find(session, name)
-        if found is None or clients.state(found.status) in job_states.FINAL:
+        found = listing.job(session, name)
+        if found is None or found.state in job_states.FINAL:
             ended.add(name)
     return frozenset(ended)

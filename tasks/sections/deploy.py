@@ -6,12 +6,15 @@ import re
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from tasks.core.lease import LONGEST
 from tasks.sections.names import EndpointName, Size
 
 BASE = "base"
 _FOREVER = "forever"
 _DURATION = r"\d+(\.\d+)?[mhd]"
+_IN_THE_FORM = r"\d{1,6}(\.\d+)?m|\d{1,4}(\.\d+)?h|\d{1,3}(\.\d+)?d"  # what may be within a year
 _HOURS = {"m": 1 / 60, "h": 1.0, "d": 24.0}
+LONGEST_LEASE = 24 * 30.0  # hours
 
 
 class Probe(BaseModel):
@@ -46,12 +49,17 @@ class Deploy(BaseModel):
     )
     liveness: Probe = Field(Probe(), title="Liveness probe")
     readiness: Probe = Field(Probe(), title="Readiness probe")
-    lease_hours: float = Field(6, gt=0, description="After this `finetune reap` deletes what a run has lost.")
+    lease_hours: float = Field(
+        6,
+        gt=0,
+        le=LONGEST_LEASE,
+        description="So long after it was made or last used, `finetune reap` deletes what a run has lost.",
+    )
     keep_endpoint: str | None = Field(
         None,
         title="Keep the endpoint",
-        json_schema_extra={"pattern": rf"^({_FOREVER}|{_DURATION})?$"},
-        description="Leave it up for 30m, 4h, 2d or `forever`; deleted at the end when empty.",
+        json_schema_extra={"pattern": rf"^({_FOREVER}|{_IN_THE_FORM})?$"},
+        description="Leave it up for 30m, 4h, 2d (at most a year) or `forever`; deleted at the end if empty.",
     )
     compare_with_base: bool = Field(
         False,
@@ -71,9 +79,16 @@ class Deploy(BaseModel):
     def _duration(cls, text: str | None) -> str | None:
         if text and text != _FOREVER and not re.fullmatch(_DURATION, text):
             raise ValueError(f"{text!r} is no duration such as 30m, 4h or 2d, and not `{_FOREVER}`")
+        hours = _hours(text) if text else None
+        if hours is not None and not 0 < hours <= LONGEST:
+            raise ValueError(f"{text!r} is not between 1m and {LONGEST / 24:.0f}d; for ever is `{_FOREVER}`")
         return text or None
 
     def kept_hours(self) -> float | None:
         """How long the endpoint is kept; None for ever. Asks only where keep_endpoint is set."""
-        text = self.keep_endpoint or ""
-        return None if text == _FOREVER else float(text[:-1]) * _HOURS[text[-1]]
+        return _hours(self.keep_endpoint or _FOREVER)
+
+
+def _hours(duration: str) -> float | None:
+    """A duration's hours; None for ever."""
+    return None if duration == _FOREVER else float(duration[:-1]) * _HOURS[duration[-1]]

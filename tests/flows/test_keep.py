@@ -76,9 +76,8 @@ def lease_of(session: Any, name: str) -> Lease:
 
 def expire(session: Any, name: str) -> None:
     """Let the leases of the endpoint and its deployments end half an hour ago."""
-    found = endpoint.find(session, name)
     ended = lease_of(session, name).model_copy(update={"expires": datetime.now(UTC) - timedelta(minutes=30)})
     for each in clients.workspace(session).online_deployments.list(name):
         each.tags = {**each.tags, **ended.priced(Lease.read(each.tags).hourly).tags()}  # type: ignore[union-attr]
         clients.workspace(session).online_deployments.begin_create_or_update(each).wait()
-    endpoint.update(session, found, {**found.tags, **ended.tags()}, found.traffic)
+    endpoint.change(session, name, lambda now: endpoint.Change.of(now, {**now.tags, **ended.tags()}))

@@ -57,12 +57,13 @@ def mark(workspace: Workspace) -> Mark:
 def audit(workspace: Workspace, before: Mark) -> Audit:
     """Reap as if all leases had ended, then look at what there is."""
     from flows.reap import due_of
-    from tasks.reap import end, find_leased
+    from tasks.leased import find_leased
+    from tasks.reap import end
 
-    session = _session()
-    due = due_of(find_leased.fn(session), datetime.now(UTC) + _LATER)
+    session, later = _session(), datetime.now(UTC) + _LATER
+    due = due_of(find_leased.fn(session).leased, later)
     for item in due:
-        end.fn(session, item)
+        end.fn(session, item, later)
     completed = [
         job.name for job in _newest_jobs() if job.name not in before.jobs and job.status == "Completed"
     ]

@@ -68,7 +68,7 @@ def deploy(session: Session, lease: Lease, endpoint: Endpoint, tiny: str) -> Dep
     base = find_model.fn(session, Base(name=tiny))
     size = check_deployment.fn(session, DEPLOY, base)
     made = deploy_model.fn(session, DEPLOY, endpoint, Wanted(name="demo", model=base.id, size=size), lease)
-    route.fn(session, endpoint, "demo")
+    route.fn(session, endpoint, "demo", lease)
     return made
 
 

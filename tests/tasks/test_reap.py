@@ -17,7 +17,8 @@ from tasks.azure.clients import Session
 from tasks.azure.failure import Cause
 from tasks.core.lease import Lease
 from tasks.job.pipeline import find as find_job
-from tasks.reap import Leased, end, find_leased
+from tasks.leased import Leased, find_leased
+from tasks.reap import Reaped, end
 from tasks.sign_in import Workspace, sign_in
 from tests.conftest import LocalServer
 from tests.support.failures import fails
@@ -100,13 +101,13 @@ def make_cluster(session: Session, tags: dict[str, str]) -> str:
 
 
 def listed(session: Session, name: str, parent: str | None = None) -> Leased | None:
-    found = [each for each in find_leased.fn(session) if (each.name, each.parent) == (name, parent)]
+    found = [each for each in find_leased.fn(session).leased if (each.name, each.parent) == (name, parent)]
     assert len(found) <= 1
     return found[0] if found else None
 
 
 def due(session: Session) -> set[str]:
-    return {item.label for item in due_of(find_leased.fn(session), datetime.now(UTC))}
+    return {item.label for item in due_of(find_leased.fn(session).leased, datetime.now(UTC))}
 
 
 def test_an_expired_endpoint_is_due_and_ends_with_a_proof(
@@ -118,6 +119,7 @@ def test_an_expired_endpoint_is_due_and_ends_with_a_proof(
     assert found.label in due(session)
     before = datetime.now(UTC)
     reaped = end.fn(session, found)
+    assert isinstance(reaped, Reaped)
     assert reaped.proof.startswith("404 at ")
     assert before <= reaped.at <= datetime.now(UTC)
     assert endpoint.find(session, name) is None
@@ -131,7 +133,9 @@ def test_what_still_has_its_lease_and_what_is_not_ours_is_not_due(
     assert not {f"endpoint {name}" for name in (ours, theirs, almost)} & due(session)
     assert listed(session, ours) is not None
     assert listed(session, theirs) is None
-    assert listed(session, almost) is None
+    unreadable = listed(session, almost)
+    assert unreadable is not None
+    assert (unreadable.expires, unreadable.problem) == (None, "it has no tag finetune.expires")
 
 
 def test_a_half_created_endpoint_is_deleted(
@@ -157,6 +161,7 @@ def test_a_failed_deployment_goes_with_its_endpoint_and_tells_its_price(
     assert below is not None
     assert above is not None
     assert (below.state, above.hourly) == ("Failed", 0.5)
+    assert above.expires is not None
     assert above.overdue(above.expires + timedelta(hours=3)) == pytest.approx(1.5)
     assert {above.label} == {label for label in due(session) if name in label}
     end.fn(session, above)
@@ -202,7 +207,9 @@ def test_an_expired_cluster_is_deleted_and_another_one_stays(session: Session) -
     found = listed(session, expired)
     assert found is not None
     assert found.hourly == 0.2
-    assert end.fn(session, found).proof.startswith("404 at ")
+    ended = end.fn(session, found)
+    assert isinstance(ended, Reaped)
+    assert ended.proof.startswith("404 at ")
     assert compute.find(session, expired) is None
     for name in (live, foreign):
         assert compute.find(session, name) is not None

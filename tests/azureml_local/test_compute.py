@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from azure.ai.ml import command
 from azure.ai.ml.entities import AmlCompute
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
+
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -52,6 +56,27 @@ def test_a_deleted_cluster_is_gone(ml_client: Any) -> None:
     ml_client.compute.begin_create_or_update(wanted).result()
     ml_client.compute.begin_delete("short-lived").wait()
     assert "short-lived" not in [compute.name for compute in ml_client.compute.list()]
+
+
+def _has_failed(ml_client: Any, name: str) -> bool:
+    return bool(ml_client.jobs.get(name).status == "Failed")
+
+
+def test_a_job_fails_when_the_cluster_under_it_is_deleted(ml_client: Any) -> None:
+    wanted = AmlCompute(name="pulled-away", size="Standard_DS3_v2", max_instances=1)
+    ml_client.compute.begin_create_or_update(wanted).result()
+    job = command(
+        command="sleep 600",
+        environment="azureml://registries/azureml/environments/any/versions/1",
+        compute="pulled-away",
+    )
+    running, queued = (ml_client.jobs.create_or_update(job).name for _ in range(2))
+    until(lambda: ml_client.jobs.get(running).status == "Running")
+    ml_client.compute.begin_delete("pulled-away").wait()
+    for name in (running, queued):
+        until(functools.partial(_has_failed, ml_client, name))
+    details = ml_client.jobs._runs_operations.get_run_details(running)
+    assert details.error.error.message == "AzureMLCompute cluster pulled-away does not exist"
 
 
 def test_sizes_carry_the_number_of_gpus(ml_client: Any) -> None:

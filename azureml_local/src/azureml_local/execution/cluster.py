@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from azureml_local.errors import BadRequest
+from azureml_local.errors import BadRequest, ServiceError
 from azureml_local.execution.control import Control, Signal
 from azureml_local.execution.duration import seconds
 from azureml_local.settings import Pace
@@ -72,6 +72,18 @@ class Clusters:
             idle_seconds=seconds(scale["nodeIdleTimeBeforeScaleDown"]) or 0.0,
             priority=settings["vmPriority"],
         )
+
+    def check(self, name: str | None) -> None:
+        """Raise ServiceError when the cluster under a running step is being deleted or gone.
+
+        The job fails with these words (seen: MachineLearningNotebooks issue 906, a cluster that was no more).
+        That it does so as soon as the deletion has begun is assumed.
+        """
+        if name is None or name.casefold() == SERVERLESS:
+            return
+        document = self._store.get(CLUSTERS, name)
+        if document is None or document["properties"]["provisioningState"] == "Deleting":
+            raise ServiceError(400, "UserError", f"AzureMLCompute cluster {name} does not exist")
 
     @contextmanager
     def nodes(

@@ -107,6 +107,7 @@ class StepRun:
             raise Preempted
         while (code := process.exit_code()) is None:
             self._check_timeout()
+            self._runtime.clusters.check(self._step.compute)
             self._control.pause(_LOOK_AGAIN)
         if code == LOST:
             raise _lost()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from flows.terminal import automations, data, history, metrics, reap, run, show
+from flows.terminal import automations, cancel, data, history, logs, metrics, ps, reap, run, show
 
 app = typer.Typer(
     name="finetune",
@@ -17,6 +17,9 @@ app = typer.Typer(
 for command in (
     run.run,
     data.data,
+    ps.ps,
+    logs.logs,
+    cancel.cancel,
     reap.reap,
     automations.automations,
     history.history,

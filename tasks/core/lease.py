@@ -38,8 +38,8 @@ class Lease(BaseModel):
 
     @classmethod
     def of_run(cls, run: str, hours: float) -> Lease:
-        """A lease for this run from now on."""
-        return cls(owner=_owner(), run=run, expires=_now() + timedelta(hours=hours))
+        """A lease for this run from now on, for a year at the most."""
+        return cls(owner=_owner(), run=run, expires=_now() + timedelta(hours=min(hours, LONGEST)))
 
     @classmethod
     def read(cls, tags: Mapping[str, str] | None) -> Lease | None:

@@ -28,7 +28,7 @@ from flows.run.config import Finetune
 from tests.flows.conftest import tiny_config
 from tests.support import postgresql
 from tests.support.deployed import Deployed, deployed
-from tests.support.prefect_server import until
+from tests.support.waiting import until
 from tests.sweep.workspace import Workspace, opened
 
 LIMIT = 3600.0  # seconds until all wait; the start of twenty runs is bound by the processors
@@ -98,10 +98,14 @@ def _waiting(made: Deployed, workspace: Workspace, folder: Path, runs: int, mode
     for number in range(runs):
         made.run("finetune", _config(folder, mode, number))
     if mode == "suspend":
-        until(lambda: _count(made, "Suspended") == runs, LIMIT, f"not all are suspended: {made.log}")
-        until(lambda: not made.prefect.runs(), LIMIT, "their processes have not ended")
+        until(
+            lambda: _count(made, "Suspended") == runs,
+            limit=LIMIT,
+            otherwise=f"not all are suspended: {made.log}",
+        )
+        until(lambda: not made.prefect.runs(), "their processes have not ended", LIMIT)
         return _memory(())
-    until(lambda: _training(made) == runs, LIMIT, f"not all wait: {made.log}")
+    until(lambda: _training(made) == runs, f"not all wait: {made.log}", LIMIT)
     memory = _memory(made.prefect.runs().values())
     _end(made)
     return memory
@@ -166,7 +170,7 @@ def _end(made: Deployed) -> None:
         for run in client.read_flow_runs(limit=200):
             if run.state is not None and not run.state.is_final():
                 client.set_flow_run_state(run.id, Cancelling())
-    until(lambda: not made.prefect.runs(), LIMIT, "not all runs have ended")
+    until(lambda: not made.prefect.runs(), "not all runs have ended", LIMIT)
     jobs = _jobs()
     for job in jobs.list():
         if job.status not in ("Completed", "Failed", "Canceled"):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -17,13 +18,26 @@ from azureml_local.state import quota
 from azureml_local.state.store import Store
 from tests.support.checkout import TINY
 
+if TYPE_CHECKING:
+    from tests.support.leftovers import Leftovers
+    from tests.support.prefect_server import PrefectServer
+
+# Each of the many processes here would compile Prefect, MLflow and torch again: half the time of a start.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+# The models here are tiny, and tests run side by side: more threads wait for each other longer than they
+# compute (on two busy processors the components' tests took 44 s of them with two threads, and 10 with one).
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # The same examples every time, whatever else the machine does.
 settings.register_profile(
     "suite", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("suite")
 
-pytest_plugins = ["tests.azureml_local.contract.plugin"]
+pytest_plugins = ["tests.azureml_local.contract.plugin", "tests.support.leftovers"]
+
+LetFail = Callable[..., None]
 
 BASE = "tiny-chat-base"
 _SIZES = "['Standard_NC4as_T4_v3', 'Standard_NC24ads_A100_v4']"
@@ -42,14 +56,6 @@ class LocalServer:
         return switch.ask(self.state, Address(self.url, 0), f"/admin/{path}", body)
 
 
-@dataclass(frozen=True)
-class PrefectServer:
-    """A Prefect server of the tests' own, and the variables that lead other processes to it."""
-
-    url: str
-    environment: dict[str, str]
-
-
 def pytest_configure(config: pytest.Config) -> None:
     """Processes that share the tests (-n 2 --dist loadfile) take the files in order, the fast ones first."""
     if hasattr(config.option, "loadscopereorder"):  # not without xdist
@@ -62,30 +68,32 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
+def server(tmp_path_factory: pytest.TempPathFactory, leftovers: Leftovers) -> Iterator[LocalServer]:
     """One server process for the session, at the pace `instant`, with a state of its own."""
     state = tmp_path_factory.mktemp("workspace")
     _allow_many_clusters(state)
     with switch.joined(state) as environment:
+        if (address := Address.read(state)) is not None:
+            leftovers.keep(address.pid, "the session's workspace")
         yield LocalServer(state, environment["AZUREML_LOCAL_URL"], environment)
 
 
 @pytest.fixture(scope="session")
-def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
-    """Flows of this process run against it; results, profiles and database are in a folder of their own."""
-    import prefect.settings as settings
-    from prefect.testing.utilities import prefect_test_harness
+def prefect_server(tmp_path_factory: pytest.TempPathFactory, leftovers: Leftovers) -> Iterator[PrefectServer]:
+    """One Prefect server for the session; the flows of this process run on it."""
+    from tests.support.prefect_server import joined, serving
 
-    home = tmp_path_factory.mktemp("prefect")
-    updates: dict[Any, Any] = {
-        settings.PREFECT_HOME: home,
-        settings.PREFECT_LOCAL_STORAGE_PATH: home / "storage",
-        settings.PREFECT_SERVER_ANALYTICS_ENABLED: False,
-        settings.PREFECT_LOGGING_LEVEL: "WARNING",
-    }
-    with settings.temporary_settings(updates), prefect_test_harness(server_startup_timeout=240):
-        found = settings.get_current_settings().to_environment_variables(exclude_unset=True)
-        yield PrefectServer(found["PREFECT_API_URL"], found)
+    with serving(tmp_path_factory.mktemp("prefect")) as found:
+        leftovers.keep(found.pid, "the session's Prefect server")
+        with joined(found):
+            yield found
+
+
+def _know_the_cloud(name: str) -> None:
+    """azureml-mlflow asks for its clouds when it is imported, which may have been before this workspace."""
+    cloud = sys.modules.get("azureml.mlflow._common._cloud.cloud")
+    if cloud is not None and name not in cloud.KNOWN_CLOUDS:
+        cloud.KNOWN_CLOUDS.update(cloud.get_known_clouds())
 
 
 def _allow_many_clusters(state: Path) -> None:
@@ -103,6 +111,7 @@ def environment(server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> dict[st
     """The variables of the session's server, set in this process."""
     for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
+    _know_the_cloud(server.environment["AZUREML_CURRENT_CLOUD"])
     return server.environment
 
 
@@ -142,6 +151,17 @@ def tiny(server: LocalServer, tmp_path_factory: pytest.TempPathFactory) -> str:
             )
         )
     return BASE
+
+
+@pytest.fixture
+def let_fail(server: LocalServer) -> Iterator[LetFail]:
+    """Puts fault rules in force until the test ends, in place of those before."""
+
+    def put(*rules: dict[str, Any]) -> None:
+        server.admin("faults", {"faults": list(rules)})
+
+    yield put
+    put()
 
 
 def _workspace_client() -> Any:

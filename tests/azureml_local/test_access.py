@@ -12,6 +12,7 @@ from azure.identity import DefaultAzureCredential
 
 from azureml_local.state.tokens import Secrets
 from tests.conftest import LocalServer
+from tests.support.waiting import PATIENCE
 
 GROUP = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/local"
 WORKSPACE = f"{GROUP}/providers/Microsoft.MachineLearningServices/workspaces/local"
@@ -19,7 +20,7 @@ WORKSPACE = f"{GROUP}/providers/Microsoft.MachineLearningServices/workspaces/loc
 
 def _get(server: LocalServer, path: str, token: str | None) -> requests.Response:
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-    return requests.get(server.url + path, headers=headers, timeout=10)
+    return requests.get(server.url + path, headers=headers, timeout=PATIENCE)
 
 
 @pytest.fixture
@@ -90,15 +91,19 @@ def test_a_token_of_another_signature_is_refused(
 def test_a_token_needs_the_identity_header(server: LocalServer, environment: dict[str, str]) -> None:
     url = os.environ["IDENTITY_ENDPOINT"]
     for headers in ({}, {"X-IDENTITY-HEADER": "wrong"}):
-        answer = requests.get(url, params={"resource": "https://ml.azure.com"}, headers=headers, timeout=10)
+        answer = requests.get(
+            url, params={"resource": "https://ml.azure.com"}, headers=headers, timeout=PATIENCE
+        )
         assert answer.status_code == 401
     right = {"X-IDENTITY-HEADER": os.environ["IDENTITY_HEADER"]}
-    assert requests.get(url, headers=right, timeout=10).status_code == 400
+    assert requests.get(url, headers=right, timeout=PATIENCE).status_code == 400
 
 
 def test_admin_routes_need_the_admin_secret(server: LocalServer, environment: dict[str, str]) -> None:
     for headers in ({}, {"X-Admin-Secret": "wrong"}, {"X-Admin-Secret": "é".encode().decode("latin-1")}):
-        assert requests.get(f"{server.url}/admin/ledger", headers=headers, timeout=10).status_code == 401
+        assert (
+            requests.get(f"{server.url}/admin/ledger", headers=headers, timeout=PATIENCE).status_code == 401
+        )
     assert server.admin("ledger")["running"] == 0
 
 
@@ -151,7 +156,7 @@ def test_a_strange_body_is_refused_with_a_message(
         f"{server.url}{WORKSPACE}/computes/strange",
         content,
         headers={"Authorization": f"Bearer {token}"},
-        timeout=10,
+        timeout=PATIENCE,
     )
     assert answer.status_code == status
     assert answer.json()["error"]["message"]

@@ -24,6 +24,7 @@ from azureml_local.settings import Settings
 from azureml_local.state.clock import Clock
 from azureml_local.state.tokens import Secrets, Tokens
 from tests.conftest import LocalServer
+from tests.support.waiting import PATIENCE
 
 CONTAINER = "azureml-blobstore"
 
@@ -142,7 +143,7 @@ def test_a_damaged_upload_is_refused(
         _url(server, f"{prefix}/blob", tokens.sas(CONTAINER)),
         b"content",
         headers={"x-ms-blob-type": "BlockBlob", "Content-MD5": "AAAAAAAAAAAAAAAAAAAAAA=="},
-        timeout=10,
+        timeout=PATIENCE,
     )
     assert (answer.status_code, answer.headers["x-ms-error-code"]) == (400, "Md5Mismatch")
 
@@ -159,7 +160,7 @@ def test_an_upload_that_breaks_off_leaves_nothing(
             _url(server, f"{prefix}/blob", tokens.sas(CONTAINER)),
             data=broken(),
             headers={"x-ms-blob-type": "BlockBlob"},
-            timeout=10,
+            timeout=PATIENCE,
         )
     container.upload_blob(f"{prefix}/other", b"the server goes on")
     assert not container.get_blob_client(f"{prefix}/blob").exists()
@@ -173,7 +174,7 @@ def _if_not_modified() -> Any:
 
 def test_a_signature_ends(server: LocalServer, environment: dict[str, str], tokens: Tokens) -> None:
     expired = tokens.sas(CONTAINER, lifetime=timedelta(seconds=-1))
-    answer = requests.get(_url(server, "x", expired), timeout=10)
+    answer = requests.get(_url(server, "x", expired), timeout=PATIENCE)
     assert (answer.status_code, answer.headers["x-ms-error-code"]) == (403, "AuthenticationFailed")
 
 
@@ -186,11 +187,11 @@ def test_a_signature_grants_what_it_says(
         ("DELETE", "", "AuthorizationPermissionMismatch"),
         ("GET", "", "BlobNotFound"),
     ):
-        answer = requests.request(method, _url(server, f"{prefix}/x", reading) + query, timeout=10)
+        answer = requests.request(method, _url(server, f"{prefix}/x", reading) + query, timeout=PATIENCE)
         assert answer.headers["x-ms-error-code"] == code
     listing = requests.get(
         f"{server.url}/local.blob.core.windows.net/{CONTAINER}?restype=container&comp=list&{reading}",
-        timeout=10,
+        timeout=PATIENCE,
     )
     assert listing.status_code == 403
 
@@ -201,10 +202,10 @@ def test_a_signature_holds_for_its_container_and_its_blob(
     for name in ("one", "two"):
         container.upload_blob(f"{prefix}/{name}", name)
     one = tokens.sas(CONTAINER, f"{prefix}/one", permissions="r")
-    assert requests.get(_url(server, f"{prefix}/one", one), timeout=10).text == "one"
-    assert requests.get(_url(server, f"{prefix}/two", one), timeout=10).status_code == 403
+    assert requests.get(_url(server, f"{prefix}/one", one), timeout=PATIENCE).text == "one"
+    assert requests.get(_url(server, f"{prefix}/two", one), timeout=PATIENCE).status_code == 403
     elsewhere = tokens.sas("azureml")
-    assert requests.get(_url(server, f"{prefix}/one", elsewhere), timeout=10).status_code == 403
+    assert requests.get(_url(server, f"{prefix}/one", elsewhere), timeout=PATIENCE).status_code == 403
 
 
 @pytest.mark.parametrize("field", ["sig", "se", "sp", "sr", "sv"])
@@ -213,11 +214,11 @@ def test_a_changed_signature_is_refused(
 ) -> None:
     fields = {name: values[0] for name, values in parse_qs(tokens.sas(CONTAINER, permissions="r")).items()}
     fields[field] = {"se": "2999-01-01T00:00:00Z", "sp": "racwdl", "sr": "b"}.get(field, "x")
-    assert requests.get(_url(server, "x", urlencode(fields)), timeout=10).status_code == 403
+    assert requests.get(_url(server, "x", urlencode(fields)), timeout=PATIENCE).status_code == 403
 
 
 def test_without_a_signature_nothing_is_answered(server: LocalServer, environment: dict[str, str]) -> None:
-    answer = requests.get(_url(server, "x", ""), timeout=10)
+    answer = requests.get(_url(server, "x", ""), timeout=PATIENCE)
     assert (answer.status_code, answer.headers["x-ms-error-code"]) == (401, "NoAuthenticationInformation")
 
 

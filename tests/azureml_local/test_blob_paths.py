@@ -21,6 +21,7 @@ from azureml_local.state.clock import Clock
 from azureml_local.state.tokens import Secrets, Tokens
 from azureml_local.wire import datastore
 from tests.conftest import LocalServer
+from tests.support.waiting import PATIENCE
 
 CONTAINER, OTHER = "azureml-blobstore", "azureml"
 CANARY = "canary.txt"
@@ -74,7 +75,7 @@ class Storage:
         """The answer for a path as it stands, which the library itself would put right."""
         request = requests.Request(method, "https://localhost", headers=headers, data=b"x").prepare()
         request.url = f"{self.url}/{path}?{self.signature}{query}"
-        return self.session.send(request, timeout=10, verify=self.bundle)
+        return self.session.send(request, timeout=PATIENCE, verify=self.bundle)
 
 
 @pytest.fixture

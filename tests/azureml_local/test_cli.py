@@ -11,6 +11,7 @@ import pytest
 import requests
 
 from azureml_local import switch
+from tests.support.waiting import PATIENCE
 
 COMMAND = [sys.executable, "-m", "azureml_local"]
 RULES = """
@@ -23,7 +24,7 @@ RULES = """
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [*COMMAND, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
 
 
 def refusal(*arguments: object) -> str:
@@ -43,7 +44,7 @@ def test_up_takes_its_faults_from_a_file(tmp_path: Path) -> None:
         variables = switch.environment(tmp_path / "state")
         answers = [
             requests.get(
-                variables["ARM_CLOUD_METADATA_URL"], verify=variables["REQUESTS_CA_BUNDLE"], timeout=10
+                variables["ARM_CLOUD_METADATA_URL"], verify=variables["REQUESTS_CA_BUNDLE"], timeout=PATIENCE
             )
             for _ in range(2)
         ]

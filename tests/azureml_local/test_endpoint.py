@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -27,6 +26,7 @@ from azure.identity import DefaultAzureCredential
 
 from tests.conftest import LocalServer
 from tests.support.processes import runs
+from tests.support.waiting import PATIENCE, until
 
 # A scoring script that does what the request says.
 SCRIPT = """
@@ -82,7 +82,7 @@ def score(client: MLClient, endpoint: str, body: Any, **headers: str) -> request
         found.scoring_uri,
         data=body if isinstance(body, str) else json.dumps(body),
         headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json", **headers},
-        timeout=60,
+        timeout=PATIENCE,
     )
 
 
@@ -164,7 +164,7 @@ def test_an_illegal_name_is_refused(client: MLClient, server: LocalServer, name:
     token = DefaultAzureCredential().get_token(f"{server.url}/.default").token
     address = f"{server.url}{workspace(client)}/onlineEndpoints/{name}?api-version=2024-04-01"
     body = {"location": "local", "properties": {"authMode": "Key"}}
-    answer = requests.put(address, json=body, headers={"Authorization": f"Bearer {token}"}, timeout=30)
+    answer = requests.put(address, json=body, headers={"Authorization": f"Bearer {token}"}, timeout=PATIENCE)
     assert answer.status_code == 400
     assert "is not valid" in answer.json()["error"]["message"]
 
@@ -225,10 +225,10 @@ def test_too_many_requests_at_once_are_refused(client: MLClient, endpoint: str, 
     slow = {"sleep": str(release), "began": str(began)}
     with ThreadPoolExecutor(3) as pool:
         first = pool.submit(score, client, endpoint, slow)
-        wait_for(began.exists)
+        until(began.exists)
         # One works, one may wait, the third is one too many; which of the two late ones waits is chance.
         late = [pool.submit(score, client, endpoint, {}) for _ in range(2)]
-        wait_for(lambda: any(each.done() for each in late))
+        until(lambda: any(each.done() for each in late))
         release.touch()
         answers = sorted(each.result().status_code for each in [first, *late])
     assert answers == [200, 200, 429]
@@ -256,7 +256,7 @@ def test_a_container_that_dies_is_started_again(
     route(client, name, {"demo": 100})
     before = score(client, name, {}).json()["pid"]
     assert score(client, name, {"die": True}).status_code == 502
-    wait_for(lambda: score(client, name, {}).status_code == 200)
+    until(lambda: score(client, name, {}).status_code == 200)
     assert score(client, name, {}).json()["pid"] != before
 
 
@@ -319,7 +319,7 @@ def test_traffic_is_split_and_mirrored(
         heard.add(score(client, name, {}).json()["version"])
         return heard == {"blue", "green"}
 
-    wait_for(both)
+    until(both)
 
     route(client, name, {"blue": 100}, {"green": 50})
     copies = tmp_path / "copies"
@@ -328,7 +328,7 @@ def test_traffic_is_split_and_mirrored(
         assert score(client, name, {"note": str(copies)}).json()["version"] == "blue"
         return "green" in copies.read_text()
 
-    wait_for(mirrored)
+    until(mirrored)
     with pytest.raises(HttpResponseError, match="sum to 0 or 100"):
         route(client, name, {"blue": 50, "green": 20})
     with pytest.raises(HttpResponseError, match="not a deployment of this endpoint"):
@@ -373,7 +373,7 @@ def test_a_deployment_is_deleted_while_it_is_created(
     name = new_endpoint()
     wanted = deployment(name, "demo", code(tmp_path, script=stuck + "def run(raw):\n    pass\n"))
     poller = client.online_deployments.begin_create_or_update(wanted)
-    wait_for(lambda: began.exists() and began.read_text() != "")
+    until(lambda: began.exists() and began.read_text() != "")
     client.online_endpoints.begin_delete(name).wait()
     with pytest.raises(HttpResponseError, match="deleted or replaced"):
         poller.result()
@@ -414,17 +414,4 @@ def test_token_endpoints_take_tokens_and_no_keys(
 
 def score_with(client: MLClient, endpoint: str, token: str) -> requests.Response:
     address = client.online_endpoints.get(endpoint).scoring_uri
-    return requests.post(address, json={}, headers={"Authorization": f"Bearer {token}"}, timeout=30)
-
-
-def wait_for(condition: Callable[[], bool], limit: float = 60.0) -> None:
-    """Return as soon as the condition holds; fail after `limit` seconds."""
-    pause, deadline = threading.Event(), threading.Event()
-    timer = threading.Timer(limit, deadline.set)
-    timer.start()
-    try:
-        while not condition():
-            assert not deadline.is_set(), "the condition did not come to hold"
-            pause.wait(0.02)
-    finally:
-        timer.cancel()
+    return requests.post(address, json={}, headers={"Authorization": f"Bearer {token}"}, timeout=PATIENCE)

@@ -18,7 +18,8 @@ from azure.identity import DefaultAzureCredential
 
 from azureml_local import switch
 from azureml_local.server import Address
-from tests.azureml_local.test_endpoint import code, deployment, route, wait_for
+from tests.azureml_local.test_endpoint import code, deployment, route
+from tests.support.waiting import PATIENCE, until
 
 ENDPOINT = "survivor"
 
@@ -49,7 +50,9 @@ def pid(client: MLClient) -> int | None:
     """The process that answers for the endpoint, None when none does."""
     found = client.online_endpoints.get(ENDPOINT)
     key = client.online_endpoints.get_keys(ENDPOINT).primary_key
-    answer = requests.post(found.scoring_uri, json={}, headers={"Authorization": f"Bearer {key}"}, timeout=30)
+    answer = requests.post(
+        found.scoring_uri, json={}, headers={"Authorization": f"Bearer {key}"}, timeout=PATIENCE
+    )
     return int(answer.json()["pid"]) if answer.status_code == 200 else None
 
 
@@ -74,14 +77,14 @@ def test_a_deployment_outlives_its_server_and_ends_with_the_workspace(tmp_path: 
             kill_server(state)
             os.kill(first, signal.SIGKILL)
             with workspace(state) as third:
-                wait_for(lambda: pid(third) is not None)  # started anew
+                until(lambda: pid(third) is not None)  # started anew
                 last = pid(third)
                 assert last is not None
                 assert running(switch.ask(state, current(state), "/admin/ledger")) == [f"{ENDPOINT}/demo"]
-    wait_for(lambda: not psutil.pid_exists(last))
+    until(lambda: not psutil.pid_exists(last))
 
     with workspace(state) as client:  # stopped in good order, the deployment still comes back
-        wait_for(lambda: pid(client) is not None)
+        until(lambda: pid(client) is not None)
 
 
 def test_a_deployment_that_was_starting_is_completed_by_the_next_server(tmp_path: Path) -> None:
@@ -98,12 +101,12 @@ def test_a_deployment_that_was_starting_is_completed_by_the_next_server(tmp_path
         poller = client.online_deployments.begin_create_or_update(
             deployment(ENDPOINT, "demo", code(tmp_path, script=slow))
         )
-        wait_for(began.exists)
+        until(began.exists)
         kill_server(state)
         with workspace(state) as again:
             assert again.online_deployments.get("demo", ENDPOINT).provisioning_state == "Creating"
             release.touch()
-            wait_for(lambda: again.online_deployments.get("demo", ENDPOINT).provisioning_state == "Succeeded")
+            until(lambda: again.online_deployments.get("demo", ENDPOINT).provisioning_state == "Succeeded")
             assert poller.result().provisioning_state == "Succeeded"
             again.online_endpoints.begin_delete(ENDPOINT).wait()
 

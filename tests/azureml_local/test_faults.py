@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -14,21 +14,11 @@ import requests
 from azureml_local.settings import Settings
 from azureml_local.state import faults
 from azureml_local.state.faults import BadRule, Faults, Status
-from tests.conftest import LocalServer
-from tests.support.waiting import until
+from tests.conftest import LetFail, LocalServer
+from tests.support.waiting import PATIENCE, until
 
 _WORKSPACE = Settings(state=Path(), port=0).workspace_arm_id
 TERMINAL = {"Completed", "Failed", "Canceled"}
-SetFaults = Callable[..., None]
-
-
-@pytest.fixture
-def set_faults(server: LocalServer) -> Iterator[SetFaults]:
-    def put(*rules: dict[str, Any]) -> None:
-        server.admin("faults", {"faults": list(rules)})
-
-    yield put
-    put()
 
 
 @pytest.fixture
@@ -38,7 +28,7 @@ def get(server: LocalServer) -> Callable[[str], requests.Response]:
     def ask(path: str, method: str = "GET") -> requests.Response:
         headers = {"Connection": "close"}
         bundle = server.environment["REQUESTS_CA_BUNDLE"]
-        return requests.request(method, server.url + path, headers=headers, verify=bundle, timeout=10)
+        return requests.request(method, server.url + path, headers=headers, verify=bundle, timeout=PATIENCE)
 
     return ask
 
@@ -143,9 +133,9 @@ def test_the_admin_route_wants_its_secret_and_valid_rules(
 
 
 def test_a_status_comes_with_the_services_error_or_the_rules_body(
-    set_faults: SetFaults, get: Callable[..., requests.Response], server: LocalServer
+    let_fail: LetFail, get: Callable[..., requests.Response], server: LocalServer
 ) -> None:
-    set_faults(
+    let_fail(
         {"path": "/discovery", "kind": "status", "status": 429, "headers": {"Retry-After": "7"}},
         {"path": "/discovery", "kind": "status", "nth": 2, "status": 502, "body": {"error": "as text"}},
     )
@@ -157,8 +147,8 @@ def test_a_status_comes_with_the_services_error_or_the_rules_body(
     assert [rule["calls"] for rule in server.admin("faults")["faults"]] == [3, 3]
 
 
-def test_a_delay_holds_the_request_back(set_faults: SetFaults, get: Callable[..., requests.Response]) -> None:
-    set_faults({"path": "/discovery", "kind": "delay", "seconds": 0.3})
+def test_a_delay_holds_the_request_back(let_fail: LetFail, get: Callable[..., requests.Response]) -> None:
+    let_fail({"path": "/discovery", "kind": "delay", "seconds": 0.3})
     began = time.monotonic()
     assert get("/discovery").status_code == 200
     assert time.monotonic() - began >= 0.3
@@ -166,64 +156,62 @@ def test_a_delay_holds_the_request_back(set_faults: SetFaults, get: Callable[...
 
 @pytest.mark.parametrize("acted", [False, True])
 def test_a_reset_leaves_no_answer_and_the_deed_done_or_not(
-    ml_client: Any, server: LocalServer, set_faults: SetFaults, acted: bool
+    ml_client: Any, server: LocalServer, let_fail: LetFail, acted: bool
 ) -> None:
     from azure.identity import DefaultAzureCredential
 
     name = f"faulty-{uuid4().hex[:8]}"
     token = DefaultAzureCredential().get_token(f"{server.url}/.default").token
     size = {"vmSize": "Standard_DS3_v2", "scaleSettings": {"maxNodeCount": 1}}
-    set_faults({"method": "PUT", "path": "computes/*", "kind": "reset", "acted": acted})
+    let_fail({"method": "PUT", "path": "computes/*", "kind": "reset", "acted": acted})
     with pytest.raises(requests.ConnectionError):
         requests.put(
             f"{server.url}{_WORKSPACE}/computes/{name}?api-version=2024-04-01",
             json={"properties": {"computeType": "AmlCompute", "properties": size}},
             headers={"Authorization": f"Bearer {token}"},
             verify=server.environment["REQUESTS_CA_BUNDLE"],
-            timeout=10,
+            timeout=PATIENCE,
         )
     assert (name in [compute.name for compute in ml_client.compute.list()]) is acted
 
 
 @pytest.mark.parametrize(("kept", "length"), [(None, None), (10, 10)])
 def test_a_truncated_body_is_shorter_than_its_length(
-    set_faults: SetFaults, get: Callable[..., requests.Response], kept: int | None, length: int | None
+    let_fail: LetFail, get: Callable[..., requests.Response], kept: int | None, length: int | None
 ) -> None:
     whole = get("/discovery").content
-    set_faults({"path": "/discovery", "kind": "truncate", "bytes": kept})
+    let_fail({"path": "/discovery", "kind": "truncate", "bytes": kept})
     with pytest.raises(requests.exceptions.ChunkedEncodingError) as raised:
         get("/discovery")
     assert f"{length or len(whole) // 2} bytes read" in str(raised.value)
     assert get("/discovery").content == whole
 
 
-def test_the_sdk_gets_over_a_single_reset(ml_client: Any, cluster: str, set_faults: SetFaults) -> None:
-    set_faults({"path": f"computes/{cluster}", "kind": "reset"})
+def test_the_sdk_gets_over_a_single_reset(ml_client: Any, cluster: str, let_fail: LetFail) -> None:
+    let_fail({"path": f"computes/{cluster}", "kind": "reset"})
     assert ml_client.compute.get(cluster).name == cluster
 
 
 def test_a_stuck_operation_ends_when_it_is_stepped(
-    ml_client: Any, server: LocalServer, set_faults: SetFaults
+    ml_client: Any, server: LocalServer, let_fail: LetFail
 ) -> None:
     from azure.ai.ml.entities import AmlCompute
 
     name = f"faulty-{uuid4().hex[:8]}"
-    set_faults({"method": "PUT", "path": "computes/*", "kind": "stuck"})
+    let_fail({"method": "PUT", "path": "computes/*", "kind": "stuck"})
     poller = ml_client.compute.begin_create_or_update(AmlCompute(name=name, size="Standard_DS3_v2"))
     assert ml_client.compute.get(name).provisioning_state == "Creating"
     assert not poller.done()
     server.admin("operations/step", {})
-    poller.result(timeout=30)
+    poller.result()
     assert ml_client.compute.get(name).provisioning_state == "Succeeded"
 
 
-def test_quota_and_expired_tokens_are_refused_as_the_service_does(
-    ml_client: Any, set_faults: SetFaults
-) -> None:
+def test_quota_and_expired_tokens_are_refused_as_the_service_does(ml_client: Any, let_fail: LetFail) -> None:
     from azure.ai.ml.entities import AmlCompute
     from azure.core.exceptions import ClientAuthenticationError, HttpResponseError
 
-    set_faults(
+    let_fail(
         {"method": "PUT", "path": "computes/*", "kind": "quota"},
         {"method": "GET", "path": "computes/*", "kind": "expired-token"},
     )
@@ -235,9 +223,9 @@ def test_quota_and_expired_tokens_are_refused_as_the_service_does(
 
 
 def test_a_step_fails_with_the_rules_message(
-    ml_client: Any, cluster: str, set_faults: SetFaults, server: LocalServer
+    ml_client: Any, cluster: str, let_fail: LetFail, server: LocalServer
 ) -> None:
-    set_faults({"method": "RUN", "path": "jobs/*", "kind": "step-failure", "message": "CUDA out of memory"})
+    let_fail({"method": "RUN", "path": "jobs/*", "kind": "step-failure", "message": "CUDA out of memory"})
     job = submit(ml_client, cluster, "echo fine")
     assert ended(ml_client, job.name).status == "Failed"
     error = ml_client.jobs._runs_operations.get_run_details(job.name).error.error.message
@@ -247,10 +235,10 @@ def test_a_step_fails_with_the_rules_message(
 
 
 def test_a_preempted_step_begins_again(
-    ml_client: Any, cluster: str, set_faults: SetFaults, tmp_path: Path
+    ml_client: Any, cluster: str, let_fail: LetFail, tmp_path: Path
 ) -> None:
     starts, go = tmp_path / "starts", tmp_path / "go"
-    set_faults({"method": "RUN", "path": "jobs/*", "kind": "preemption", "seconds": 0.2})
+    let_fail({"method": "RUN", "path": "jobs/*", "kind": "preemption", "seconds": 0.2})
     job = submit(ml_client, cluster, f"echo start >> {starts}; while [ ! -e {go} ]; do sleep 0.05; done")
     until(lambda: starts.exists() and starts.read_text().count("start") == 2)
     go.touch()
@@ -258,9 +246,9 @@ def test_a_preempted_step_begins_again(
 
 
 def test_a_job_waits_while_there_is_no_capacity_and_can_be_cancelled(
-    ml_client: Any, cluster: str, set_faults: SetFaults
+    ml_client: Any, cluster: str, let_fail: LetFail
 ) -> None:
-    set_faults({"method": "ALLOCATE", "path": f"computes/{cluster}", "kind": "no-capacity"})
+    let_fail({"method": "ALLOCATE", "path": f"computes/{cluster}", "kind": "no-capacity"})
     job = submit(ml_client, cluster, "echo fine")
     until(lambda: ml_client.jobs.get(job.name).status == "Queued")
     ml_client.jobs.begin_cancel(job.name).wait()
@@ -275,7 +263,7 @@ def test_a_job_waits_while_there_is_no_capacity_and_can_be_cancelled(
     ],
 )
 def test_a_deployment_fails_and_comes_up_the_next_time(
-    ml_client: Any, set_faults: SetFaults, tmp_path: Path, fault: dict[str, Any], message: str
+    ml_client: Any, let_fail: LetFail, tmp_path: Path, fault: dict[str, Any], message: str
 ) -> None:
     from azure.ai.ml.entities import (
         CodeConfiguration,
@@ -299,7 +287,7 @@ def test_a_deployment_fails_and_comes_up_the_next_time(
         instance_type="Standard_DS3_v2",
         instance_count=1,
     )
-    set_faults({"method": "START", "path": f"{name}/deployments/blue", **fault})
+    let_fail({"method": "START", "path": f"{name}/deployments/blue", **fault})
     with pytest.raises(HttpResponseError, match=message):
         ml_client.online_deployments.begin_create_or_update(blue).result()
     assert ml_client.online_deployments.get("blue", name).provisioning_state == "Failed"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from azureml_local.state.documents import Json, Kind
 from azureml_local.state.operations import Operations
 from azureml_local.state.store import Store
 from azureml_local.state.transitions import Transition
+from tests.support.waiting import PATIENCE, until
 
 WORKSPACE = (
     "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/local"
@@ -66,7 +67,7 @@ def test_at_the_pace_real_an_operation_takes_its_time(store: Store) -> None:
     operations = Operations(store, Clock(), "real")
     operation = operations.begin(THINGS, "a", CREATE)
     assert _state(store) == "Creating"
-    _until(lambda: _state(store) == "Succeeded")
+    until(lambda: _state(store) == "Succeeded")
     assert operations.get(operation)["status"] == "Succeeded"
 
 
@@ -74,8 +75,8 @@ def test_at_the_pace_real_quick_work_is_no_shortcut(store: Store) -> None:
     operations, worked = Operations(store, Clock(), "real"), threading.Event()
     began = time.monotonic()
     operations.begin(THINGS, "a", DELETE, work=worked.set)
-    assert worked.wait(20)
-    _until(lambda: _state(store) is None)
+    assert worked.wait(PATIENCE)
+    until(lambda: _state(store) is None)
     assert time.monotonic() - began >= DELETE.seconds
 
 
@@ -85,7 +86,7 @@ def test_work_that_fails_is_the_operations_error(store: Store) -> None:
 
     operations = Operations(store, Clock(), "instant")
     operation = operations.begin(THINGS, "a", CREATE, work=work)
-    _until(lambda: operations.get(operation)["status"] == "Failed")
+    until(lambda: operations.get(operation)["status"] == "Failed")
     error = operations.get(operation)["error"]
     assert error is not None
     assert error["message"] == "The name is taken."
@@ -167,10 +168,3 @@ def _token(session: requests.Session, environment: dict[str, str]) -> Any:
         headers={"X-IDENTITY-HEADER": environment["IDENTITY_HEADER"]},
     )
     return answer.json()["access_token"]
-
-
-def _until(condition: Callable[[], bool], limit: float = 20.0) -> None:
-    ends = time.monotonic() + limit
-    while not condition():
-        assert time.monotonic() < ends
-        time.sleep(0.005)

@@ -16,7 +16,7 @@ from azureml_local.execution.component import Component
 from azureml_local.execution.graph import Step, StepOutput
 from azureml_local.page import curve, graph
 from tests.conftest import LocalServer
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 TRAINING = """
@@ -42,7 +42,7 @@ def browser(server: LocalServer, secret: str) -> Iterator[requests.Session]:
     """A client that has opened the link which `up` prints."""
     with requests.Session() as session:
         session.verify, session.trust_env = server.environment["REQUESTS_CA_BUNDLE"], False
-        answer = session.get(f"{server.url}/?secret={secret}", timeout=10)
+        answer = session.get(f"{server.url}/?secret={secret}", timeout=PATIENCE)
         assert (answer.status_code, answer.url) == (200, f"{server.url}/")
         yield session
 
@@ -91,7 +91,7 @@ def submit(client: Any, cluster: str, folder: Path, *, name: str = "A chat model
 @pytest.mark.parametrize("path", ["/", "/jobs/any", "/models", "/endpoints", "/ledger", "/?part=job_list"])
 def test_without_the_cookie_there_is_only_the_sign_in_form(server: LocalServer, path: str) -> None:
     bundle = server.environment["REQUESTS_CA_BUNDLE"]
-    answer = requests.get(server.url + path, verify=bundle, timeout=10)
+    answer = requests.get(server.url + path, verify=bundle, timeout=PATIENCE)
     assert answer.status_code == 401
     assert 'name="secret"' in answer.text
 
@@ -99,8 +99,8 @@ def test_without_the_cookie_there_is_only_the_sign_in_form(server: LocalServer, 
 def test_a_wrong_secret_buys_no_cookie(server: LocalServer) -> None:
     bundle = server.environment["REQUESTS_CA_BUNDLE"]
     for answer in (
-        requests.get(f"{server.url}/?secret=guess", verify=bundle, timeout=10),
-        requests.post(f"{server.url}/sign-in", data=b"secret=%ff%00guess", verify=bundle, timeout=10),
+        requests.get(f"{server.url}/?secret=guess", verify=bundle, timeout=PATIENCE),
+        requests.post(f"{server.url}/sign-in", data=b"secret=%ff%00guess", verify=bundle, timeout=PATIENCE),
     ):
         assert answer.status_code == 401
         assert not answer.cookies
@@ -119,7 +119,7 @@ def test_signing_in_leads_back_but_never_elsewhere(
         data={"secret": secret, "next": wanted},
         allow_redirects=False,
         verify=server.environment["REQUESTS_CA_BUNDLE"],
-        timeout=10,
+        timeout=PATIENCE,
     )
     assert (answer.status_code, answer.headers["location"]) == (303, location)
     cookie = answer.headers["set-cookie"]
@@ -128,15 +128,15 @@ def test_signing_in_leads_back_but_never_elsewhere(
 
 
 def test_what_is_not_there_is_said_on_a_page(server: LocalServer, browser: requests.Session) -> None:
-    answer = browser.get(f"{server.url}/jobs/{HOSTILE}", timeout=10)
+    answer = browser.get(f"{server.url}/jobs/{HOSTILE}", timeout=PATIENCE)
     assert (answer.status_code, answer.headers["content-type"]) == (404, "text/html; charset=utf-8")
     assert HOSTILE not in answer.text
-    assert browser.get(f"{server.url}/?part=nothing", timeout=10).status_code == 404
+    assert browser.get(f"{server.url}/?part=nothing", timeout=PATIENCE).status_code == 404
 
 
 def test_models_and_ledger_are_shown(server: LocalServer, browser: requests.Session) -> None:
-    assert "SmolLM2-135M-Instruct" in browser.get(f"{server.url}/models", timeout=10).text
-    assert "in total" in browser.get(f"{server.url}/ledger", timeout=10).text
+    assert "SmolLM2-135M-Instruct" in browser.get(f"{server.url}/models", timeout=PATIENCE).text
+    assert "in total" in browser.get(f"{server.url}/ledger", timeout=PATIENCE).text
 
 
 def test_everything_shown_is_escaped(
@@ -152,7 +152,8 @@ def test_everything_shown_is_escaped(
         Model(name=f"m-{uuid4().hex[:8]}", path=str(tmp_path / "weights"), tags={"by": HOSTILE})
     )
     pages = [
-        browser.get(server.url + path, timeout=60).text for path in ("/", f"/jobs/{job.name}", "/models")
+        browser.get(server.url + path, timeout=PATIENCE).text
+        for path in ("/", f"/jobs/{job.name}", "/models")
     ]
     for page in pages:
         assert HOSTILE not in page
@@ -188,7 +189,7 @@ def test_an_endpoint_is_shown_with_its_traffic(
     ).result()
     endpoint.traffic = {"blue": 100}
     ml_client.online_endpoints.begin_create_or_update(endpoint).result()
-    text = browser.get(f"{server.url}/endpoints?part=endpoint_list", timeout=10).text
+    text = browser.get(f"{server.url}/endpoints?part=endpoint_list", timeout=PATIENCE).text
     mine = text[text.index(name) :]
     assert ml_client.online_endpoints.get(name).scoring_uri in mine
     assert "blue" in mine

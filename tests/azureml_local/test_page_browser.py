@@ -14,18 +14,19 @@ from typing import Any
 import pytest
 
 from azureml_local import switch
+from tests.support.waiting import PATIENCE
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
-PATIENCE = 120_000  # milliseconds; MLflow starts meanwhile, on a machine that may be busy
 TRAINING = """
 import sys, time, pathlib, mlflow
+
+from tests.support.waiting import PATIENCE
 for step in range(5):
     mlflow.log_metric("loss", 3.0 - step / 2, step=step)
     print(f"step {step}", flush=True)
 mlflow.log_metric("eval_loss", 1.5, step=4)
-ends = time.monotonic() + 240
-while not pathlib.Path(sys.argv[1]).exists() and time.monotonic() < ends:
+while not pathlib.Path(sys.argv[1]).exists():
     time.sleep(0.05)
 print("<b>trained</b>", flush=True)
 """
@@ -114,7 +115,7 @@ def test_a_browser_follows_a_job_from_the_printed_link_to_its_end(
 ) -> None:
     from playwright.sync_api import expect
 
-    expect.set_options(timeout=PATIENCE)
+    expect.set_options(timeout=PATIENCE * 1000)
     page = chromium.new_page(ignore_https_errors=True)
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))
@@ -124,7 +125,7 @@ def test_a_browser_follows_a_job_from_the_printed_link_to_its_end(
     assert "secret" not in page.url
     expect(page.locator("main")).to_contain_text("There are no jobs yet")
     job, go = _submit(tmp_path)
-    page.get_by_role("link", name="A chat model").click(timeout=PATIENCE)  # the list follows as well
+    page.get_by_role("link", name="A chat model").click(timeout=PATIENCE * 1000)  # the list follows as well
 
     expect(page.locator("#state")).to_have_text("Running")
     expect(page.locator(".node")).to_have_count(2)

@@ -5,21 +5,13 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from azureml_local.execution.process import LOST, Detached
 from tests.support.processes import runs
-
-
-def wait_until(condition: Callable[[], object], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not become true in time"
-        time.sleep(0.01)
+from tests.support.waiting import until
 
 
 def start(directory: Path, command: str) -> Detached:
@@ -35,7 +27,7 @@ def start(directory: Path, command: str) -> Detached:
 @pytest.mark.parametrize("status", [0, 3])
 def test_exit_status_and_output(tmp_path: Path, status: int) -> None:
     process = start(tmp_path, f"echo out; echo err >&2; exit {status}")
-    wait_until(lambda: process.exit_code() is not None)
+    until(lambda: process.exit_code() is not None)
     assert process.exit_code() == status
     assert (tmp_path / "log.txt").read_text() == "out\nerr\n"
 
@@ -58,7 +50,7 @@ def test_found_again_while_it_runs_and_after(tmp_path: Path) -> None:
     assert found is not None
     assert found.exit_code() is None
     (tmp_path / "go").touch()
-    wait_until(lambda: found.exit_code() is not None)
+    until(lambda: found.exit_code() is not None)
     assert found.exit_code() == 4
     ended = Detached.find(tmp_path)
     assert ended is not None
@@ -76,7 +68,7 @@ def test_kill_ends_the_tree_even_what_left_the_session(tmp_path: Path) -> None:
     )
     (tmp_path / "stubborn.py").write_text(script)
     process = start(tmp_path, f"exec {sys.executable} stubborn.py")
-    wait_until((tmp_path / "pids").exists)
+    until((tmp_path / "pids").exists)
     pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
     process.kill(grace=0.1)
     assert process.exit_code() == LOST

@@ -17,7 +17,7 @@ import pytest
 import requests
 import yaml
 
-from tests.azureml_local.test_endpoint import wait_for
+from tests.support.waiting import PATIENCE, until
 
 CONTEXT = 256
 TEMPLATE = (
@@ -49,7 +49,7 @@ class Server:
 
     def score(self, body: Any) -> requests.Response:
         data = body if isinstance(body, str) else json.dumps(body)
-        return requests.post(f"{self.url}/score", data=data, timeout=60)
+        return requests.post(f"{self.url}/score", data=data, timeout=PATIENCE)
 
     def chat(self, messages: Any, **parameters: Any) -> requests.Response:
         return self.score({"input_data": {"input_string": messages, "parameters": parameters}, "params": {}})
@@ -71,7 +71,7 @@ def serving(folder: Path, *options: str) -> Iterator[Server]:
     with subprocess.Popen([*command, *options]) as process:
         try:
             # torch and transformers are imported first, on a busy machine in minutes
-            wait_for(lambda: announced.exists() or process.poll() is not None, limit=200)
+            until(lambda: announced.exists() or process.poll() is not None)
             assert process.poll() is None, "the model server ended"
             port = int(announced.read_text())
             yield Server(f"http://127.0.0.1:{port}", port)
@@ -270,6 +270,6 @@ def test_an_mlflow_model_refuses_what_it_cannot_read(adder: Server, body: Any, s
 
 def test_a_folder_that_is_no_model_ends_the_server_with_the_reason(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "azureml_local.serving", "--model", str(tmp_path)]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert ended.returncode != 0
     assert "not an MLflow model folder" in ended.stderr

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from azureml_local.settings import PROVIDER
 from azureml_local.wire import asset, compute, datastore, operation, region, registry, workspace
 from tests.conftest import LocalServer
+from tests.support.waiting import PATIENCE
 
 ROUTES = [
     found
@@ -139,7 +140,7 @@ def test_no_request_makes_the_server_fail(
     path = re.sub(r"{(\w+)}", value, route.path)
     body = None if method == "GET" else data.draw(BODIES)
     query = urlencode(data.draw(QUERIES), errors="replace")
-    answer = session.request(method, f"{server.url}{path}?{query}", json=body, timeout=20)
+    answer = session.request(method, f"{server.url}{path}?{query}", json=body, timeout=PATIENCE)
     assert answer.status_code < 500, answer.text
     if answer.status_code >= 400 and answer.content:
         assert answer.json()["error"]["message"]
@@ -149,5 +150,5 @@ def test_no_request_makes_the_server_fail(
 @given(path=st.text(st.characters(exclude_categories=["Cs"]), max_size=60))
 def test_no_path_makes_the_server_fail(server: LocalServer, session: requests.Session, path: str) -> None:
     for prefix in ("/", f"/subscriptions/x/providers/{PROVIDER}/"):
-        answer = session.get(server.url + prefix + quote(path, safe="/"), timeout=20)
+        answer = session.get(server.url + prefix + quote(path, safe="/"), timeout=PATIENCE)
         assert answer.status_code < 500, answer.text

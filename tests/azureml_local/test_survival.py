@@ -25,7 +25,7 @@ from azureml_local.settings import Settings
 from azureml_local.state.clock import Clock
 from azureml_local.state.tokens import Secrets, Tokens
 from tests.support.processes import of_state
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 CONTAINER = "azureml-blobstore"
 WORKSPACE = Settings(state=Path(), port=0).workspace_arm_id
@@ -36,7 +36,7 @@ def kill(state: Path) -> None:
     assert address
     server = psutil.Process(address.pid)
     server.send_signal(signal.SIGKILL)
-    server.wait(20)
+    server.wait(PATIENCE)
 
 
 @contextmanager
@@ -48,7 +48,7 @@ def session(environment: dict[str, str]) -> Iterator[requests.Session]:
             environment["IDENTITY_ENDPOINT"],
             params={"api-version": "2019-08-01", "resource": "https://management.azure.com"},
             headers={"X-IDENTITY-HEADER": environment["IDENTITY_HEADER"]},
-            timeout=20,
+            timeout=PATIENCE,
         )
         client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
         yield client
@@ -88,17 +88,17 @@ class Writer(threading.Thread):
         url, data = self._environment["AZUREML_LOCAL_URL"], content(number)
         address = blob_url(self._state, url, f"survival/{number}")
         if number % 2:
-            answer = client.put(address, data, headers={"x-ms-blob-type": "BlockBlob"}, timeout=20)
+            answer = client.put(address, data, headers={"x-ms-blob-type": "BlockBlob"}, timeout=PATIENCE)
             assert answer.status_code == 201
         else:
             for block, part in (("YQ==", data[:1000]), ("Yg==", data[1000:])):
-                client.put(f"{address}&comp=block&blockid={block}", part, timeout=20).raise_for_status()
+                client.put(f"{address}&comp=block&blockid={block}", part, timeout=PATIENCE).raise_for_status()
             blocks = "<BlockList><Latest>YQ==</Latest><Latest>Yg==</Latest></BlockList>"
-            client.put(f"{address}&comp=blocklist", blocks, timeout=20).raise_for_status()
+            client.put(f"{address}&comp=blocklist", blocks, timeout=PATIENCE).raise_for_status()
         uri = f"azureml://datastores/workspaceblobstore/paths/survival/{number}"
         asset = {"properties": {"dataType": "uri_file", "dataUri": uri}}
         data_version = f"{url}{WORKSPACE}/data/survivor/versions/{number}?api-version=2024-04-01"
-        client.put(data_version, json=asset, timeout=20).raise_for_status()
+        client.put(data_version, json=asset, timeout=PATIENCE).raise_for_status()
 
 
 def test_whenever_it_is_killed_what_it_acknowledged_is_there_and_whole(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_whenever_it_is_killed_what_it_acknowledged_is_there_and_whole(tmp_path:
                 assert blobs.download_blob(name).readall() == content(int(name.rsplit("/", 1)[1]))
         for number in written:
             address = f"{url}{WORKSPACE}/data/survivor/versions/{number}?api-version=2024-04-01"
-            properties = client.get(address, timeout=20).json()["properties"]
+            properties = client.get(address, timeout=PATIENCE).json()["properties"]
             assert properties["dataUri"].endswith(f"/survival/{number}")
 
 
@@ -159,8 +159,8 @@ def test_runs_and_metrics_are_there_after_kill_9(tmp_path: Path) -> None:
         address = f"{environment['AZUREML_LOCAL_URL']}{WORKSPACE}/jobs/first?api-version=2024-04-01"
         image = "azureml://registries/azureml/environments/any/versions/1"
         job = {"jobType": "Command", "command": "true", "environmentId": image}
-        client.put(address, json={"properties": job}, timeout=20).raise_for_status()
-        until(lambda: client.get(address, timeout=20).json()["properties"]["status"] == "Completed")
+        client.put(address, json={"properties": job}, timeout=PATIENCE).raise_for_status()
+        until(lambda: client.get(address, timeout=PATIENCE).json()["properties"]["status"] == "Completed")
         until(
             lambda: [*tmp_path.glob("mlflow.[!l]*")]
         )  # MLflow begins to make its database: in the midst of it

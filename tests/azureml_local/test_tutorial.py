@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.checkout import ROOT
 from tests.support.processes import of_state
+from tests.support.waiting import PATIENCE
 
 HERE = ROOT / "examples" / "tutorial"
 CLI = [sys.executable, "-m", "azureml_local"]
@@ -31,7 +32,7 @@ def run(state: Path, folder: Path, *commands: str) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=280,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
 

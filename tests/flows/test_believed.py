@@ -7,8 +7,8 @@ from typing import Any
 from tasks.azure import clients
 from tasks.core.reuse import Reused
 from tasks.sign_in import Workspace, sign_in
-from tests.conftest import PrefectServer
 from tests.flows.conftest import MakeConfig
+from tests.support.prefect_server import PrefectServer
 
 
 def test_a_job_that_was_deleted_is_trained_again(

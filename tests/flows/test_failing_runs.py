@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,21 +12,11 @@ from flows.run.report import RunReport
 from tasks.azure.failure import Cause, Failure
 from tasks.core import outage
 from tasks.delete import EndpointEnd
-from tests.conftest import LocalServer, PrefectServer
+from tests.conftest import LetFail, LocalServer
 from tests.flows.conftest import MakeConfig
+from tests.support.prefect_server import PrefectServer
 
 FailingRun = Callable[..., tuple[Failure, RunReport]]
-
-
-@pytest.fixture
-def let_fail(server: LocalServer) -> Iterator[Callable[..., None]]:
-    """Puts fault rules in force until the test ends."""
-
-    def put(*rules: dict[str, Any]) -> None:
-        server.admin("faults", {"faults": list(rules)})
-
-    yield put
-    put()
 
 
 @pytest.fixture
@@ -45,7 +35,7 @@ def failing(prefect_server: PrefectServer, config: MakeConfig) -> FailingRun:
 
 
 def test_a_crashed_deployment_costs_nothing_afterwards(
-    failing: FailingRun, let_fail: Callable[..., None], server: LocalServer
+    failing: FailingRun, let_fail: LetFail, server: LocalServer
 ) -> None:
     let_fail({"kind": "crash", "path": "/onlineEndpoints/*/deployments/demo", "count": None})
     failure, report = failing()
@@ -60,7 +50,7 @@ def test_a_crashed_deployment_costs_nothing_afterwards(
 
 
 def test_an_empty_answer_is_a_failure_and_the_endpoint_goes(
-    failing: FailingRun, let_fail: Callable[..., None], server: LocalServer
+    failing: FailingRun, let_fail: LetFail, server: LocalServer
 ) -> None:
     rule = {"kind": "status", "method": "POST", "path": "/**/score", "status": 200, "body": {}}
     let_fail({**rule, "count": None})

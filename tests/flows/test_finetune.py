@@ -11,9 +11,10 @@ import pytest
 from flows.run.report import RunReport
 from tasks.core.reuse import Reused
 from tasks.delete import EndpointEnd
-from tests.conftest import BASE, LocalServer, PrefectServer
+from tests.conftest import BASE, LocalServer
 from tests.flows.conftest import MakeConfig
 from tests.support.checkout import ROOT
+from tests.support.prefect_server import PrefectServer
 from tests.support.tiny.code.tiny_chat import NOTHING_LEARNT
 
 # Of no other test's run: equal inputs would adopt each other's jobs.

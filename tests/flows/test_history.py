@@ -22,9 +22,9 @@ from flows.dashboard.selection import select
 from flows.history import KEY, history
 from flows.terminal.cli import app
 from tasks.azure.failure import Cause
-from tests.conftest import PrefectServer
 from tests.flows.conftest import MakeConfig
 from tests.support.failures import fails
+from tests.support.prefect_server import PrefectServer
 from tests.support.seeding import seed
 from tests.support.synthetic import runs
 

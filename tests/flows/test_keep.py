@@ -10,8 +10,9 @@ from tasks.azure import clients
 from tasks.core.lease import FOREVER, Lease
 from tasks.delete import EndpointEnd
 from tasks.sign_in import Workspace, sign_in
-from tests.conftest import LocalServer, PrefectServer
+from tests.conftest import LocalServer
 from tests.flows.conftest import MakeConfig
+from tests.support.prefect_server import PrefectServer
 
 
 def test_a_kept_endpoint_lives_as_long_as_was_said(

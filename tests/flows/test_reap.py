@@ -14,8 +14,8 @@ from prefect.states import Crashed
 from flows.reap import NOTHING, reap
 from tasks.azure.failure import Cause
 from tasks.sign_in import Workspace
-from tests.conftest import PrefectServer
 from tests.support.failures import fails
+from tests.support.prefect_server import PrefectServer
 
 AZURE = Workspace(where="azure")
 

@@ -9,8 +9,8 @@ import pytest
 from flows.finetune import finetune
 from tasks.core.stage import StageEvent, observing
 from tasks.delete import EndpointEnd
-from tests.conftest import PrefectServer
 from tests.flows.conftest import MakeConfig
+from tests.support.prefect_server import PrefectServer
 
 
 @pytest.mark.parametrize("stage", ["deploy", "invoke"])

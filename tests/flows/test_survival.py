@@ -26,9 +26,10 @@ from prefect.client.schemas.sorting import ArtifactSort
 from prefect.states import AwaitingRetry, Cancelling
 
 from flows.dashboard.run import row_of
-from tests.conftest import LocalServer, PrefectServer
+from tests.conftest import LocalServer
 from tests.flows.conftest import MakeConfig
 from tests.support.flow_process import Processes, deploy, once, processes, read, run_of
+from tests.support.prefect_server import PrefectServer
 
 pytestmark = pytest.mark.timeout(600)
 

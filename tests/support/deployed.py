@@ -12,17 +12,17 @@ from prefect.client.schemas.objects import FlowRun
 
 from flows.run.config import Finetune
 from tests.support.checkout import ROOT
-from tests.support.prefect_server import POOL, Server, serving, until, working
+from tests.support.prefect_server import POOL, PrefectServer, serving, working
+from tests.support.waiting import until
 
 _SET_DIRECTORY = "prefect.deployments.steps.set_working_directory"
-LIMIT = 180  # seconds, for what takes seconds on an idle machine
 
 
 @dataclass
 class Deployed:
     """Deployments on a Prefect server whose worker leads its runs to the local workspace."""
 
-    prefect: Server
+    prefect: PrefectServer
     deployments: dict[str, UUID]
 
     def run(self, flow: str, config: Finetune | None = None) -> UUID:
@@ -36,7 +36,7 @@ class Deployed:
         with self.prefect.client() as client:
             return client.read_flow_run(run)
 
-    def becomes(self, run: UUID, state: str, limit: float = LIMIT) -> FlowRun:
+    def becomes(self, run: UUID, state: str) -> FlowRun:
         """The run once it is in a state of that name; fails when it ends in another one."""
 
         def reached() -> FlowRun | None:
@@ -45,7 +45,7 @@ class Deployed:
                 raise AssertionError(f"{found.name} is {found.state_name}: {found.state.message}")
             return found if found.state_name == state else None
 
-        return until(reached, limit, f"the run is {self.read(run).state_name}, not {state}: {self.log}")
+        return until(reached, lambda: f"the run is {self.read(run).state_name}, not {state}: {self.log}")
 
     @property
     def log(self) -> Path:

@@ -17,21 +17,21 @@ from flows.operations.deployed_runs import (
 from flows.operations.deployed_runs import row as reported
 from flows.operations.show import DEPLOYMENT
 from flows.run.config import Finetune
-from tests.support.prefect_server import Server
+from tests.support.prefect_server import PrefectServer
 
 __all__ = ["DEPLOYMENT", "artifacts", "deployment_id", "ended", "pause_housekeeping", "read", "tail", "when"]
 
 LIMIT = 240  # seconds; a run of the tiny component takes ten to twenty
 
 
-def runs_of(server: Server, deployment: str) -> list[UUID]:
+def runs_of(server: PrefectServer, deployment: str) -> list[UUID]:
     """The runs that there are of a deployment."""
     identity = deployment_id(server, deployment)
     with server.client() as client:
         return [run.id for run in client.read_flow_runs() if run.deployment_id == identity]
 
 
-def start(server: Server, deployment: str, config: Finetune) -> UUID:
+def start(server: PrefectServer, deployment: str, config: Finetune) -> UUID:
     """Ask for a run of a deployment, now; the worker takes it up."""
     parameters = {"config": config.model_dump(mode="json")}
     identity = deployment_id(server, deployment)
@@ -39,14 +39,14 @@ def start(server: Server, deployment: str, config: Finetune) -> UUID:
         return client.create_flow_run_from_deployment(identity, parameters=parameters).id
 
 
-def training(server: Server, run: UUID) -> bool:
+def training(server: PrefectServer, run: UUID) -> bool:
     """Whether the run has submitted its job and waits for it."""
     with server.client() as client:
         names = [task.name for task in client.read_task_runs() if task.flow_run_id == run]
     return any(name.startswith("train") for name in names)
 
 
-def row(server: Server, run: UUID) -> dict[str, Any]:
+def row(server: PrefectServer, run: UUID) -> dict[str, Any]:
     """The report that the run has left."""
     found = reported(server, run)
     assert found is not None

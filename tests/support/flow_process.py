@@ -17,8 +17,8 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun
 
 from flows.run.config import Finetune
-from tests.conftest import PrefectServer
 from tests.support.checkout import ROOT, TINY
+from tests.support.prefect_server import PrefectServer
 from tests.support.waiting import until
 
 FLOW = "finetune"

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import ssl
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import parse_qs
 
@@ -16,6 +15,8 @@ import requests
 import trustme
 
 from tests.conftest import LocalServer
+from tests.support import loopback
+from tests.support.waiting import PATIENCE
 
 TENANT = "adfs"  # a tenant of this name is not looked up at Microsoft first
 
@@ -40,7 +41,7 @@ def logging_in(server: LocalServer, secret: str, folder: Path) -> Iterator[Login
 
     class Host(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            base = f"https://localhost:{host.server_port}/{TENANT}"
+            base = f"{login.environment['AZURE_AUTHORITY_HOST']}/{TENANT}"
             self._answer(
                 200,
                 {"issuer": base, "authorization_endpoint": f"{base}/auth", "token_endpoint": f"{base}/token"},
@@ -66,19 +67,11 @@ def logging_in(server: LocalServer, secret: str, folder: Path) -> Iterator[Login
             self.end_headers()
             self.wfile.write(content)
 
-    host = HTTPServer(("127.0.0.1", 0), Host)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("localhost").configure_cert(context)
-    host.socket = context.wrap_socket(host.socket, server_side=True)
-    login.environment["AZURE_AUTHORITY_HOST"] = f"https://localhost:{host.server_port}"
-    thread = threading.Thread(target=host.serve_forever)
-    thread.start()
-    try:
+    with loopback.serving(Host, context) as port:
+        login.environment["AZURE_AUTHORITY_HOST"] = f"https://localhost:{port}"
         yield login
-    finally:
-        host.shutdown()
-        thread.join()
-        host.server_close()
 
 
 def _token(server: LocalServer, scope: str) -> dict[str, object]:
@@ -88,7 +81,7 @@ def _token(server: LocalServer, scope: str) -> dict[str, object]:
         params={"api-version": "2019-08-01", "resource": scope.split()[0].removesuffix("/.default")},
         headers={"X-IDENTITY-HEADER": server.environment["IDENTITY_HEADER"]},
         verify=server.environment["REQUESTS_CA_BUNDLE"],
-        timeout=10,
+        timeout=PATIENCE,
     )
     answer.raise_for_status()
     return {"access_token": answer.json()["access_token"]}

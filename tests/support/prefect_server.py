@@ -1,24 +1,26 @@
-"""The Prefect server, worker and command line of `finetune show`, for tests; waits fail the test instead."""
+"""A Prefect server of the tests' own, workers of it, and the command line that talks to it."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
-from flows.operations.stand import POOL, end, free_port, serving, start_worker, working
-from flows.operations.stand import PrefectServer as Server
+from flows.operations.stand import POOL, PrefectServer, end, free_port, serving, start_worker, working
 
-__all__ = ["POOL", "Server", "end", "free_port", "serving", "start_worker", "until", "working"]
-
-T = TypeVar("T")
+__all__ = ["POOL", "PrefectServer", "end", "free_port", "joined", "serving", "start_worker", "working"]
 
 
-def until(condition: Callable[[], T | None], limit: float, otherwise: str) -> T:
-    """The first true answer of the condition; fails the test after so many seconds."""
-    ends = time.monotonic() + limit
-    while time.monotonic() < ends:
-        if answer := condition():
-            return answer
-        time.sleep(0.2)
-    raise AssertionError(f"after {limit:g} s {otherwise}")
+@contextmanager
+def joined(server: PrefectServer) -> Iterator[None]:
+    """Flows of this process run on the server while the block runs, and keep their results in its home."""
+    import prefect.settings as settings
+
+    updates: dict[Any, Any] = {
+        settings.PREFECT_HOME: server.home,
+        settings.PREFECT_API_URL: f"{server.url}/api",
+        settings.PREFECT_LOCAL_STORAGE_PATH: server.home / "storage",
+        settings.PREFECT_LOGGING_LEVEL: "WARNING",
+    }
+    with settings.temporary_settings(updates):
+        yield

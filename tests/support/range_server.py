@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 from typing import Any
+
+from tests.support import loopback
 
 
 @dataclass
@@ -38,23 +39,9 @@ class RangeServer:
 def serving(folder: Path, *, ranges: bool = True) -> Iterator[RangeServer]:
     """Serve the folder while the block runs."""
     found = RangeServer(ranges=ranges)
-    server = _Server(("127.0.0.1", 0), _handler(folder, found))
-    found.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with loopback.serving(_handler(folder, found)) as port:
+        found.url = f"http://127.0.0.1:{port}"
         yield found
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
-class _Server(ThreadingHTTPServer):
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that go away are not news; everything else is."""
-        if not isinstance(sys.exception(), ConnectionError):
-            super().handle_error(request, client_address)
 
 
 def _handler(folder: Path, found: RangeServer) -> type[SimpleHTTPRequestHandler]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain, islice, zip_longest
 from math import inf
 from pathlib import Path
 from time import monotonic
@@ -75,8 +76,19 @@ def cases(
         (kind, at) for kind in wanted for at in (boundaries if kind == kinds.KILL else calls)
     ]
     if sample is not None:
-        every = random.Random(seed).sample(every, min(sample, len(every)))
+        every = _drawn(every, sample, random.Random(seed))
     return [Case(kind, at, serial) for serial, (kind, at) in enumerate(every, 2)]
+
+
+def _drawn(
+    every: Sequence[tuple[str, Call | int]], sample: int, chance: random.Random
+) -> list[tuple[str, Call | int]]:
+    """So many of them by chance, of each kind as many as of every other: few cases meet many kinds."""
+    by_kind: dict[str, list[tuple[str, Call | int]]] = {}
+    for case in chance.sample(every, len(every)):
+        by_kind.setdefault(case[0], []).append(case)
+    turns = chain.from_iterable(zip_longest(*by_kind.values()))
+    return list(islice(filter(None, turns), sample))
 
 
 @contextmanager

@@ -15,8 +15,8 @@ from tasks.azure.failure import Cause
 from tasks.base_model import Base, BaseModelVersion, find_model
 from tasks.compute import Cluster, Compute, find_compute
 from tasks.core.lease import PREFIX, Lease
+from tests.conftest import LetFail
 from tests.support.failures import fails
-from tests.tasks.conftest import LetFail
 
 TAGGED, IN_METADATA = "Phi-3-mini-4k-instruct", "Phi-4"
 VERSIONS = {TAGGED: "15"}  # a label does not find what is archived

@@ -21,13 +21,12 @@ from tasks.endpoint import Endpoint, find, open_endpoint, route
 from tasks.invoke import Conversation, Invoke, ask
 from tasks.job.wait import TrainedJob
 from tasks.sign_in import Workspace, sign_in
-from tests.conftest import LocalServer
+from tests.conftest import LetFail, LocalServer
 from tests.support.failures import fails
 from tests.support.tiny.code.tiny_chat import NOTHING_LEARNT
-from tests.tasks.conftest import LetFail
 
 T4 = "Standard_NC4as_T4_v3"
-PROBE = Probe(initial_delay=1, period=1, timeout=2, failure_threshold=30)
+PROBE = Probe(initial_delay=1, period=1, timeout=60, failure_threshold=600)
 DEPLOY = Deploy(instance_type=T4, liveness=PROBE, readiness=PROBE)
 
 

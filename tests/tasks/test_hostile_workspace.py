@@ -23,10 +23,9 @@ from tasks.job import pipeline
 from tasks.job.status import find_ended
 from tasks.leased import Leased, Leases, find_leased
 from tasks.reap import Reaped, Spared, cancel_jobs, end, release
-from tests.conftest import LocalServer
+from tests.conftest import LetFail, LocalServer
 from tests.support import other_jobs
 from tests.support.waiting import until
-from tests.tasks.conftest import LetFail
 
 SIZE = "Standard_DS3_v2"
 ENVIRONMENT = "azureml://registries/azureml/environments/any/versions/1"

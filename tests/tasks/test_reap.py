@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -19,9 +17,9 @@ from tasks.core.lease import Lease
 from tasks.job.pipeline import find as find_job
 from tasks.leased import Leased, find_leased
 from tasks.reap import Reaped, end
-from tasks.sign_in import Workspace, sign_in
-from tests.conftest import LocalServer
+from tests.conftest import LetFail
 from tests.support.failures import fails
+from tests.support.waiting import until
 
 _SIZE = "Standard_DS3_v2"
 _ENVIRONMENT = "azureml://registries/azureml/environments/any/versions/1"
@@ -34,20 +32,6 @@ def lease(hours: float, hourly: float = 0.0) -> Lease:
 
 
 EXPIRED, LIVE = -2.0, 2.0
-
-
-@pytest.fixture
-def session(environment: dict[str, str]) -> Session:
-    return sign_in.fn(Workspace())
-
-
-@pytest.fixture
-def set_faults(server: LocalServer) -> Iterator[Callable[..., None]]:
-    def put(*rules: dict[str, Any]) -> None:
-        server.admin("faults", {"faults": list(rules)})
-
-    yield put
-    put()
 
 
 @pytest.fixture
@@ -139,9 +123,9 @@ def test_what_still_has_its_lease_and_what_is_not_ours_is_not_due(
 
 
 def test_a_half_created_endpoint_is_deleted(
-    session: Session, make_endpoint: Callable[..., str], set_faults: Callable[..., None]
+    session: Session, make_endpoint: Callable[..., str], let_fail: LetFail
 ) -> None:
-    set_faults({"path": "onlineEndpoints/*", "method": "PUT", "kind": "stuck"})
+    let_fail({"path": "onlineEndpoints/*", "method": "PUT", "kind": "stuck"})
     name = make_endpoint(lease(EXPIRED).tags(), wait=False)
     found = listed(session, name)
     assert found is not None
@@ -151,9 +135,9 @@ def test_a_half_created_endpoint_is_deleted(
 
 
 def test_a_failed_deployment_goes_with_its_endpoint_and_tells_its_price(
-    session: Session, make_endpoint: Callable[..., str], set_faults: Callable[..., None]
+    session: Session, make_endpoint: Callable[..., str], let_fail: LetFail
 ) -> None:
-    set_faults({"path": "/onlineEndpoints/**", "method": "START", "kind": "no-capacity"})
+    let_fail({"path": "/onlineEndpoints/**", "method": "START", "kind": "no-capacity"})
     tags = lease(EXPIRED, hourly=0.5)
     name = make_endpoint(tags.priced(0).tags())
     make_deployment(session, name, "demo", tags.tags())
@@ -169,9 +153,9 @@ def test_a_failed_deployment_goes_with_its_endpoint_and_tells_its_price(
 
 
 def test_a_deployment_of_ours_behind_anothers_endpoint_goes_alone(
-    session: Session, make_endpoint: Callable[..., str], set_faults: Callable[..., None]
+    session: Session, make_endpoint: Callable[..., str], let_fail: LetFail
 ) -> None:
-    set_faults({"path": "/onlineEndpoints/**", "method": "START", "kind": "no-capacity"})
+    let_fail({"path": "/onlineEndpoints/**", "method": "START", "kind": "no-capacity"})
     name = make_endpoint({"owner": "somebody else"})
     make_deployment(session, name, "demo", lease(EXPIRED).tags())
     found = listed(session, "demo", name)
@@ -183,18 +167,18 @@ def test_a_deployment_of_ours_behind_anothers_endpoint_goes_alone(
 
 
 def test_our_endpoint_stays_while_somebody_elses_deployment_stands_behind_it(
-    session: Session, make_endpoint: Callable[..., str], set_faults: Callable[..., None]
+    session: Session, make_endpoint: Callable[..., str], let_fail: LetFail
 ) -> None:
-    set_faults({"path": "/onlineEndpoints/**", "method": "START", "kind": "no-capacity"})
+    let_fail({"path": "/onlineEndpoints/**", "method": "START", "kind": "no-capacity"})
     name = make_endpoint(lease(EXPIRED).tags())
     make_deployment(session, name, "theirs", {})
     assert not {label for label in due(session) if name in label}
 
 
 def test_a_deployment_lives_by_its_endpoints_lease(
-    session: Session, make_endpoint: Callable[..., str], set_faults: Callable[..., None]
+    session: Session, make_endpoint: Callable[..., str], let_fail: LetFail
 ) -> None:
-    set_faults({"path": "/onlineEndpoints/**", "method": "START", "kind": "no-capacity"})
+    let_fail({"path": "/onlineEndpoints/**", "method": "START", "kind": "no-capacity"})
     name = make_endpoint(lease(LIVE).extended(None).tags())
     make_deployment(session, name, "demo", lease(EXPIRED).tags())
     assert not {label for label in due(session) if name in label}
@@ -226,21 +210,18 @@ def test_a_live_job_past_its_lease_is_cancelled(session: Session) -> None:
     assert found is not None
     assert f"job {name}" in due(session)
     end.fn(session, found)
-    deadline = time.monotonic() + 30
-    while clients.state(find_job(session, name).status) != "Canceled":
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    until(lambda: clients.state(find_job(session, name).status) == "Canceled")
     assert listed(session, name) is None
     compute.remove(session, cluster, None)
 
 
 def test_a_deletion_that_is_refused_is_loud(
-    session: Session, make_endpoint: Callable[..., str], set_faults: Callable[..., None]
+    session: Session, make_endpoint: Callable[..., str], let_fail: LetFail
 ) -> None:
     name = make_endpoint(lease(EXPIRED).tags())
     found = listed(session, name)
     assert found is not None
-    set_faults({"path": f"onlineEndpoints/{name}", "method": "DELETE", "kind": "status", "status": 403})
+    let_fail({"path": f"onlineEndpoints/{name}", "method": "DELETE", "kind": "status", "status": 403})
     with fails(Cause.PERMISSION):
         end.fn(session, found)
     assert endpoint.find(session, name) is not None

@@ -11,8 +11,8 @@ import pytest
 from tasks.azure import clients
 from tasks.azure.failure import Cause
 from tasks.sign_in import Workspace, is_named, sign_in
+from tests.conftest import LetFail
 from tests.support.failures import fails
-from tests.tasks.conftest import LetFail
 
 NAMES = ("AZURE_SUBSCRIPTION_ID", "AZURE_RESOURCE_GROUP", "AZUREML_WORKSPACE_NAME")
 IN_AZURE = Workspace(where="azure")

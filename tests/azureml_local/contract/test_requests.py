@@ -18,6 +18,7 @@ from azureml_local import switch
 from tests.azureml_local.contract.document import documents
 from tests.azureml_local.contract.openapi import DOCUMENTS, Contract
 from tests.azureml_local.contract.report import served
+from tests.support.waiting import PATIENCE
 
 pytestmark = pytest.mark.skipif(not DOCUMENTS.is_dir(), reason="the OpenAPI documents are not at hand")
 
@@ -84,7 +85,7 @@ def test_no_made_up_request_makes_the_server_fail(url: str, session: requests.Se
     )
     @given(case=st.one_of(valid, invalid))
     def try_out(case: Any) -> None:
-        answer = case.call(base_url=url, session=session, timeout=20)
+        answer = case.call(base_url=url, session=session, timeout=PATIENCE)
         assert answer.status_code < 500, (case.as_curl_command(), answer.text)
         if answer.status_code >= 400 and answer.content:
             assert answer.json()["error"]["message"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +22,7 @@ from tests.azureml_local.contract.shape import differences
 from tests.azureml_local.contract.wire import Wire
 from tests.conftest import LocalServer
 from tests.support.checkout import SHARED
+from tests.support.waiting import PATIENCE, until
 
 ARM, SDK = "wire_examples_arm.json", "wire_examples_sdk.json"
 pytestmark = pytest.mark.skipif(
@@ -80,7 +80,7 @@ def upload(wire: Wire) -> Callable[[str, str], str]:
             f"{base}/{folder}/{name}?{secrets['sasToken']}",
             text,
             headers={"x-ms-blob-type": "BlockBlob"},
-            timeout=30,
+            timeout=PATIENCE,
         )
         assert answer.status_code == 201, answer.text
         return f"azureml://datastores/workspaceblobstore/paths/{folder}"
@@ -183,10 +183,7 @@ def job(wire: Wire, cluster: dict[str, str]) -> dict[str, str]:
     }
     answer = wire.send("PUT", "jobs/commandjob01", {"properties": properties})
     assert answer.status_code == 201, answer.text
-    deadline = time.monotonic() + 60
-    while wire.send("GET", "jobs/commandjob01").json()["properties"]["status"] != "Completed":
-        assert time.monotonic() < deadline, "the job did not complete in time"
-        time.sleep(0.1)
+    until(lambda: wire.send("GET", "jobs/commandjob01").json()["properties"]["status"] == "Completed")
     return {}
 
 

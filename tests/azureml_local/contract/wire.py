@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-import time
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 import requests
 
+from tests.support.waiting import PATIENCE, until
+
 PROVIDER = "providers/Microsoft.MachineLearningServices"
 VERSION = "2024-04-01"
-_DEADLINE = 60.0
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Wire:
         """The answer to a request of a path below the workspace; one that begins with a slash is whole."""
         whole = path if path.startswith("/") else f"{self.path}/{path}"
         address = f"{self.url}{whole}{'&' if '?' in whole else '?'}api-version={VERSION}"
-        return self.session.request(method, address, json=body, headers=headers, timeout=30)
+        return self.session.request(method, address, json=body, headers=headers, timeout=PATIENCE)
 
     def replay(self, request: dict[str, Any], names: dict[str, str]) -> requests.Response:
         """Send a recorded request to this workspace; `names` stand for the record's placeholders."""
@@ -54,11 +54,11 @@ class Wire:
         """Create a resource and wait for it; its document."""
         answer = self.send("PUT", path, body)
         assert answer.ok, answer.text
-        deadline = time.monotonic() + _DEADLINE
-        while (poll := answer.headers.get("Azure-AsyncOperation")) and time.monotonic() < deadline:
-            operation = self.session.get(poll, timeout=30).json()
-            if operation["status"] != "InProgress":
-                assert operation["status"] == "Succeeded", operation
-                break
-            time.sleep(0.05)
+        if poll := answer.headers.get("Azure-AsyncOperation"):
+            operation = until(lambda: self._ended(poll), f"{path} is not made")
+            assert operation["status"] == "Succeeded", operation
         return self.send("GET", path).json()
+
+    def _ended(self, poll: str) -> dict[str, Any] | None:
+        operation: dict[str, Any] = self.session.get(poll, timeout=PATIENCE).json()
+        return None if operation["status"] == "InProgress" else operation

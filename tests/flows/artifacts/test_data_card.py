@@ -20,7 +20,7 @@ from flows.artifacts import data_card, plots
 from tasks.data import Data, Window, prepare_data
 from tasks.data.prepare import prepare
 from tasks.data.progress import KEY as PROGRESS_KEY
-from tests.conftest import PrefectServer
+from tests.support.prefect_server import PrefectServer
 
 EVIL = [
     "<script>alert(1)</script>",

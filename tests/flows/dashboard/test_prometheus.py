@@ -22,6 +22,7 @@ from tasks.delete import Deletion, EndpointEnd
 from tests.support.checkout import ROOT
 from tests.support.failures import fails
 from tests.support.synthetic import NOW, runs
+from tests.support.waiting import PATIENCE
 
 DASHBOARD = ROOT / "dashboards" / "grafana.json"
 HISTORY = runs(400)
@@ -110,7 +111,7 @@ def test_scrapes_are_answered_from_one_reading() -> None:
 
     with serving(read, 0) as server:
         address = f"http://127.0.0.1:{server.server_port}/metrics"
-        answers = [urlopen(address, timeout=30).read().decode() for _ in range(3)]
+        answers = [urlopen(address, timeout=PATIENCE).read().decode() for _ in range(3)]
     assert _sum(answers[0], "finetune_runs") == len(HISTORY)
     assert answers[0].split("finetune_live")[0] == answers[2].split("finetune_live")[0]
     assert len(reads) == 1

@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
 from prefect import flow
 from prefect.states import Failed, Running
 
+from tests.support import loopback
 from tests.support.checkout import ROOT
-from tests.support.prefect_server import Server, until
+from tests.support.prefect_server import PrefectServer
+from tests.support.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.slow
 
@@ -35,38 +36,50 @@ events.lease_ended("/subscriptions/x/onlineEndpoints/chat", "chat", "costs $4 an
 QUOTED = 'the step "finetune" failed: out of memory'
 
 
+@pytest.fixture(autouse=True)
+def none_stays(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Delete the automations after the test: other runs on the server crash on purpose."""
+    yield
+    if "prefect_server" in request.fixturenames:
+        server: PrefectServer = request.getfixturevalue("prefect_server")
+        with server.client() as client:
+            for name in NAMES:
+                for each in client.read_automations_by_name(name):
+                    client.delete_automation(each.id)
+
+
 def test_declaring_twice_makes_no_duplicates_and_respects_what_was_switched_off(
-    prefect_process: Server,
+    prefect_server: PrefectServer,
 ) -> None:
     with listening() as (url, _):
-        assert {each["change"] for each in declare(prefect_process, "--webhook", url)} <= {
+        assert {each["change"] for each in declare(prefect_server, "--webhook", url)} <= {
             "created",
             "updated",
         }
-    again = declare(prefect_process)
+    again = declare(prefect_server)
     assert {each["name"] for each in again} == NAMES
     assert {each["change"] for each in again} == {"unchanged"}
 
-    with prefect_process.client() as client:
+    with prefect_server.client() as client:
         (silent,) = client.read_automations_by_name("finetune: silent runs have crashed")
         client.request("PATCH", "/automations/{id}", path_params={"id": silent.id}, json={"enabled": False})
-    changed = {each["name"]: each for each in declare(prefect_process, "--silent-seconds", "600")}
+    changed = {each["name"]: each for each in declare(prefect_server, "--silent-seconds", "600")}
     assert changed["finetune: silent runs have crashed"] == {
         "name": "finetune: silent runs have crashed",
         "change": "updated",
         "enabled": False,
     }
-    with prefect_process.client() as client:
+    with prefect_server.client() as client:
         (updated,) = client.read_automations_by_name("finetune: silent runs have crashed")
         assert (updated.id, updated.enabled) == (silent.id, False)
         assert updated.trigger.within.total_seconds() == 600  # type: ignore[union-attr]
         assert all(len(client.read_automations_by_name(name)) == 1 for name in NAMES)
 
 
-def test_the_webhook_hears_of_failures_budgets_and_leases(prefect_process: Server) -> None:
+def test_the_webhook_hears_of_failures_budgets_and_leases(prefect_server: PrefectServer) -> None:
     with listening() as (url, heard):
-        declare(prefect_process, "--webhook", url)
-        with prefect_process.client() as client:
+        declare(prefect_server, "--webhook", url)
+        with prefect_server.client() as client:
             run = client.create_flow_run(flow(name="finetune")(print), name="tiny 40", state=Running())
             other = client.create_flow_run(flow(name="not-ours")(print), state=Running())
             client.set_flow_run_state(other.id, Failed(message="somebody else's"))
@@ -75,11 +88,11 @@ def test_the_webhook_hears_of_failures_budgets_and_leases(prefect_process: Serve
         subprocess.run(
             [sys.executable, "-c", EVENTS.format(run=run.id)],
             cwd=ROOT,
-            env=prefect_process.environment,
+            env=prefect_server.environment,
             check=True,
-            timeout=120,
+            timeout=PATIENCE,
         )
-        until(lambda: len(heard) >= 3, 120, "the webhook has not heard three times")
+        until(lambda: len(heard) >= 3, "the webhook has not heard three times")
     assert sorted((each["event"], each["text"]) for each in heard) == [
         ("finetune.budget-reached", "tiny 40: the budget of $1 is spent"),
         ("finetune.lease-ended", "chat: costs $4 an hour"),
@@ -94,7 +107,7 @@ def test_without_a_server_the_command_says_which_setting_is_missing(tmp_path: An
     assert "Traceback" not in done.stderr
 
 
-def declare(server: Server, *options: str) -> list[dict[str, Any]]:
+def declare(server: PrefectServer, *options: str) -> list[dict[str, Any]]:
     """What `finetune automations --json` prints."""
     done = run_command(server.environment, ("--json", *options))
     assert done.returncode == 0, done.stderr
@@ -109,7 +122,7 @@ def run_command(environment: dict[str, str], options: tuple[str, ...]) -> subpro
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=False,
     )
 
@@ -128,12 +141,5 @@ def listening() -> Iterator[tuple[str, list[dict[str, Any]]]]:
         def log_message(self, format: str, *args: Any) -> None:
             """Keep the test's output clean."""
 
-    server = HTTPServer(("127.0.0.1", 0), Webhook)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/hook", heard
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with loopback.serving(Webhook) as port:
+        yield f"http://127.0.0.1:{port}/hook", heard

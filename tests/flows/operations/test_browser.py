@@ -17,11 +17,11 @@ from tests.conftest import LocalServer
 from tests.flows.conftest import RECIPE
 from tests.support.checkout import ROOT
 from tests.support.deployed_runs import DEPLOYMENT, artifacts, deployment_id, read, runs_of
-from tests.support.prefect_server import Server, until
+from tests.support.prefect_server import PrefectServer
+from tests.support.waiting import PATIENCE, until
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-PATIENCE = 60_000  # milliseconds; the pages are made in the browser, on a machine that may be busy
 # True once a picture has been loaded and is of a size that one can see.
 SHOWN = "image => image.complete && image.naturalWidth > 300 && image.clientWidth > 300"
 
@@ -39,14 +39,14 @@ def page() -> Iterator[Any]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         page = browser.new_page(viewport={"width": 1360, "height": 900})
-        page.set_default_timeout(PATIENCE)
+        page.set_default_timeout(PATIENCE * 1000)
         page.route(lambda address: not address.startswith("http://127.0.0.1"), lambda route: route.abort())
         yield page
         browser.close()
 
 
 @pytest.fixture(scope="module")
-def report(deployed: Server, server: LocalServer, tiny: str, tmp_path_factory: Any) -> dict[str, Any]:
+def report(deployed: PrefectServer, server: LocalServer, tiny: str, tmp_path_factory: Any) -> dict[str, Any]:
     """The report of a run that has completed on the server."""
     folder = tmp_path_factory.mktemp("browser")
     body: dict[str, Any] = yaml.safe_load(RECIPE.read_text())
@@ -59,7 +59,7 @@ def report(deployed: Server, server: LocalServer, tiny: str, tmp_path_factory: A
         env=deployed.environment | {"AZUREML_LOCAL_STATE": str(server.state)},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -67,13 +67,13 @@ def report(deployed: Server, server: LocalServer, tiny: str, tmp_path_factory: A
     return found
 
 
-def test_the_deployments_are_listed(page: Any, deployed: Server) -> None:
+def test_the_deployments_are_listed(page: Any, deployed: PrefectServer) -> None:
     page.goto(f"{deployed.url}/v2/deployments")
     for name in ("weekly", "ad-hoc", "local", "reap", "watcher", "history"):
         page.get_by_role("link", name=name, exact=True).first.wait_for()
 
 
-def test_the_form_is_filled_in_and_submitted(page: Any, deployed: Server) -> None:
+def test_the_form_is_filled_in_and_submitted(page: Any, deployed: PrefectServer) -> None:
     open_form(page, deployed)
     assert page.get_by_label("Dataset").input_value() == "sample"  # the recipe's value
     page.get_by_label("Take").first.fill("10%")
@@ -87,7 +87,7 @@ def test_the_form_is_filled_in_and_submitted(page: Any, deployed: Server) -> Non
     assert config["data"]["dataset"] == "sample"
 
 
-def test_the_form_refuses_a_wrong_value_and_says_which(page: Any, deployed: Server) -> None:
+def test_the_form_refuses_a_wrong_value_and_says_which(page: Any, deployed: PrefectServer) -> None:
     before = runs_of(deployed, DEPLOYMENT)
     open_form(page, deployed)
     count = page.get_by_label("Instance Count")
@@ -102,7 +102,7 @@ def test_the_form_refuses_a_wrong_value_and_says_which(page: Any, deployed: Serv
 
 
 def test_a_run_shows_its_outcome_and_its_artifacts(
-    page: Any, deployed: Server, report: dict[str, Any]
+    page: Any, deployed: PrefectServer, report: dict[str, Any]
 ) -> None:
     page.goto(f"{deployed.url}/v2/runs/flow-run/{report['run']}?tab=Artifacts")
     page.get_by_text(f"tiny-chat-base, 35 rows of sample, {report['fingerprint']}").first.wait_for()
@@ -111,22 +111,24 @@ def test_a_run_shows_its_outcome_and_its_artifacts(
         page.get_by_text(key, exact=True).first.wait_for()
 
 
-def test_the_artifacts_page_shows_a_keys_history(page: Any, deployed: Server, report: dict[str, Any]) -> None:
+def test_the_artifacts_page_shows_a_keys_history(
+    page: Any, deployed: PrefectServer, report: dict[str, Any]
+) -> None:
     page.goto(f"{deployed.url}/v2/artifacts/key/finetune-summary")
     page.get_by_text("Proved, endpoint deleted").first.wait_for()
 
 
 def test_the_loss_curve_is_a_picture_that_the_page_shows(
-    page: Any, deployed: Server, report: dict[str, Any]
+    page: Any, deployed: PrefectServer, report: dict[str, Any]
 ) -> None:
     with deployed.client() as client:
         found = next(each for each in client.read_artifacts() if each.key == "finetune-loss")
     page.goto(f"{deployed.url}/v2/artifacts/artifact/{found.id}")
     picture = page.locator("img[src^='data:image/png']").first
     picture.wait_for()
-    until(lambda: picture.evaluate(SHOWN), 30, "the picture is not shown")
+    until(lambda: picture.evaluate(SHOWN), "the picture is not shown")
 
 
-def open_form(page: Any, server: Server) -> None:
+def open_form(page: Any, server: PrefectServer) -> None:
     page.goto(f"{server.url}/v2/deployments/deployment/{deployment_id(server, DEPLOYMENT)}/run")
     page.get_by_label("Dataset").wait_for()

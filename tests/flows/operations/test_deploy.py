@@ -16,7 +16,7 @@ from prefect.client.schemas.responses import DeploymentResponse
 from flows.run.config import Finetune, load
 from tests.support import postgresql
 from tests.support.checkout import ROOT
-from tests.support.prefect_server import POOL, Server, serving
+from tests.support.prefect_server import POOL, PrefectServer, serving
 
 pytestmark = pytest.mark.slow
 
@@ -38,7 +38,7 @@ def clone(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def prefect_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
+def prefect_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[PrefectServer]:
     """An empty Prefect server with the database of the parameter."""
     home = tmp_path / "prefect"
     if request.param == "sqlite":
@@ -54,7 +54,7 @@ def prefect_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[S
         yield server
 
 
-def test_everything_is_deployed_from_a_fresh_clone_twice(prefect_server: Server, clone: Path) -> None:
+def test_everything_is_deployed_from_a_fresh_clone_twice(prefect_server: PrefectServer, clone: Path) -> None:
     prefect_server.prefect("work-pool", "create", "--type", "process", POOL)
     prefect_server.prefect("deploy", "--all", cwd=clone)
     first = deployments(prefect_server)
@@ -77,12 +77,12 @@ def test_everything_is_deployed_from_a_fresh_clone_twice(prefect_server: Server,
     assert weekly.schedule.timezone == "Europe/Berlin"  # type: ignore[union-attr]
 
 
-def deployments(server: Server) -> dict[str, DeploymentResponse]:
+def deployments(server: PrefectServer) -> dict[str, DeploymentResponse]:
     with server.client() as client:
         return {deployment.name: deployment for deployment in client.read_deployments()}
 
 
-def on_a_terminal(command: list[str], server: Server, cwd: Path) -> int:
+def on_a_terminal(command: list[str], server: PrefectServer, cwd: Path) -> int:
     """The exit status of a command whose terminal nobody types at; a question would never be answered."""
     ours, its = pty.openpty()
     try:

@@ -13,7 +13,7 @@ from flows.operations.form import filled
 from flows.run.config import Finetune, load
 from tests.support.checkout import ROOT
 from tests.support.deployed_runs import DEPLOYMENT, deployment_id, runs_of
-from tests.support.prefect_server import Server
+from tests.support.prefect_server import PrefectServer
 
 SCHEMA = Finetune.model_json_schema()
 OBJECTS = {"Finetune": SCHEMA, **SCHEMA["$defs"]}
@@ -52,7 +52,7 @@ def test_the_deployments_schema_is_that_of_the_configuration() -> None:
     ],
 )
 def test_the_server_refuses_a_wrong_value(
-    deployed: Server, where: tuple[str, str], value: Any, said: str
+    deployed: PrefectServer, where: tuple[str, str], value: Any, said: str
 ) -> None:
     config = load("local").model_dump(mode="json")
     section, field = where
@@ -67,7 +67,9 @@ def test_the_server_refuses_a_wrong_value(
 
 
 @pytest.mark.slow
-def test_the_form_as_it_is_filled_in_is_accepted(deployed: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_form_as_it_is_filled_in_is_accepted(
+    deployed: PrefectServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(ROOT)
     parameters = {"config": filled("local")["config"]}
     with deployed.client() as client:

@@ -22,10 +22,10 @@ from flows.run.report import RunReport
 from tasks.core.reuse import Reused
 from tests.conftest import LocalServer
 from tests.flows.conftest import MakeConfig
-from tests.support.deployed import LIMIT, Deployed, deployed
-from tests.support.prefect_server import until
+from tests.support.deployed import Deployed, deployed
+from tests.support.waiting import until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.slow
 
 CLUSTER = ("compute.name=resilient", "compute.max_nodes=3")
 
@@ -58,7 +58,7 @@ def training_of(ml_client: Any, run: UUID) -> Any:
     def running() -> Any:
         return next((job for job in jobs_of(ml_client, run) if job.status == "Running"), None)
 
-    return until(running, LIMIT, "the job does not run")
+    return until(running, "the job does not run")
 
 
 def report_of(runs: Deployed, run: UUID) -> RunReport:
@@ -120,8 +120,8 @@ def test_cancelling_through_the_api_cancels_the_job(
     with runs.prefect.client() as client:
         client.set_flow_run_state(run, Cancelling())
     runs.becomes(run, "Cancelled")
-    until(lambda: ml_client.jobs.get(job.name).status == "Canceled", LIMIT, "the job is not cancelled")
-    until(lambda: not runs.prefect.runs(), LIMIT, "the run's process has not ended")
+    until(lambda: ml_client.jobs.get(job.name).status == "Canceled", "the job is not cancelled")
+    until(lambda: not runs.prefect.runs(), "the run's process has not ended")
     with runs.prefect.client() as client:  # a crash on the way would have it started again by an automation
         assert "Crashed" not in [state.name for state in client.read_flow_run_states(run)]
     assert_nothing_is_left(ml_client, server, run)
@@ -130,7 +130,7 @@ def test_cancelling_through_the_api_cancels_the_job(
     assert report.failure is not None
     assert report.failure.startswith(f"job {job.name} cancelled; ")
     # Prefect's own message comes first, and is replaced.
-    until(lambda: message_of(runs, run) == f"Cancelled at train: {report.failure}", LIMIT, "not told")
+    until(lambda: message_of(runs, run) == f"Cancelled at train: {report.failure}", "not told")
     assert states_of_tasks(runs, run)[f"train {job.name}"] == "Cancelled"
 
 
@@ -154,7 +154,7 @@ def test_suspended_runs_hold_no_process_until_the_watcher_resumes_them(
     long = runs.run("finetune", unlike(1800, "wait.mode=suspend"))
     for run in (*short, long):
         runs.becomes(run, "Suspended")
-    until(lambda: not runs.prefect.runs(), LIMIT, "the suspended runs' processes have not ended")
+    until(lambda: not runs.prefect.runs(), "the suspended runs' processes have not ended")
 
     (cancelled,) = jobs_of(ml_client, long)
     with runs.prefect.client() as client:
@@ -163,10 +163,10 @@ def test_suspended_runs_hold_no_process_until_the_watcher_resumes_them(
     end.touch()
     for run in short:
         (job,) = jobs_of(ml_client, run)
-        until(lambda name=job.name: ml_client.jobs.get(name).status == "Completed", LIMIT, "no end")  # type: ignore[misc]
+        until(lambda name=job.name: ml_client.jobs.get(name).status == "Completed", "no end")  # type: ignore[misc]
 
     runs.becomes(runs.run("watch"), "Completed")
-    until(lambda: ml_client.jobs.get(cancelled.name).status == "Canceled", LIMIT, "the job is not cancelled")
+    until(lambda: ml_client.jobs.get(cancelled.name).status == "Canceled", "the job is not cancelled")
     assert "released" in runs.read(long).tags
     for run in short:
         runs.becomes(run, "Completed")

@@ -25,7 +25,8 @@ from tests.flows.conftest import RECIPE, MakeConfig
 from tests.support.checkout import ROOT
 from tests.support.failures import fails
 from tests.support.login import TENANT, logging_in
-from tests.support.prefect_server import Server
+from tests.support.prefect_server import PrefectServer
+from tests.support.waiting import PATIENCE
 
 pytestmark = pytest.mark.slow
 
@@ -70,21 +71,21 @@ def test_credentials_themselves_are_no_parameters() -> None:
 
 
 def test_nothing_secret_is_left_behind(
-    prefect_process: Server, server: LocalServer, config: MakeConfig, tmp_path: Path
+    prefect_server: PrefectServer, server: LocalServer, config: MakeConfig, tmp_path: Path
 ) -> None:
-    with temporary_settings({PREFECT_API_URL: f"{prefect_process.url}/api"}):
+    with temporary_settings({PREFECT_API_URL: f"{prefect_server.url}/api"}):
         AzureSignIn(client_id=IDENTITY, tenant_id=TENANT, client_secret=SecretStr(SECRET)).save("principal")
         AzureSignIn(client_id=IDENTITY).save("identity")
     addresses = {name: server.environment[name] for name in server.environment}
     planted = {"AZURE_CLIENT_SECRET": f"{SECRET}-environment", "FINETUNE_WEBHOOK": f"https://{SECRET}/hook"}
 
     recipe = write_recipe(tmp_path / "identity.yaml", "identity")
-    done = run(prefect_process, recipe, addresses | planted)
+    done = run(prefect_server, recipe, addresses | planted)
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     with logging_in(server, "another", tmp_path) as login:
         refused = run(
-            prefect_process,
+            prefect_server,
             write_recipe(tmp_path / "principal.yaml", "principal"),
             addresses | planted | login.environment,
         )
@@ -94,7 +95,7 @@ def test_nothing_secret_is_left_behind(
     secrets = {SECRET, *json.loads((server.state / "secrets.json").read_text()).values()}
     said = [done.stdout, done.stderr, refused.stdout, refused.stderr]
     everything = {
-        **{path: path.read_bytes() for path in prefect_process.home.rglob("*") if path.is_file()},
+        **{path: path.read_bytes() for path in prefect_server.home.rglob("*") if path.is_file()},
         **{Path(f"output {index}"): text.encode() for index, text in enumerate(said)},
     }
     assert places(report["fingerprint"], everything), "the search finds nothing at all"
@@ -116,14 +117,14 @@ def write_recipe(path: Path, block: str) -> Path:
     return path
 
 
-def run(server: Server, recipe: Path, variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
+def run(server: PrefectServer, recipe: Path, variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "flows.terminal.cli", "run", str(recipe), "--json"],
         cwd=ROOT,
         env=server.environment | variables,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=PATIENCE,
         check=False,
     )
 

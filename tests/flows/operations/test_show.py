@@ -34,7 +34,6 @@ DEPLOYMENTS = "Deployed: ad-hoc, history, local, reap, watcher, weekly"
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_a_scheduled_run_completes_shows_its_artifacts_and_leaves_nothing(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "flows.terminal.cli", "show"],

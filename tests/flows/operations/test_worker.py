@@ -25,13 +25,14 @@ from tests.support.deployed_runs import (
     training,
     when,
 )
-from tests.support.prefect_server import Server, end, serving, start_worker, until, working
+from tests.support.prefect_server import PrefectServer, end, serving, start_worker, working
+from tests.support.waiting import PATIENCE, until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def prefect(server: LocalServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def prefect(server: LocalServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
     """A server with everything deployed; what runs by the clock is paused, the tests say what runs."""
     home = tmp_path_factory.mktemp("prefect-worker")
     with serving(home, AZUREML_LOCAL_STATE=str(server.state)) as prefect:
@@ -42,7 +43,7 @@ def prefect(server: LocalServer, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 def test_two_runs_of_one_fingerprint_at_once_train_once(
-    prefect: Server, config: MakeConfig, ml_client: Any
+    prefect: PrefectServer, config: MakeConfig, ml_client: Any
 ) -> None:
     cluster = ("compute.name=one-fingerprint", "compute.keep=false")
     wanted = config("data.train.take=32", "parameters.more={seconds: 8}", *cluster)
@@ -64,13 +65,13 @@ def test_two_runs_of_one_fingerprint_at_once_train_once(
 
 
 def test_a_server_that_restarts_while_a_run_waits_loses_nothing(
-    prefect: Server, config: MakeConfig, ml_client: Any, tmp_path: Path
+    prefect: PrefectServer, config: MakeConfig, ml_client: Any, tmp_path: Path
 ) -> None:
     enough = tmp_path / "enough"
     wanted = config("data.train.take=33", f"parameters.more={{seconds: 1800, until: {enough}}}")
     with working(prefect):
         run = start(prefect, DEPLOYMENT, wanted)
-        until(lambda: training(prefect, run), 240, "the run is not training")
+        until(lambda: training(prefect, run), "the run is not training")
         prefect.stop()
         prefect.start()
         enough.touch()
@@ -82,7 +83,7 @@ def test_a_server_that_restarts_while_a_run_waits_loses_nothing(
 
 
 def test_a_run_whose_worker_was_killed_goes_on_with_the_next_worker(
-    prefect: Server, config: MakeConfig, ml_client: Any, tmp_path: Path
+    prefect: PrefectServer, config: MakeConfig, ml_client: Any, tmp_path: Path
 ) -> None:
     declared = subprocess.run(
         [sys.executable, "-m", "flows.terminal.cli", "automations", "--silent-seconds", "60", "--json"],
@@ -90,7 +91,7 @@ def test_a_run_whose_worker_was_killed_goes_on_with_the_next_worker(
         env=prefect.environment,
         capture_output=True,
         check=True,
-        timeout=120,
+        timeout=PATIENCE,
     )
     assert len(json.loads(declared.stdout)) == 2  # no webhook: those that heal
     enough = tmp_path / "enough"
@@ -98,7 +99,7 @@ def test_a_run_whose_worker_was_killed_goes_on_with_the_next_worker(
     worker = start_worker(prefect)
     try:
         run = start(prefect, DEPLOYMENT, wanted)
-        until(lambda: training(prefect, run), 240, "the run is not training")
+        until(lambda: training(prefect, run), "the run is not training")
         kill_with_children(worker)
         state = read(prefect, run).state
         assert state is not None
@@ -116,14 +117,14 @@ def test_a_run_whose_worker_was_killed_goes_on_with_the_next_worker(
 
 
 def test_a_run_whose_worker_alone_was_killed_goes_on_by_itself(
-    prefect: Server, config: MakeConfig, ml_client: Any, tmp_path: Path
+    prefect: PrefectServer, config: MakeConfig, ml_client: Any, tmp_path: Path
 ) -> None:
     enough = tmp_path / "enough"
     wanted = config("data.train.take=35", f"parameters.more={{seconds: 1800, until: {enough}}}")
     worker = start_worker(prefect)
     try:
         run = start(prefect, DEPLOYMENT, wanted)
-        until(lambda: training(prefect, run), 240, "the run is not training")
+        until(lambda: training(prefect, run), "the run is not training")
         worker.kill()  # the run's next line meets a pipe without a reader
         worker.wait()
         enough.touch()
@@ -143,7 +144,7 @@ def kill_with_children(worker: subprocess.Popen[bytes]) -> None:
     lost = [psutil.Process(worker.pid), *psutil.Process(worker.pid).children(recursive=True)]
     for process in lost:
         process.kill()
-    psutil.wait_procs(lost, timeout=10)
+    psutil.wait_procs(lost, timeout=PATIENCE)
 
 
 def assert_no_endpoint(ml_client: Any, name: str) -> None:

@@ -6,13 +6,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun
 
 from flows.run.outcome import outcome
 from flows.run.report import RunReport
-from tests.conftest import PrefectServer
 from tests.flows.conftest import MakeConfig
+from tests.support.prefect_server import PrefectServer
 
 NOW = datetime(2026, 1, 5, 6, 0, tzinfo=UTC)
 DONE: dict[str, Any] = {"outcome": "completed", "model": "chat", "model_version": "3"}
@@ -102,5 +101,5 @@ def test_a_budget_that_is_reached_is_the_states_message(
 def read(server: PrefectServer, run: str) -> FlowRun:
     from uuid import UUID
 
-    with SyncPrefectClient(server.url) as client:
+    with server.client() as client:
         return client.read_flow_run(UUID(run))

@@ -13,8 +13,8 @@ from prefect import flow
 from tasks.azure.failure import Cause
 from tasks.core.stage import StageEvent, observing, stage
 from tasks.core.stages import Stage
-from tests.conftest import PrefectServer
 from tests.support.failures import fails
+from tests.support.prefect_server import PrefectServer
 
 
 def http(status: int, **headers: str) -> requests.HTTPError:
@@ -64,13 +64,11 @@ def test_the_pause_that_the_service_asks_for_is_kept(prefect_server: PrefectServ
 
 
 def test_nobody_pauses_before_a_retry_that_will_not_be(prefect_server: PrefectServer) -> None:
-    function, made = failing(http(429, **{"Retry-After": "60"}))
+    function, made = failing(http(429, **{"Retry-After": "100000"}))
     task = stage(Stage.SUBMIT, retries=0)(function)
-    begun = time.monotonic()
     with fails(Cause.UNREACHABLE):
         flow(name="trial")(lambda: task())()
-    assert len(made) == 1
-    assert time.monotonic() - begun < 30
+    assert len(made) == 1  # and this line is reached at all
 
 
 def test_a_refused_token_is_renewed_once() -> None:

@@ -14,7 +14,7 @@ from tasks.azure.clients import Session
 from tasks.base_model import Base, find_model
 from tasks.data import Window, model_files
 from tasks.data.model_files import nearest
-from tests.tasks.conftest import LetFail
+from tests.conftest import LetFail
 
 TOKENIZER = json.dumps(
     {

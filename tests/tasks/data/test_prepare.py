@@ -18,6 +18,7 @@ from tasks.azure.failure import Cause
 from tasks.data.row_filter import LEAK
 from tasks.data.section import Data, Split
 from tests.support.failures import fails
+from tests.support.waiting import PATIENCE
 from tests.tasks.data.conftest import Preparing
 from tests.tasks.data.conversations import read_lines, row, rows, write_lines, write_parquet
 
@@ -201,7 +202,7 @@ def test_a_run_killed_in_the_middle_leaves_nothing_that_counts(
     done = subprocess.run(
         [sys.executable, "-c", script, folder, output],
         check=False,
-        timeout=120,
+        timeout=PATIENCE,
     )
     assert done.returncode == -signal.SIGKILL
     found = prepared(folder)

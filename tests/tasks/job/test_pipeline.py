@@ -29,9 +29,9 @@ from tasks.job.pipeline import Pipeline, Plan, Submission, Work, plan_job, submi
 from tasks.job.wait import TrainedJob, Wait, Waiter, wait_for_job
 from tasks.metrics import Metrics
 from tasks.register import Register, RegisteredModel, register_model
+from tests.conftest import LetFail
 from tests.support.failures import fails
 from tests.support.tiny.code import tiny_chat
-from tests.tasks.conftest import LetFail
 
 T4 = "Standard_NC4as_T4_v3"
 TINY = Pipeline(component="tiny_chat", registry=None)

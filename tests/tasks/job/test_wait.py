@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,30 +22,16 @@ from tasks.core.stage import StageEvent, observing
 from tasks.job.pipeline import Submission, find
 from tasks.job.wait import TrainedJob, Wait, Waiter, cancel_own, wait_for_job
 from tasks.sign_in import Workspace, sign_in
-from tests.conftest import LocalServer
+from tests.conftest import LetFail, LocalServer
 from tests.support.failures import fails
+from tests.support.waiting import until
 
 _ENVIRONMENT = "azureml://registries/azureml/environments/any/versions/1"
 _SOON = {"Retry-After": "0.01"}  # what the SDK waits before it asks again
 _QUICK = Wait(poll_seconds=0.1, timeout_hours=0.1)
 _WAITER = Waiter(run="00000000-0000-0000-0000-0000000000c0", since=datetime.now(UTC))
 
-SetFaults = Callable[..., None]
 Submit = Callable[..., Submission]
-
-
-@pytest.fixture
-def session(environment: dict[str, str]) -> Session:
-    return sign_in.fn(Workspace())
-
-
-@pytest.fixture
-def set_faults(server: LocalServer) -> Iterator[SetFaults]:
-    def put(*rules: dict[str, Any]) -> None:
-        server.admin("faults", {"faults": list(rules)})
-
-    yield put
-    put()
 
 
 @pytest.fixture(scope="module")
@@ -113,10 +98,7 @@ def status(session: Session, job: Submission) -> str:
 
 
 def becomes(session: Session, job: Submission, wanted: str) -> None:
-    deadline = time.monotonic() + 30
-    while (now := status(session, job)) != wanted:
-        assert time.monotonic() < deadline, f"the job is {now}, not {wanted}"
-        time.sleep(0.1)
+    until(lambda: status(session, job) == wanted, lambda: f"the job is {status(session, job)}, not {wanted}")
 
 
 def test_a_completed_job_tells_its_time_its_dollars_and_its_log(
@@ -168,22 +150,22 @@ def test_an_outage_is_outlasted(
     session: Session,
     cluster: Cluster,
     submit: Submit,
-    set_faults: SetFaults,
+    let_fail: LetFail,
     caplog: pytest.LogCaptureFixture,
     fault: dict[str, Any],
 ) -> None:
     job = submit("sleep 0.5")
     # More often than the SDK asks by itself.
-    set_faults({"path": f"jobs/{job.name}", "method": "GET", **{"count": 9, **fault}})
+    let_fail({"path": f"jobs/{job.name}", "method": "GET", **{"count": 9, **fault}})
     assert wait(session, job, cluster).name == job.name
     assert "cannot be seen at the moment" in caplog.text
 
 
 def test_lost_connections_are_outlasted(
-    session: Session, cluster: Cluster, submit: Submit, set_faults: SetFaults
+    session: Session, cluster: Cluster, submit: Submit, let_fail: LetFail
 ) -> None:
     job = submit("true")
-    set_faults({"path": f"jobs/{job.name}", "method": "GET", "kind": "reset", "count": 2})
+    let_fail({"path": f"jobs/{job.name}", "method": "GET", "kind": "reset", "count": 2})
     assert wait(session, job, cluster).name == job.name
 
 
@@ -191,33 +173,33 @@ def test_an_outage_beyond_what_the_user_allows_ends_the_wait_and_not_the_job(
     session: Session,
     cluster: Cluster,
     submit: Submit,
-    set_faults: SetFaults,
+    let_fail: LetFail,
     tmp_path: Path,
 ) -> None:
     job = submit(until_file(tmp_path / "go"))
     becomes(session, job, "Running")
-    set_faults({"path": f"jobs/{job.name}", "kind": "status", "status": 503, "headers": _SOON, "count": None})
+    let_fail({"path": f"jobs/{job.name}", "kind": "status", "status": 503, "headers": _SOON, "count": None})
     with fails(Cause.UNREACHABLE, job.name):
         wait(session, job, cluster, _QUICK.model_copy(update={"outage_minutes": 0}))
-    set_faults()
+    let_fail()
     assert status(session, job) == "Running"
     (tmp_path / "go").touch()
 
 
 def test_a_refusal_is_no_outage(
-    session: Session, cluster: Cluster, submit: Submit, set_faults: SetFaults
+    session: Session, cluster: Cluster, submit: Submit, let_fail: LetFail
 ) -> None:
     job = submit("true")
-    set_faults({"path": f"jobs/{job.name}", "kind": "status", "status": 403, "count": None})
+    let_fail({"path": f"jobs/{job.name}", "kind": "status", "status": 403, "count": None})
     with fails(Cause.PERMISSION):
         wait(session, job, cluster)
 
 
 def test_a_log_that_cannot_be_read_ends_no_training(
-    session: Session, cluster: Cluster, submit: Submit, set_faults: SetFaults
+    session: Session, cluster: Cluster, submit: Submit, let_fail: LetFail
 ) -> None:
     job = submit("echo unseen")
-    set_faults({"path": "runs/*/details", "kind": "status", "status": 403, "count": None})
+    let_fail({"path": "runs/*/details", "kind": "status", "status": 403, "count": None})
     assert wait(session, job, cluster).name == job.name
 
 
@@ -246,11 +228,11 @@ def test_a_job_that_cannot_be_cancelled_is_told_as_what_goes_on_to_cost(
     session: Session,
     cluster: Cluster,
     submit: Submit,
-    set_faults: SetFaults,
+    let_fail: LetFail,
     tmp_path: Path,
 ) -> None:
     job = submit(until_file(tmp_path / "go"))
-    set_faults({"path": "jobs/*/cancel", "kind": "status", "status": 403, "count": None})
+    let_fail({"path": "jobs/*/cancel", "kind": "status", "status": 403, "count": None})
     with fails(Cause.DELETION, f"az ml job cancel -n {job.name}"):
         wait(session, job, cluster, _QUICK.model_copy(update={"timeout_hours": 1e-6}))
     (tmp_path / "go").touch()

@@ -1,0 +1,69 @@
+"""The stages of a run where there is no terminal: a line when one begins, changes what it does, and ends."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+
+from flows.run.config import load
+from flows.terminal.live import view
+from tasks.core.stage import observed, report
+from tasks.core.stages import Stage
+
+
+def shown(capsys: pytest.CaptureFixture[str], run: Callable[[], None]) -> list[str]:
+    """What is printed of a run, on stderr alone, without its seconds."""
+    with view(load("local")):
+        run()
+    out, err = capsys.readouterr()
+    assert out == ""
+    return [re.sub(r"\(\d+\.\d s\)", "(s)", line) for line in err.splitlines()]
+
+
+def test_a_stage_is_a_line_at_its_beginning_and_its_end(capsys: pytest.CaptureFixture[str]) -> None:
+    def run() -> None:
+        with observed(Stage.DATA):
+            pass
+
+    head, *lines = shown(capsys, run)
+    assert head.startswith("local: ")
+    assert lines == ["● data", "✓ data (s)"]
+
+
+def test_what_a_stage_does_is_said_once_however_its_log_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+    def run() -> None:
+        with observed(Stage.TRAIN):
+            report("finetune: Running, $0.10 | step 1")
+            report("finetune: Running, $0.20 | step 2")
+            report("evaluate: Running, $0.30")
+
+    assert shown(capsys, run)[1:] == [
+        "● train",
+        "● train: finetune: Running",
+        "● train: evaluate: Running",
+        "✓ train (s)",
+    ]
+
+
+@pytest.mark.parametrize(("error", "mark"), [(ValueError("no\nmemory"), "✗"), (KeyboardInterrupt(), "■")])
+def test_how_a_stage_ends_is_marked(
+    capsys: pytest.CaptureFixture[str], error: BaseException, mark: str
+) -> None:
+    def run() -> None:
+        with pytest.raises(BaseException), observed(Stage.DEPLOY):  # noqa: B017
+            raise error
+
+    last = shown(capsys, run)[-1]
+    assert last.startswith(f"{mark} deploy (s): ")
+
+
+def test_a_long_detail_stays_on_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    def run() -> None:
+        with observed(Stage.DATA):
+            report("word " * 200)
+
+    lines = shown(capsys, run)
+    assert len(lines) == 4
+    assert lines[2].endswith("…")

@@ -31,7 +31,7 @@ from tests.flows.conftest import MakeConfig
 from tests.support.flow_process import Processes, deploy, once, processes, read, run_of
 from tests.support.prefect_server import PrefectServer
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 LONG = "parameters.more.seconds=1800"
 

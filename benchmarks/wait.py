@@ -25,11 +25,11 @@ from prefect.client.schemas.filters import TaskRunFilterStateName as StateName
 from prefect.states import Cancelling
 
 from flows.run.config import Finetune
-from tests.flows.conftest import tiny_config
 from tests.support import postgresql
 from tests.support.deployed import Deployed, deployed
+from tests.support.own_workspace import Workspace, opened
+from tests.support.tiny_recipe import tiny_config
 from tests.support.waiting import until
-from tests.sweep.workspace import Workspace, opened
 
 LIMIT = 3600.0  # seconds until all wait; the start of twenty runs is bound by the processors
 HOURS = 3

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
@@ -61,7 +61,7 @@ def find_model(session: Session, base: Base) -> BaseModelVersion:
             raise _not_found(models, base, str(error)) from error
         raise
     properties = private.model_properties(models, model.name, model.version)
-    found = describe(
+    entry = Entry(
         id=model.id,
         name=model.name,
         version=str(model.version),
@@ -69,8 +69,8 @@ def find_model(session: Session, base: Base) -> BaseModelVersion:
         tags=model.tags or {},
         metadata=properties.get("systemMetadata") or {},
         archived=bool(properties.get("isArchived")),
-        today=datetime.now(UTC).date(),
     )
+    found = describe(entry, datetime.now(UTC).date())
     logger().info("Base model %s, version %s", found.name, found.version)
     if found.retired and not base.allow_retired:
         raise Failure(
@@ -83,28 +83,28 @@ def find_model(session: Session, base: Base) -> BaseModelVersion:
     return found.model_copy(update={"window": find_window(models, model)})
 
 
-def describe(
-    *,
-    id: str,
-    name: str,
-    version: str,
-    description: str,
-    tags: Mapping[str, str],
-    metadata: Mapping[str, Any],
-    archived: bool,
-    today: date,
-) -> BaseModelVersion:
+class Entry(NamedTuple):
+    """A version as the registry has it; `metadata` is its system metadata."""
+
+    id: str
+    name: str
+    version: str
+    description: str
+    tags: Mapping[str, str]
+    metadata: Mapping[str, Any]
+    archived: bool
+
+
+def describe(entry: Entry, today: date) -> BaseModelVersion:
     """Read a model's tags and, where those are silent, its system metadata."""
+    name, tags, metadata = entry.name, entry.tags, entry.metadata
     computes = metadata.get("supportedComputes") or {}
-    retirement = tags.get("FinetuneRetirementDate") or (metadata.get("deprecation") or {}).get(
-        "finetuneRetirementDate"
-    )
-    retired = tuple(_retired(name, version, archived, retirement, today))
+    retired = tuple(_retired(entry, today))
     return BaseModelVersion(
-        id=id,
+        id=entry.id,
         name=name,
-        version=version,
-        description=description,
+        version=entry.version,
+        description=entry.description,
         finetune_sizes=_sizes(tags.get("finetune_compute_allow_list"), computes.get("finetuneComputes")),
         inference_sizes=_sizes(tags.get("inference_compute_allow_list"), computes.get("inferenceComputes")),
         defaults=_defaults(name, tags.get("model_specific_defaults")),
@@ -157,14 +157,17 @@ def _stand_in(name: str, stand_in: str | None) -> list[str]:
     return [f"The weights are not those of {name}: {stand_in} stands in for it in this workspace."]
 
 
-def _retired(name: str, version: str, archived: bool, retirement: str | None, today: date) -> Iterator[str]:
-    if archived:
-        yield f"{name} version {version} is archived in its registry."
+def _retired(entry: Entry, today: date) -> Iterator[str]:
+    if entry.archived:
+        yield f"{entry.name} version {entry.version} is archived in its registry."
+    deprecation = entry.metadata.get("deprecation") or {}
+    retirement = entry.tags.get("FinetuneRetirementDate") or deprecation.get("finetuneRetirementDate")
     try:
         retired = date.fromisoformat((retirement or "")[:10])
     except ValueError:
         return
     if retired <= today:
+        name = entry.name
         yield f"Fine-tuning of {name} was retired on {retired}: Azure may refuse the job or its deployment."
 
 

@@ -15,6 +15,7 @@ from tempfile import mkdtemp
 from typing import TYPE_CHECKING
 
 from tasks.azure.failure import Cause, Failure
+from tasks.core.reuse import Reused
 from tasks.data import choice
 from tasks.data.choice import Part
 from tasks.data.prepared import PreparedData, PreparedSplit
@@ -48,7 +49,8 @@ def prepare(data: Data, on_progress: OnProgress = ignored, window: Window = _UNK
         root = data.directory.expanduser() if data.directory else _cache()
         folder = root / _request(data, source, window)
         if found := _prepared_before(folder):
-            return found.model_copy(update={"reused": True, "bytes_read": 0, "window": window})
+            reused = Reused(kind="data", name=found.source)
+            return found.model_copy(update={"reused": reused, "bytes_read": 0, "window": window})
         return _Preparing(data, source, parts, window, folder).run(on_progress)
 
 

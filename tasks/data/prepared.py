@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from tasks.core.reuse import Reused
 from tasks.data.window import Window
 
 
@@ -64,7 +65,7 @@ class PreparedData(BaseModel):
     directory: Path
     window: Window = Window()  # that rows must fit into
     bytes_read: int = 0
-    reused: bool = False  # nothing was read: the same request was prepared before
+    reused: Reused | None = None  # nothing was read: the same request was prepared before
 
     @property
     def sha256(self) -> str:

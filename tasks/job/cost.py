@@ -11,7 +11,7 @@ from tasks.azure.run_history import Step
 from tasks.compute import Cluster
 
 
-class Elapsed(BaseModel):
+class Durations(BaseModel):
     """Where a job's time went, in seconds."""
 
     model_config = ConfigDict(frozen=True)
@@ -23,7 +23,7 @@ class Elapsed(BaseModel):
 
 def elapsed(
     created: datetime | None, steps: Sequence[Step], provisioning: float, ended: datetime | None
-) -> Elapsed:
+) -> Durations:
     """The time since the job was created, whoever watched: `provisioning` is what was seen of that phase.
 
     Steps that run side by side count once.
@@ -33,7 +33,7 @@ def elapsed(
     begun = created or min((step.started for step in steps if step.started), default=now)
     waited = max((now - aware(begun)).total_seconds() - running, 0.0)
     provisioning = min(provisioning, waited)
-    return Elapsed(queued=waited - provisioning, provisioning=provisioning, running=running)
+    return Durations(queued=waited - provisioning, provisioning=provisioning, running=running)
 
 
 def dollars(steps: Sequence[Step], cluster: Cluster) -> float:

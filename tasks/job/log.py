@@ -14,7 +14,7 @@ LAST_LINES = 30
 _LINES_A_LOOK = 200
 
 
-class Follower:
+class LogFollower:
     """What was told so far of a job's steps; `forward` says whether their logs are copied to the run's."""
 
     def __init__(self, session: Session, *, forward: bool) -> None:

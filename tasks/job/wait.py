@@ -23,8 +23,8 @@ from tasks.core.lease import Lease
 from tasks.core.stage import displaying, logger, report, stage
 from tasks.core.stages import Stage
 from tasks.job import cost
-from tasks.job.cost import Elapsed
-from tasks.job.log import Follower
+from tasks.job.cost import Durations
+from tasks.job.log import LogFollower
 from tasks.job.pipeline import OUTPUT, Submission, find
 from tasks.sections.wait import Wait as Wait
 
@@ -76,7 +76,7 @@ def wait_for_job(
 
     Raises Failure with the failed step's error and its last log lines for every end but Completed.
     """
-    return _Watch(session, job, cluster, wait, waiter).until_completed()
+    return _JobPoller(session, job, cluster, wait, waiter).until_completed()
 
 
 def cancel_own(session: Session, job: str, run: str) -> bool:
@@ -95,7 +95,7 @@ def cancel(session: Session, job: str) -> None:
     clients.workspace(session).jobs.begin_cancel(job)
 
 
-class _Watch:
+class _JobPoller:
     """One wait: what was seen so far of the job."""
 
     def __init__(
@@ -109,7 +109,7 @@ class _Watch:
         self._holder: Lease | None = None
         self._provisioning = 0.0
         self._steps: list[Step] = []
-        self._follower = Follower(session, forward=wait.forward_logs)
+        self._follower = LogFollower(session, forward=wait.forward_logs)
         self._artifact: UUID | None = None
 
     def until_completed(self) -> TrainedJob:
@@ -229,7 +229,7 @@ class _Watch:
         created = self._job.created if self._is_own() else self._waiter.since
         return 0.0 if created is None else (datetime.now(UTC) - cost.aware(created)).total_seconds()
 
-    def _elapsed(self, ended: datetime | None = None) -> Elapsed:
+    def _elapsed(self, ended: datetime | None = None) -> Durations:
         return cost.elapsed(self._job.created, self._steps, self._provisioning, ended)
 
     def _show(self, status: str) -> None:

@@ -28,7 +28,7 @@ def first(
 ) -> Iterator[RunReport]:
     """The report of a run that finds nothing made before."""
     from flows.finetune import finetune
-    from tests.flows.conftest import tiny_config
+    from tests.support.tiny_recipe import tiny_config
 
     with pytest.MonkeyPatch.context() as patch:
         for name, value in server.environment.items():

@@ -8,7 +8,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any
 
-from tests.sweep.workspace import Workspace
+from tests.support.own_workspace import Workspace
 
 _LATER = timedelta(days=1)  # by then every lease of a swept run has ended
 _NEWEST = 12  # jobs; a case submits one, and an attempt more for each that failed

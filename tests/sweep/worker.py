@@ -13,11 +13,11 @@ from typing import Any
 
 import yaml
 
+from tests.support.own_workspace import Workspace, opened
 from tests.sweep import kinds
 from tests.sweep.audit import Audit, audit, mark
 from tests.sweep.kinds import Call
 from tests.sweep.run import Ended, run
-from tests.sweep.workspace import Workspace, opened
 
 RECIPE = Path(__file__).parent / "recipe.yaml"
 _LIMIT = 400.0  # seconds of one run

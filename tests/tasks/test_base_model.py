@@ -10,7 +10,7 @@ from azure.ai.ml.entities import Model
 
 from tasks.azure.clients import Session
 from tasks.azure.failure import Cause
-from tasks.base_model import Base, BaseModelVersion, allows, describe, find_model, literal
+from tasks.base_model import Base, BaseModelVersion, Entry, allows, describe, find_model, literal
 from tests.support.checkout import TINY
 from tests.support.failures import fails
 
@@ -18,19 +18,8 @@ LIST = "['Standard_NC24ads_A100_v4', 'Standard_NC48ads_A100_v4']"
 
 
 def model(**given: Any) -> BaseModelVersion:
-    return describe(
-        **{
-            "id": "azureml://registries/azureml/models/M/versions/1",
-            "name": "M",
-            "version": "1",
-            "description": "",
-            "tags": {},
-            "metadata": {},
-            "archived": False,
-            "today": date(2026, 11, 1),
-            **given,
-        }
-    )
+    nothing = Entry("azureml://registries/azureml/models/M/versions/1", "M", "1", "", {}, {}, archived=False)
+    return describe(nothing._replace(**given), date(2026, 11, 1))
 
 
 def test_allow_lists_are_read_from_tags_and_else_from_system_metadata() -> None:

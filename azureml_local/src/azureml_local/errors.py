@@ -39,7 +39,7 @@ class ServiceError(Exception):
             "code": self.code,
             "message": self.message,
             "target": self.target,
-            "details": [detail._error() for detail in self.details],
+            "details": [detail.body()["error"] for detail in self.details],
             "additionalInfo": list(info),
         }
         nested: dict[str, Any] | None = None

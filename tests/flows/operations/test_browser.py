@@ -14,10 +14,10 @@ import pytest
 import yaml
 
 from tests.conftest import LocalServer
-from tests.flows.conftest import RECIPE
 from tests.support.checkout import ROOT
 from tests.support.deployed_runs import DEPLOYMENT, artifacts, deployment_id, read, runs_of
 from tests.support.prefect_server import PrefectServer
+from tests.support.tiny_recipe import RECIPE
 from tests.support.waiting import PATIENCE, until
 
 CHROMIUM = Path("/usr/bin/chromium")

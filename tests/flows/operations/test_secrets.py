@@ -21,11 +21,12 @@ from tasks.azure.credentials import AzureSignIn
 from tasks.azure.failure import Cause
 from tasks.sign_in import Workspace, sign_in
 from tests.conftest import LocalServer
-from tests.flows.conftest import RECIPE, MakeConfig
+from tests.flows.conftest import MakeConfig
 from tests.support.checkout import ROOT
 from tests.support.failures import fails
 from tests.support.login import TENANT, logging_in
 from tests.support.prefect_server import PrefectServer
+from tests.support.tiny_recipe import RECIPE
 from tests.support.waiting import PATIENCE
 
 pytestmark = pytest.mark.slow

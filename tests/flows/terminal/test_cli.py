@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from tests.conftest import LocalServer
-from tests.flows.conftest import RECIPE
 from tests.support.checkout import ROOT
 from tests.support.imports import HEAVY, imported, packages
 from tests.support.prefect_server import PrefectServer
+from tests.support.tiny_recipe import RECIPE
 from tests.support.waiting import PATIENCE, until
 
 Start = Callable[..., subprocess.Popen[str]]

@@ -1,0 +1,15 @@
+"""The recipe of the tiny component: the whole flow in seconds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flows.run.config import Finetune, apply, document, parse
+from tests.support.checkout import TINY
+
+RECIPE = TINY / "recipe.yaml"
+
+
+def tiny_config(data: Path, *changes: str) -> Finetune:
+    """The tiny recipe with its prepared data below `data`."""
+    return parse(apply(document(RECIPE), [f"data.directory={data}", *changes]), "tiny")

@@ -233,7 +233,7 @@ def _cancel_jobs(run: Run) -> None:
         elif outage.outlast(lambda: cancel_own(run.session, submission.name, run.id), outage.CLEAN_UP):
             run.cancelled = (f"job {submission.name}",)
     except Exception as error:  # noqa: BLE001 - what else costs is to be released as well
-        logger().error("The job COULD NOT BE CANCELLED AND GOES ON TO COST: %s", error)
+        logger().error("The job COULD NOT BE CANCELLED and is still billed: %s", error)
 
 
 @contextmanager

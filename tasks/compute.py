@@ -112,7 +112,7 @@ def find(session: Session, name: str) -> Any:
 
 
 def remove(session: Session, name: str, run: str | None) -> None:
-    """Delete the cluster that the run holds, and return when it is seen to be gone, or made anew."""
+    """Delete the cluster that the run holds, and return when it is seen to be gone, or created again."""
     operation.delete(lambda: clients.workspace(session).compute.begin_delete(name))
     _until_gone(session, name, run)
 
@@ -153,7 +153,7 @@ def hold(session: Session, found: Any, lease: Lease) -> Any:
 
 
 def _standing(session: Session, name: str) -> Any:
-    """The SDK's cluster, or None; one that is being deleted is waited for, so that it can be made anew."""
+    """The SDK's cluster, or None; one that is being deleted is waited for, so that it can be created again."""
     found = find(session, name)
     if found is None or operation.state(found).casefold() != "deleting":
         return found

@@ -157,7 +157,7 @@ def change(session: Session, name: str, wanted: Callable[[Any], Change]) -> Any:
 def remove(session: Session, name: str, run: str | None) -> None:
     """Delete the endpoint that the run holds, with its deployments, and return when it is seen to be gone.
 
-    It may be there anew by then: another run of the same job waits for nothing but this.
+    It may have been created again by then: another run of the same job waits for nothing but this.
     """
     report(f"deleting {name}")
     operation.delete(lambda: clients.workspace(session).online_endpoints.begin_delete(name))

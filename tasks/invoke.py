@@ -123,7 +123,7 @@ def score(address: str, key: str, deployment: str, body: dict[str, Any], timeout
         timeout=(10, timeout + _SLACK),
     )
     if answer.status_code != 200:
-        # With its cause: a refused key is asked for anew, once, as any refused token is.
+        # With its cause: a refused key is asked for again, once, as any refused token is.
         raise _refused(answer, deployment) from requests.HTTPError(response=answer)
     try:
         return read_answer(answer.json())

@@ -175,7 +175,7 @@ def read(session: Session, kind: Kind, found: Listed, parent: str | None = None)
 
 
 class _Seen:
-    """What was seen so far; a list that breaks off has been seen as far as it went."""
+    """What was seen so far; a list whose connection is lost has been seen as far as it went."""
 
     def __init__(self) -> None:
         self.leased: list[Leased] = []

@@ -68,7 +68,7 @@ def page(runs: Sequence[RunRecord], *, prefect: str | None = None, now: datetime
 
 
 def tiles(runs: Sequence[RunRecord], now: datetime) -> tuple[Tile, ...]:
-    """What people ask first: how many, how reliable, how dear, how long, what is up at this moment."""
+    """What people ask first: how many, how reliable, how expensive, how long, what is up at this moment."""
     ended = [run for run in runs if run.ended is not None or run.unsuccessful or run.state == "completed"]
     completed = [run for run in runs if run.state == "completed"]
     took = [run.seconds for run in completed if run.seconds is not None]

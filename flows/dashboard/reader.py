@@ -47,7 +47,7 @@ async def read(selection: Selection) -> list[RunRecord]:
             runs = await _Reader(client, selection).runs()
     except (HTTPError, RuntimeError) as error:
         raise Failure(
-            "Prefect's server gives no history.",
+            "Could not read runs from the Prefect server.",
             "Check PREFECT_API_URL, and that the server runs: prefect server start.",
             f"{type(error).__name__}: {error}",
             cause=Cause.PREFECT,

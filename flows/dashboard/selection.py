@@ -67,7 +67,7 @@ def select(
             cause=Cause.CONFIGURATION,
         )
     if limit is not None and limit < 1:
-        raise Failure(f"A limit of {limit} leaves no run.", "Ask for 1 or more.", cause=Cause.CONFIGURATION)
+        raise Failure("--limit must be at least 1.", f"It was {limit}.", cause=Cause.CONFIGURATION)
     return Selection(
         states=tuple(state for state in STATES if state in chosen),
         recipe=recipe or None,

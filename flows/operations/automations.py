@@ -32,6 +32,11 @@ _FLOW = {"prefect.resource.role": "flow", "prefect.resource.name": "finetune"}
 _DEPLOYMENT = {"prefect.resource.role": "deployment"}
 _TAG = {"prefect.resource.role": "tag", "prefect.resource.id": "prefect.tag.finetune"}
 _HEARTBEAT = "prefect.flow-run.heartbeat"
+# What version 0.1 called them; those are renamed, not left to act a second time.
+_FORMER = {
+    "finetune: mark runs without a heartbeat as crashed": "finetune: silent runs have crashed",
+    "finetune: retry crashed runs": "finetune: crashed runs go on",
+}
 _ENDS = ("Completed", "Failed", "Cancelled", "Crashed", "Suspended", "Paused", "AwaitingRetry")
 
 
@@ -48,11 +53,11 @@ class Declared(BaseModel):
 def declare(webhook: str | None = None, silent_seconds: int = SILENT_SECONDS) -> list[Declared]:
     """Create the automations in Prefect, or update those of the same name; those switched off stay off.
 
-    Without a `webhook` to notify the one of last time is used; where there was none, nobody is notified.
+    Without a `webhook` the last one saved is called; where none was saved, nobody is notified.
     """
     if get_current_settings().api.url is None:
         raise Failure(
-            "Which Prefect server?",
+            "No Prefect server is configured.",
             "Set PREFECT_API_URL, or start one: prefect server start.",
             cause=Cause.CONFIGURATION,
         )
@@ -65,7 +70,7 @@ def declare(webhook: str | None = None, silent_seconds: int = SILENT_SECONDS) ->
 def healing(silent_seconds: int) -> Iterator[AutomationCore]:
     """Mark a silent run as crashed, and schedule a crashed run again, which resumes where it was."""
     yield AutomationCore(
-        name="finetune: silent runs have crashed",
+        name="finetune: mark runs without a heartbeat as crashed",
         description="No heartbeat for a while, and no end: the process is gone, with its machine perhaps.",
         trigger=EventTrigger(
             posture=Posture.Proactive,
@@ -85,8 +90,8 @@ def healing(silent_seconds: int) -> Iterator[AutomationCore]:
         ],
     )
     yield AutomationCore(
-        name="finetune: crashed runs go on",
-        description=f"The same run is scheduled again, in at most {ATTEMPTS} processes; it adopts its job.",
+        name="finetune: retry crashed runs",
+        description=f"The same run is scheduled again, in at most {ATTEMPTS} processes; it reuses its job.",
         trigger=EventTrigger(
             posture=Posture.Reactive,
             expect={"prefect.flow-run.Crashed"},
@@ -158,7 +163,9 @@ def _webhook(client: SyncPrefectClient, url: str | None) -> UUID | None:
 
 
 def _declare(client: SyncPrefectClient, wanted: AutomationCore) -> Declared:
+    former = _FORMER.get(wanted.name)
     found = client.read_automations_by_name(wanted.name)
+    found += client.read_automations_by_name(former) if former else []
     if not found:
         client.create_automation(wanted)
         return Declared(name=wanted.name, change="created", enabled=True)

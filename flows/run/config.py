@@ -100,7 +100,7 @@ def apply(body: Mapping[str, Any], changes: Iterable[str]) -> dict[str, Any]:
         where, equals, value = change.partition("=")
         if not equals or not where.strip():
             raise Failure(
-                f"{change!r} changes nothing.", "Write --set section.field=value.", cause=Cause.CONFIGURATION
+                f"Invalid --set {change!r}: expected section.field=value.", cause=Cause.CONFIGURATION
             )
         *sections, field = where.strip().split(".")
         at = changed

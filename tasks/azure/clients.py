@@ -97,7 +97,7 @@ def mlflow(session: Session) -> Any:
 
 
 def forget() -> None:
-    """Drop clients and credentials with the tokens they hold: the next ones sign in anew."""
+    """Drop clients and credentials with the tokens they hold: the next ones sign in again."""
     for kept in (_workspace, _registry, _credential, _pipeline):
         kept.cache_clear()
 

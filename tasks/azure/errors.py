@@ -214,7 +214,7 @@ def explain(error: BaseException) -> Failure:
     if is_transient(error):
         return Failure(
             f"Azure could not be reached or was busy: {_headline(text)}",
-            "Run again: what was made is found and used.",
+            "Run again; existing resources are reused.",
             details,
             retryable=True,
             retry_after=pause,

@@ -64,7 +64,7 @@ def gone(get: Callable[[], Any], what: str, by_hand: str) -> None:
         waited = monotonic() - begun
         if state(found) == "Failed" and waited > 1:
             raise Failure(
-                f"The {what} could not be deleted and goes on to cost.",
+                f"The {what} could not be deleted and is still billed.",
                 f"Delete it in the studio, or run: {by_hand}",
                 retryable=True,
                 cause=Cause.DELETION,

@@ -126,7 +126,7 @@ def price(tags: Mapping[str, str] | None) -> float | None:
 def unless_anew(found: Any, holder: str | None) -> Any:
     """What was found of the thing that a run held; None when it is gone, or another run's by now.
 
-    While one run sees its thing deleted, another may have made it anew under the same name.
+    While one run sees its thing deleted, another may have created it again under the same name.
     """
     lease = Lease.read(found.tags) if found is not None else None
     return found if lease is None or holder is None or lease.run == holder else None

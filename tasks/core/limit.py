@@ -51,7 +51,7 @@ def limited(what: str, seconds: float | None) -> Iterator[None]:
     except _TooLong as error:
         raise Failure(
             f"The stage {what} took longer than {seconds / 60:.0f} minutes and was ended.",
-            "Run again: what was made is found and used.",
+            "Run again; existing resources are reused.",
             retryable=True,
             cause=Cause.TIMED_OUT,
         ) from error

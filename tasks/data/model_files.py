@@ -109,7 +109,7 @@ def _fetch(models: Any, model: Any, names: Sequence[str], folder: Path) -> str:
                 _check(name, content)
                 _keep(folder / name, content)
     except (AzureError, MlException, OSError, KeyError, ValueError) as error:
-        if is_unauthorised(error):  # by an expired token: the stage signs in anew
+        if is_unauthorised(error):  # by an expired token: the stage signs in again
             raise
         return f"the model's files cannot be read ({explain(error).what})"
     missing = [name for name in names if name not in found]

@@ -58,7 +58,7 @@ class TrainedJob(BaseModel):
 
 def _job_key(context: TaskRunContext, arguments: dict[str, Any]) -> str:
     job: Submission = arguments["job"]
-    # The creation time tells a job from one of the same name in a workspace that was made anew.
+    # The creation time tells a job from one of the same name in a workspace that was created again.
     return f"wait-{arguments['session'].workspace_id}-{job.name}-{job.created}"
 
 
@@ -164,7 +164,7 @@ class _JobPoller:
                 cause=Cause.UNREACHABLE,
             ) from error
         if unauthorised:
-            clients.forget()  # somebody may have signed in anew meanwhile
+            clients.forget()  # somebody may have signed in again meanwhile
         logger().warning("The job cannot be seen at the moment, waiting on: %s", error)
         return True
 
@@ -196,7 +196,7 @@ class _JobPoller:
             )
 
     def _give_up(self, why: str, do: str, cause: Cause) -> NoReturn:
-        """Cancel the job and raise Failure; one that cannot be cancelled is told as what goes on to cost.
+        """Cancel the job and raise Failure; one that cannot be cancelled is reported as still billed.
 
         Another run's job is that run's to cancel: this one only ends.
         """
@@ -208,7 +208,7 @@ class _JobPoller:
         except Exception as error:
             failure = explain(error)
             raise Failure(
-                f"{why}, but the job {name} COULD NOT BE CANCELLED AND GOES ON TO COST: {failure.what}",
+                f"{why}, but the job {name} COULD NOT BE CANCELLED and is still billed: {failure.what}",
                 f"Cancel it in the studio, or run: az ml job cancel -n {name}",
                 failure.details,
                 failure.retryable,

@@ -1,4 +1,4 @@
-"""Runs that fail: what they say, what their report keeps, and that nothing goes on to cost."""
+"""Runs that fail: what they say, what their report keeps, and that nothing is still billed."""
 
 from __future__ import annotations
 

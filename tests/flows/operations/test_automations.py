@@ -22,8 +22,8 @@ from tests.support.waiting import PATIENCE, until
 pytestmark = pytest.mark.slow
 
 NAMES = {
-    "finetune: silent runs have crashed",
-    "finetune: crashed runs go on",
+    "finetune: mark runs without a heartbeat as crashed",
+    "finetune: retry crashed runs",
     "finetune: a run has failed",
     "finetune: a budget is reached",
     "finetune: something is past its lease",
@@ -61,16 +61,16 @@ def test_declaring_twice_makes_no_duplicates_and_respects_what_was_switched_off(
     assert {each["change"] for each in again} == {"unchanged"}
 
     with prefect_server.client() as client:
-        (silent,) = client.read_automations_by_name("finetune: silent runs have crashed")
+        (silent,) = client.read_automations_by_name("finetune: mark runs without a heartbeat as crashed")
         client.request("PATCH", "/automations/{id}", path_params={"id": silent.id}, json={"enabled": False})
     changed = {each["name"]: each for each in declare(prefect_server, "--silent-seconds", "600")}
-    assert changed["finetune: silent runs have crashed"] == {
-        "name": "finetune: silent runs have crashed",
+    assert changed["finetune: mark runs without a heartbeat as crashed"] == {
+        "name": "finetune: mark runs without a heartbeat as crashed",
         "change": "updated",
         "enabled": False,
     }
     with prefect_server.client() as client:
-        (updated,) = client.read_automations_by_name("finetune: silent runs have crashed")
+        (updated,) = client.read_automations_by_name("finetune: mark runs without a heartbeat as crashed")
         assert (updated.id, updated.enabled) == (silent.id, False)
         assert updated.trigger.within.total_seconds() == 600  # type: ignore[union-attr]
         assert all(len(client.read_automations_by_name(name)) == 1 for name in NAMES)

@@ -73,7 +73,7 @@ def test_help_imports_nothing_heavy(start: Start, arguments: list[str]) -> None:
         (["run", "nowhere"], "Error: There is no recipe 'nowhere'. Name a YAML file, or one of: "),
         (["run", "--set", "deploy.instances=2"], "configuration is wrong: deploy.instances: no such field."),
         (["run", "--set", "wait.poll_seconds=soon"], "The configuration is wrong: wait.poll_seconds: "),
-        (["run", "--set", "fresh"], "'fresh' changes nothing. Write --set section.field=value."),
+        (["run", "--set", "fresh"], "Invalid --set 'fresh': expected section.field=value."),
         (["run", "--set", "base=Phi-4"], "The configuration is wrong: base: "),
     ],
 )

@@ -153,7 +153,7 @@ def hold(session: Session, found: Any, lease: Lease) -> Any:
 
 
 def _standing(session: Session, name: str) -> Any:
-    """The SDK's cluster, or None; one that is being deleted is waited for, so that it can be created again."""
+    """The SDK's cluster, or None; one that is being deleted is waited for, so that it can be made again."""
     found = find(session, name)
     if found is None or operation.state(found).casefold() != "deleting":
         return found

@@ -33,16 +33,6 @@ def test_stages_are_in_the_order_of_the_workflow() -> None:
     assert table.stages(run).index("data") < table.stages(run).index("train")
 
 
-@pytest.mark.parametrize(
-    "column", [each for each in table.COLUMNS if each.number], ids=lambda each: each.name
-)
-def test_a_number_is_there_where_the_text_is(column: table.Column) -> None:
-    assert column.number is not None
-    for run in RUNS:
-        if column.number(run) is None:
-            assert column.text(run) == "–" or not any(map(str.isdigit, column.text(run)))
-
-
 def test_a_wider_terminal_shows_more_columns(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,7 @@ HERE = Path(__file__).resolve().parent
 CHROMIUM = Path("/usr/bin/chromium")
 _PATIENCE = 120_000  # milliseconds; Prefect's pages are drawn in the browser
 _RUNS = 1200
+_SAME, _BETWEEN = 6, 5.0  # pictures that must be equal, and the seconds from one to the next
 
 
 def main() -> None:
@@ -67,8 +69,16 @@ def _photograph(server: PrefectServer, address: str, file: Path) -> None:
         shown.goto(address)
         shown.get_by_text("finetune-plan", exact=True).first.wait_for()
         shown.get_by_text("Completed").first.wait_for()
-        shown.wait_for_load_state("networkidle")
-        shown.screenshot(path=file)
+        file.write_bytes(_settled(shown))
+
+
+def _settled(shown: Any) -> bytes:
+    """The page once it has looked the same for a while: its graph is laid out by a worker that says nothing."""
+    looks: list[bytes] = []
+    while looks[-_SAME:].count(looks[-1] if looks else b"") < _SAME:
+        time.sleep(_BETWEEN)
+        looks.append(shown.screenshot())
+    return looks[-1]
 
 
 @contextmanager

@@ -102,7 +102,7 @@ assert call("GET", "connections/silent").status_code == 200
 
 @pytest.mark.parametrize("block", [b for b in blocks("python") if b not in WORKED], ids=str)
 def test_a_program_is_one_of_the_examples(block: Block) -> None:
-    """Their own tests, in tests/examples, run them."""
+    """tests/examples and test_as_written run them."""
     name = _EXAMPLE.fullmatch(block.first)
     assert name, "begin it with the name of a file in examples/"
     text = (ROOT / name[1]).read_text(encoding="utf-8")

@@ -1,0 +1,57 @@
+"""Blocks of commands that end by themselves and need nothing of Azure, typed as they stand."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.docs.documents import named
+from tests.support.checkout import ROOT
+from tests.support.prefect_server import serving
+
+# What runs until it is stopped; tests/flows has tests of both.
+_STAYS = ("prefect worker start", "finetune metrics")
+
+
+def typed(text: str, cwd: Path, environment: dict[str, str]) -> str:
+    """What the lines print; `uv run` takes the environment that there is, and this project from anywhere."""
+    variables = {**environment, "UV_NO_SYNC": "1", "UV_PROJECT": str(ROOT)}
+    done = subprocess.run(
+        ["bash", "-ec", text], cwd=cwd, env=variables, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"{text}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+    return done.stdout
+
+
+def test_the_first_session_of_a_stranger(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    environment = {**os.environ, "AZUREML_LOCAL_STATE": str(tmp_path / "state")}
+    said = typed(named("hello").text, tmp_path, environment)
+    assert "trained" in said
+    assert said.splitlines()[-1] in ("Completed", "JobStatus.COMPLETED")
+
+
+@pytest.mark.slow
+def test_the_project_is_deployed_and_its_history_written(tmp_path: Path) -> None:
+    deploying, staying = ending(named("operate").text)
+    looking, serving_metrics = ending(named("history").text)
+    assert len(staying) == len(serving_metrics) == 1
+    with serving(tmp_path / "prefect") as server:
+        typed(deploying, ROOT, server.environment)  # prefect.yaml is there
+        with server.client() as client:
+            assert len(client.read_deployments()) == 6
+        said = typed(looking, tmp_path, server.environment)
+    assert said.strip().startswith("[")  # the failed runs as JSON: none
+    assert "<html" in (tmp_path / "history.html").read_text(encoding="utf-8")
+    assert "finetune_runs" in (tmp_path / "finetune.prom").read_text(encoding="utf-8")
+
+
+def ending(text: str) -> tuple[str, list[str]]:
+    """The lines that end by themselves, and the others."""
+    lines = text.splitlines()
+    staying = [line for line in lines if any(each in line for each in _STAYS)]
+    return "\n".join(line for line in lines if line not in staying), staying

@@ -53,7 +53,9 @@ class AzureSignIn(Block):
     certificate_path: str | None = Field(
         None, title="Certificate", description="A PEM or PKCS12 file on the worker, of a service principal."
     )
-    certificate_password: SecretStr | None = Field(None, title="Password of the certificate")
+    certificate_password: SecretStr | None = Field(
+        None, title="Password of the certificate", description="Of a certificate that has one."
+    )
 
     @model_validator(mode="after")
     def _complete(self) -> AzureSignIn:

@@ -28,14 +28,15 @@ def listed(where: str, name: str, data: Data) -> Source:
     address = where if "://" in where else str(Path(where).expanduser())
     try:
         fs, path = fsspec.core.url_to_fs(address)
-        listing = _listing(fs, path)
-    except ImportError as error:
+    except (ImportError, ValueError) as error:  # ValueError: the protocol comes with a package
         raise Failure(
             f"Reading {name} needs a package that is not installed: {_line(error)}.",
             "Install it beside this one, such as adlfs for abfss://, s3fs for s3://, gcsfs for gs://, "
             "azureml-fsspec for azureml://.",
             cause=Cause.CONFIGURATION,
         ) from error
+    try:
+        listing = _listing(fs, path)
     except FileNotFoundError as error:
         raise Failure(
             f"The data at {name} cannot be listed: no such file or folder.",

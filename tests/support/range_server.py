@@ -61,7 +61,8 @@ def _handler(folder: Path, found: RangeServer) -> type[SimpleHTTPRequestHandler]
             asked = self.headers.get("Range") if found.ranges else None
             if asked:
                 first, last = asked.removeprefix("bytes=").split("-")
-                start, end = int(first), min(int(last or size), size - 1) + 1
+                # bytes=-500 are the last 500
+                start, end = int(first or size - int(last)), min(int(first and last or size), size - 1) + 1
             with path.open("rb") as file:
                 file.seek(start)
                 content = file.read(end - start)

@@ -311,7 +311,7 @@ def _text(chat: Chat) -> str:
 _BY_DATASETS = """
 import sys, datasets
 datasets.disable_progress_bars()
-for source in sys.stdin.read().split("\n"):
+for source in sys.stdin.read().splitlines():
     try:
         found = datasets.load_dataset(source, cache_dir=sys.argv[1]) if not source.endswith("jsonl") else \\
             datasets.load_dataset("json", data_files=source, cache_dir=sys.argv[1])

@@ -499,6 +499,19 @@ mlflow.MlflowClient().log_metric(os.environ["AZUREML_ROOT_RUN_ID"], "loss", 1.0)
 """
 
 
+@pytest.fixture
+def clouds_of_mlflow(ml_client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let azureml-mlflow know this server's cloud.
+
+    It asks ARM_CLOUD_METADATA_URL once, when it is first imported: in a process that has imported it for
+    another test's server, or for none, this one's cloud is unknown.
+    """
+    from azureml.mlflow._common._cloud import cloud
+
+    monkeypatch.setattr(cloud, "KNOWN_CLOUDS", cloud.get_known_clouds())
+
+
+@pytest.mark.usefixtures("clouds_of_mlflow")
 def test_metrics_and_artifacts_through_azureml_mlflow(ml_client: Any, cluster: str, tmp_path: Path) -> None:
     import mlflow
     from azure.ai.ml import dsl

@@ -16,7 +16,7 @@ from azureml_local import switch
 from azureml_local.errors import Conflict
 from azureml_local.server import Address
 from azureml_local.state.clock import Clock
-from azureml_local.state.documents import Json, Kind
+from azureml_local.state.document import Json, Kind
 from azureml_local.state.operations import Operations
 from azureml_local.state.store import Store
 from azureml_local.state.transitions import Transition

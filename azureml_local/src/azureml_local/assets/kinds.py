@@ -9,7 +9,8 @@ import yaml
 
 from azureml_local.assets import addresses
 from azureml_local.errors import BadRequest
-from azureml_local.state.documents import Json, assets
+from azureml_local.state.document import Json
+from azureml_local.state.documents import assets
 from azureml_local.state.workspace import WorkspaceState
 
 _ENVIRONMENT = re.compile(

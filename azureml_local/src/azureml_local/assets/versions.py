@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from azureml_local.errors import NotFound
 from azureml_local.state.clock import Clock, iso
-from azureml_local.state.documents import AssetDocument, Json, Kind
+from azureml_local.state.document import Json, Kind
+from azureml_local.state.documents import AssetDocument
 from azureml_local.state.store import Store
 from azureml_local.state.workspace import WorkspaceState
 

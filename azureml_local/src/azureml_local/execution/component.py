@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from azureml_local.errors import BadRequest
-from azureml_local.state.documents import AssetDocument, Json, Kind, assets
+from azureml_local.state.document import Json, Kind
+from azureml_local.state.documents import AssetDocument, assets
 from azureml_local.state.store import Store
 
 _PRIMITIVES = {"string", "integer", "number", "boolean"}

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from azureml_local.execution import duration
 from azureml_local.state import sizes
-from azureml_local.state.documents import DeploymentDocument, ProbeSettings, instances
+from azureml_local.state.documents import instances
+from azureml_local.state.endpoint_documents import DeploymentDocument, ProbeSettings
 from azureml_local.state.sizes import Size
 
 

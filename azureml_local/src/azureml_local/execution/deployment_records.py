@@ -8,7 +8,8 @@ from pathlib import Path
 from azureml_local.errors import NotFound
 from azureml_local.execution.deployment import Deployment
 from azureml_local.execution.model_server import ModelServer
-from azureml_local.state.documents import DEPLOYMENTS, DeploymentDocument
+from azureml_local.state.documents import DEPLOYMENTS
+from azureml_local.state.endpoint_documents import DeploymentDocument
 from azureml_local.state.store import Store
 
 

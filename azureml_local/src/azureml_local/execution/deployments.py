@@ -19,7 +19,8 @@ from azureml_local.execution.liveness import Liveness
 from azureml_local.execution.model_server import ModelServer
 from azureml_local.execution.server_start import ServerStart
 from azureml_local.execution.servers import Servers
-from azureml_local.state.documents import DEPLOYMENTS, ENDPOINTS, D, Kind, provisioning_state
+from azureml_local.state.document import D, Kind
+from azureml_local.state.documents import DEPLOYMENTS, ENDPOINTS, provisioning_state
 from azureml_local.state.workspace import WorkspaceState
 
 logger = logging.getLogger(__name__)

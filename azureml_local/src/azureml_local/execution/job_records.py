@@ -9,6 +9,7 @@ from datetime import datetime
 from azureml_local.errors import NotFound
 from azureml_local.execution.tracking import Run, Tracking, run_status
 from azureml_local.state.clock import Clock, iso
+from azureml_local.state.document import Json
 from azureml_local.state.documents import (
     COUNTERS,
     JOBS,
@@ -16,7 +17,6 @@ from azureml_local.state.documents import (
     JobDocument,
     JobError,
     JobProperties,
-    Json,
     has_ended,
     status,
 )

@@ -24,7 +24,13 @@ from azureml_local.execution.runtime import Runtime
 from azureml_local.execution.step import StepRun
 from azureml_local.execution.step_directory import StepTask
 from azureml_local.execution.tracking import Tracking
-from azureml_local.state.documents import JobDocument, JobOutput, Json, has_ended, is_pipeline
+from azureml_local.state.document import Json
+from azureml_local.state.documents import (
+    JobDocument,
+    JobOutput,
+    has_ended,
+    is_pipeline,
+)
 from azureml_local.state.job_states import JobState
 from azureml_local.state.workspace import WorkspaceState
 

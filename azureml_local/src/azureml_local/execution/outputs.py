@@ -9,7 +9,13 @@ from azureml_local.assets.addresses import ASSET_URIS
 from azureml_local.errors import Conflict
 from azureml_local.execution.graph import Output
 from azureml_local.settings import DEFAULT_DATASTORE
-from azureml_local.state.documents import JOBS, AssetDocument, Json, Kind, assets, outputs_of
+from azureml_local.state.document import Json, Kind
+from azureml_local.state.documents import (
+    JOBS,
+    AssetDocument,
+    assets,
+    outputs_of,
+)
 from azureml_local.state.store import Store
 from azureml_local.state.workspace import WorkspaceState
 

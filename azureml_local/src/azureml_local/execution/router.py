@@ -12,7 +12,8 @@ import httpx
 from azureml_local.errors import NotFound, ServiceError
 from azureml_local.execution.deployment import Deployment
 from azureml_local.execution.servers import Servers
-from azureml_local.state.documents import DEPLOYMENTS, EndpointDocument
+from azureml_local.state.documents import DEPLOYMENTS
+from azureml_local.state.endpoint_documents import EndpointDocument
 from azureml_local.state.store import Store
 
 logger = logging.getLogger(__name__)

@@ -16,13 +16,12 @@ from azureml_local.execution.workspace import Workspace
 from azureml_local.page import curve
 from azureml_local.page import graph as drawings
 from azureml_local.settings import ARTIFACT_DATASTORE, INFERENCE
+from azureml_local.state.document import Kind
 from azureml_local.state.documents import (
     DEPLOYMENTS,
     ENDPOINTS,
     AssetDocument,
-    EndpointDocument,
     JobDocument,
-    Kind,
     assets,
     has_ended,
     instance_type,
@@ -32,6 +31,7 @@ from azureml_local.state.documents import (
     run_properties,
     status,
 )
+from azureml_local.state.endpoint_documents import EndpointDocument
 from azureml_local.state.job_states import JobState
 
 Values = dict[str, Any]

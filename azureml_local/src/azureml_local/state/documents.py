@@ -6,36 +6,11 @@ adds to them what is not kept; the functions here read what lies deep in that sh
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Generic, NotRequired, Required, TypedDict, TypeVar
+from typing import NotRequired, Required, TypedDict
 
+from azureml_local.state.document import Json, Kind, SystemData
+from azureml_local.state.endpoint_documents import DeploymentDocument, EndpointDocument
 from azureml_local.state.job_states import JobState
-
-D = TypeVar("D", bound=Mapping[str, Any])
-Json = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Kind(Generic[D]):
-    """A kind of documents under its name in the store.
-
-    Resource Manager compares names without regard to case, blob storage does not.
-    """
-
-    name: str
-    case_sensitive: bool = False
-
-
-class SystemData(TypedDict, total=False):
-    """Who made a resource and changed it last, and when (ISO 8601)."""
-
-    createdAt: Required[str]
-    createdBy: Required[str]
-    createdByType: str
-    lastModifiedAt: str
-    lastModifiedBy: str
-    lastModifiedByType: str
 
 
 class JobError(TypedDict):
@@ -139,119 +114,6 @@ class ClusterDocument(TypedDict):
     location: str
     identity: Json | None
     properties: ClusterProperties
-
-
-class Envelope(TypedDict):
-    """What stands beside the properties of an endpoint or a deployment."""
-
-    tags: dict[str, str]
-    location: str
-    systemData: SystemData
-    identity: NotRequired[Json]
-
-
-class EndpointProperties(TypedDict):
-    """An endpoint's settings; traffic in per cent by the name of the deployment."""
-
-    description: str | None
-    properties: dict[str, str]
-    authMode: str
-    publicNetworkAccess: str
-    compute: None
-    traffic: dict[str, int]
-    mirrorTraffic: dict[str, int]
-    provisioningState: str
-
-
-class EndpointKeys(TypedDict):
-    """The two keys of an endpoint."""
-
-    primaryKey: str
-    secondaryKey: str
-
-
-class EndpointDocument(Envelope):
-    """A managed online endpoint."""
-
-    name: str
-    kind: str
-    properties: EndpointProperties
-    keys: EndpointKeys
-
-
-class Sku(TypedDict):
-    """A deployment's tier and number of instances."""
-
-    name: str
-    tier: str
-    capacity: int
-
-
-class CodeSettings(TypedDict):
-    """A deployment's code asset and the scoring script in it."""
-
-    codeId: str
-    scoringScript: str
-
-
-class RequestSettings(TypedDict):
-    """How a deployment takes requests; ISO 8601 durations."""
-
-    maxQueueWait: str
-    requestTimeout: str
-    maxConcurrentRequestsPerInstance: int
-
-
-class ProbeSettings(TypedDict):
-    """How a container is probed; ISO 8601 durations."""
-
-    failureThreshold: int
-    successThreshold: int
-    timeout: str
-    period: str
-    initialDelay: str
-
-
-class DeploymentSettings(TypedDict):
-    """What a deployment's request says, with every default filled in."""
-
-    description: str | None
-    properties: dict[str, str]
-    codeConfiguration: CodeSettings | None
-    environmentId: str | None
-    environmentVariables: dict[str, str]
-    scaleSettings: Json
-    requestSettings: RequestSettings
-    modelMountPath: str | None
-    appInsightsEnabled: bool
-    livenessProbe: ProbeSettings
-    readinessProbe: ProbeSettings
-    instanceType: str
-    model: str | None
-    egressPublicNetworkAccess: str
-    dataCollector: Json | None
-    endpointComputeType: str
-
-
-class DeploymentProperties(DeploymentSettings):
-    """A deployment's settings and its state."""
-
-    provisioningState: str
-
-
-class DeploymentDocument(Envelope):
-    """A managed online deployment, kept as ENDPOINT/DEPLOYMENT.
-
-    `serving` and `starting` are the directories of the server that answers and of the one on its way.
-    """
-
-    name: str
-    endpoint: str
-    kind: str
-    sku: Sku
-    properties: DeploymentProperties
-    serving: NotRequired[str | None]
-    starting: NotRequired[str | None]
 
 
 class AssetDocument(TypedDict):

@@ -11,7 +11,8 @@ from uuid import uuid4
 from azureml_local.errors import NotFound, ServiceError
 from azureml_local.settings import Pace
 from azureml_local.state.clock import Clock, iso
-from azureml_local.state.documents import OPERATIONS, D, Json, Kind, OperationDocument
+from azureml_local.state.document import D, Json, Kind
+from azureml_local.state.documents import OPERATIONS, OperationDocument
 from azureml_local.state.faults import operation_sticks
 from azureml_local.state.store import Store
 from azureml_local.state.transitions import Transition

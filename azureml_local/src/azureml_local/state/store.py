@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from azureml_local.errors import Conflict, NotFound, StorageFull
-from azureml_local.state.documents import D, Kind
+from azureml_local.state.document import D, Kind
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS documents (

@@ -14,7 +14,8 @@ from azureml_local.errors import Conflict
 from azureml_local.execution.workspace import Workspace
 from azureml_local.state import transitions
 from azureml_local.state.clock import iso
-from azureml_local.state.documents import AssetDocument, Json
+from azureml_local.state.document import Json
+from azureml_local.state.documents import AssetDocument
 from azureml_local.wire import asset_name
 from azureml_local.wire.arm import REGISTRY, WORKSPACE, page, route, workspace_of
 from azureml_local.wire.asset_collection import (

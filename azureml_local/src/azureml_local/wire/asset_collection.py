@@ -10,7 +10,8 @@ from starlette.requests import Request
 
 from azureml_local.assets import addresses
 from azureml_local.errors import BadRequest, NotFound
-from azureml_local.state.documents import AssetDocument, Json, Kind, assets
+from azureml_local.state.document import Json, Kind
+from azureml_local.state.documents import AssetDocument, assets
 from azureml_local.state.workspace import WorkspaceState
 from azureml_local.wire import asset_request
 from azureml_local.wire.arm import properties, resource, workspace_of

@@ -9,7 +9,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from azureml_local.assets import versions
-from azureml_local.state.documents import AssetDocument, Json, SystemData, shared_by_versions
+from azureml_local.state.document import Json, SystemData
+from azureml_local.state.documents import AssetDocument, shared_by_versions
 from azureml_local.wire import asset_request
 from azureml_local.wire.arm import REGISTRY, WORKSPACE, page, resource, route, workspace_of
 from azureml_local.wire.asset_collection import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from azureml_local.assets import kinds
 from azureml_local.errors import BadRequest
-from azureml_local.state.documents import Json
+from azureml_local.state.document import Json
 from azureml_local.state.workspace import WorkspaceState
 
 _SYSTEMS = ("Linux", "Windows")

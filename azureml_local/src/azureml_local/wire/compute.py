@@ -9,7 +9,13 @@ from azureml_local.errors import BadRequest, Conflict, NotFound
 from azureml_local.execution.workspace import Workspace
 from azureml_local.state import quota, transitions
 from azureml_local.state.clock import iso
-from azureml_local.state.documents import CLUSTERS, ClusterDocument, ClusterSettings, Json, cluster_settings
+from azureml_local.state.document import Json
+from azureml_local.state.documents import (
+    CLUSTERS,
+    ClusterDocument,
+    ClusterSettings,
+    cluster_settings,
+)
 from azureml_local.wire import compute_request
 from azureml_local.wire.arm import WORKSPACE, body, page, properties, resource, route, workspace_of
 from azureml_local.wire.fields import identity, text, texts

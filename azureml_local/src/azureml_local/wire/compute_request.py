@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 from azureml_local.errors import BadRequest
 from azureml_local.state import sizes
-from azureml_local.state.documents import ClusterSettings, Json, ScaleSettings
+from azureml_local.state.document import Json
+from azureml_local.state.documents import ClusterSettings, ScaleSettings
 
 # From Azure's naming rules for compute targets.
 _NAME = re.compile(r"[a-zA-Z](?:[a-zA-Z0-9-]{0,30}[a-zA-Z0-9])$")

@@ -9,7 +9,8 @@ from azureml_local.errors import BadRequest, Conflict, NotFound
 from azureml_local.execution.workspace import Workspace
 from azureml_local.settings import CONTAINERS, DEFAULT_DATASTORE
 from azureml_local.state.clock import iso
-from azureml_local.state.documents import DATASTORES, DatastoreDocument, DatastoreProperties, Json
+from azureml_local.state.document import Json
+from azureml_local.state.documents import DATASTORES, DatastoreDocument, DatastoreProperties
 from azureml_local.wire.arm import WORKSPACE, body, flag, page, properties, resource, route, workspace_of
 from azureml_local.wire.fields import text, texts
 

@@ -8,16 +8,15 @@ from starlette.responses import JSONResponse, Response
 from azureml_local.errors import BadRequest, NotFound
 from azureml_local.execution.workspace import Workspace
 from azureml_local.state import quota, transitions
+from azureml_local.state.document import Json
 from azureml_local.state.documents import (
     DEPLOYMENTS,
     ENDPOINTS,
-    DeploymentDocument,
-    EndpointDocument,
-    Json,
     instance_type,
     instances,
     provisioning_state,
 )
+from azureml_local.state.endpoint_documents import DeploymentDocument, EndpointDocument
 from azureml_local.wire import deployment_request, endpoint
 from azureml_local.wire.arm import WORKSPACE, body, page, properties, resource, route, workspace_of
 from azureml_local.wire.endpoint_request import check_name

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from azureml_local.execution import duration
 from azureml_local.state import sizes
-from azureml_local.state.documents import (
+from azureml_local.state.document import Json
+from azureml_local.state.endpoint_documents import (
     CodeSettings,
     DeploymentSettings,
-    Json,
     ProbeSettings,
     RequestSettings,
 )

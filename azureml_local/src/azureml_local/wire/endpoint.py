@@ -13,19 +13,15 @@ from azureml_local.execution.workspace import Workspace
 from azureml_local.settings import INFERENCE
 from azureml_local.state import transitions
 from azureml_local.state.clock import iso
+from azureml_local.state.document import Json, Kind, SystemData
 from azureml_local.state.documents import (
     DEPLOYMENTS,
     ENDPOINTS,
     FOREIGN_ENDPOINTS,
-    DeploymentDocument,
-    EndpointDocument,
-    Envelope,
-    Json,
-    Kind,
-    SystemData,
     auth_mode,
     provisioning_state,
 )
+from azureml_local.state.endpoint_documents import DeploymentDocument, EndpointDocument, Envelope
 from azureml_local.wire import endpoint_request
 from azureml_local.wire.arm import WORKSPACE, body, page, properties, resource, route, workspace_of
 from azureml_local.wire.fields import identity, texts

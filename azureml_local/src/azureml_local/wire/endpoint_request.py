@@ -6,7 +6,8 @@ import re
 import secrets
 
 from azureml_local.errors import BadRequest
-from azureml_local.state.documents import EndpointKeys, EndpointProperties, Json
+from azureml_local.state.document import Json
+from azureml_local.state.endpoint_documents import EndpointKeys, EndpointProperties
 from azureml_local.wire.fields import record, text, texts
 
 # Azure's rule for the names of endpoints and deployments; the length is checked apart.

@@ -13,7 +13,14 @@ from azureml_local.errors import BadRequest, Conflict
 from azureml_local.execution.runtime import artifact_folder
 from azureml_local.execution.workspace import Workspace
 from azureml_local.settings import ARTIFACT_DATASTORE
-from azureml_local.state.documents import JobDocument, Json, has_ended, job_type, outputs_of, status
+from azureml_local.state.document import Json
+from azureml_local.state.documents import (
+    JobDocument,
+    has_ended,
+    job_type,
+    outputs_of,
+    status,
+)
 from azureml_local.wire import job_request
 from azureml_local.wire.arm import WORKSPACE, page, properties, resource, route, workspace_of
 from azureml_local.wire.fields import texts

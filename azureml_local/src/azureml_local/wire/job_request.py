@@ -7,7 +7,7 @@ import re
 from azureml_local.errors import BadRequest
 from azureml_local.execution import nodes
 from azureml_local.execution.jobs import JobRequest
-from azureml_local.state.documents import Json
+from azureml_local.state.document import Json
 from azureml_local.wire.fields import texts
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}")

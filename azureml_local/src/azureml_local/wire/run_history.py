@@ -14,7 +14,13 @@ from azureml_local.errors import BadRequest, NotFound
 from azureml_local.execution.workspace import Workspace
 from azureml_local.settings import ARTIFACT_DATASTORE, CONTAINERS
 from azureml_local.state.blobs import Blob
-from azureml_local.state.documents import JobDocument, Json, is_pipeline, outputs_of, status
+from azureml_local.state.document import Json
+from azureml_local.state.documents import (
+    JobDocument,
+    is_pipeline,
+    outputs_of,
+    status,
+)
 from azureml_local.wire.arm import WORKSPACE, body, route, workspace_of
 from azureml_local.wire.fields import texts
 

@@ -12,7 +12,8 @@ from azureml_local.errors import NotFound, Unauthorized
 from azureml_local.execution.router import DEPLOYMENT_HEADER, ModelAnswer, ScoringRequest
 from azureml_local.execution.workspace import Workspace
 from azureml_local.settings import INFERENCE
-from azureml_local.state.documents import ENDPOINTS, EndpointDocument, auth_mode
+from azureml_local.state.documents import ENDPOINTS, auth_mode
+from azureml_local.state.endpoint_documents import EndpointDocument
 from azureml_local.wire.arm import read, workspace_of
 from azureml_local.wire.endpoint import audience
 

@@ -73,7 +73,7 @@ def _photograph(server: PrefectServer, address: str, file: Path) -> None:
 
 
 def _settled(shown: Any) -> bytes:
-    """The page once it has looked the same for a while: its graph is laid out by a worker that says nothing."""
+    """The page once it has looked the same for a while: a worker that says nothing lays out its graph."""
     looks: list[bytes] = []
     while looks[-_SAME:].count(looks[-1] if looks else b"") < _SAME:
         time.sleep(_BETWEEN)

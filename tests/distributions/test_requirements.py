@@ -43,7 +43,7 @@ FLOW = Distribution(
     ROOT,
     (ROOT / "azureml_finetune", ROOT / "flows", ROOT / "tasks"),
     # MLflow's plug-in; bounds without which Prefect does not work.
-    frozenset({"azureml-mlflow", "fastapi", "sqlalchemy"}),
+    frozenset({"fastapi", "sqlalchemy"}),
 )
 LOCAL = Distribution(
     ROOT / "azureml_local",

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from azureml_local.assets import kinds
 from azureml_local.errors import BadRequest
 from azureml_local.state.document import Json
 from azureml_local.state.workspace import WorkspaceState
+from azureml_local.wire import fields
 
 _SYSTEMS = ("Linux", "Windows")
 
@@ -36,10 +39,18 @@ def environment(state: WorkspaceState, name: str, version: str, given: Json) -> 
     system = given.get("osType") or "Linux"
     if system not in _SYSTEMS:
         raise BadRequest(f"osType must be one of {', '.join(_SYSTEMS)}.", target="osType")
-    for route, described in (given.get("inferenceConfig") or {}).items():
-        if not isinstance(described, dict) or not {"path", "port"} <= described.keys():
+    for route, described in (fields.record(given, "inferenceConfig") or {}).items():
+        if not _is_route(described):
             raise BadRequest(f"inferenceConfig.{route} needs a path and a port.", target="inferenceConfig")
     return {"environmentType": "UserCreated", "autoRebuild": "Disabled"} | given | {"osType": system}
+
+
+def _is_route(described: Any) -> bool:
+    """Whether it is a Route of the OpenAPI document: a path and a port."""
+    if not isinstance(described, dict) or not isinstance(described.get("path"), str):
+        return False
+    port = described.get("port")
+    return isinstance(port, int) and not isinstance(port, bool)
 
 
 def component(state: WorkspaceState, name: str, version: str, given: Json) -> Json:

@@ -77,11 +77,13 @@ def _cancel_run(client: SyncPrefectClient, run: FlowRun, lost: bool) -> Cancelle
 
     state = run.state
     if state is not None and state.is_final():
-        raise Failure(
-            f"The run {run.name} has ended already: {state.name}.",
-            "`finetune reap` deletes what it may have left.",
-            cause=Cause.CONFIGURATION,
-        )
+        if not lost:
+            raise Failure(
+                f"The run {run.name} has ended already: {state.name}.",
+                f"What it may still hold is released by: finetune cancel --lost {run.id}",
+                cause=Cause.CONFIGURATION,
+            )
+        return Cancelled(run=run.name, state=state.name or "", released=tuple(_release(run)))
     has_process = state is not None and (state.is_running() or state.is_cancelling())
     if has_process and not lost:
         if run.deployment_id is None:
@@ -98,12 +100,12 @@ def _cancel_run(client: SyncPrefectClient, run: FlowRun, lost: bool) -> Cancelle
 
 def _release(run: FlowRun) -> list[str]:
     """End what the run holds, in the workspace that it names."""
-    from flows.run.config import Finetune
+    from flows.run.parameters import config_of
     from flows.run.workspace import opened
     from tasks.reap import release
     from tasks.sign_in import sign_in
 
-    place = Finetune.model_validate(run.parameters.get("config") or {}).workspace
+    place = config_of(run).workspace
     with opened(place.where, place.credentials):
         return release(sign_in.fn(place), str(run.id), training=True)
 
@@ -125,4 +127,4 @@ def _cancel_job(place: Workspace, name: str) -> Cancelled:
         if found.state in job_states.FINAL:
             raise Failure(f"The job {name} has ended already: {found.state}.", cause=Cause.CONFIGURATION)
         wait.cancel(session, name)
-        return Cancelled(job=name, state=listing.status(session, name))
+        return Cancelled(job=name, state=listing.submitted(session, name).state)

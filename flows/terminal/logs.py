@@ -105,7 +105,7 @@ def _of_job(session: Session, name: str, follow: bool) -> Iterator[Line]:
         )
     read: dict[str, Log] = {}
     while True:
-        ended = listing.status(session, name) in job_states.FINAL
+        ended = listing.submitted(session, name).state in job_states.FINAL
         for step in run_history.steps(session, name):
             if step.status in job_states.QUEUED:
                 continue

@@ -98,9 +98,9 @@ def endpoint(session: Session, name: str) -> Listed | None:
     return _one(session, f"onlineEndpoints/{name}")
 
 
-def status(session: Session, name: str) -> str:
-    """A job's status; raises the service's 404 for one that does not exist."""
-    return _read(clients.read(session, f"{session.workspace_id}/jobs/{name}", _VERSION)).state
+def submitted(session: Session, name: str) -> Listed:
+    """A job that is there; raises the service's 404 otherwise."""
+    return _read(clients.read(session, f"{session.workspace_id}/jobs/{name}", _VERSION))
 
 
 def tag_job(session: Session, name: str, tags: Mapping[str, str]) -> None:

@@ -31,7 +31,7 @@ class JobStatus(BaseModel):
 def look_at_job(session: Session, job: Submission, cluster: Cluster, wait: Wait, waiter: Waiter) -> JobStatus:
     """Look at the job once."""
     now = datetime.now(UTC)
-    status = listing.status(session, job.name)
+    status = listing.submitted(session, job.name).state
     begun = waiter.since if job.reused else job.created or now
     limit = cost.aware(begun) + timedelta(hours=wait.timeout_hours)
     if wait.budget_usd is not None and cluster.hourly > 0:

@@ -13,19 +13,19 @@ from prefect.cache_policies import CacheKeyFnPolicy
 from prefect.context import TaskRunContext
 from pydantic import BaseModel, ConfigDict
 
-from tasks.azure import clients, job_states, run_history
+from tasks.azure import clients, job_states, listing, run_history
 from tasks.azure.clients import Session
 from tasks.azure.errors import cause_of_job, explain, is_transient, is_unauthorised
 from tasks.azure.failure import Cause, Failure
 from tasks.azure.run_history import Step
 from tasks.compute import Cluster
-from tasks.core.lease import Lease
+from tasks.core.lease import Lease, is_held_by
 from tasks.core.stage import displaying, logger, report, stage
 from tasks.core.stages import Stage
 from tasks.job import cost
 from tasks.job.cost import Durations
 from tasks.job.log import LogFollower
-from tasks.job.pipeline import OUTPUT, Submission, find
+from tasks.job.pipeline import OUTPUT, Submission
 from tasks.sections.wait import Wait as Wait
 
 _SHORTEST = 0.5  # seconds between two polls
@@ -81,9 +81,8 @@ def wait_for_job(
 
 def cancel_own(session: Session, job: str, run: str) -> bool:
     """Cancel the job if it is live and the run's own by its lease; returns whether it was."""
-    found = find(session, job)
-    holder = Lease.read(found.tags) if found is not None else None
-    if holder is None or holder.run != run or clients.state(found.status) in job_states.FINAL:
+    found = listing.job(session, job)
+    if found is None or not is_held_by(found.tags, run) or found.state in job_states.FINAL:
         return False
     cancel(session, job)
     return True
@@ -140,8 +139,8 @@ class _JobPoller:
 
         Raises only what makes the state itself unknown: a log that cannot be read ends no training.
         """
-        found = clients.workspace(self._session).jobs.get(self._job.name)
-        status, self._holder = clients.state(found.status), Lease.read(found.tags)
+        found = listing.submitted(self._session, self._job.name)
+        status, self._holder = found.state, Lease.read(found.tags)
         try:
             self._steps = run_history.steps(self._session, self._job.name)
             self._follower.follow(self._steps)

@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from tasks.core.lease import LONGEST
+
 
 class Wait(BaseModel):
     """How long to wait for the job, at what cost, and what to show meanwhile."""
@@ -20,6 +22,7 @@ class Wait(BaseModel):
     timeout_hours: float = Field(
         24,
         gt=0,
+        le=LONGEST,
         description="Cancel the job after this. A run that reuses another run's job counts the hours that it "
         "waits itself, and ends without it.",
     )

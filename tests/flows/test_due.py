@@ -7,14 +7,15 @@ from typing import Any
 
 import pytest
 
-from flows.reap import due_of
-from tasks.leased import Leased
+from flows.reap import Reaping, due_of, headline, rows, unclear_of
+from tasks.leased import Foreign, Leased
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
 def leased(kind: Any, name: str, hours: float, **fields: Any) -> Leased:
     return Leased(
+        workspace="w",
         kind=kind,
         name=name,
         state="Succeeded",
@@ -27,6 +28,9 @@ def leased(kind: Any, name: str, hours: float, **fields: Any) -> Leased:
 
 ENDPOINT = leased("endpoint", "e", -1)
 DEPLOYMENT = leased("deployment", "d", -1, parent="e")
+THEIRS = Foreign(name="theirs", size="Standard_NC24ads_A100_v4", count=2, hourly=7.346)
+KEPT_UP = leased("endpoint", "e", -1, hourly=9.346, foreign=(THEIRS,))
+UNREADABLE = leased("cluster", "c", 0, expires=None, problem="its tag finetune.expires is 'soon'")
 
 
 @pytest.mark.parametrize(
@@ -41,7 +45,7 @@ DEPLOYMENT = leased("deployment", "d", -1, parent="e")
         ([leased("endpoint", "e", 1), DEPLOYMENT], ["deployment e/d"]),
         ([DEPLOYMENT], ["deployment e/d"]),  # behind somebody else's endpoint
         # An endpoint that serves somebody else's deployment stays, and loses what is ours.
-        ([ENDPOINT.model_copy(update={"foreign": ("theirs",)}), DEPLOYMENT], ["deployment e/d"]),
+        ([KEPT_UP, DEPLOYMENT], ["deployment e/d"]),
         ([ENDPOINT, leased("deployment", "d", -1, parent="other")], ["endpoint e", "deployment other/d"]),
     ],
 )
@@ -52,3 +56,19 @@ def test_what_is_past_its_lease_is_due_once(things: list[Leased], due: list[str]
 @pytest.mark.parametrize(("hours", "dollars"), [(1, 0), (0, 0), (-3, 6)])
 def test_what_is_overdue_has_cost_since_the_lease_ended(hours: float, dollars: float) -> None:
     assert leased("endpoint", "e", hours).overdue(NOW) == dollars
+
+
+def test_what_no_lease_will_ever_end_is_named_with_its_price_each_time() -> None:
+    found = (KEPT_UP, DEPLOYMENT, UNREADABLE, leased("cluster", "fine", 1))
+    unclear = unclear_of(found, NOW)
+    assert unclear == (KEPT_UP, UNREADABLE)
+    reaping = Reaping(at=NOW, dry_run=True, leased=found, due=due_of(found, NOW), unclear=unclear)
+    assert "2 FOR A PERSON TO LOOK AT, $11.35 an hour" in headline(reaping)
+    said = {row["thing"]: row["what became of it"] for row in rows(reaping)}
+    assert "kept up by theirs (2 x Standard_NC24ads_A100_v4, $7.35 an hour)" in said["endpoint e"]
+    assert "its tag finetune.expires is 'soon'" in said["cluster c"]
+    assert said["cluster fine"] == "untouched"
+
+
+def test_an_endpoint_that_its_owner_extends_is_no_longer_unclear() -> None:
+    assert unclear_of([KEPT_UP.model_copy(update={"expires": NOW + timedelta(hours=1)})], NOW) == ()

@@ -5,12 +5,17 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from tasks import endpoint
 from tasks.azure import clients
+from tasks.azure.failure import Failure
 from tasks.core.lease import FOREVER, Lease
+from tasks.core.stage import StageEvent, observing
+from tasks.core.stages import Stage
 from tasks.delete import EndpointEnd
 from tasks.sign_in import Workspace, sign_in
-from tests.conftest import LocalServer
+from tests.conftest import LetFail, LocalServer
 from tests.flows.conftest import MakeConfig
 from tests.support.prefect_server import PrefectServer
 
@@ -82,3 +87,19 @@ def expire(session: Any, name: str) -> None:
         each.tags = {**each.tags, **ended.priced(Lease.read(each.tags).hourly).tags()}  # type: ignore[union-attr]
         clients.workspace(session).online_deployments.begin_create_or_update(each).wait()
     endpoint.change(session, name, lambda now: endpoint.Change.of(now, {**now.tags, **ended.tags()}))
+
+
+def test_an_endpoint_that_cannot_be_kept_is_deleted(
+    prefect_server: PrefectServer, server: LocalServer, config: MakeConfig, let_fail: LetFail
+) -> None:
+    from flows.finetune import finetune
+
+    def refuse(progress: StageEvent) -> None:
+        if progress.stage is Stage.KEEP:
+            path = "/**/onlineEndpoints/*"
+            let_fail({"kind": "status", "method": "PUT", "path": path, "status": 403, "count": None})
+
+    with observing(refuse), pytest.raises(Failure):
+        finetune(config("data.train.take=39", "deploy.keep_endpoint=4h"))
+    assert not list(clients.workspace(sign_in.fn(Workspace())).online_endpoints.list())
+    assert not [row for row in server.admin("ledger")["rows"] if row["running"]]

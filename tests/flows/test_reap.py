@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.states import Crashed
 
-from flows.reap import NOTHING, reap
+from flows.reap import NOTHING, Unfinished, reap
 from tasks.azure.failure import Cause
 from tasks.sign_in import Workspace
+from tests.conftest import LetFail, LocalServer
 from tests.support.failures import fails
 from tests.support.prefect_server import PrefectServer
 
@@ -34,18 +35,38 @@ def of_a_deployment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def run_in_azure() -> Iterator[None]:
-    """A run that has come as far as its plan, and was lost."""
-    workspace = {"where": "azure", "subscription_id": "s", "resource_group": "g", "name": "w"}
+def past_run() -> Iterator[Callable[..., None]]:
+    """Puts runs into the server that have come as far as their plan, and were lost."""
+    made: list[UUID] = []
+
+    def put(**workspace: str) -> None:
+        with get_client(sync_client=True) as client:
+            run = client.create_flow_run(
+                flow(name="finetune")(print),
+                parameters={"config": {"workspace": {"where": "azure", **workspace}}},
+                tags=["recipe: phi-4-ultrachat"],
+                state=Crashed(),
+            )
+        made.append(run.id)
+
+    yield put
     with get_client(sync_client=True) as client:
-        run = client.create_flow_run(
-            flow(name="finetune")(print),
-            parameters={"config": {"workspace": workspace}},
-            tags=["recipe: phi-3-mini-ultrachat"],
-            state=Crashed(),
-        )
-        yield
-        client.delete_flow_run(run.id)
+        for run in made:
+            client.delete_flow_run(run)
+
+
+@pytest.fixture
+def here(server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """A workspace that is reached as one in Azure is, and that nothing but a run names."""
+    names = {
+        "subscription_id": "AZURE_SUBSCRIPTION_ID",
+        "resource_group": "AZURE_RESOURCE_GROUP",
+        "name": "AZUREML_WORKSPACE_NAME",
+    }
+    for name, value in server.environment.items():
+        if name not in names.values():
+            monkeypatch.setenv(name, value)
+    return {field: server.environment[name] for field, name in names.items()}
 
 
 @pytest.mark.usefixtures("of_a_deployment")
@@ -55,10 +76,44 @@ def test_where_nobody_has_used_azure_it_completes_and_says_so() -> None:
     assert state.message == NOTHING
 
 
-@pytest.mark.usefixtures("of_a_deployment", "run_in_azure")
-def test_once_a_run_was_in_azure_it_fails_and_says_what_is_missing() -> None:
+@pytest.mark.usefixtures("of_a_deployment")
+def test_once_a_run_was_in_azure_it_fails_and_says_what_is_missing(past_run: Callable[..., None]) -> None:
+    past_run()
     with fails(Cause.CONFIGURATION, "Which workspace"):
         reap(AZURE)
+
+
+@pytest.mark.usefixtures("of_a_deployment")
+def test_every_workspace_that_a_past_run_names_is_looked_at_once(
+    past_run: Callable[..., None], here: dict[str, str]
+) -> None:
+    past_run(**here)
+    past_run(**{name: value.upper() for name, value in here.items()})
+    past_run(**{**here, "name": "deleted-since"})  # with all that it held
+    reaping = reap(AZURE)
+    assert [one.casefold().rsplit("/", 1)[-1] for one in reaping.workspaces] == [here["name"].casefold()]
+    assert reaping.unseen == {}
+
+
+@pytest.mark.usefixtures("of_a_deployment")
+def test_a_workspace_that_cannot_be_looked_at_stops_no_other(
+    past_run: Callable[..., None], here: dict[str, str], let_fail: LetFail
+) -> None:
+    past_run(**here)
+    past_run(**{**here, "name": "refused"})
+    let_fail(
+        {"kind": "status", "method": "GET", "path": "/**/workspaces/refused", "status": 403, "count": None}
+    )
+    with pytest.raises(Unfinished, match=r"NOT LOOKED AT: the workspace refused\.") as caught:
+        reap(AZURE)
+    assert caught.value.reaping is not None
+    assert len(caught.value.reaping.workspaces) == 1
+
+
+def test_a_kind_that_cannot_be_listed_is_said_at_the_end(here: dict[str, str], let_fail: LetFail) -> None:
+    let_fail({"kind": "status", "method": "GET", "path": "/**/computes", "status": 403, "count": None})
+    with pytest.raises(Unfinished, match=f"NOT LOOKED AT: clusters in {here['name']}"):
+        reap(Workspace(where="azure", **here), dry_run=True)
 
 
 @pytest.mark.usefixtures("of_a_deployment")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from pydantic import ValidationError
 
 from tasks.azure import clients, operation
 from tasks.azure.clients import Session
@@ -15,7 +18,7 @@ from tasks.base_model import Base, find_model
 from tasks.core.lease import PREFIX, Lease
 from tasks.data import Data, PreparedData, prepare_data
 from tasks.data.section import Split
-from tasks.delete import EndpointEnd, delete_endpoint
+from tasks.delete import EndpointEnd, delete_endpoint, keep_endpoint
 from tasks.deploy import Deploy, Deployment, Probe, Wanted, check_deployment, deploy_model
 from tasks.endpoint import Endpoint, find, open_endpoint, route
 from tasks.invoke import Conversation, Invoke, ask
@@ -146,6 +149,71 @@ def test_the_deployment_answers_and_is_gone_with_its_endpoint(
     deletion = delete_endpoint.fn(session, name, lease)
     assert deletion.state is EndpointEnd.DELETED
     assert not any(row["running"] for row in server.admin("ledger")["rows"] if row["owner"] == name)
+
+
+def test_a_deployment_on_other_machines_is_made_again_unless_it_is_kept(
+    session: Session, name: str, lease: Lease, tiny: str
+) -> None:
+    endpoint = open_endpoint.fn(session, name, job("j"), lease)
+    single = deploy(session, lease, endpoint, tiny)
+    later = lease.model_copy(update={"run": "later"})
+    base = find_model.fn(session, Base(name=tiny))
+    wanted = Wanted(name="demo", model=base.id, size=check_deployment.fn(session, DEPLOY, base))
+    two = DEPLOY.model_copy(update={"instance_count": 2})
+    double = deploy_model.fn(session, two, endpoint, wanted, later)
+    assert (double.instance_count, double.hourly, double.reused) == (2, 2 * single.hourly, None)
+    keep_endpoint.fn(session, name, later.extended(4))
+    used = deploy_model.fn(session, DEPLOY, endpoint, wanted, lease)
+    assert (used.instance_count, used.hourly) == (2, double.hourly)  # what stands, at what it costs
+    assert used.reused is not None
+
+
+def test_traffic_renews_the_lease_of_the_run_that_holds_the_endpoint(
+    session: Session, name: str, lease: Lease, tiny: str
+) -> None:
+    endpoint = open_endpoint.fn(session, name, job("j"), lease)
+    made = deploy(session, lease, endpoint, tiny)
+    ends = lease.expires.replace(microsecond=0)
+    assert held(session, name).expires == ends
+    route.fn(session, endpoint, made.name, lease.model_copy(update={"expires": ends + timedelta(hours=5)}))
+    assert held(session, name).expires == ends + timedelta(hours=5)
+    other = lease.model_copy(update={"run": "other", "expires": ends + timedelta(hours=9)})
+    route.fn(session, endpoint, made.name, other)  # it uses the endpoint, and does not hold it
+    assert held(session, name).run == lease.run
+    keep_endpoint.fn(session, name, lease.extended(2))
+    kept = held(session, name)
+    route.fn(session, endpoint, made.name, other.model_copy(update={"run": lease.run}))
+    assert held(session, name) == kept
+
+
+def held(session: Session, name: str) -> Lease:
+    found = Lease.read(find(session, name).tags)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("keep_endpoint", "9999999999d"),
+        ("keep_endpoint", "366d"),
+        ("keep_endpoint", "0h"),
+        ("keep_endpoint", "soon"),
+        ("lease_hours", 1e9),
+        ("lease_hours", 0),
+        ("lease_hours", float("nan")),
+    ],
+)
+def test_how_long_things_stay_has_bounds(field: str, value: Any) -> None:
+    with pytest.raises(ValidationError, match=field):
+        Deploy.model_validate({field: value})
+
+
+@pytest.mark.parametrize("kept", ["30m", "1.5h", "365d", "forever"])
+def test_the_form_takes_what_the_configuration_takes(kept: str) -> None:
+    lasting = Lease.of_run("r", 1).extended(Deploy(keep_endpoint=kept).kept_hours())
+    assert not lasting.expired()
+    assert re.fullmatch(Deploy.model_json_schema()["properties"]["keep_endpoint"]["pattern"], kept)
 
 
 def test_a_crashed_container_is_told_with_its_log(

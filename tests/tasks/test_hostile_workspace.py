@@ -96,7 +96,7 @@ def others(
     """Seeds jobs of others, made up from one that has run."""
     like = submit(make_cluster({}), {})
     clients.workspace(session).jobs.begin_cancel(like)
-    until(lambda: listing.status(session, like) == "Canceled")
+    until(lambda: listing.submitted(session, like).state == "Canceled")
     return lambda *properties: other_jobs.seeded(server.state, like, properties)
 
 
@@ -135,7 +135,7 @@ def test_jobs_that_the_sdk_cannot_parse_and_hundreds_of_newer_ones_hide_none_of_
         assert f"job {job}" in due(find_leased.fn(session))
         assert find_ended.fn(session, [job, names[-1], "never-there"]) == {names[-1], "never-there"}
         assert cancel_jobs(session, ours.run) == [f"job {job}"]
-    until(lambda: listing.status(session, job) == "Canceled")
+    until(lambda: listing.submitted(session, job).state == "Canceled")
 
 
 @pytest.mark.parametrize("kind", other_jobs.KINDS)

@@ -80,7 +80,7 @@ def test_changes_leave_the_document_as_it_was() -> None:
         ("workspace.name=mine", "set where to azure"),
         ("recipe.now=1", "recipe: Input should be a valid string"),
         ("fresh.now=1", "fresh: Input should be a valid boolean"),
-        ("nothing", "Write --set section.field=value"),
+        ("nothing", "expected section.field=value"),
         ("a=[", "cannot be read"),
     ],
 )

@@ -46,7 +46,8 @@ parameters:
 wait: {{timeout_hours: 8, budget_usd: 40}}
 ```
 
-`--set` names a field by its path. Its value is read as YAML, and checked like the file's:
+[data.md](data.md) says what data may look like. `--set` names a field by its path. Its value is read as
+YAML, and checked like the file's:
 
 <!-- command: set -->
 ```sh
@@ -99,7 +100,8 @@ def rows(section: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[Row]
     for name, field in section["properties"].items():
         if _section(field, schema) is None:
             default = "required" if name in required else _default(field.get("default"))
-            yield Row(f"`{name}`", _type(field), default, _bounds(field), field.get("description", ""))
+            kind = _type(field, schema["$defs"])
+            yield Row(f"`{name}`", kind, default, _bounds(field), field.get("description", ""))
 
 
 def _section(field: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -117,16 +119,20 @@ def _without(section: Mapping[str, Any], given: Mapping[str, Any]) -> str:
     return ", ".join(f"`{name}` {_default(given[name])}" for name in other)
 
 
-def _type(field: Mapping[str, Any]) -> str:
+def _type(field: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
+    """In words: what a value of it is, or the values to choose from."""
+    if "$ref" in field:
+        field = definitions[field["$ref"].rsplit("/", 1)[-1]]
     if choices := field.get("anyOf"):
-        return " or ".join(dict.fromkeys(_type(each) for each in choices if each.get("type") != "null"))
+        kinds = (_type(each, definitions) for each in choices if each.get("type") != "null")
+        return " or ".join(dict.fromkeys(kinds))
     if "enum" in field:
         return ", ".join(f"`{choice}`" for choice in field["enum"])
-    if "$ref" in field:
+    if "block_type_slug" in field:
         return "a block of Prefect's"
     if field.get("format") == "path":
         return "path"
-    if field.get("type") == "object":
+    if field["type"] == "object":
         return "mapping"
     return _TYPES[field["type"]]
 

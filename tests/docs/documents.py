@@ -17,6 +17,7 @@ from tests.support.checkout import ROOT
 PAGES = tuple(
     sorted(path for pattern in ("*.md", "docs/*.md", "tasks/data/sample/*.md") for path in ROOT.glob(pattern))
 )
+_PROGRAMS = ("uv ", "finetune ", "azureml-local ", "prefect ", "scripts/", "python -m ")
 _MARKER = re.compile(r"<!-- command: (\S+) -->\s*")
 
 
@@ -69,10 +70,10 @@ def commands() -> list[Command]:
                 found += [Command(str(block), words) for words in parts(line.removeprefix("$ "))]
     for page in PAGES:
         for text in spans(page):
-            if text.startswith(("uv ", "finetune ", "prefect ", "scripts/", "python -m ")):
+            if text.startswith(_PROGRAMS):
                 where = str(page.relative_to(ROOT))
-                # Options in brackets belong to the description of a command, not to a command.
-                found += [Command(where, words) for words in parts(text) if "[" not in text]
+                # Brackets are around the options that a command may have.
+                found += [Command(where, words) for words in parts(re.sub(r"\[[^]]*\]", "", text))]
     return found
 
 

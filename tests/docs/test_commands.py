@@ -47,6 +47,13 @@ def test_all_kinds_of_commands_are_there() -> None:
     assert {program(command)[0] for command in COMMANDS} >= {*CHECKS, "uv", "scripts/test"}
 
 
+@pytest.mark.parametrize(("name", "app"), [("finetune", finetune), ("azureml-local", azureml_local)])
+def test_every_command_of_a_program_is_documented(name: str, app: Any) -> None:
+    named = {program(command)[1] for command in COMMANDS if program(command)[0] == name}
+    command: Any = get_command(app)
+    assert set(command.commands) - named == set()
+
+
 def test_every_block_of_commands_has_a_name_of_its_own() -> None:
     names = [block.name or str(block) for block in blocks("sh")]
     assert [name for name in names if ":" in name or names.count(name) > 1] == []

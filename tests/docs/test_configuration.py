@@ -11,6 +11,7 @@ from azureml_local.state import faults
 from docs import recipes
 from flows.run.config import Finetune, parse
 from tasks.azure.failure import Cause
+from tasks.data.section import Shape
 from tests.docs.documents import Block, blocks
 from tests.support.checkout import ROOT
 
@@ -64,6 +65,11 @@ def test_every_field_is_on_the_page() -> None:
 def test_every_kind_of_fault_is_explained() -> None:
     text = (ROOT / "docs/local-workspace.md").read_text(encoding="utf-8")
     assert [kind for kind in faults.KINDS if f"| `{kind}` |" not in text] == []
+
+
+def test_every_format_of_rows_is_explained() -> None:
+    text = (ROOT / "docs/data.md").read_text(encoding="utf-8")
+    assert [shape for shape in Shape if f"| `{shape.value}` |" not in text] == []
 
 
 def test_every_cause_is_explained() -> None:

@@ -103,7 +103,8 @@ def _reaped(place: Workspace, so_far: Reaping) -> Reaping:
         session = sign_in(place)
         at = datetime.now(UTC)
         nothing = Reaping(at=at, dry_run=so_far.dry_run)
-        if session.workspace_id in so_far.workspaces:
+        known = {each.casefold() for each in so_far.workspaces}  # as Azure compares names
+        if session.workspace_id.casefold() in known:
             return nothing
         seen = find_leased(session)
         due = due_of(seen.leased, at)

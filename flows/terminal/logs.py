@@ -95,9 +95,10 @@ def _of_run(client: SyncPrefectClient, run: FlowRun, follow: bool) -> Iterator[L
 def _of_job(session: Session, name: str, follow: bool) -> Iterator[Line]:
     from tasks.azure import job_states, listing, run_history
     from tasks.azure.failure import Cause, Failure
-    from tasks.azure.run_history import Log
+    from tasks.azure.run_history import Log, Step
 
-    if listing.job(session, name) is None:
+    job = listing.job(session, name)
+    if job is None:
         raise Failure(
             f"There is no run and no job {name!r}.",
             "Look for it with `finetune ps` or `finetune history`.",
@@ -105,8 +106,12 @@ def _of_job(session: Session, name: str, follow: bool) -> Iterator[Line]:
         )
     read: dict[str, Log] = {}
     while True:
-        ended = listing.submitted(session, name).state in job_states.FINAL
-        for step in run_history.steps(session, name):
+        state = listing.submitted(session, name).state
+        ended = state in job_states.FINAL
+        steps = run_history.steps(session, name)
+        if not job.is_pipeline:
+            steps = [Step(id=name, name=name, status=state)]  # its own and only one
+        for step in steps:
             if step.status in job_states.QUEUED:
                 continue
             log = read.setdefault(step.id, Log(session, step.id))

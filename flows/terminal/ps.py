@@ -9,9 +9,11 @@ import typer
 
 from flows.terminal.places import CredentialsOption, NameOption, RecipeOption, WhereOption, workspace
 from flows.terminal.reporting import reporting
+from flows.terminal.table import show
 
 if TYPE_CHECKING:
     from flows.run.live import Live
+    from tasks.leased import Leased
     from tasks.sign_in import Workspace
 
 
@@ -52,25 +54,29 @@ def _live(place: Workspace) -> Live:
 
 
 def _show(live: Live) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console(highlight=False)
-    table = Table(box=None, pad_edge=False)
-    for column in ("", "state", "age", "owner", "lease ends", "$ an hour"):
-        table.add_column(column, overflow="fold")
-    for run in live.runs:
-        table.add_row(f"run {run.name}", run.state, _age(live.at, run.since), "", "", "")
-    for item in live.things:
-        lease = item.problem if item.expires is None else item.expires.isoformat(timespec="minutes")
-        lease = "never" if item.kept and item.expires and item.expires.year == datetime.max.year else lease
-        past = " (over)" if item.expired(live.at) else ""
-        price = "?" if item.problem and not item.hourly else f"{item.hourly:.2f}"
-        table.add_row(item.label, item.state, _age(live.at, item.created), item.owner, lease + past, price)
-    if live.runs or live.things:
-        console.print(table)
+    rows = [(f"run {run.name}", run.state, _age(live.at, run.since), "", "", "") for run in live.runs]
+    rows += [_row(live.at, item) for item in live.things]
     runs = f"{len(live.runs)} live run{'' if len(live.runs) == 1 else 's'}"
-    console.print(f"[bold]{runs}, {len(live.things)} with a lease, ${live.hourly:.2f} an hour[/]")
+    show(
+        ("", "state", "age", "owner", "lease ends", "$ an hour"),
+        rows,
+        f"{runs}, {len(live.things)} with a lease, ${live.hourly:.2f} an hour",
+    )
+
+
+def _row(now: datetime, item: Leased) -> tuple[str, str, str, str, str, str]:
+    price = "?" if item.problem and not item.hourly else f"{item.hourly:.2f}"
+    return item.label, item.state, _age(now, item.created), item.owner, _lease(now, item), price
+
+
+def _lease(now: datetime, item: Leased) -> str:
+    from tasks.core.lease import FOREVER
+
+    if item.expires is None:
+        return item.problem
+    if item.expires == FOREVER:
+        return "never"
+    return item.expires.isoformat(timespec="minutes") + (" (over)" if item.expired(now) else "")
 
 
 def _age(now: datetime, since: datetime | None) -> str:

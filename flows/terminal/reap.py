@@ -8,6 +8,7 @@ import typer
 
 from flows.terminal.places import CredentialsOption, NameOption, RecipeOption, WhereOption, workspace
 from flows.terminal.reporting import reporting
+from flows.terminal.table import show
 
 if TYPE_CHECKING:
     from flows.reap import Reaping, Unfinished
@@ -55,19 +56,11 @@ def _reap(place: Workspace, dry_run: bool) -> tuple[Reaping, Unfinished | None]:
 
 def _show(reaping: Reaping) -> None:
     """Print what carries a lease, and what became of it."""
-    from rich.console import Console
-    from rich.table import Table
-
     from flows.reap import headline, rows
 
-    console = Console(highlight=False)
-    table = Table(box=None, pad_edge=False)
-    for column in ("", "state", "owner", "lease ends", "$ an hour", ""):
-        table.add_column(column, overflow="fold")
+    table = []
     for row in rows(reaping):
         what = "would be deleted" if reaping.dry_run and row["past its lease"] else row["what became of it"]
         price = f"{row['dollars an hour']:.2f}"
-        table.add_row(row["thing"], row["state"], row["owner"], row["lease ends"], price, what)
-    if reaping.leased:
-        console.print(table)
-    console.print(f"[bold]{headline(reaping)}[/]")
+        table.append((row["thing"], row["state"], row["owner"], row["lease ends"], price, what))
+    show(("", "state", "owner", "lease ends", "$ an hour", ""), table, headline(reaping))

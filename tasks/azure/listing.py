@@ -45,6 +45,11 @@ class Listed:
         return count if isinstance(count, int) else 1
 
     @property
+    def is_pipeline(self) -> bool:
+        """Whether a job has steps, which do its work."""
+        return str(self.properties.get("jobType")).casefold() == "pipeline"
+
+    @property
     def is_live(self) -> bool:
         """Whether a job may still need its compute."""
         return self.state not in job_states.OVER

@@ -30,7 +30,9 @@ ENDPOINT = leased("endpoint", "e", -1)
 DEPLOYMENT = leased("deployment", "d", -1, parent="e")
 THEIRS = Foreign(name="theirs", size="Standard_NC24ads_A100_v4", count=2, hourly=7.346)
 KEPT_UP = leased("endpoint", "e", -1, hourly=9.346, foreign=(THEIRS,))
-UNREADABLE = leased("cluster", "c", 0, expires=None, problem="its tag finetune.expires is 'soon'")
+UNREADABLE = leased("cluster", "c", 0, problem="its tag finetune.expires is 'soon'").model_copy(
+    update={"expires": None}
+)
 
 
 @pytest.mark.parametrize(

@@ -147,8 +147,9 @@ def test_ps_lists_what_is_live_with_age_lease_and_price(
     assert all(things[key]["created"] for key in (("job", job), ("endpoint", served)))
     assert found["hourly"] >= 3.67
     shown = finetune("ps").stdout
-    assert f"job {job}" in shown.replace("\n", "")
-    assert "an hour" in shown
+    (line,) = [line for line in shown.splitlines() if f"job {job}" in line]
+    assert line.split()[-1] == "3.67"
+    assert "$3.67 an hour" in shown.splitlines()[-1]
 
 
 def test_ps_says_what_could_not_be_looked_at_and_shows_the_rest(make_run: MakeRun, let_fail: LetFail) -> None:
@@ -263,7 +264,7 @@ def test_cancel_ends_a_job_of_ours_and_no_other(submit: Submit, session: Session
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["--where", "local", "--workspace", "w"], "name is for a workspace in Azure"),
+        (["--where", "local", "--workspace", "ws1"], "name is for a workspace in Azure"),
         (["--workspace", "a/b/c/d"], "'a/b/c/d' names no workspace."),
         (["--recipe", "nowhere"], "There is no recipe 'nowhere'."),
         (["--credentials", "nobody"], "nobody"),

@@ -12,7 +12,6 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import (
     ArtifactFilter,
     ArtifactFilterFlowRunId,
@@ -234,11 +233,11 @@ def test_an_eviction_leaves_the_job_of_a_deployments_run_and_a_cancellation_does
     assert (row["outcome"], row["failed_stage"], row["cause"]) == ("crashed", "train", "crashed")
     assert f"ended by SIGTERM; job {job.name} goes on" in row["failure"]
 
-    with SyncPrefectClient(prefect_server.url) as client:
+    with prefect_server.client() as client:
         client.set_flow_run_state(run, AwaitingRetry(), force=True)
     resumed = start.engine(run)
     once(resumed, lambda: "s to go" in start.said(resumed), lambda: start.said(resumed))
-    with SyncPrefectClient(prefect_server.url) as client:
+    with prefect_server.client() as client:
         client.set_flow_run_state(run, Cancelling(), force=True)
     resumed.send_signal(signal.SIGTERM)
     resumed.wait()
@@ -280,12 +279,12 @@ def delayed(server: LocalServer, method: str, path: str) -> Iterator[Callable[[]
 def states_of_tasks(prefect: PrefectServer, run: str) -> dict[str, str | None]:
     """The state's name of each task of a run, once the server has them."""
     of_run = FlowRunFilter(id=FlowRunFilterId(any_=[UUID(run)]))
-    with SyncPrefectClient(prefect.url) as client:
+    with prefect.client() as client:
         return {task.name: task.state_name for task in client.read_task_runs(flow_run_filter=of_run)}
 
 
 def logs(prefect: PrefectServer, run: str) -> list[str]:
-    with SyncPrefectClient(prefect.url) as client:
+    with prefect.client() as client:
         found = client.read_logs(LogFilter(flow_run_id=LogFilterFlowRunId(any_=[UUID(run)])))
     return [line.message for line in found]
 
@@ -295,7 +294,7 @@ def report_row(prefect: PrefectServer, run: UUID) -> dict[str, Any]:
     wanted = ArtifactFilter(
         flow_run_id=ArtifactFilterFlowRunId(any_=[run]), key=ArtifactFilterKey(any_=["finetune-run"])
     )
-    with SyncPrefectClient(prefect.url) as client:
+    with prefect.client() as client:
         newest = client.read_artifacts(artifact_filter=wanted, sort=ArtifactSort.CREATED_DESC)[0]
     row = row_of(newest.data)
     assert row is not None

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun
 
 from flows.run.config import Finetune
@@ -82,7 +81,7 @@ def processes(prefect: PrefectServer, folder: Path) -> Iterator[Processes]:
 
 def deploy(prefect: PrefectServer, config: Finetune, name: str) -> UUID:
     """A deployment of the fine-tune with this configuration, as `prefect deploy` fills it in."""
-    with SyncPrefectClient(prefect.url) as client:
+    with prefect.client() as client:
         return client.create_deployment(
             flow_id=client.create_flow_from_name(FLOW),
             name=name,
@@ -95,12 +94,12 @@ def deploy(prefect: PrefectServer, config: Finetune, name: str) -> UUID:
 def run_of(prefect: PrefectServer, deployment: UUID, config: dict[str, Any] | None = None) -> UUID:
     """A run of the deployment with what is given of its configuration."""
     parameters = {} if config is None else {"config": config}
-    with SyncPrefectClient(prefect.url) as client:
+    with prefect.client() as client:
         return client.create_flow_run_from_deployment(deployment, parameters=parameters).id
 
 
 def read(prefect: PrefectServer, run: UUID) -> FlowRun:
-    with SyncPrefectClient(prefect.url) as client:
+    with prefect.client() as client:
         return client.read_flow_run(run)
 
 

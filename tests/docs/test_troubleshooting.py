@@ -31,8 +31,9 @@ def _part(value: ast.expr) -> str:
     return str(value.value) if isinstance(value, ast.Constant) else "…"
 
 
-def test_there_are_many() -> None:
+def test_there_are_many_and_each_stands_once() -> None:
     assert len(QUOTED) > 30
+    assert len({text.rstrip("… .:") for text in QUOTED}) == len(QUOTED)
 
 
 @pytest.mark.parametrize("text", QUOTED)

@@ -190,7 +190,7 @@ def test_since_is_a_date_or_a_duration() -> None:
         ({"states": ["done"]}, ("state 'done'", "completed, failed")),
         ({"since": "yesterday"}, ("'yesterday'", "2026-03-01", "36h")),
         ({"since": "2026-13-01"}, ("'2026-13-01'",)),
-        ({"limit": 0}, ("limit of 0",)),
+        ({"limit": 0}, ("--limit", "at least 1")),
     ],
 )
 def test_a_wrong_filter_is_one_line(asked: dict[str, Any], line: tuple[str, ...]) -> None:

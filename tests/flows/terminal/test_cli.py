@@ -80,7 +80,7 @@ def test_help_imports_nothing_heavy(start: Start, arguments: list[str]) -> None:
 def test_a_wrong_configuration_is_one_line_before_anything_is_started(
     start: Start, arguments: list[str], line: str
 ) -> None:
-    code, out, err = finished(start(*arguments, "--help", python=("-X", "importtime")))
+    code, out, err = finished(start(*arguments, python=("-X", "importtime")))
     assert (code, out) == (1, "")
     (said,) = [each for each in err.splitlines() if not each.startswith("import time:")]
     assert said.startswith("Error: ")

@@ -16,16 +16,20 @@ from prefect.exceptions import TerminationSignal
 _ENDING = tuple(
     number for name in ("SIGINT", "SIGTERM", "SIGHUP") if (number := getattr(signal, name, None)) is not None
 )
-_BREAKS_AT = 3
+_BREAKS_AT = 2  # after the one that ended the run
+_AGAIN = 0.05  # seconds until a signal is sent again whose exception was lost
 _NOTICE = b"What costs is being released. Interrupt once more to leave the rest of it.\n"
 
 
 class _Received:
-    """How many signals have reached the run of this process; it clears up from the first one on."""
+    """What has reached the run of this process: it clears up from the first signal on that it has caught."""
 
     def __init__(self) -> None:
-        self.count = 0
+        self.is_caught = False
+        self.further = 0
         self.replaced: dict[int, signal._HANDLER] = {}
+        self.hook = sys.unraisablehook
+        self.again: threading.Timer | None = None
 
 
 _received: _Received | None = None
@@ -47,28 +51,35 @@ def heeded() -> Iterator[None]:
     for number in _ENDING:
         if number != signal.SIGTERM:
             _replace(number, received)
+    sys.unraisablehook = _send_again
     try:
         yield
     finally:
         _received = None
+        sys.unraisablehook = received.hook
+        if received.again is not None:
+            received.again.cancel()
         for number, before in received.replaced.items():
             signal.signal(number, before)
 
 
 def hold() -> None:
-    """Let what follows clear up in peace: a signal has been raised, and the next one shall only be noted."""
+    """Let what follows clear up in peace: a signal has been caught, and the next one shall only be noted."""
     received = _received
-    if received is None or threading.current_thread() is not threading.main_thread():
-        return
-    received.count = max(received.count, 1)
-    for number in _ENDING:
-        if number not in received.replaced:
-            _replace(number, received)
+    if received is not None and threading.current_thread() is threading.main_thread():
+        received.is_caught = True
+        _replace_all(received)
 
 
 def leaving() -> bool:
     """Whether so many signals have come that what is not yet released stays."""
-    return _received is not None and _received.count >= _BREAKS_AT
+    return _received is not None and _received.further >= _BREAKS_AT
+
+
+def _replace_all(received: _Received) -> None:
+    for number in _ENDING:
+        if number not in received.replaced:
+            _replace(number, received)
 
 
 def _replace(number: int, received: _Received) -> None:
@@ -82,11 +93,28 @@ def _arrive(number: int, frame: FrameType | None) -> None:
     received = _received
     if received is None:
         return
-    received.count += 1
-    if 1 < received.count < _BREAKS_AT:
-        with suppress(OSError):  # not through a log: its locks may be held by what this interrupts
-            os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, _NOTICE)
-        return
-    if received.count == 1:
-        hold()
+    if received.is_caught:
+        received.further += 1
+        if received.further < _BREAKS_AT:
+            with suppress(OSError):  # not through a log: its locks may be held by what this interrupts
+                os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, _NOTICE)
+            return
+    _replace_all(received)
     raise KeyboardInterrupt if number == signal.SIGINT else TerminationSignal(signal=number)
+
+
+def _send_again(lost: sys.UnraisableHookArgs) -> None:
+    """Send a signal again whose exception Python has thrown away, as it does in callbacks and destructors."""
+    received, error = _received, lost.exc_value
+    if received is None:
+        return
+    if not isinstance(error, (KeyboardInterrupt, TerminationSignal)):
+        received.hook(lost)
+        return
+    number = error.signal if isinstance(error, TerminationSignal) else signal.SIGINT
+    main = threading.main_thread().ident
+    assert main is not None
+    # A moment later: at once it would reach the same callback.
+    received.again = threading.Timer(_AGAIN, signal.pthread_kill, (main, number))
+    received.again.daemon = True
+    received.again.start()

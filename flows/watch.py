@@ -14,8 +14,6 @@ from uuid import UUID
 from prefect import flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
-    FlowFilter,
-    FlowFilterName,
     FlowRunFilter,
     FlowRunFilterEndTime,
     FlowRunFilterState,
@@ -26,6 +24,7 @@ from prefect.states import Completed
 from pydantic import BaseModel, ConfigDict
 
 from flows.run.config import Finetune
+from flows.run.flow_runs import flow_runs
 from flows.run.suspension import Suspension
 from flows.run.workspace import opened
 from tasks.azure.errors import explain
@@ -35,7 +34,6 @@ from tasks.job.status import find_ended
 from tasks.reap import release
 from tasks.sign_in import Workspace, sign_in
 
-_PAGE = 200  # the most that Prefect's server gives at once
 _RELEASED = "released"  # the tag of a cancelled run of which nothing is left
 _LOOK_BACK = timedelta(days=7)
 
@@ -89,7 +87,7 @@ def watch() -> Watching:
 
 def _suspended(client: SyncPrefectClient) -> Iterator[_Waiting]:
     """The runs of the fine-tune that wait for their jobs; those that a person has suspended are theirs."""
-    for run in _runs(client, FlowRunFilter(state=_named("Suspended"))):
+    for run in flow_runs(client, FlowRunFilter(state=_named("Suspended"))):
         suspension = Suspension.read(run.state.state_details.pause_key if run.state else None)
         if suspension is not None:
             yield _Waiting(run=run, workspace=_config(run).workspace, suspension=suspension)
@@ -98,20 +96,9 @@ def _suspended(client: SyncPrefectClient) -> Iterator[_Waiting]:
 def _cancelled(client: SyncPrefectClient) -> Iterator[_Waiting]:
     """The runs that may have been cancelled while suspended: Prefect runs no hook for what has no process."""
     recently = FlowRunFilterEndTime(after_=datetime.now(UTC) - _LOOK_BACK)
-    for run in _runs(client, FlowRunFilter(state=_named("Cancelled"), end_time=recently)):
+    for run in flow_runs(client, FlowRunFilter(state=_named("Cancelled"), end_time=recently)):
         if _RELEASED not in run.tags and _config(run).wait.mode == "suspend":
             yield _Waiting(run=run, workspace=_config(run).workspace, suspension=None)
-
-
-def _runs(client: SyncPrefectClient, wanted: FlowRunFilter) -> Iterator[FlowRun]:
-    of_finetune = FlowFilter(name=FlowFilterName(any_=["finetune"]))
-    at = 0
-    while True:
-        page = client.read_flow_runs(flow_filter=of_finetune, flow_run_filter=wanted, limit=_PAGE, offset=at)
-        yield from page
-        if len(page) < _PAGE:
-            return
-        at += _PAGE
 
 
 def _named(name: str) -> FlowRunFilterState:

@@ -16,7 +16,8 @@ from azureml_local import switch
 from azureml_local.server import Address
 from azureml_local.state import quota
 from azureml_local.state.store import Store
-from tests.support.checkout import TINY
+from tests.support import tiny_model
+from tests.support.tiny_model import BASE as BASE
 
 if TYPE_CHECKING:
     from tests.support.leftovers import Leftovers
@@ -38,9 +39,6 @@ settings.load_profile("suite")
 pytest_plugins = ["tests.azureml_local.contract.plugin", "tests.support.leftovers"]
 
 LetFail = Callable[..., None]
-
-BASE = "tiny-chat-base"
-_SIZES = "['Standard_NC4as_T4_v3', 'Standard_NC24ads_A100_v4']"
 
 
 @dataclass(frozen=True)
@@ -118,38 +116,22 @@ def environment(server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> dict[st
 @pytest.fixture
 def ml_client(environment: dict[str, str]) -> Any:
     """The SDK's client of the workspace, signed in as a script would."""
-    return _workspace_client()
+    return tiny_model.workspace_client()
 
 
 @pytest.fixture
 def registry_client(environment: dict[str, str]) -> Any:
     """The SDK's client of the registry."""
-    return _registry_client()
+    return tiny_model.registry_client()
 
 
 @pytest.fixture(scope="session")
 def tiny(server: LocalServer, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The component of tiny/ in the workspace and its base model in the registry; the model's name."""
-    from azure.ai.ml import load_component
-    from azure.ai.ml.entities import Model
-
-    from tests.support.tiny.code import tiny_chat
-
-    folder = tmp_path_factory.mktemp("base") / "model"
-    tiny_chat.write(folder, [])
     with pytest.MonkeyPatch.context() as patch:
         for name, value in server.environment.items():
             patch.setenv(name, value)
-        _workspace_client().components.create_or_update(load_component(TINY / "component.yaml"))
-        _registry_client().models.create_or_update(
-            Model(
-                name=BASE,
-                version="1",
-                path=str(folder),
-                type="mlflow_model",
-                tags={"finetune_compute_allow_list": _SIZES, "inference_compute_allow_list": _SIZES},
-            )
-        )
+        tiny_model.install(tmp_path_factory.mktemp("base") / "model")
     return BASE
 
 
@@ -162,22 +144,3 @@ def let_fail(server: LocalServer) -> Iterator[LetFail]:
 
     yield put
     put()
-
-
-def _workspace_client() -> Any:
-    from azure.ai.ml import MLClient
-    from azure.identity import DefaultAzureCredential
-
-    return MLClient(
-        DefaultAzureCredential(),
-        os.environ["AZURE_SUBSCRIPTION_ID"],
-        os.environ["AZURE_RESOURCE_GROUP"],
-        os.environ["AZUREML_WORKSPACE_NAME"],
-    )
-
-
-def _registry_client() -> Any:
-    from azure.ai.ml import MLClient
-    from azure.identity import DefaultAzureCredential
-
-    return MLClient(DefaultAzureCredential(), registry_name="azureml")

@@ -26,12 +26,12 @@ from prefect.client.schemas.sorting import ArtifactSort, FlowRunSort, TaskRunSor
 from flows.artifacts.run import KEY
 from flows.dashboard.run import RunRecord, row_of, run_of
 from flows.dashboard.selection import Selection
+from flows.run.flow_runs import FLOW as FLOW
 from tasks.azure.failure import Cause, Failure
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun, TaskRun
 
-FLOW = "finetune"
 _AT_ONCE = 4  # requests: a server on SQLite answers 503 when pressed
 
 

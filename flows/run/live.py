@@ -8,21 +8,18 @@ from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import (
-    FlowFilter,
-    FlowFilterName,
     FlowRunFilter,
     FlowRunFilterId,
     FlowRunFilterState,
     FlowRunFilterStateType,
 )
 from prefect.client.schemas.objects import FlowRun, StateType
-from prefect.client.schemas.sorting import FlowRunSort
 from pydantic import BaseModel, ConfigDict
 
+from flows.run.flow_runs import flow_runs
 from tasks.azure.failure import Cause, Failure
 from tasks.leased import Kind, Leased
 
-_PAGE = 200  # the most that Prefect's server gives at once
 _LIVE = [
     StateType.RUNNING,
     StateType.PENDING,
@@ -86,7 +83,7 @@ def find(client: SyncPrefectClient, name: str) -> FlowRun | None:
     """
     if (by_id := _by_id(client, name)) is not None:
         return by_id
-    for runs in (list(_live_runs(client)), list(_runs(client, FlowRunFilter()))):
+    for runs in (list(_live_runs(client)), list(flow_runs(client))):
         wanted = name.casefold()
         exact = [run for run in runs if run.name.casefold() == wanted]
         found = exact or [
@@ -108,31 +105,14 @@ def _by_id(client: SyncPrefectClient, text: str) -> FlowRun | None:
         wanted = UUID(text)
     except ValueError:
         return None
-    return next(_runs(client, FlowRunFilter(id=FlowRunFilterId(any_=[wanted]))), None)
+    return next(flow_runs(client, FlowRunFilter(id=FlowRunFilterId(any_=[wanted]))), None)
 
 
 def _live_runs(client: SyncPrefectClient) -> Iterator[FlowRun]:
     """The runs that have not ended; those that a schedule holds ready for later are not live yet."""
     state = FlowRunFilterState(type=FlowRunFilterStateType(any_=_LIVE))
     now = datetime.now(UTC)
-    for run in _runs(client, FlowRunFilter(state=state)):
+    for run in flow_runs(client, FlowRunFilter(state=state)):
         waits = run.state is not None and run.state.is_scheduled() and not run.run_count
         if not waits or (run.expected_start_time is not None and run.expected_start_time <= now):
             yield run
-
-
-def _runs(client: SyncPrefectClient, wanted: FlowRunFilter) -> Iterator[FlowRun]:
-    of_finetune = FlowFilter(name=FlowFilterName(any_=["finetune"]))
-    at = 0
-    while True:
-        page = client.read_flow_runs(
-            flow_filter=of_finetune,
-            flow_run_filter=wanted,
-            limit=_PAGE,
-            offset=at,
-            sort=FlowRunSort.START_TIME_DESC,
-        )
-        yield from page
-        if len(page) < _PAGE:
-            return
-        at += _PAGE

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.filters import FlowFilter, FlowFilterName
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
-from prefect.client.schemas.sorting import FlowRunSort
 
 from flows.run import outcome
 from flows.run.config import load, names
+from flows.run.flow_runs import flow_runs
 from tasks.azure.failure import Failure
 from tasks.core.stage import logger
 from tasks.sign_in import Workspace, is_named
-
-_PAGE = 200  # the most that Prefect's server gives at once
 
 
 def known(asked: Workspace) -> list[Workspace]:
@@ -25,7 +22,7 @@ def known(asked: Workspace) -> list[Workspace]:
     where nothing says which it is and no run has been there: people without an account have nothing in Azure.
     """
     with get_client(sync_client=True) as client:
-        of_runs = [one for run in _runs(client) if (one := _workspace(run)) is not None]
+        of_runs = [one for run in flow_runs(client) if (one := _workspace(run)) is not None]
     named = [one for one in (*_of_recipes(), *of_runs) if _names_itself(one)]
     is_used = is_named(asked) or any(not _names_itself(one) for one in of_runs)
     each = {one.model_dump_json(): one for one in ([asked] if is_used else []) + named}
@@ -59,16 +56,3 @@ def _workspace(run: FlowRun) -> Workspace | None:
 
 def _names_itself(workspace: Workspace) -> bool:
     return bool(workspace.name or workspace.config or workspace.credentials)
-
-
-def _runs(client: SyncPrefectClient) -> Iterator[FlowRun]:
-    of_finetune = FlowFilter(name=FlowFilterName(any_=["finetune"]))
-    at = 0
-    while True:
-        page = client.read_flow_runs(
-            flow_filter=of_finetune, limit=_PAGE, offset=at, sort=FlowRunSort.START_TIME_DESC
-        )
-        yield from page
-        if len(page) < _PAGE:
-            return
-        at += _PAGE

@@ -74,11 +74,6 @@ def is_described(path: str) -> bool:
     return hidden or lower in _DESCRIPTIONS or name.suffix.lower() in _PROSE or lower in ("license", "notice")
 
 
-def is_packed(path: str) -> bool:
-    """Whether the name says that the file is compressed."""
-    return PurePosixPath(_name(path)).suffix.lower() in _PACKED
-
-
 def purpose(name: str) -> str | None:
     """`train`, `validation` or `test` where a word of the name says so."""
     words = {word.rstrip("0123456789") for word in re.split(r"[^a-z0-9]+", name.lower())}

@@ -16,11 +16,11 @@ from uuid import UUID
 from prefect.client.schemas.objects import FlowRun
 
 from flows.run.config import Finetune
+from flows.run.flow_runs import FLOW
 from tests.support.checkout import ROOT, TINY
 from tests.support.prefect_server import PrefectServer
 from tests.support.waiting import until
 
-FLOW = "finetune"
 _ENTRYPOINT = "flows/finetune.py:finetune"
 
 

@@ -11,10 +11,7 @@ from typing import Any
 
 from azureml_local import switch
 from azureml_local.server import Address
-from tests.support.checkout import TINY
-
-BASE = "tiny-chat-base"
-_SIZES = "['Standard_NC4as_T4_v3']"
+from tests.support.tiny_model import install
 
 
 @dataclass(frozen=True)
@@ -45,7 +42,7 @@ def opened(state: Path) -> Iterator[Workspace]:
     with switch.joined(state) as variables:
         os.environ.update(variables)
         _trust_only_the_workspace(state)
-        _install(state / "base")
+        install(state / "base")
         yield Workspace(state, variables["AZUREML_LOCAL_URL"])
 
 
@@ -56,26 +53,3 @@ def _trust_only_the_workspace(state: Path) -> None:
     """
     tls = state / "tls"
     (tls / "bundle.pem").write_bytes((tls / "ca.pem").read_bytes())
-
-
-def _install(folder: Path) -> None:
-    from azure.ai.ml import MLClient, load_component
-    from azure.ai.ml.entities import Model
-    from azure.identity import DefaultAzureCredential
-
-    from tests.support.tiny.code import tiny_chat
-
-    tiny_chat.write(folder, [])
-    credential = DefaultAzureCredential()
-    names = ("AZURE_SUBSCRIPTION_ID", "AZURE_RESOURCE_GROUP", "AZUREML_WORKSPACE_NAME")
-    own = MLClient(credential, *(os.environ[name] for name in names))
-    own.components.create_or_update(load_component(TINY / "component.yaml"))
-    MLClient(credential, registry_name="azureml").models.create_or_update(
-        Model(
-            name=BASE,
-            version="1",
-            path=str(folder),
-            type="mlflow_model",
-            tags={"finetune_compute_allow_list": _SIZES, "inference_compute_allow_list": _SIZES},
-        )
-    )

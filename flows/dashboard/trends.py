@@ -20,15 +20,15 @@ MOST_WEEKS, FEWEST_WEEKS = 104, 8
 _MOST_SERIES = 6  # colours that eyes can tell apart; the rest is one series more
 REST = "other"
 _WEEK = timedelta(weeks=1)
-_COLOURS = {
-    "data": 0,
-    "train": 1,
+_COLOURS: dict[str, int] = {
+    Stage.DATA: 0,
+    Stage.TRAIN: 1,
     "training": 1,
-    "register": 2,
-    "endpoint": 3,
-    "deploy": 4,
+    Stage.REGISTER: 2,
+    Stage.ENDPOINT: 3,
+    Stage.DEPLOY: 4,
     "serving": 4,
-    "delete": 5,
+    Stage.DELETE: 5,
     REST: 6,
 }
 

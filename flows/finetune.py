@@ -15,8 +15,8 @@ from prefect.runtime import deployment
 from prefect.runtime import flow_run as this_run
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows import epilogue
 from flows.artifacts import run as artifacts
+from flows.operations import epilogue
 from flows.run import interruption, outcome, parameters, suspension
 from flows.run.config import Finetune
 from flows.run.context import Run

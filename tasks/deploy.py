@@ -188,6 +188,6 @@ def _log(session: Session, endpoint: str, name: str) -> str:
     """The container's last lines; empty where there is no container to ask."""
     try:
         lines = clients.workspace(session).online_deployments.get_logs(name, endpoint, lines=_LOG_LINES)
-    except Exception as error:  # noqa: BLE001 - the failure of the deployment is what must be told
+    except Exception as error:  # noqa: BLE001 - the failure of the deployment is what must be reported
         return f"(its log cannot be read: {explain(error).what})"
     return f"Log of {name}:\n{lines}"

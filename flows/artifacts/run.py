@@ -190,8 +190,8 @@ def conversation_page(conversation: Conversation) -> str:
     if conversation.base_answer is not None:
         answers.append(("base model", conversation.base_answer))
     answers.append(("the data", conversation.ground_truth))
-    told = "\n\n".join(f"**answer of {who}**\n\n{quoted(text)}" for who, text in answers)
-    return f"{turns}\n\n---\n\n{told}\n\nAnswered in {conversation.seconds:.1f} s."
+    answered = "\n\n".join(f"**answer of {who}**\n\n{quoted(text)}" for who, text in answers)
+    return f"{turns}\n\n---\n\n{answered}\n\nAnswered in {conversation.seconds:.1f} s."
 
 
 def summary_page(report: RunReport, failure: BaseException | None) -> str:

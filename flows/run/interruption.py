@@ -12,7 +12,7 @@ from tasks.core.ending import Ending, ending_of
 from tasks.delete import EndpointEnd
 
 
-def told(run: Run, error: BaseException, dollars: float) -> str:
+def summary(run: Run, error: BaseException, dollars: float) -> str:
     """What an interrupted run has left and what it has cost."""
     parts = [] if ending_of(error) is Ending.CANCELLED else [f"its process was ended by {_name(error)}"]
     parts += [part for part in (_job(run), _endpoint(run), _cluster(run)) if part]

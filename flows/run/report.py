@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, field_validator
 
+from flows.run import interruption
 from flows.run.context import Run
-from flows.run.interruption import told
 from tasks.azure.errors import explain
 from tasks.azure.failure import LIMITS, Cause, Failure
 from tasks.core.ending import Ending, ending_of
@@ -110,7 +110,9 @@ def _end(run: Run, dollars: float) -> dict[str, Any]:
     return {
         "outcome": "failed" if failed else _INTERRUPTED[ending_of(failure)],
         "failed_stage": run.stages.stopped_at,
-        "failure": str(failure) or type(failure).__name__ if failed else told(run, failure, dollars),
+        "failure": str(failure) or type(failure).__name__
+        if failed
+        else interruption.summary(run, failure, dollars),
         "cause": _cause(failure),
     }
 

@@ -24,7 +24,7 @@ _BETWEEN = " until "
 class Suspension(BaseModel):
     """What a suspended run waits for: its job's end, or a moment at which the job must be looked at.
 
-    It is told in the key of the suspension, where the watcher reads it with the run. Prefect suspends a run
+    It is kept in the key of the suspension, where the watcher reads it with the run. Prefect suspends a run
     only once by the same key: the moment makes each one new.
     """
 

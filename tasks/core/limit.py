@@ -1,4 +1,4 @@
-"""The time that a stage may take which only talks to a service: one that hangs is ended and told."""
+"""The time that a stage may take which only talks to a service: one that hangs is ended and reported."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ _FIRST, _LONGEST = 2.0, 60.0  # seconds between two attempts
 _LONGEST_ASKED = 600.0  # seconds, of a pause that the service itself asks for
 _ANOTHER = 600.0  # an attempt that went so long has met another outage than the one before
 
-_minutes = 0.0  # outside of a run, whoever called is told at once
+_minutes = 0.0  # outside of a run, the caller hears of it at once
 
 
 @contextmanager
@@ -67,7 +67,7 @@ def _is_outage(error: Exception, failure: Failure) -> bool:
 
 
 def _given_up(failure: Failure, seconds: float) -> Failure:
-    if seconds < 60:  # there was no budget: it is told as what it is
+    if seconds < 60:  # there was no budget: it is reported as what it is
         return failure
     return Failure(
         f"{failure.what} It was so for {seconds / 60:.0f} minutes.",

@@ -39,7 +39,7 @@ _received: _Received | None = None
 def heeded() -> Iterator[None]:
     """While the block runs, a first signal raises in it, a second is only noted, and a third raises again.
 
-    SIGTERM stays with Prefect until it comes: a process with another handler is not told that its run is
+    SIGTERM stays with Prefect until it comes: a process with another handler does not hear that its run is
     cancelled, and the run would end as crashed, to be started again. Whoever catches what it raises calls
     `hold`. What is ignored when the block begins, as by nohup, stays ignored.
     """

@@ -34,7 +34,7 @@ class Part:
 def parts(data: Data, source: Source) -> list[Part]:
     """The splits by their names or, where none is set, those that the source has; the rest is cut from train.
 
-    Raises Failure for a name that the source has not, and where it cannot be told which split is meant.
+    Raises Failure for a name that the source has not, and where it is not clear which split is meant.
     """
     train = data.train.name or _found("train", source)
     if train is None:

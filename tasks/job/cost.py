@@ -1,4 +1,4 @@
-"""The meter: what a job has used so far, in seconds by phase and in dollars, told from its steps' times."""
+"""What a job has used so far, in seconds by phase and in dollars, worked out from its steps' times."""
 
 from __future__ import annotations
 

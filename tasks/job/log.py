@@ -1,4 +1,4 @@
-"""The steps of a job, followed: each change of state and each new log line is told once."""
+"""The steps of a job, followed: each change of state and each new log line is reported once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LINES_A_LOOK = 200
 
 
 class LogFollower:
-    """What was told so far of a job's steps; `forward` says whether their logs are copied to the run's."""
+    """What was reported of a job's steps; `forward` says whether their logs are copied to the run's."""
 
     def __init__(self, session: Session, *, forward: bool) -> None:
         self._session = session

@@ -19,7 +19,7 @@ from prefect.client.schemas.sorting import ArtifactSort
 from prefect.settings import get_current_settings
 from prefect.states import Cancelled
 
-_ROOT = Path(__file__).resolve().parent.parent
+_ROOT = Path(__file__).resolve().parents[2]
 _LIMIT = 300.0  # seconds; it takes one or two
 _PAUSE = 0.5
 
@@ -28,7 +28,7 @@ def begin(run: UUID, released: list[str]) -> None:
     """Start the process for a run whose hook has `released` so much; it outlives the hook's own process."""
     variables = get_current_settings().to_environment_variables(exclude_unset=True)
     subprocess.Popen(
-        [sys.executable, "-m", "flows.epilogue", str(run), *released],
+        [sys.executable, "-m", "flows.operations.epilogue", str(run), *released],
         cwd=_ROOT,
         env={**os.environ, **variables},
         stdin=subprocess.DEVNULL,

@@ -16,6 +16,7 @@ from flows.terminal.reporting import reporting
 if TYPE_CHECKING:
     from flows.run.config import Finetune
     from flows.run.report import RunReport
+    from tasks.data.section import Data
 
 _GOES_ON = "A job that was submitted goes on: run the same again, and it is found and waited for."
 
@@ -56,12 +57,21 @@ def _run(recipe: str, changes: Iterable[str]) -> RunReport:
     from flows.run.config import load
 
     config = load(recipe, changes)  # before anything is started: what is wrong with it is said at once
+    _check_files(config.data)
     with ThreadPoolExecutor() as pool, ExitStack() as stack:
         prefect = pool.submit(prefect_server.starter())
         # Held from here on, so that the flow finds it running; the flow itself opens it as well.
         stack.enter_context(opened(config.workspace.where, config.workspace.credentials))
         prefect.result()
         return _observed(config)
+
+
+def _check_files(data: Data) -> None:
+    """Refuse files of this machine that are not there, or not told apart; only their names are read."""
+    from tasks.data import choice, resolve
+
+    if resolve.is_path(data.dataset) and "://" not in data.dataset:
+        choice.parts(data, resolve.resolve(data))
 
 
 def _observed(config: Finetune) -> RunReport:

@@ -185,15 +185,33 @@ def test_the_experiment_of_a_model_is_one_that_azure_takes(model: str) -> None:
     assert re.fullmatch(r"[A-Za-z0-9_-]{1,256}", experiment_name(model))
 
 
-def test_a_wrong_recipe_is_refused_before_anything_heavy_is_imported() -> None:
+HEAVY = {"prefect", "azure", "mlflow", "polars", "pyarrow", "datasets", "requests", "numpy"}
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ("deploy.instance_cont=2", "no such field"),
+        ("data.dataset=./no/such/folder", "no such file or folder"),
+        ("data.dataset=tests/docs", "no data files"),
+        ("data.train.name=holdout", "has no split 'holdout'"),
+    ],
+)
+def test_a_mistake_in_a_recipe_is_told_before_anything_heavy_is_imported(
+    change: str, line: str, tmp_path: Path
+) -> None:
+    rows = tmp_path / "all.jsonl"
+    rows.write_text('{"messages": []}\n', encoding="utf-8")
     script = (
-        "import sys\nfrom flows.run.config import load\nfrom tasks.azure.failure import Failure\n"
-        "try:\n    load('local', ['deploy.instance_cont=2'])\n"
-        "except Failure as failure:\n    print(failure)\n"
+        "import sys\nfrom flows.terminal.cli import app\n"
+        "try:\n    app(sys.argv[1:])\nexcept SystemExit as end:\n    print(end.code)\n"
         "print(*sorted({name.split('.')[0] for name in sys.modules}))\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    line, modules = done.stdout.splitlines()
-    assert "no such field" in line
-    heavy = {"prefect", "azure", "mlflow", "polars", "pyarrow", "datasets", "requests", "numpy", "fsspec"}
-    assert not heavy & set(modules.split())
+    arguments = ["run", "local", "--set", f"data.dataset={rows}", "--set", change]
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=True
+    )
+    code, modules = done.stdout.splitlines()
+    assert code == "1"
+    assert line in done.stderr
+    assert not HEAVY & set(modules.split())

@@ -2,7 +2,8 @@
 
     python -m tests.tasks.data.layouts
 
-prints which of them are read here, and which by `datasets.load_dataset` (in a process of its own).
+prints which of them are read here, which by `datasets.load_dataset` (in a process of its own), and which
+LLaMA-Factory reads by its documentation.
 """
 
 from __future__ import annotations
@@ -292,6 +293,33 @@ LAYOUTS: dict[str, Write] = {
 }
 
 
+# What data/README.md of LLaMA-Factory says: files of json, jsonl, csv, parquet and arrow, those of a folder all of
+# one type; txt is for pre-training. It recognises nothing by itself: "described" is what it reads once somebody
+# has written the file's name, format, columns and tags into dataset_info.json.
+_DESCRIBED = "described"
+LLAMA_FACTORY = dict.fromkeys(
+    [
+        "jsonl",
+        "json array",
+        "json array over lines",
+        "csv",
+        "parquet",
+        "arrow stream",
+        "folder a split, hashes",
+        "folders of partitions",
+        "one file",
+        "messages",
+        "messages, other keys",
+        "ShareGPT",
+        "prompt/completion",
+        "prompt/response",
+        "question/answer",
+    ],
+    _DESCRIBED,
+) | dict.fromkeys(["json array in .jsonl", "objects over lines in .jsonl", "names with [ ] ? *"], "not said")
+LLAMA_FACTORY["instruction/input/output"] = "yes"
+
+
 def read(source: Path, directory: Path, **fields: Any) -> list[Chat]:
     """All conversations of all splits, as they would be trained on."""
     found = prepare(Data(dataset=str(source), directory=directory, **fields))
@@ -347,20 +375,21 @@ def main() -> None:
             for at, lay_out in enumerate(LAYOUTS.values())
         ]
         others = by_datasets(sources, base / "cache")
-        print(f"{'layout':32}{'here':>8}  datasets.load_dataset")
+        print(f"{'layout':32}{'here':>8}  {'datasets.load_dataset':26}LLaMA-Factory")
         for name, source, other in zip(LAYOUTS, sources, others, strict=True):
             ours = "no"
             with suppress(Failure):
                 ours = "yes" if is_same(read(source, base / "prepared"), expected) else "in part"
             theirs = "yes" if other == str(TRAIN + TEST) else f"{other} rows" if other.isdigit() else other
-            print(f"{name:32}{ours:>8}  {theirs}")
-        print(f"\n{'shape (as jsonl)':32}{'here':>8}")
+            print(f"{name:32}{ours:>8}  {theirs:26}{LLAMA_FACTORY.get(name, 'no')}")
+        print(f"\n{'shape (as jsonl)':32}{'here':>8}  LLaMA-Factory")
         for at, (name, shape) in enumerate(SHAPES.items()):
             folder = _made(base / f"shape-{at}")
             LAYOUTS["jsonl"](
                 folder, [shape(c) for c in expected[:TRAIN]], [shape(c) for c in expected[TRAIN:]]
             )
-            print(f"{name:32}{'yes' if is_same(read(folder, base / 'prepared'), expected) else 'no':>8}")
+            ours = "yes" if is_same(read(folder, base / "prepared"), expected) else "no"
+            print(f"{name:32}{ours:>8}  {LLAMA_FACTORY.get(name, 'no')}")
 
 
 if __name__ == "__main__":

@@ -293,9 +293,9 @@ LAYOUTS: dict[str, Write] = {
 }
 
 
-# What data/README.md of LLaMA-Factory says: files of json, jsonl, csv, parquet and arrow, those of a folder all
-# of one type; txt is for pre-training. It recognises nothing by itself: "described" is what it reads once
-# somebody has written the file's name, format, columns and tags into dataset_info.json.
+# What data/README.md of LLaMA-Factory says: files of json, jsonl, csv, parquet and arrow, those of a folder
+# all of one type; txt is for pre-training. It recognises nothing by itself: "described" is what it reads
+# once somebody has written the file's name, format, columns and tags into dataset_info.json.
 _DESCRIBED = "described"
 LLAMA_FACTORY = dict.fromkeys(
     [

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from azureml_local.server import Address, CannotServe, serve
-    from azureml_local.settings import Settings
+    from azureml_local.settings import Scenario, Settings
     from azureml_local.switch import ask, default_state, environment, joined
 
     __version__: str
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Address",
     "CannotServe",
+    "Scenario",
     "Settings",
     "__version__",
     "ask",
@@ -36,6 +37,7 @@ __all__ = [
 _HOMES = {
     "Address": "server",
     "CannotServe": "server",
+    "Scenario": "settings",
     "Settings": "settings",
     "ask": "switch",
     "default_state": "switch",

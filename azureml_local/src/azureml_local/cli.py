@@ -15,7 +15,7 @@ import typer
 
 from azureml_local import server, switch
 from azureml_local.server import Address, CannotServe
-from azureml_local.settings import Pace, Settings
+from azureml_local.settings import Pace, Scenario, Settings
 from azureml_local.state.faults import BadRule, Rule, read
 
 app = typer.Typer(
@@ -40,6 +40,13 @@ PaceOption = Annotated[
         help="How long operations take: instant, real (seconds, as on Azure) or manual (until stepped).",
     ),
 ]
+Permissions = Annotated[
+    str,
+    typer.Option(
+        metavar="owner|least-privilege|FILE",
+        help="What the signed-in identity may do; FILE: roles as for `az role definition create`.",
+    ),
+]
 
 
 def main() -> None:
@@ -58,12 +65,14 @@ def up(
     state: State = None,
     port: Port = 0,
     pace: PaceOption = "instant",
+    permissions: Permissions = "owner",
     faults: Annotated[Path | None, typer.Option(help="YAML file with fault-injection rules.")] = None,
     while_held: Annotated[bool, typer.Option("--while-held", hidden=True)] = False,
 ) -> None:
     """Run the workspace in the foreground until Ctrl-C."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    settings = Settings(state=_directory(state), port=port, pace=_pace(pace))
+    scenario = Scenario(permissions)
+    settings = Settings(state=_directory(state), port=port, pace=_pace(pace), scenario=scenario)
     server.serve(
         settings,
         while_held=while_held,
@@ -85,9 +94,11 @@ def execute(
     state: State = None,
     port: Port = 0,
     pace: PaceOption = "instant",
+    permissions: Permissions = "owner",
 ) -> None:
     """Run a command against the workspace, starting one if needed; exits with the command's code."""
-    with switch.joined(_directory(state), pace=_pace(pace), port=port) as environment:
+    scenario = Scenario(permissions)
+    with switch.joined(_directory(state), pace=_pace(pace), port=port, scenario=scenario) as environment:
         code = _run(command, {**os.environ, **environment})
     raise typer.Exit(code)
 

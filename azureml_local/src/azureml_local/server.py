@@ -79,12 +79,15 @@ def serve(
         # Late, so that a second server, or one without a port, has said so by then.
         from azureml_local import certificates
         from azureml_local.execution.workspace import Workspace
+        from azureml_local.state.access import BadRole
 
         try:
             made = certificates.ensure(settings)
             workspace = Workspace.open(settings)
         except (OSError, sqlite3.Error) as error:
             raise CannotServe(f"Cannot use the state directory {settings.state}: {error}.") from error
+        except BadRole as error:
+            raise CannotServe(str(error)) from None
         workspace.faults.replace(faults)
 
         def announce() -> None:

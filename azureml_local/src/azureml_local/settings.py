@@ -21,6 +21,20 @@ INFERENCE = "/inference"
 
 
 @dataclass(frozen=True)
+class Scenario:
+    """What a workspace is like: who may do what in it, which the tests of its clients want to vary.
+
+    `permissions` is the name of a preset or a file with roles (see state/access.py).
+    """
+
+    permissions: str = "owner"
+
+    def options(self) -> list[str]:
+        """The same for the command line."""
+        return ["--permissions", self.permissions]
+
+
+@dataclass(frozen=True)
 class Settings:
     """Names, addresses and directories of one local workspace.
 
@@ -31,6 +45,7 @@ class Settings:
     state: Path
     port: int
     pace: Pace = "instant"
+    scenario: Scenario = Scenario()
     subscription_id: str = "00000000-0000-0000-0000-000000000001"
     resource_group: str = "local"
     workspace: str = "local"
@@ -62,6 +77,12 @@ class Settings:
             f"/subscriptions/{self.subscription_id}/resourceGroups/{self.resource_group}"
             f"/providers/{PROVIDER}/workspaces/{self.workspace}"
         )
+
+    @property
+    def storage_account_arm_id(self) -> str:
+        """The id in Resource Manager of the workspace's storage account."""
+        group_id = self.workspace_arm_id.split(f"/providers/{PROVIDER}")[0]
+        return f"{group_id}/providers/Microsoft.Storage/storageAccounts/local"
 
     @property
     def registry_arm_id(self) -> str:

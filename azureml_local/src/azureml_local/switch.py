@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from azureml_local.server import Address, CannotServe, is_served
-from azureml_local.settings import Pace, Settings
+from azureml_local.settings import Pace, Scenario, Settings
 
 _START_LIMIT = 60.0  # seconds; a start takes one
 _STOP_LIMIT = 20.0
 _POLL = 0.02
+_USUAL = Scenario()
 
 
 def default_state() -> Path:
@@ -35,7 +36,9 @@ def default_state() -> Path:
 
 
 @contextmanager
-def joined(state: Path | None = None, *, pace: Pace = "instant", port: int = 0) -> Iterator[dict[str, str]]:
+def joined(
+    state: Path | None = None, *, pace: Pace = "instant", port: int = 0, scenario: Scenario = _USUAL
+) -> Iterator[dict[str, str]]:
     """Hold the server of `state` while the block runs; yields the environment that leads clients to it.
 
     Starts a server when none serves that state; such a server ends itself, deployments included, when nobody
@@ -45,7 +48,7 @@ def joined(state: Path | None = None, *, pace: Pace = "instant", port: int = 0) 
     _make(directory)
     with (directory / "holders.lock").open("a") as holders:
         fcntl.flock(holders, fcntl.LOCK_SH)
-        server = _join_or_start(directory, pace, port)
+        server = _join_or_start(directory, ["--pace", pace, "--port", str(port), *scenario.options()])
         try:
             yield environment(directory)
         finally:
@@ -117,18 +120,18 @@ def _make(directory: Path) -> None:
         raise CannotServe(f"Cannot use the state directory {directory}: {error.strerror}.") from error
 
 
-def _join_or_start(directory: Path, pace: Pace, port: int) -> subprocess.Popen[bytes] | None:
+def _join_or_start(directory: Path, options: list[str]) -> subprocess.Popen[bytes] | None:
     """The server's process when it had to be started."""
     with (directory / "start.lock").open("a") as lock:  # two that join at once start one server
         fcntl.flock(lock, fcntl.LOCK_EX)
         _wait(lambda: not is_served(directory) or Address.read(directory) is not None, _START_LIMIT)
-        return None if Address.read(directory) else _start(directory, pace, port)
+        return None if Address.read(directory) else _start(directory, options)
 
 
-def _start(directory: Path, pace: Pace, port: int) -> subprocess.Popen[bytes]:
+def _start(directory: Path, options: list[str]) -> subprocess.Popen[bytes]:
     """A server in a session of its own, so that neither Ctrl-C nor the death of this process ends it."""
     command = [sys.executable, "-m", "azureml_local", "up", "--while-held"]
-    command += ["--state", str(directory), "--pace", pace, "--port", str(port)]
+    command += ["--state", str(directory), *options]
     log_path = directory / "server.log"
     with log_path.open("ab") as log:
         begins = log.tell()

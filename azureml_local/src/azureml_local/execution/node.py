@@ -27,7 +27,7 @@ def environment(state: WorkspaceState, job: JobDocument, checkpoints: Path) -> d
     the next run of the same step finds again, until one completes.
     """
     settings, experiment = state.settings, experiment_of(job)
-    token, _ = state.tokens.issue(settings.base_url, _TOKEN_LIFETIME)
+    token, _ = state.tokens.issue(settings.base_url, _TOKEN_LIFETIME, run=job["name"])
     bundle = str(settings.bundle_path)
     passed = {
         name: value

@@ -65,8 +65,13 @@ class Tokens:
         # A client sends the same token with each request: its signature need be computed once.
         self._claims = lru_cache(maxsize=_REMEMBERED)(self._verified)
 
-    def issue(self, resource: str, lifetime: int = _TOKEN_LIFETIME) -> tuple[str, int]:
-        """An access token for the audience `resource`, and the second since the epoch when it expires."""
+    def issue(
+        self, resource: str, lifetime: int = _TOKEN_LIFETIME, *, run: str | None = None
+    ) -> tuple[str, int]:
+        """An access token for the audience `resource`, and the second since the epoch when it expires.
+
+        One of a `run` is the job's own, which writes its metrics whatever the roles of its submitter.
+        """
         now = int(self._clock.timestamp())
         expires = now + lifetime
         claims = {
@@ -82,6 +87,8 @@ class Tokens:
             "nbf": now,
             "exp": expires,
         }
+        if run is not None:
+            claims["run"] = run
         return jwt.encode(claims, self._key, algorithm="HS256"), expires
 
     def check(self, authorization: str | None, *also: str) -> Mapping[str, object]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from azureml_local.settings import REGISTRY_CONTAINER, Settings
+from azureml_local.state import access
+from azureml_local.state.access import Access
 from azureml_local.state.blobs import Blobs
 from azureml_local.state.blocks import Blocks
 from azureml_local.state.clock import Clock
@@ -17,7 +19,7 @@ from azureml_local.state.tokens import Secrets, Tokens
 
 @dataclass(frozen=True, kw_only=True)
 class WorkspaceState:
-    """One workspace's settings, secrets, documents, blobs, time, operations, ledger and fault rules."""
+    """One workspace's settings, secrets, documents, blobs, time, roles, operations, ledger and faults."""
 
     settings: Settings
     secrets: Secrets
@@ -26,6 +28,7 @@ class WorkspaceState:
     blocks: Blocks
     clock: Clock
     tokens: Tokens
+    access: Access
     operations: Operations
     ledger: Ledger
     faults: Faults = field(default_factory=Faults)
@@ -47,6 +50,7 @@ class WorkspaceState:
             blocks=Blocks(settings.uploads_path, blobs),
             clock=clock,
             tokens=Tokens(settings, secrets, clock),
+            access=Access(access.read(settings.scenario.permissions)),
             operations=Operations(store, clock, settings.pace),
             ledger=Ledger(store),
         )

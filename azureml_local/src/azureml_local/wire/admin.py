@@ -9,6 +9,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from azureml_local.errors import BadRequest, Unauthorized
+from azureml_local.state import access
+from azureml_local.state.access import BadRole
 from azureml_local.state.documents import FOREIGN_ENDPOINTS
 from azureml_local.wire import fault
 from azureml_local.wire.arm import Handler, body, route, workspace_of
@@ -65,6 +67,16 @@ def advance(request: Request) -> Response:
     return JSONResponse({"now": workspace_of(request).clock.now().isoformat()})
 
 
+def permissions(request: Request) -> Response:
+    """Put other roles in force: a preset by its name, or roles as Azure writes them."""
+    try:
+        roles = access.parse(body(request).get("roles"))
+    except BadRole as error:
+        raise BadRequest(str(error), target="roles") from None
+    workspace_of(request).access.replace(roles)
+    return JSONResponse({"roles": [role.name for role in roles]})
+
+
 def take_endpoint_name(request: Request) -> Response:
     """Let an endpoint name be held by somebody else in the region, as every name may be on Azure."""
     name = str(body(request).get("name", ""))
@@ -80,5 +92,6 @@ routes = [
     route("/admin/operations/step", POST=_guarded(step)),
     route("/admin/endpoint-names", POST=_guarded(take_endpoint_name)),
     route("/admin/faults", GET=_guarded(fault.rules), POST=_guarded(fault.replace)),
+    route("/admin/permissions", POST=_guarded(permissions)),
     route("/admin/clock", POST=_guarded(advance)),
 ]

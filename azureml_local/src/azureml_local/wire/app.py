@@ -110,7 +110,8 @@ class BearerToken:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            self._workspace.tokens.check(Request(scope).headers.get("authorization"))
+            claims = self._workspace.tokens.check(Request(scope).headers.get("authorization"))
+            scope.setdefault("state", {})["claims"] = claims
         await self._app(scope, receive, send)
 
 
@@ -166,6 +167,8 @@ class CanonicalPath:
             "components",
             "jobs",
             "vmSizes",
+            "Microsoft.Authorization",
+            "permissions",
             "usages",
             "listSecrets",
             "listKeys",

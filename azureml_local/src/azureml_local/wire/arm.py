@@ -17,6 +17,7 @@ from starlette.routing import Route
 from azureml_local.errors import BadRequest, NotFound, TooLarge
 from azureml_local.execution.workspace import Workspace
 from azureml_local.settings import PROVIDER
+from azureml_local.wire import authorization
 
 SUBSCRIPTION = "/subscriptions/{subscription}"
 GROUP = SUBSCRIPTION + "/resourceGroups/{group}"
@@ -30,12 +31,13 @@ Handler = Callable[[Request], Response]
 def route(path: str, **handlers: Handler) -> Route:
     """A route whose handlers, one a method, are plain functions that run in the thread pool.
 
-    The body is read beforehand, for `body(request)`, and the names of subscription, group, workspace and
-    registry in the path are checked.
+    The body is read beforehand, for `body(request)`; the names of subscription, group, workspace and registry
+    in the path are checked, and whether the caller may do this.
     """
 
     async def endpoint(request: Request) -> Response:
         _check_scope(request)
+        authorization.check(request, path)
         request.state.raw = await read(request, workspace_of(request).settings.document_limit)
         return await run_in_threadpool(handlers[request.method], request)
 

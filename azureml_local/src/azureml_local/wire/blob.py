@@ -19,12 +19,15 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from azureml_local.errors import BadRequest, Conflict, PreconditionFailed, ServiceError, TooLarge
+from azureml_local.errors import BadRequest, Conflict, Forbidden, PreconditionFailed, ServiceError, TooLarge
 from azureml_local.state.blobs import Blob, BlobProperties
 from azureml_local.wire.arm import read, workspace_of
 from azureml_local.wire.blob_list import listed, xml_text
 
 _AUDIENCE = "https://storage.azure.com"
+_BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs"
+# By the last letter of what a signature would have to permit.
+_DATA_ACTIONS = {"r": "read", "l": "read", "d": "delete", "w": "write"}
 _CHUNK = 2**20
 _METADATA_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*$")
 _METADATA_LIMIT = 8192  # bytes, as Azure's
@@ -87,7 +90,7 @@ async def _container(request: Request) -> Response:
         workspace_of(request).blobs.path(name, "")
         return Response(headers={"x-ms-has-immutability-policy": "false"})
     if request.method == "PUT" and action is None:
-        _authorize_bearer(request)
+        _authorize_bearer(request, "write")
         workspace_of(request).blobs.create_container(name)
         return Response(status_code=201)
     raise _unsupported(request)
@@ -229,13 +232,25 @@ def _delete(request: Request, container: str, name: str) -> Response:
 
 def _authorize(request: Request, container: str, name: str, permissions: str) -> None:
     if "sig" not in request.query_params and "authorization" in request.headers:
-        _authorize_bearer(request)
+        _authorize_bearer(request, _DATA_ACTIONS[permissions[-1]])
     else:
         workspace_of(request).tokens.check_sas(request.query_params, container, name, permissions)
 
 
-def _authorize_bearer(request: Request) -> None:
-    workspace_of(request).tokens.check(request.headers.get("authorization"), _AUDIENCE)
+def _authorize_bearer(request: Request, action: str) -> None:
+    """Raise unless the token is valid and a role allows the action on data (documented: Blob Storage, RBAC).
+
+    A job's own token is judged by the cluster's identity, when the step begins (see execution/step.py).
+    """
+    workspace = workspace_of(request)
+    claims = workspace.tokens.check(request.headers.get("authorization"), _AUDIENCE)
+    if "run" not in claims and not workspace.access.allows(
+        f"{_BLOBS}/{action}", workspace.settings.storage_account_arm_id, data=True
+    ):
+        raise Forbidden(
+            "This request is not authorized to perform this operation using this permission.",
+            code="AuthorizationPermissionMismatch",
+        )
 
 
 def _check_conditions(request: Request, found: Blob) -> None:

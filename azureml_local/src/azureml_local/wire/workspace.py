@@ -55,6 +55,25 @@ def keys(request: Request) -> Response:
     )
 
 
+def permissions(request: Request) -> Response:
+    """What the caller may do at a scope, an entry a role (documented: Authorization, 2022-04-01)."""
+    held = workspace_of(request).access.at(request.url.path.rsplit("/providers/", 1)[0])
+    return JSONResponse(
+        {
+            "value": [
+                {
+                    "actions": list(role.actions),
+                    "notActions": list(role.not_actions),
+                    "dataActions": list(role.data_actions),
+                    "notDataActions": list(role.not_data_actions),
+                }
+                for role in held
+            ],
+            "nextLink": None,
+        }
+    )
+
+
 def discovery(request: Request) -> Response:
     """The addresses of the workspace's services."""
     base = workspace_of(request).settings.base_url
@@ -112,6 +131,10 @@ def _sibling(workspace_arm_id: str, type_: str) -> str:
 routes = [
     route(WORKSPACE, GET=get),
     route(WORKSPACE + "/listKeys", POST=keys),
+    *(
+        route(f"{scope}/providers/Microsoft.Authorization/permissions", GET=permissions)
+        for scope in (WORKSPACE, GROUP)
+    ),
     route(GROUP, GET=group),
     route(GROUP + f"/providers/{PROVIDER}/workspaces", GET=list_all),
     route(SUBSCRIPTION + f"/providers/{PROVIDER}/workspaces", GET=list_all),

@@ -1,0 +1,105 @@
+"""Which action each route takes, and the refusal where no role of the caller allows it.
+
+Resource Manager makes an action of the types in a path and the method, so nearly all follow from the route
+(documented: learn.microsoft.com/azure/role-based-access-control/resource-provider-operations). What does not,
+as the services behind the workspace have paths of their own, stands in tables here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from starlette.requests import Request
+
+from azureml_local.settings import PROVIDER
+from azureml_local.state.access import Access, Caller
+
+_RUNS = f"{PROVIDER}/workspaces/experiments/runs"
+_MODELS = f"{PROVIDER}/workspaces/models"
+_REGISTRY_ASSETS = f"{PROVIDER}/registries/assets"
+_VERBS = {"GET": "read", "HEAD": "read", "PUT": "write", "PATCH": "write", "DELETE": "delete"}
+
+# Roles for endpoints and computes name no action for these, though every client polls them (documented in
+# how-to-authenticate-online-endpoint): whoever began an operation may ask how it ends.
+_OPERATIONS = ("mfeOperationsStatus", "computeOperationsStatus", "mfeOperationResults")
+# Resource Manager's own types, outside the provider's.
+_GROUP = "/subscriptions/{subscription}/resourceGroups/{group}"
+_OTHERS = {_GROUP: "Microsoft.Resources/subscriptions/resourceGroups"}
+# MLflow's calls that ask by POST; every other POST writes (documented: how-to-assign-roles).
+_MLFLOW_QUESTIONS = ("search", "get-latest-versions", "get-history", "get-history-bulk-interval")
+_MLFLOW_MODELS = ("registered-models", "model-versions")
+_HISTORY_QUESTIONS = ("rundata", "batchGetResolvedUris")
+
+
+@dataclass(frozen=True)
+class Needed:
+    """The action that a request takes, and the scope over which."""
+
+    action: str
+    scope: str
+
+
+def check(request: Request, template: str) -> None:
+    """Raise Forbidden unless the caller may do what the request asks of the route with this path.
+
+    A job's own token may write its run and its outputs, whoever submitted it.
+    """
+    claims: Mapping[str, object] | None = request.scope.get("state", {}).get("claims")
+    if claims is None or "run" in claims:
+        return
+    needed = needed_for(template, request.method, request.url.path)
+    if needed is not None:
+        caller = Caller(str(claims.get("appid", "")), str(claims.get("oid", "")))
+        access: Access = request.app.state.workspace.access
+        access.check(caller, needed.action, needed.scope)
+
+
+def needed_for(template: str, method: str, path: str) -> Needed | None:
+    """What a request takes; None where it needs no role. Raises LookupError for a route that is not known."""
+    if template.startswith("/subscriptions/"):
+        return _resource_managers(template, method, path)
+    if f"/{PROVIDER}/workspaces/" in template:  # a service of the workspace, below a prefix of its own
+        scope = path[path.index("/subscriptions/") :]
+        return Needed(_services(template, method, path), "/".join(scope.split("/")[:9]))
+    # Anybody may read the public registry, as every example of Azure's does, without a role.
+    if template.startswith("/registrymanagement/"):
+        return None
+    raise LookupError(f"No action is known for {method} {template}.")
+
+
+def _resource_managers(template: str, method: str, path: str) -> Needed | None:
+    """The action by the types of the path; one that ends with a type, not a name, is a list or a call."""
+    if template in _OTHERS:
+        return Needed(f"{_OTHERS[template]}/{_VERBS[method]}", path)
+    if template.endswith("/providers/Microsoft.Authorization/permissions"):
+        return Needed("Microsoft.Authorization/permissions/read", path.rsplit("/providers/", 1)[0])
+    parts = template.split(f"/providers/{PROVIDER}/", 1)[1].split("/")
+    if parts[0] == "registries":
+        return _registrys(parts, method, path)
+    if parts[0] == "locations" and parts[2] in _OPERATIONS:
+        return None
+    fixed = [part for part in parts if not part.startswith("{")]
+    if parts[-1].startswith("{"):
+        return Needed(f"{PROVIDER}/{'/'.join(fixed)}/{_VERBS[method]}", path)
+    above = path.rsplit("/", 1)[0].removesuffix(f"/providers/{PROVIDER}")
+    if parts[0] == "locations":  # at the subscription's scope: the region is no resource
+        above = "/".join(path.split("/")[:3])
+    verb = "action" if method == "POST" else _VERBS[method]
+    return Needed(f"{PROVIDER}/{'/'.join(fixed)}/{verb}", above)
+
+
+def _registrys(parts: list[str], method: str, path: str) -> Needed | None:
+    """Assets of every kind are one type in a registry; the public one is read without a role."""
+    if _VERBS.get(method) == "read" or parts[2:3] == ["datarefs"]:
+        return None
+    verb = "delete" if method == "DELETE" else "write"
+    return Needed(f"{_REGISTRY_ASSETS}/{verb}", "/".join(path.split("/")[:9]))
+
+
+def _services(template: str, method: str, path: str) -> str:
+    """The action of MLflow's calls and of the run history's."""
+    last = path.rsplit("/", 1)[-1]
+    asked = method in ("GET", "HEAD") or last in (*_MLFLOW_QUESTIONS, *_HISTORY_QUESTIONS)
+    of_models = template.startswith("/mlflow/") and any(f"/{name}/" in path for name in _MLFLOW_MODELS)
+    return f"{_MODELS if of_models else _RUNS}/{'read' if asked else 'write'}"

@@ -69,7 +69,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def server(tmp_path_factory: pytest.TempPathFactory, leftovers: Leftovers) -> Iterator[LocalServer]:
     """One server process for the session, at the pace `instant`, with a state of its own."""
     state = tmp_path_factory.mktemp("workspace")
-    _allow_many_clusters(state)
+    allow_many_clusters(state)
     with switch.joined(state) as environment:
         if (address := Address.read(state)) is not None:
             leftovers.keep(address.pid, "the session's workspace")
@@ -94,8 +94,8 @@ def _know_the_cloud(name: str) -> None:
         cloud.KNOWN_CLOUDS.update(cloud.get_known_clouds())
 
 
-def _allow_many_clusters(state: Path) -> None:
-    """Raise the limits that the whole suite would reach together; the other families keep Azure's."""
+def allow_many_clusters(state: Path) -> None:
+    """Raise the limits that many tests would reach together; the other families keep Azure's."""
     store = Store(state / "workspace.sqlite")
     try:
         for name in ("standardDSv2Family", "TotalDedicatedCores", "TotalClusters"):

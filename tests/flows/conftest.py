@@ -1,16 +1,32 @@
-"""The whole flow in seconds: the recipe of the tiny component."""
+"""The whole flow in seconds: the recipe of the tiny component, in a workspace that others work in too."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from flows.run.config import Finetune
+from tests.conftest import BASE, LocalServer
+from tests.support import shared_workspace
+from tests.support.leftovers import Leftovers
 from tests.support.tiny_recipe import tiny_config
 
 MakeConfig = Callable[..., Finetune]
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory, leftovers: Leftovers) -> Iterator[LocalServer]:
+    """In place of the other tests' empty workspace: one with other people's things, and few permissions."""
+    with shared_workspace.serving(tmp_path_factory.mktemp("shared-workspace"), leftovers) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def tiny(server: LocalServer) -> str:
+    """The base model's name: it is there, and so is the component."""
+    return BASE
 
 
 @pytest.fixture

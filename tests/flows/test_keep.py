@@ -17,6 +17,7 @@ from tasks.delete import EndpointEnd
 from tasks.sign_in import Workspace, sign_in
 from tests.conftest import LetFail, LocalServer
 from tests.flows.conftest import MakeConfig
+from tests.support import ours
 from tests.support.prefect_server import PrefectServer
 
 
@@ -101,5 +102,5 @@ def test_an_endpoint_that_cannot_be_kept_is_deleted(
 
     with observing(refuse), pytest.raises(Failure):
         finetune(config("data.train.take=39", "deploy.keep_endpoint=4h"))
-    assert not list(clients.workspace(sign_in.fn(Workspace())).online_endpoints.list())
+    assert ours.endpoints(clients.workspace(sign_in.fn(Workspace()))) == []
     assert not [row for row in server.admin("ledger")["rows"] if row["running"]]

@@ -10,6 +10,7 @@ from flows.finetune import finetune
 from tasks.core.stage import StageEvent, observing
 from tasks.delete import EndpointEnd
 from tests.flows.conftest import MakeConfig
+from tests.support import ours
 from tests.support.prefect_server import PrefectServer
 
 
@@ -21,9 +22,8 @@ def test_an_endpoint_deleted_by_another_run_is_made_anew(
 
     def delete_once(progress: StageEvent) -> None:
         if progress.stage == stage and progress.state == "running" and not deleted:
-            (endpoint,) = ml_client.online_endpoints.list()
-            deleted.append(endpoint.name)
-            ml_client.online_endpoints.begin_delete(endpoint.name).wait()
+            deleted.extend(ours.endpoints(ml_client))
+            ml_client.online_endpoints.begin_delete(deleted[0]).wait()
 
     with observing(delete_once):
         report = finetune(config("data.train.take=33", "compute.name=shared-endpoint"))
@@ -33,4 +33,4 @@ def test_an_endpoint_deleted_by_another_run_is_made_anew(
     assert report.answer
     assert report.deletion is not None
     assert report.deletion.state is EndpointEnd.DELETED
-    assert list(ml_client.online_endpoints.list()) == []
+    assert ours.endpoints(ml_client) == []

@@ -27,6 +27,7 @@ from prefect.states import AwaitingRetry, Cancelling
 from flows.dashboard.run import row_of
 from tests.conftest import LocalServer
 from tests.flows.conftest import MakeConfig
+from tests.support import ours
 from tests.support.flow_process import Processes, deploy, once, processes, read, run_of
 from tests.support.prefect_server import PrefectServer
 
@@ -54,8 +55,8 @@ def training(
     """Gives the job that the process waits for, once it runs; what is left of it ends with the test."""
 
     def found() -> Any:
-        of_cluster = (j for j in ml_client.jobs.list() if (j.tags or {}).get("finetune.cluster") == cluster)
-        return next((job for job in of_cluster if job.status == "Running"), None)
+        of_cluster = (job for job in ours.jobs() if job.tags.get("finetune.cluster") == cluster)
+        return next((job for job in of_cluster if job.state == "Running"), None)
 
     def waited_for(process: subprocess.Popen[bytes]) -> Any:
         said = start.said(process)
@@ -109,7 +110,7 @@ def test_what_ends_the_process_leaves_its_job_to_the_next_run(
     end.touch()
     second = start.command(*own(cluster, end))
     assert second.wait() == 0, start.said(second)
-    assert len([j for j in ml_client.jobs.list() if (j.tags or {}).get("finetune.cluster") == cluster]) == 1
+    assert len([job for job in ours.jobs() if job.tags.get("finetune.cluster") == cluster]) == 1
 
 
 def test_ctrl_c_cancels_the_job_and_the_run_says_what_became_of_everything(

@@ -17,6 +17,7 @@ from flows.operations.deployed_runs import (
 from flows.operations.deployed_runs import row as reported
 from flows.operations.show import DEPLOYMENT
 from flows.run.config import Finetune
+from tests.support import ours
 from tests.support.prefect_server import PrefectServer
 
 __all__ = ["DEPLOYMENT", "artifacts", "deployment_id", "ended", "pause_housekeeping", "read", "tail", "when"]
@@ -53,6 +54,6 @@ def row(server: PrefectServer, run: UUID) -> dict[str, Any]:
     return found
 
 
-def jobs(ml_client: Any, fingerprint: str) -> list[str]:
+def jobs(fingerprint: str) -> list[str]:
     """The jobs of the workspace with a fingerprint in their name: those that were ever paid for."""
-    return [job.name for job in ml_client.jobs.list() if fingerprint in job.name]
+    return [job.name for job in ours.jobs() if fingerprint in job.name]

@@ -47,6 +47,13 @@ Permissions = Annotated[
         help="What the signed-in identity may do; FILE: roles as for `az role definition create`.",
     ),
 ]
+Seed = Annotated[
+    str | None,
+    typer.Option(
+        metavar="shared|FILE",
+        help="Put other people's jobs, endpoints and compute instances in; FILE: YAML.",
+    ),
+]
 
 
 def main() -> None:
@@ -66,12 +73,13 @@ def up(
     port: Port = 0,
     pace: PaceOption = "instant",
     permissions: Permissions = "owner",
+    seed: Seed = None,
     faults: Annotated[Path | None, typer.Option(help="YAML file with fault-injection rules.")] = None,
     while_held: Annotated[bool, typer.Option("--while-held", hidden=True)] = False,
 ) -> None:
     """Run the workspace in the foreground until Ctrl-C."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    scenario = Scenario(permissions)
+    scenario = Scenario(permissions, seed)
     settings = Settings(state=_directory(state), port=port, pace=_pace(pace), scenario=scenario)
     server.serve(
         settings,
@@ -95,9 +103,10 @@ def execute(
     port: Port = 0,
     pace: PaceOption = "instant",
     permissions: Permissions = "owner",
+    seed: Seed = None,
 ) -> None:
     """Run a command against the workspace, starting one if needed; exits with the command's code."""
-    scenario = Scenario(permissions)
+    scenario = Scenario(permissions, seed)
     with switch.joined(_directory(state), pace=_pace(pace), port=port, scenario=scenario) as environment:
         code = _run(command, {**os.environ, **environment})
     raise typer.Exit(code)

@@ -80,13 +80,16 @@ def serve(
         from azureml_local import certificates
         from azureml_local.execution.workspace import Workspace
         from azureml_local.state.access import BadRole
+        from azureml_local.wire import seed_file
 
         try:
+            if settings.scenario.seed is not None:  # it is wanted later, when it would be late to refuse
+                seed_file.read(settings.scenario.seed)
             made = certificates.ensure(settings)
             workspace = Workspace.open(settings)
         except (OSError, sqlite3.Error) as error:
             raise CannotServe(f"Cannot use the state directory {settings.state}: {error}.") from error
-        except BadRole as error:
+        except (BadRole, seed_file.BadSeed) as error:
             raise CannotServe(str(error)) from None
         workspace.faults.replace(faults)
 

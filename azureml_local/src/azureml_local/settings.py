@@ -24,14 +24,17 @@ INFERENCE = "/inference"
 class Scenario:
     """What a workspace is like: who may do what in it, which the tests of its clients want to vary.
 
-    `permissions` is the name of a preset or a file with roles (see state/access.py).
+    `permissions` names a preset or a file with roles (see state/access.py); `seed` a seed, or a file with
+    other people's things (see wire/seed_file.py).
     """
 
     permissions: str = "owner"
+    seed: str | None = None
 
     def options(self) -> list[str]:
         """The same for the command line."""
-        return ["--permissions", self.permissions]
+        options = ["--permissions", self.permissions]
+        return options if self.seed is None else [*options, "--seed", self.seed]
 
 
 @dataclass(frozen=True)

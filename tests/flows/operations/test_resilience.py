@@ -19,9 +19,11 @@ from prefect.states import AwaitingRetry, Cancelling
 
 from flows.run.config import Finetune
 from flows.run.report import RunReport
+from tasks.azure.listing import Listed
 from tasks.core.reuse import Reused
 from tests.conftest import LocalServer
 from tests.flows.conftest import MakeConfig
+from tests.support import ours
 from tests.support.deployed import Deployed, deployed
 from tests.support.waiting import until
 
@@ -48,15 +50,15 @@ def unlike(config: MakeConfig) -> Callable[..., Finetune]:
     return make
 
 
-def jobs_of(ml_client: Any, run: UUID | str) -> list[Any]:
-    return [job for job in ml_client.jobs.list() if (job.tags or {}).get("finetune.run") == str(run)]
+def jobs_of(run: UUID | str) -> list[Listed]:
+    return [job for job in ours.jobs() if job.tags["finetune.run"] == str(run)]
 
 
-def training_of(ml_client: Any, run: UUID) -> Any:
+def training_of(run: UUID) -> Any:
     """The job of the run, once it runs."""
 
     def running() -> Any:
-        return next((job for job in jobs_of(ml_client, run) if job.status == "Running"), None)
+        return next((job for job in jobs_of(run) if job.state == "Running"), None)
 
     return until(running, "the job does not run")
 
@@ -85,7 +87,7 @@ def test_a_run_killed_while_it_trains_is_adopted_by_the_next_and_by_itself(
     end = tmp_path / "end"
     wanted = unlike(1800, f"parameters.more.until={end}")
     killed = runs.run("finetune", wanted)
-    job = training_of(ml_client, killed)
+    job = training_of(killed)
     runs.prefect.runs()[killed].kill()
     runs.becomes(killed, "Crashed")
     assert ml_client.jobs.get(job.name).status == "Running"
@@ -107,8 +109,8 @@ def test_a_run_killed_while_it_trains_is_adopted_by_the_next_and_by_itself(
     assert (
         Reused(kind="model", name=f"{report.model}:{report.model_version}", run=str(second)) in resumed.reused
     )
-    assert [each.name for each in jobs_of(ml_client, killed)] == [job.name]
-    assert not jobs_of(ml_client, second)
+    assert [each.name for each in jobs_of(killed)] == [job.name]
+    assert not jobs_of(second)
     assert_nothing_is_left(ml_client, server, killed, second)
 
 
@@ -116,7 +118,7 @@ def test_cancelling_through_the_api_cancels_the_job(
     runs: Deployed, unlike: Callable[..., Finetune], ml_client: Any, server: LocalServer
 ) -> None:
     run = runs.run("finetune", unlike(120))
-    job = training_of(ml_client, run)
+    job = training_of(run)
     with runs.prefect.client() as client:
         client.set_flow_run_state(run, Cancelling())
     runs.becomes(run, "Cancelled")
@@ -156,13 +158,13 @@ def test_suspended_runs_hold_no_process_until_the_watcher_resumes_them(
         runs.becomes(run, "Suspended")
     until(lambda: not runs.prefect.runs(), "the suspended runs' processes have not ended")
 
-    (cancelled,) = jobs_of(ml_client, long)
+    (cancelled,) = jobs_of(long)
     with runs.prefect.client() as client:
         client.set_flow_run_state(long, Cancelling())
     assert runs.read(long).state_name == "Cancelled"
     end.touch()
     for run in short:
-        (job,) = jobs_of(ml_client, run)
+        (job,) = jobs_of(run)
         until(lambda name=job.name: ml_client.jobs.get(name).status == "Completed", "no end")  # type: ignore[misc]
 
     runs.becomes(runs.run("watch"), "Completed")
@@ -170,6 +172,6 @@ def test_suspended_runs_hold_no_process_until_the_watcher_resumes_them(
     assert "released" in runs.read(long).tags
     for run in short:
         runs.becomes(run, "Completed")
-        assert [each.name for each in jobs_of(ml_client, run)] == [report_of(runs, run).job]
+        assert [each.name for each in jobs_of(run)] == [report_of(runs, run).job]
         assert report_of(runs, run).reused == ()
     assert_nothing_is_left(ml_client, server, *short, long)

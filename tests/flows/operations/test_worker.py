@@ -56,7 +56,7 @@ def test_two_runs_of_one_fingerprint_at_once_train_once(
         assert run.state.is_completed(), run.state
     rows = [row(prefect, identity) for identity in both]
     assert rows[0]["fingerprint"] == rows[1]["fingerprint"]
-    assert len(jobs(ml_client, rows[0]["fingerprint"])) == 1
+    assert len(jobs(rows[0]["fingerprint"])) == 1
     assert any(each["reused"] for each in rows)
     assert len({(each["model"], each["model_version"]) for each in rows}) == 1
     assert all(each["answer"] for each in rows)
@@ -79,7 +79,7 @@ def test_a_server_that_restarts_while_a_run_waits_loses_nothing(
     assert done.state is not None
     assert done.state.is_completed(), done.state
     assert done.run_count == 1
-    assert len(jobs(ml_client, row(prefect, run)["fingerprint"])) == 1
+    assert len(jobs(row(prefect, run)["fingerprint"])) == 1
 
 
 def test_a_run_whose_worker_was_killed_goes_on_with_the_next_worker(
@@ -112,7 +112,7 @@ def test_a_run_whose_worker_was_killed_goes_on_with_the_next_worker(
     finally:
         end(worker)
     report = row(prefect, run)
-    assert len(jobs(ml_client, report["fingerprint"])) == 1
+    assert len(jobs(report["fingerprint"])) == 1
     assert_no_endpoint(ml_client, report["endpoint"])
 
 
@@ -134,7 +134,7 @@ def test_a_run_whose_worker_alone_was_killed_goes_on_by_itself(
     assert done.state is not None
     assert done.state.is_completed(), done.state
     assert done.run_count == 1
-    assert len(jobs(ml_client, row(prefect, run)["fingerprint"])) == 1
+    assert len(jobs(row(prefect, run)["fingerprint"])) == 1
 
 
 def kill_with_children(worker: subprocess.Popen[bytes]) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import LocalServer
+from tests.support import ours
 from tests.support.checkout import ROOT
 from tests.support.imports import HEAVY, imported, packages
 from tests.support.prefect_server import PrefectServer
@@ -123,13 +124,13 @@ def test_a_failure_is_told_and_ends_with_1(
 def test_ctrl_c_cancels_the_job(
     start: Start, tiny: str, tmp_path: Path, ml_client: Any, server: LocalServer
 ) -> None:
-    before = {job.name for job in ml_client.jobs.list()}
+    before = {job.name for job in ours.jobs()}
     lasting = ("data.train.take=13", "parameters.more.seconds=120")
     run = start(*tiny_run(tmp_path, *lasting))  # with a Prefect server of the run's own
 
     def training() -> Any:
         assert run.poll() is None, run.communicate()
-        found = [job for job in ml_client.jobs.list() if job.name not in before and job.status == "Running"]
+        found = [job for job in ours.jobs() if job.name not in before and job.state == "Running"]
         return found[0] if found else None
 
     job = until(training)
@@ -155,15 +156,13 @@ def test_ctrl_c_deletes_the_endpoint(
 
     def deploying() -> bool:
         assert run.poll() is None, run.communicate()
-        return any(
-            list(ml_client.online_deployments.list(each.name)) for each in ml_client.online_endpoints.list()
-        )
+        return any(list(ml_client.online_deployments.list(name)) for name in ours.endpoints(ml_client))
 
     until(deploying)
     os.killpg(run.pid, signal.SIGINT)
     code, _, err = finished(run)
     assert code == 130, err
-    assert list(ml_client.online_endpoints.list()) == []
+    assert ours.endpoints(ml_client) == []
     assert running(server) == []
 
 

@@ -47,6 +47,8 @@ class JobRecords:
         self._store = store
         self._clock = clock
         self._tracking = tracking
+        # Lists of thousands, as a client reads them page by page, are decoded once.
+        self._listed: tuple[tuple[int, int], tuple[JobDocument, ...]] = ((-1, -1), ())
 
     def get(self, name: str) -> JobDocument:
         """The job's document; raises NotFound."""
@@ -67,7 +69,7 @@ class JobRecords:
             "parent": job.root,
             "step": job.step,
             "children": [],
-            "number": self._next_number(),
+            "number": self.next_number(),
             "request": job.request,
             "seed": job.seed,
             "properties": {**job.properties, "status": JobState.NOT_STARTED},
@@ -135,16 +137,15 @@ class JobRecords:
 
     def roots(self) -> list[JobDocument]:
         """The jobs that were submitted, newest first."""
-        found = [d for _, d in self._store.list(JOBS) if d["parent"] is None]
-        return sorted(found, key=lambda document: -document["number"])
+        return [document for document in self._all() if document["parent"] is None]
 
     def live(self) -> list[JobDocument]:
-        """Root jobs that have not ended."""
-        return [document for document in self.roots() if not has_ended(document)]
+        """Root jobs that have not ended, and run here."""
+        return [d for d in self.roots() if not has_ended(d) and not d.get("foreign")]
 
     def unfinished(self) -> list[str]:
-        """The names of all jobs, steps of pipelines too, that have not ended."""
-        return [name for name, document in self._store.list(JOBS) if not has_ended(document)]
+        """The names of all jobs, steps of pipelines too, that have not ended, and run here."""
+        return [d["name"] for d in self._all() if not has_ended(d) and not d.get("foreign")]
 
     def forget(self, document: JobDocument) -> None:
         """Delete the job and its children; what they wrote stays."""
@@ -153,20 +154,31 @@ class JobRecords:
 
     def report_again(self) -> None:
         """Let MLflow hear, when it is next used, what a server that was killed has not reported."""
-        for _, document in self._store.list(JOBS):
-            self._tracking.owe(_run(document))
+        for document in self._all():
+            if not document.get("foreign"):
+                self._tracking.owe(_run(document))
 
-    def _changed(self, name: str, change: Callable[[JobDocument], JobDocument]) -> JobDocument:
-        document = self._store.update(JOBS, name, change)
-        self._report(document)
-        return document
+    def _all(self) -> tuple[JobDocument, ...]:
+        """Every job, the newest first."""
+        changes, found = self._listed
+        if changes != (now := self._store.changes(JOBS)):
+            documents = (document for _, document in self._store.list(JOBS))
+            found = tuple(sorted(documents, key=lambda document: -document["number"]))
+            self._listed = (now, found)
+        return found
 
-    def _next_number(self) -> int:
+    def next_number(self) -> int:
+        """The number of the next job: the newest have the highest."""
         with self._store.transaction():
             last = self._store.get(COUNTERS, JOBS.name)
             counter: CounterDocument = {"value": last["value"] + 1 if last else 1}
             self._store.put(COUNTERS, JOBS.name, counter)
             return counter["value"]
+
+    def _changed(self, name: str, change: Callable[[JobDocument], JobDocument]) -> JobDocument:
+        document = self._store.update(JOBS, name, change)
+        self._report(document)
+        return document
 
     def _report(self, document: JobDocument) -> None:
         self._tracking.put(_run(document))

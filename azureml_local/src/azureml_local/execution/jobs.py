@@ -95,6 +95,8 @@ class Jobs:
         self.records.request_cancel(name)
         with self._lock:
             live = self._live.get(document["root"])
+        if document.get("foreign"):
+            self.records.move(name, JobState.CANCELED)
         if live is None:
             return
         if document["parent"] is None:

@@ -50,7 +50,8 @@ class JobDocument(TypedDict):
     """A job, submitted or a pipeline's step.
 
     `step` is its path in the root's graph, `request` the properties that were asked for, `leases` are the
-    ledger rows of its nodes, `cancel` says that its end was asked for, times are ISO 8601.
+    ledger rows of its nodes, `cancel` says that its end was asked for, times are ISO 8601. A `foreign` job
+    was put here by a seed, and nothing here runs it.
     """
 
     name: str
@@ -69,6 +70,7 @@ class JobDocument(TypedDict):
     cancel: bool
     hidden: bool
     leases: list[str]
+    foreign: NotRequired[bool]
 
 
 class ScaleSettings(TypedDict):
@@ -205,6 +207,7 @@ class BlobDocument(TypedDict):
 
 JOBS = Kind[JobDocument]("jobs")
 CLUSTERS = Kind[ClusterDocument]("computes")
+COMPUTE_INSTANCES = Kind[Json]("computeInstances")  # as Resource Manager shows them
 ENDPOINTS = Kind[EndpointDocument]("onlineEndpoints")
 FOREIGN_ENDPOINTS = Kind[Json]("foreignEndpoints")  # names held by other workspaces of the region
 DEPLOYMENTS = Kind[DeploymentDocument]("deployments")

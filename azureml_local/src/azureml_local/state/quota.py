@@ -13,6 +13,7 @@ from azureml_local.settings import PROVIDER
 from azureml_local.state import sizes
 from azureml_local.state.documents import (
     CLUSTERS,
+    COMPUTE_INSTANCES,
     DEPLOYMENTS,
     QUOTAS,
     ClusterSettings,
@@ -167,6 +168,10 @@ def _used(store: Store, without: str | None) -> dict[tuple[str, str], int]:
         add(("TotalClusters", ""), 1)
         add(("TotalLowPriorityCores" if low else "TotalDedicatedCores", ""), cores)
         add((size.family, "lowPriorityCores" if low else "dedicatedCores"), cores)
+    for _, instance in store.list(COMPUTE_INSTANCES):  # each counts, also one that is stopped (documented)
+        size = sizes.lookup(instance["properties"]["properties"]["vmSize"])
+        add(("TotalDedicatedCores", ""), size.vcpus)
+        add((size.family, "dedicatedCores"), size.vcpus)
     for name, deployment in store.list(DEPLOYMENTS):
         if without is not None and name.casefold() == without.casefold():
             continue

@@ -36,6 +36,7 @@ class Store:
         # With WAL the page cache survives the death of the process; only a power cut would need FULL.
         self._connection.execute("PRAGMA synchronous=NORMAL")
         self._connection.execute(_SCHEMA)
+        self._changes: dict[str, int] = {}
 
     def get(self, kind: Kind[D], name: str) -> D | None:
         """The document, None when there is none."""
@@ -47,26 +48,26 @@ class Store:
 
     def put(self, kind: Kind[D], name: str, body: D) -> D:
         """Create the document or replace it."""
-        with self.transaction() as connection:
-            _write(connection, kind, name, body)
+        with self.transaction():
+            self._write(kind, name, body)
         return body
 
     def create(self, kind: Kind[D], name: str, body: D) -> D:
         """Create the document; raises Conflict when there is one of that name."""
-        with self.transaction() as connection:
+        with self.transaction():
             if self.get(kind, name) is not None:
                 raise Conflict(f"{kind.name} {name} already exists.")
-            _write(connection, kind, name, body)
+            self._write(kind, name, body)
         return body
 
     def update(self, kind: Kind[D], name: str, change: Callable[[D], D]) -> D:
         """Replace the document by what `change` makes of it, atomically; raises NotFound when absent."""
-        with self.transaction() as connection:
+        with self.transaction():
             body = self.get(kind, name)
             if body is None:
                 raise NotFound(f"{kind.name} {name} was not found.")
             body = change(body)
-            _write(connection, kind, name, body)
+            self._write(kind, name, body)
         return body
 
     def delete(self, kind: Kind[D], name: str) -> bool:
@@ -75,6 +76,7 @@ class Store:
             cursor = connection.execute(
                 "DELETE FROM documents WHERE kind = ? AND key = ?", (kind.name, _key(kind, name))
             )
+            self._note(kind)
         return cursor.rowcount > 0
 
     def list(
@@ -95,6 +97,15 @@ class Store:
                 ),
             ).fetchall()
         return [(name, _document(kind, body)) for name, body in rows]
+
+    def changes(self, kind: Kind[D]) -> tuple[int, int]:
+        """How often documents of the kind were changed here, and which version others have left.
+
+        While it stays the same, so does what a list was made of.
+        """
+        with self._lock:
+            (others,) = self._connection.execute("PRAGMA data_version").fetchone()
+            return self._changes.get(kind.name, 0), others
 
     def close(self) -> None:
         """Close the database."""
@@ -119,6 +130,18 @@ class Store:
                 self._rollback()
                 raise
 
+    def _write(self, kind: Kind[D], name: str, body: D) -> None:
+        self._connection.execute(
+            "INSERT INTO documents (kind, key, name, body) VALUES (?, ?, ?, ?) "
+            "ON CONFLICT (kind, key) DO UPDATE SET body = excluded.body",
+            (kind.name, _key(kind, name), name, json.dumps(body, separators=(",", ":"))),
+        )
+        self._note(kind)
+
+    def _note(self, kind: Kind[D]) -> None:
+        """Count a change; one that is rolled back counts as well, and costs no more than another look."""
+        self._changes[kind.name] = self._changes.get(kind.name, 0) + 1
+
     def _rollback(self) -> None:
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
@@ -131,11 +154,3 @@ def _key(kind: Kind[D], name: str) -> str:
 def _document(kind: Kind[D], text: str) -> D:
     document: D = json.loads(text)
     return document
-
-
-def _write(connection: sqlite3.Connection, kind: Kind[D], name: str, body: D) -> None:
-    connection.execute(
-        "INSERT INTO documents (kind, key, name, body) VALUES (?, ?, ?, ?) "
-        "ON CONFLICT (kind, key) DO UPDATE SET body = excluded.body",
-        (kind.name, _key(kind, name), name, json.dumps(body, separators=(",", ":"))),
-    )

@@ -39,6 +39,8 @@ from azureml_local.wire import (
     registry,
     run_history,
     scoring,
+    seed,
+    seed_file,
 )
 from azureml_local.wire import workspace as workspace_routes
 
@@ -75,6 +77,8 @@ def create(workspace: Workspace) -> Starlette:
     """The application over one workspace, with what every workspace and the registry begin with."""
     datastore.seed(workspace)
     registry.seed(workspace)
+    if workspace.settings.scenario.seed is not None:
+        seed.plant(workspace, seed_file.read(workspace.settings.scenario.seed))
     app = Starlette(
         routes=[
             *OPEN,

@@ -6,7 +6,7 @@ import base64
 import binascii
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 from urllib.parse import urlencode
 
 from starlette.concurrency import run_in_threadpool
@@ -25,6 +25,7 @@ WORKSPACE = GROUP + f"/providers/{PROVIDER}/workspaces/{{workspace}}"
 REGISTRY = GROUP + f"/providers/{PROVIDER}/registries/{{registry}}"
 LOCATION = SUBSCRIPTION + f"/providers/{PROVIDER}/locations/{{location}}"
 
+T = TypeVar("T")
 Handler = Callable[[Request], Response]
 
 
@@ -98,11 +99,20 @@ def resource(
     }
 
 
-def page(request: Request, items: Sequence[dict[str, Any]], *, size: int = 100) -> Response:
-    """One page of a list. `$skip` of the query says where it begins, `$top` where the list ends."""
+def page(
+    request: Request,
+    items: Sequence[T],
+    *,
+    size: int = 100,
+    show: Callable[[T], Any] = lambda item: item,
+) -> Response:
+    """One page of a list. `$skip` of the query says where it begins, `$top` where the list ends.
+
+    Only what is on the page is shown, which matters where there are thousands.
+    """
     items = items[: integer(request, "$top", len(items))]
     start = _skip(request)
-    answer: dict[str, Any] = {"value": list(items[start : start + size])}
+    answer: dict[str, Any] = {"value": [show(item) for item in items[start : start + size]]}
     if start + size < len(items):
         query = dict(request.query_params) | {"$skipToken": _token(start + size)}
         query.pop("$skip", None)

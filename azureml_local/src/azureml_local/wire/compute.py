@@ -12,6 +12,7 @@ from azureml_local.state.clock import iso
 from azureml_local.state.document import Json
 from azureml_local.state.documents import (
     CLUSTERS,
+    COMPUTE_INSTANCES,
     ClusterDocument,
     ClusterSettings,
     cluster_settings,
@@ -26,25 +27,28 @@ def get(request: Request) -> Response:
     """One cluster."""
     workspace, name = workspace_of(request), request.path_params["name"]
     document = workspace.store.get(CLUSTERS, name)
+    instance = workspace.store.get(COMPUTE_INSTANCES, name)
+    if instance is not None:
+        return JSONResponse(_instance(workspace, name, instance))
     if document is None:
         return Response(status_code=404)  # as the service: no body
     return JSONResponse(_resource(workspace, document))
 
 
 def list_all(request: Request) -> Response:
-    """All clusters, or those of one type of compute."""
+    """All computes, or those of one type."""
     workspace = workspace_of(request)
     wanted = request.query_params.get("computeType", "").casefold()
-    found = [document for _, document in workspace.store.list(CLUSTERS)]
-    return page(
-        request,
-        [_resource(workspace, d) for d in found if wanted in ("", d["properties"]["computeType"].casefold())],
-    )
+    found = [_resource(workspace, document) for _, document in workspace.store.list(CLUSTERS)]
+    found += [_instance(workspace, name, d) for name, d in workspace.store.list(COMPUTE_INSTANCES)]
+    return page(request, [each for each in found if wanted in ("", _type(each))])
 
 
 def put(request: Request) -> Response:
     """Create a cluster, or change one's scale settings and tags."""
     workspace, name, given = workspace_of(request), request.path_params["name"], properties(request)
+    if workspace.store.get(COMPUTE_INSTANCES, name) is not None:
+        raise Conflict(f"The compute {name} is a compute instance, and cannot become another type.")
     existing = workspace.store.get(CLUSTERS, name)
     cluster = compute_request.settings(given)
     if existing is None:
@@ -107,8 +111,11 @@ def delete(request: Request) -> Response:
             "The query parameter underlyingResourceAction must be Delete or Detach.",
             target="underlyingResourceAction",
         )
-    _existing(workspace, name)
-    operation = workspace.operations.begin(CLUSTERS, name, transitions.DELETE_COMPUTE)
+    if workspace.store.get(COMPUTE_INSTANCES, name) is not None:
+        operation = workspace.operations.begin(COMPUTE_INSTANCES, name, transitions.DELETE_COMPUTE)
+    else:
+        _existing(workspace, name)
+        operation = workspace.operations.begin(CLUSTERS, name, transitions.DELETE_COMPUTE)
     return accepted(request, operation, None, 202)
 
 
@@ -180,6 +187,16 @@ def _resource(workspace: Workspace, document: ClusterDocument) -> Json:
         tags=document["tags"],
         **beside,
     )
+
+
+def _instance(workspace: Workspace, name: str, document: Json) -> Json:
+    path = f"{workspace.settings.workspace_arm_id}/computes/{name}"
+    beside = {key: document[key] for key in ("location", "tags")}
+    return resource(path, "workspaces/computes", document["properties"], **beside)
+
+
+def _type(shown: Json) -> str:
+    return str(shown["properties"]["computeType"]).casefold()
 
 
 routes = [

@@ -76,7 +76,7 @@ def list_all(request: Request) -> Response:
         and kind.casefold() in ("", job_type(document).casefold())
         and _has_tag(document, query.get("tag", ""))
     ]
-    return page(request, [resource_of(workspace, document) for document in found])
+    return page(request, found, show=lambda document: resource_of(workspace, document))
 
 
 def cancel(request: Request) -> Response:

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from tasks import cluster_identity
 from tasks.azure import clients, operation, sizes
 from tasks.azure.clients import Session
 from tasks.azure.errors import explain, unless_missing
@@ -61,6 +62,10 @@ def find_compute(session: Session, compute: Compute, base: BaseModelVersion, lea
             "Name an AmlCompute cluster in compute.name.",
             cause=Cause.COMPUTE,
         )
+    cluster_identity.check_found(session, found)
+    for name in compute.others:
+        if (other := find(session, name)) is not None:
+            cluster_identity.check_found(session, other)
     size = sizes.find(session, found.size)
     check_size(size, base)
     if found.max_instances is not None and found.max_instances < compute.nodes:
@@ -122,7 +127,9 @@ def ensure(session: Session, compute: Compute, base: BaseModelVersion, lease: Le
     found = _standing(session, compute.training)
     if found is not None and (held := hold(session, found, lease)) is not None:
         return held, False
-    check_size(sizes.find(session, compute.size), base)  # before there is anything to pay for
+    # Before there is anything to pay for.
+    check_size(sizes.find(session, compute.size), base)
+    cluster_identity.check_wanted(session, compute)
     return _create(session, compute, lease), True
 
 
@@ -189,6 +196,7 @@ def _create(session: Session, compute: Compute, lease: Lease) -> Any:
         max_instances=compute.max_nodes,
         idle_time_before_scale_down=compute.idle_seconds,
         tier=compute.tier,
+        identity=cluster_identity.configuration(compute),
         tags=lease.priced(hourly).tags(),
     )
     poller = clients.workspace(session).compute.begin_create_or_update(cluster)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from hypothesis import HealthCheck, settings
 
 from azureml_local import switch
 from azureml_local.server import Address
-from azureml_local.state import quota
+from azureml_local.state import access, quota
 from azureml_local.state.store import Store
 from tests.support import tiny_model
 from tests.support.tiny_model import BASE as BASE
@@ -48,6 +49,13 @@ class LocalServer:
     state: Path
     url: str
     environment: dict[str, str]
+
+    @contextmanager
+    def as_owner(self) -> Iterator[None]:
+        """While the block runs, everything is allowed, where the end-to-end tests allow the least."""
+        self.admin("permissions", {"roles": access.OWNER})
+        yield
+        self.admin("permissions", {"roles": access.LEAST_PRIVILEGE})
 
     def admin(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """The answer of an admin route, below /admin."""
@@ -87,7 +95,7 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory, leftovers: Leftover
             yield found
 
 
-def _know_the_cloud(name: str) -> None:
+def know_the_cloud(name: str) -> None:
     """azureml-mlflow asks for its clouds when it is imported, which may have been before this workspace."""
     cloud = sys.modules.get("azureml.mlflow._common._cloud.cloud")
     if cloud is not None and name not in cloud.KNOWN_CLOUDS:
@@ -109,7 +117,7 @@ def environment(server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> dict[st
     """The variables of the session's server, set in this process."""
     for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
-    _know_the_cloud(server.environment["AZUREML_CURRENT_CLOUD"])
+    know_the_cloud(server.environment["AZUREML_CURRENT_CLOUD"])
     return server.environment
 
 

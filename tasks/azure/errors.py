@@ -28,6 +28,9 @@ _OUT_OF_MEMORY = re.compile(r"out of memory|OutOfMemory|OOMKilled|\bMemoryError\
 _DISK_FULL = re.compile(r"No space left on device|Disk quota exceeded", re.I)
 # "The client 'x' with object id 'y' does not have authorization to perform action '…' over scope '…' or …"
 _DENIED = re.compile(r"perform action '(?P<action>[^']+)'.{0,80}? over scope '(?P<scope>[^']+)'", re.DOTALL)
+# "…; however, it does not have permission to perform action(s) '…' on the linked scope(s) '…'": of what a
+# resource is to be given, such as an identity.
+_LINKED = re.compile(r"action\(s\) '(?P<action>[^']+)' on the linked scope\(s\) '(?P<scope>[^']+)'")
 _NOT_THE_JOBS = frozenset({Cause.QUOTA, Cause.CAPACITY, Cause.STORAGE, Cause.PERMISSION})
 
 # What the resolver and the sockets of each platform say, within the words of a credential that failed.
@@ -48,7 +51,7 @@ def explain(error: BaseException) -> Failure:
     text = _text(error)
     details = text if status is None else f"HTTP {status}: {text}"
     pause = retry_after(error)
-    if denied := _DENIED.search(text):
+    if denied := _LINKED.search(text) or _DENIED.search(text):
         return _may_not(denied["action"], denied["scope"], details)
     for known in KNOWN:
         # A rate of requests may be called a quota as well, but more cores are of no help there.

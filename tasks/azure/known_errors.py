@@ -83,7 +83,16 @@ KNOWN = (
     Known(
         r"KeyBasedAuthenticationNotPermitted|key.based authentication is not permitted",
         "The workspace's storage account refuses key access.",
-        "Make the datastore identity-based (with the role Storage Blob Data Contributor), or allow keys.",
+        "Make the workspace identity-based and set compute.identity (docs/azure.md, Storage without keys), "
+        "or allow keys.",
+        cause=Cause.STORAGE,
+    ),
+    Known(
+        # ScriptExecution.StreamAccess.Authentication of an input, WriteStreams of an output (users).
+        r"ScriptExecution\.\w+\.Authentication",
+        "The cluster's identity may not read or write the workspace's storage.",
+        "Give it the role Storage Blob Data Contributor on the storage account, or set compute.identity to "
+        "one that has it.",
         cause=Cause.STORAGE,
     ),
     Known(

@@ -9,6 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from tasks.sections.names import ClusterName, Size
 
 _MOST_NODES = 65_000  # of a cluster: learn.microsoft.com/azure/machine-learning/how-to-manage-quotas
+SYSTEM = "system"
+_IDENTITY = (
+    "/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft.ManagedIdentity"
+    "/userAssignedIdentities/[^/]+"
+)
 
 
 class Compute(BaseModel):
@@ -39,6 +44,13 @@ class Compute(BaseModel):
     tier: Literal["dedicated", "low_priority"] = Field(
         "dedicated", description="Low priority costs less and may be taken away at any time."
     )
+    identity: str | None = Field(
+        None,
+        pattern=rf"^({SYSTEM}|{_IDENTITY})$",
+        title="Managed identity",
+        description="Of a created cluster, where the storage takes no keys: `system`, or the resource id of "
+        "a user-assigned one.",
+    )
     model_import: ClusterName | None = Field(None, description="Another cluster for the step model import.")
     preprocess: ClusterName | None = Field(None, description="Another cluster for the step preprocess.")
     finetune: ClusterName | None = Field(None, description="Another cluster for the step finetune.")
@@ -51,6 +63,12 @@ class Compute(BaseModel):
         if self.nodes > self.max_nodes:
             raise ValueError("nodes is more than max_nodes, so that the training would be queued for ever")
         return self
+
+    @property
+    def others(self) -> frozenset[str]:
+        """The clusters of the steps that do not run where the training does."""
+        named = (self.model_import, self.preprocess, self.evaluation)
+        return frozenset(name or self.name for name in named) - {self.training}
 
     @property
     def training(self) -> str:

@@ -16,6 +16,9 @@ from typer.testing import CliRunner
 from azureml_local import cli, switch
 from azureml_local.server import Address, is_served
 from azureml_local.settings import PROVIDER, Scenario
+from azureml_local.state import quota
+from azureml_local.state.documents import JOBS
+from azureml_local.state.store import Store
 from azureml_local.wire import seed_file
 from azureml_local.wire.seed_file import BadSeed
 from tests.support import tiny_model
@@ -104,9 +107,14 @@ def test_endpoints_and_compute_instances_are_there(client: MLClient) -> None:
     computes = {each.name: each.type for each in client.compute.list()}
     assert computes == {"ann-notebook": "computeinstance", "bob-notebook": "computeinstance"}
     assert client.compute.get("bob-notebook").state == "Stopped"
-    used = {row.name["value"]: row.current_value for row in client.compute.list_usage() if row.current_value}
-    # Two instances with 4 cores each, and one deployment, for which a fifth more is reserved.
-    assert used == {"standardDSv2Family": 16, "TotalDedicatedCores": 16}
+
+
+def test_what_others_use_counts_against_the_quota(client: MLClient, state: Path) -> None:
+    # Two instances with 4 cores each, and one deployment, for which another machine is reserved.
+    store = Store(state / "workspace.sqlite")
+    used = {(row.name, row.current) for row in quota.usages(store) if row.current}
+    store.close()
+    assert used == {("standardDSv2Family", 16), ("TotalDedicatedCores", 16)}
 
 
 def test_nothing_runs_them_and_whoever_may_can_end_them(ask: Ask) -> None:
@@ -128,9 +136,6 @@ def test_a_workspace_is_seeded_once_and_its_server_ends_while_others_jobs_run(tm
             assert address is not None
             assert switch.ask(state, address, "/admin/live") == {"jobs": []}
         assert not is_served(state)
-    from azureml_local.state.documents import JOBS
-    from azureml_local.state.store import Store
-
     store = Store(state / "workspace.sqlite")
     found = [(name, job["properties"]["status"], job["number"]) for name, job in store.list(JOBS)]
     store.close()

@@ -11,7 +11,7 @@ import pytest
 from flows.run.report import RunReport
 from tasks.core.reuse import Reused
 from tasks.delete import EndpointEnd
-from tests.conftest import BASE, LocalServer
+from tests.conftest import BASE, LocalServer, know_the_cloud
 from tests.flows.conftest import MakeConfig
 from tests.support.checkout import ROOT
 from tests.support.prefect_server import PrefectServer
@@ -33,6 +33,7 @@ def first(
     with pytest.MonkeyPatch.context() as patch:
         for name, value in server.environment.items():
             patch.setenv(name, value)
+        know_the_cloud(server.environment["AZUREML_CURRENT_CLOUD"])
         yield finetune(tiny_config(tmp_path_factory.mktemp("data"), *INPUTS, *CLUSTER))
 
 
@@ -111,13 +112,18 @@ def test_the_model_carries_its_lineage(first: RunReport, ml_client: Any) -> None
 def test_a_second_run_adopts_what_the_first_made(
     first: RunReport, config: MakeConfig, ml_client: Any
 ) -> None:
-    from azure.ai.ml.entities import AmlCompute
+    from azure.ai.ml.entities import AmlCompute, IdentityConfiguration
 
     from flows.finetune import finetune
 
     # Somebody's own cluster this time: it is used and left alone.
     ml_client.compute.begin_create_or_update(
-        AmlCompute(name="whole-run", size="Standard_NC4as_T4_v3", max_instances=1)
+        AmlCompute(
+            name="whole-run",
+            size="Standard_NC4as_T4_v3",
+            max_instances=1,
+            identity=IdentityConfiguration(type="system_assigned"),
+        )
     ).result()
     second = finetune(config(*INPUTS, *CLUSTER))
     assert ml_client.compute.get("whole-run").name == "whole-run"

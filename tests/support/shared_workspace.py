@@ -1,4 +1,5 @@
-"""The end-to-end tests' workspace: others work in it too, and the run may do no more than it must.
+"""The end-to-end tests' workspace: others work in it too, its storage takes no keys, and the run may do
+no more than it must.
 
 An empty workspace that belongs to the one who runs is what nobody has on Azure.
 """
@@ -25,7 +26,7 @@ from tests.support.leftovers import Leftovers
 def serving(state: Path, leftovers: Leftovers) -> Iterator[LocalServer]:
     """A server over `state` with a seed, the tiny component and its base model, and the least of roles."""
     allow_many_clusters(state)
-    with switch.joined(state, scenario=Scenario(seed=seed_file.SHARED)) as environment:
+    with switch.joined(state, scenario=Scenario(seed=seed_file.SHARED, storage="identity")) as environment:
         if (address := Address.read(state)) is not None:
             leftovers.keep(address.pid, "the end-to-end tests' workspace")
         server = LocalServer(state, environment["AZUREML_LOCAL_URL"], environment)

@@ -15,7 +15,7 @@ import typer
 
 from azureml_local import server, switch
 from azureml_local.server import Address, CannotServe
-from azureml_local.settings import Pace, Scenario, Settings
+from azureml_local.settings import Pace, Scenario, Settings, Storage
 from azureml_local.state.faults import BadRule, Rule, read
 
 app = typer.Typer(
@@ -54,6 +54,10 @@ Seed = Annotated[
         help="Put other people's jobs, endpoints and compute instances in; FILE: YAML.",
     ),
 ]
+StorageOption = Annotated[
+    str,
+    typer.Option("--storage", help="How the storage account is opened: keys, or identity (tokens only)."),
+]
 
 
 def main() -> None:
@@ -74,12 +78,13 @@ def up(
     pace: PaceOption = "instant",
     permissions: Permissions = "owner",
     seed: Seed = None,
+    storage: StorageOption = "keys",
     faults: Annotated[Path | None, typer.Option(help="YAML file with fault-injection rules.")] = None,
     while_held: Annotated[bool, typer.Option("--while-held", hidden=True)] = False,
 ) -> None:
     """Run the workspace in the foreground until Ctrl-C."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    scenario = Scenario(permissions, seed)
+    scenario = Scenario(permissions, seed, _storage(storage))
     settings = Settings(state=_directory(state), port=port, pace=_pace(pace), scenario=scenario)
     server.serve(
         settings,
@@ -104,9 +109,10 @@ def execute(
     pace: PaceOption = "instant",
     permissions: Permissions = "owner",
     seed: Seed = None,
+    storage: StorageOption = "keys",
 ) -> None:
     """Run a command against the workspace, starting one if needed; exits with the command's code."""
-    scenario = Scenario(permissions, seed)
+    scenario = Scenario(permissions, seed, _storage(storage))
     with switch.joined(_directory(state), pace=_pace(pace), port=port, scenario=scenario) as environment:
         code = _run(command, {**os.environ, **environment})
     raise typer.Exit(code)
@@ -150,6 +156,12 @@ def _pace(text: str) -> Pace:
     if text not in ("instant", "real", "manual"):
         raise typer.BadParameter("choose instant, real or manual", param_hint="--pace")
     return cast(Pace, text)
+
+
+def _storage(text: str) -> Storage:
+    if text not in ("keys", "identity"):
+        raise typer.BadParameter("choose keys or identity", param_hint="--storage")
+    return cast(Storage, text)
 
 
 def _rules(path: Path | None) -> list[Rule]:

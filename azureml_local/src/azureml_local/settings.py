@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 Pace = Literal["instant", "real", "manual"]
+Storage = Literal["keys", "identity"]
 
 PROVIDER = "Microsoft.MachineLearningServices"
 
@@ -25,15 +26,17 @@ class Scenario:
     """What a workspace is like: who may do what in it, which the tests of its clients want to vary.
 
     `permissions` names a preset or a file with roles (see state/access.py); `seed` a seed, or a file with
-    other people's things (see wire/seed_file.py).
+    other people's things (see wire/seed_file.py). With the storage `identity` the workspace's account refuses
+    keys: everybody comes with a token of an identity, clients with their own and steps with their cluster's.
     """
 
     permissions: str = "owner"
     seed: str | None = None
+    storage: Storage = "keys"
 
     def options(self) -> list[str]:
         """The same for the command line."""
-        options = ["--permissions", self.permissions]
+        options = ["--permissions", self.permissions, "--storage", self.storage]
         return options if self.seed is None else [*options, "--seed", self.seed]
 
 

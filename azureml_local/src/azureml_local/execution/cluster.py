@@ -32,6 +32,7 @@ class Cluster:
     max_nodes: int | None
     idle_seconds: float
     priority: str
+    has_identity: bool
 
 
 class Clusters:
@@ -53,7 +54,8 @@ class Clusters:
         if name is None or name.casefold() == SERVERLESS:
             size = sizes.find(_SERVERLESS_SIZE)
             price = size.hourly_price() if size else 0.0
-            return Cluster(SERVERLESS, _SERVERLESS_SIZE, price, None, 0.0, "Dedicated")
+            # Its jobs come with their submitter's identity (documented: how-to-use-serverless-compute).
+            return Cluster(SERVERLESS, _SERVERLESS_SIZE, price, None, 0.0, "Dedicated", True)
         document = self._store.get(CLUSTERS, name)
         if document is None:
             raise BadRequest(
@@ -71,6 +73,7 @@ class Clusters:
             max_nodes=scale["maxNodeCount"],
             idle_seconds=seconds(scale["nodeIdleTimeBeforeScaleDown"]) or 0.0,
             priority=settings["vmPriority"],
+            has_identity=bool(document["identity"]),
         )
 
     def check(self, name: str | None) -> None:

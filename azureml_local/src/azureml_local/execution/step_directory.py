@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from azureml_local.assets import addresses
+from azureml_local.errors import ServiceError
 from azureml_local.execution.command import render
 from azureml_local.execution.graph import Asset, Literal, Step
 from azureml_local.execution.node import environment
@@ -61,6 +62,7 @@ class StepDirectory:
         Raises ServiceError when code, an input or a value is missing, OSError when the disk refuses.
         """
         step = self._task.step
+        self._check_identity()
         shutil.rmtree(self._path, ignore_errors=True)
         self._path.mkdir(parents=True)
         code = self._code()
@@ -88,6 +90,25 @@ class StepDirectory:
     def remove(self) -> None:
         """Remove the directory; artifacts and outputs lie elsewhere."""
         shutil.rmtree(self._path, ignore_errors=True)
+
+    def _check_identity(self) -> None:
+        """Raise ServiceError where the storage takes no keys, and the cluster has no identity to come with.
+
+        The code is what users report; the words are those of a denied output (azureml-examples issue 2994),
+        and assumed for an input. That an identity has a role in the storage is taken for granted.
+        """
+        step, settings = self._task.step, self._state.settings
+        if settings.scenario.storage == "keys" or self._runtime.clusters.find(step.compute).has_identity:
+            return
+        raise ServiceError(
+            400,
+            "UserError",
+            "Error Code: ScriptExecution.StreamAccess.Authentication\n"
+            "Native Error: error in streaming from input data sources\n"
+            "\tStreamError(PermissionDenied(None))\n"
+            "Error Message: Authentication failed when trying to access the stream. "
+            "Make sure you have correct permissions set up.",
+        )
 
     def _code(self) -> Path:
         """The step's working directory: a private copy of its code, or an empty one."""

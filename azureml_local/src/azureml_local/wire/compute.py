@@ -17,9 +17,9 @@ from azureml_local.state.documents import (
     ClusterSettings,
     cluster_settings,
 )
-from azureml_local.wire import compute_request
+from azureml_local.wire import compute_identity, compute_request
 from azureml_local.wire.arm import WORKSPACE, body, page, properties, resource, route, workspace_of
-from azureml_local.wire.fields import identity, text, texts
+from azureml_local.wire.fields import text, texts
 from azureml_local.wire.operation import accepted
 
 
@@ -61,7 +61,7 @@ def put(request: Request) -> Response:
         "name": name if existing is None else existing["name"],
         "tags": texts(body(request), "tags"),
         "location": workspace.settings.location,
-        "identity": identity(body(request)),
+        "identity": compute_identity.given(request, existing),
         "properties": {
             "computeType": "AmlCompute",
             "description": text(given, "description"),

@@ -77,8 +77,10 @@ def delete(request: Request) -> Response:
 
 
 def list_secrets(request: Request) -> Response:
-    """A signature that opens the datastore's container for an hour."""
+    """A signature that opens the datastore's container for an hour; none where it takes no keys (seen)."""
     container = _existing(request)["properties"]["containerName"]
+    if workspace_of(request).settings.scenario.storage == "identity":
+        raise BadRequest("No secrets for credentials of type None.", code="UserError")
     return JSONResponse({"secretsType": "Sas", "sasToken": workspace_of(request).tokens.sas(container)})
 
 
@@ -96,6 +98,9 @@ def _document(workspace: Workspace, given: DatastoreProperties) -> DatastoreDocu
 
 def _resource(workspace: Workspace, name: str, document: DatastoreDocument) -> Json:
     given = document["properties"]
+    # Secrets are never shown here; listSecrets has them. Seen: None, where the account takes no keys.
+    signed: Json = {"credentialsType": "Sas", "secrets": {"secretsType": "Sas"}}
+    keyless = workspace.settings.scenario.storage == "identity"
     return resource(
         f"{workspace.settings.workspace_arm_id}/datastores/{name}",
         "workspaces/datastores",
@@ -105,8 +110,7 @@ def _resource(workspace: Workspace, name: str, document: DatastoreDocument) -> J
             "tags": given.get("tags") or {},
             "properties": given.get("properties") or {},
             "isDefault": name == DEFAULT_DATASTORE,
-            # Secrets are never shown here; listSecrets has them.
-            "credentials": {"credentialsType": "Sas", "secrets": {"secretsType": "Sas"}},
+            "credentials": {"credentialsType": "None"} if keyless else signed,
             "accountName": workspace.settings.account,
             "containerName": given["containerName"],
             "endpoint": workspace.settings.storage_suffix,

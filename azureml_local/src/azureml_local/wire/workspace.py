@@ -104,7 +104,9 @@ def _workspace(workspace: Workspace) -> dict[str, Any]:
             "creationTime": created,
             "tenantId": settings.tenant_id,
             "v1LegacyMode": False,
-            "systemDatastoresAuthMode": "accessKey",
+            "systemDatastoresAuthMode": "identity"
+            if settings.scenario.storage == "identity"
+            else "accessKey",
         },
         location=settings.location,
         kind="Default",

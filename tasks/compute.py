@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from tasks import cluster_identity
+from tasks import cluster_identity, quota
 from tasks.azure import clients, operation, sizes
 from tasks.azure.clients import Session
 from tasks.azure.errors import explain, unless_missing
@@ -17,6 +17,7 @@ from tasks.core.lease import Lease, unless_anew
 from tasks.core.limit import OPERATION
 from tasks.core.stage import logger, report, stage
 from tasks.core.stages import Stage
+from tasks.quota import Tier
 from tasks.sections.compute import Compute as Compute
 
 # K80 machines, whose GPUs lack what the training stack needs; the rule where a model has no allow-list.
@@ -74,7 +75,10 @@ def find_compute(session: Session, compute: Compute, base: BaseModelVersion, lea
             "Lower compute.nodes, or let the cluster grow.",
             cause=Cause.COMPUTE,
         )
-    tier = str(found.tier or "dedicated").casefold().replace("lowpriority", "low_priority")
+    low = str(found.tier or "").casefold().replace("_", "") == "lowpriority"
+    tier: Tier = "low_priority" if low else "dedicated"
+    if not created:
+        quota.check(session, quota.training(size, compute.nodes, tier, exists=True))
     logger().info("Cluster %s: %s with %d GPUs a node", found.name, size.name, size.gpus)
     return Cluster(
         name=found.name,
@@ -128,8 +132,10 @@ def ensure(session: Session, compute: Compute, base: BaseModelVersion, lease: Le
     if found is not None and (held := hold(session, found, lease)) is not None:
         return held, False
     # Before there is anything to pay for.
-    check_size(sizes.find(session, compute.size), base)
+    size = sizes.find(session, compute.size)
+    check_size(size, base)
     cluster_identity.check_wanted(session, compute)
+    quota.check(session, quota.training(size, compute.nodes, compute.tier, exists=False))
     return _create(session, compute, lease), True
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from tasks import endpoint as endpoints
+from tasks import quota
 from tasks.azure import clients, operation, sizes
 from tasks.azure.clients import Session
 from tasks.azure.errors import explain, unless_missing
@@ -53,7 +54,7 @@ class Wanted(BaseModel):
 
 @stage(Stage.DEPLOY_CHECK)
 def check_deployment(session: Session, deploy: Deploy, base: BaseModelVersion) -> Size:
-    """Refuse a size that cannot serve the model, before anything is trained or paid for."""
+    """Refuse a size that cannot serve the model, or has no quota, before anything is trained or paid for."""
     size = sizes.find(session, deploy.instance_type)
     if not allows(base.inference_sizes, size.name):
         raise Failure(
@@ -67,6 +68,7 @@ def check_deployment(session: Session, deploy: Deploy, base: BaseModelVersion) -
             "Set deploy.instance_type to a size that can.",
             cause=Cause.COMPUTE,
         )
+    quota.check(session, quota.serving(size, deploy.instance_count, 2 if deploy.compare_with_base else 1))
     return size
 
 

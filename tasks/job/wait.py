@@ -26,6 +26,7 @@ from tasks.job import cost
 from tasks.job.cost import Durations
 from tasks.job.log import LogFollower
 from tasks.job.pipeline import OUTPUT, Submission
+from tasks.job.queue import QueueWatch
 from tasks.sections.wait import Wait as Wait
 
 _SHORTEST = 0.5  # seconds between two polls
@@ -109,6 +110,7 @@ class _JobPoller:
         self._provisioning = 0.0
         self._steps: list[Step] = []
         self._follower = LogFollower(session, forward=wait.forward_logs)
+        self._queue = QueueWatch(session, job.name, cluster.name)
         self._artifact: UUID | None = None
 
     def until_completed(self) -> TrainedJob:
@@ -130,6 +132,8 @@ class _JobPoller:
                 self._provisioning += now - last
             last = now
             self._check_limits(now - waited_since)
+            if not self._elapsed().running:
+                self._queue.look(self._age())
             self._show(status)
             pause = min(self._wait.poll_seconds, max(_SHORTEST, _SHARE * (now - waited_since)))
             sleep(pause * random.uniform(0.8, 1.2))

@@ -15,7 +15,7 @@ from azureml_local.execution.outputs import register
 from azureml_local.execution.process import LOST, Detached
 from azureml_local.execution.runtime import Runtime
 from azureml_local.execution.step_directory import LOG, StepDirectory, StepTask
-from azureml_local.state.documents import JobError, status
+from azureml_local.state.documents import ALLOCATION_ERRORS, JobError, status
 from azureml_local.state.faults import NoCapacity, Preemption, StepFailure
 from azureml_local.state.job_states import JobState
 
@@ -92,8 +92,18 @@ class StepRun:
         """Stay in the queue while a fault rule says that the cluster has no nodes to give."""
         compute = self._runtime.clusters.find(self._step.compute).name
         fault = self._state.faults.at("ALLOCATE", f"/computes/{compute}", NoCapacity)
-        if fault is not None:
+        if fault is None:
+            return
+        # Documented of AmlCompute: what it could not allocate stands among its errors. The words are Azure
+        # Compute's for a region without free machines.
+        message = (
+            "Allocation failed. We do not have sufficient capacity for the requested VM size in this region."
+        )
+        self._state.store.put(ALLOCATION_ERRORS, compute, {"code": "AllocationFailed", "message": message})
+        try:
             self._control.pause(threading.TIMEOUT_MAX if fault.seconds is None else fault.seconds)
+        finally:
+            self._state.store.delete(ALLOCATION_ERRORS, compute)
 
     def _start(self, fault: StepFailure | Preemption | None) -> Detached:
         self._records.move(self._name, JobState.PREPARING)

@@ -207,6 +207,7 @@ class BlobDocument(TypedDict):
 
 JOBS = Kind[JobDocument]("jobs")
 CLUSTERS = Kind[ClusterDocument]("computes")
+ALLOCATION_ERRORS = Kind[Json]("allocationErrors")  # why a cluster gets no nodes at the moment
 COMPUTE_INSTANCES = Kind[Json]("computeInstances")  # as Resource Manager shows them
 ENDPOINTS = Kind[EndpointDocument]("onlineEndpoints")
 FOREIGN_ENDPOINTS = Kind[Json]("foreignEndpoints")  # names held by other workspaces of the region

@@ -5,6 +5,7 @@ A cluster counts at its maximum of nodes, as on Azure, whether they run or not.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -84,12 +85,17 @@ def set_limit(store: Store, name: str, limit: int) -> None:
 
 
 def check_cluster(store: Store, name: str, cluster: ClusterSettings) -> None:
-    """Raise QuotaExceeded unless the cluster fits at its maximum of nodes."""
+    """Raise QuotaExceeded where the family's limit holds no node, or the cluster does not fit at its maximum.
+
+    The first is as users report it, of dedicated clusters also with a minimum of no nodes: a low-priority
+    cluster is created whatever the quota. The second is assumed.
+    """
     size = sizes.lookup(cluster["vmSize"])
-    cores = size.vcpus * cluster["scaleSettings"]["maxNodeCount"]
-    tier: Tier = "lowPriorityCores" if cluster["vmPriority"] == "LowPriority" else "dedicatedCores"
+    scale = cluster["scaleSettings"]
     rows = usages(store, without=name)
-    _check(rows, size, tier, cores, f"The cluster {name}")
+    if cluster["vmPriority"] != "LowPriority":
+        _check_one_node(rows, size, max(scale["minNodeCount"], 1))
+        _check(rows, size, "dedicatedCores", size.vcpus * scale["maxNodeCount"], f"The cluster {name}")
     clusters = next(row for row in rows if row.name == "TotalClusters")
     if clusters.left < 1:
         raise QuotaExceeded(
@@ -108,6 +114,17 @@ def check_deployment(store: Store, name: str, vm_size: str, count: int) -> None:
         size.vcpus * _reserved(size, count),
         f"The deployment {name}",
     )
+
+
+def _check_one_node(rows: list[Usage], size: Size, nodes: int) -> None:
+    family = next(row for row in rows if row.name == size.family and "dedicatedCores" in row.type)
+    if family.limit < size.vcpus * nodes:
+        raise QuotaExceeded(
+            f"The specified subscription has a {_shown(size.family)} family vCPU quota of {family.limit} and "
+            f"cannot accomodate for at least {nodes} requested managed compute nodes which maps to "
+            f"{size.vcpus * nodes} vCPUs.",
+            code="ClusterMinNodesExceedCoreQuota",
+        )
 
 
 def _check(rows: list[Usage], size: Size, tier: Tier, cores: int, who: str) -> None:
@@ -129,8 +146,9 @@ def _reserved(size: Size, count: int) -> int:
 
 
 def _exempt(size: Size) -> bool:
-    """Azure asks no upgrade reserve for the scarce A100 families and ND40rs_v2."""
-    return "A100" in size.family or size.name == "Standard_ND40rs_v2"
+    """Azure asks no upgrade reserve for the scarce A100 and H100 families and ND40rs_v2 (documented)."""
+    scarce = any(name in size.family.upper() for name in ("A100", "H100"))
+    return scarce or size.name == "Standard_ND40rs_v2"
 
 
 def _family(family: str, tier: Tier, used: dict[tuple[str, str], int], limits: dict[str, int]) -> Usage:
@@ -139,11 +157,17 @@ def _family(family: str, tier: Tier, used: dict[tuple[str, str], int], limits: d
     limit = limits.get(family, _FAMILY_LIMIT[gpus]) if tier == "dedicatedCores" else _UNLIMITED
     return Usage(
         family,
-        f"{family} Cluster {shown} vCPUs",
+        f"{_shown(family)} Family Cluster {shown} vCPUs",
         f"{PROVIDER}/vmFamily/{tier}/usages",
         used.get((family, tier), 0),
         limit,
     )
+
+
+def _shown(family: str) -> str:
+    """A family as its quota is called (seen): "Standard NCADSA100v4" for standardNCADSA100v4Family."""
+    core = re.sub(r"^standard\s*|\s*family$", "", family, flags=re.IGNORECASE)
+    return f"Standard {core}"
 
 
 def _folded(name: str) -> str:

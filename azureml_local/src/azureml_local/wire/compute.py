@@ -11,6 +11,7 @@ from azureml_local.state import quota, transitions
 from azureml_local.state.clock import iso
 from azureml_local.state.document import Json
 from azureml_local.state.documents import (
+    ALLOCATION_ERRORS,
     CLUSTERS,
     COMPUTE_INSTANCES,
     ClusterDocument,
@@ -155,6 +156,7 @@ def _check_unchanged(existing: ClusterDocument, cluster: ClusterSettings) -> Non
 def _resource(workspace: Workspace, document: ClusterDocument) -> Json:
     name, given = document["name"], document["properties"]
     running = workspace.ledger.running("node", name)
+    failed = workspace.store.get(ALLOCATION_ERRORS, name)
     settings = cluster_settings(document)
     least = settings["scaleSettings"]["minNodeCount"]
     current = max(least, len(running))
@@ -165,9 +167,9 @@ def _resource(workspace: Workspace, document: ClusterDocument) -> Json:
         "targetNodeCount": current,
         "nodeStateCounts": counts
         | {"runningNodeCount": len(running), "idleNodeCount": current - len(running)},
-        "allocationState": "Steady",
+        "allocationState": "Steady" if failed is None else "Resizing",
         "allocationStateTransitionTime": given["modifiedOn"],
-        "errors": None,
+        "errors": None if failed is None else [{"error": failed}],
         "propertyBag": {},
     }
     beside: Json = {"identity": document["identity"]} if document.get("identity") else {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from azure.ai.ml.entities import Model
 from azure.ai.ml.exceptions import ValidationException
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from azure.identity import DefaultAzureCredential
+
+from azureml_local import catalogue
 
 
 def test_a_model_is_found_by_label_and_by_version(registry_client: Any) -> None:
@@ -29,6 +32,23 @@ def test_an_archived_model_is_found_by_version_alone(registry_client: Any) -> No
         registry_client.models.get(name, label="latest")
     assert registry_client.models.get(name, version="15").version == "15"
     assert [model.version for model in registry_client.models.list(name=name)] == []
+
+
+def test_the_registry_of_an_earlier_day_has_models_that_were_archived_since() -> None:
+    def shown(day: date | None) -> dict[str, tuple[bool, bool]]:
+        return {
+            entry.name: (
+                entry.properties["isArchived"],
+                "finetune_compute_allow_list" in entry.properties["tags"],
+            )
+            for entry in catalogue.models(day)
+        }
+
+    name = "Phi-3.5-mini-instruct"
+    assert shown(date(2026, 3, 31))[name] == (False, True)
+    assert shown(date(2026, 6, 1))[name] == (False, False)
+    assert shown(date(2026, 6, 2))[name] == (True, False)
+    assert shown(None) == shown(date(2026, 11, 1))
 
 
 def test_the_pipeline_component_is_found_by_label_and_by_version(registry_client: Any) -> None:

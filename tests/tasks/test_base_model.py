@@ -8,9 +8,11 @@ from uuid import uuid4
 
 from azure.ai.ml.entities import Model
 
+from tasks.azure import clients
 from tasks.azure.clients import Session
 from tasks.azure.failure import Cause
 from tasks.base_model import Base, BaseModelVersion, Entry, allows, describe, find_model, literal
+from tests.conftest import LetFail
 from tests.support.checkout import TINY
 from tests.support.failures import fails
 
@@ -67,6 +69,25 @@ def test_an_archived_version_is_used_only_on_request(session: Session, registry_
         find_model.fn(session, Base(name=name, version="3"))
     found = find_model.fn(session, Base(name=name, version="3", allow_retired=True))
     assert found.version == "3"
+
+
+def test_a_registry_that_does_not_filter_finds_it_by_label_and_it_is_refused_all_the_same(
+    session: Session, registry_client: Any, let_fail: LetFail
+) -> None:
+    """A pull request of the SDK says that registries ignore the filter where versions are listed (#48675)."""
+    name = "Phi-3-mini-4k-instruct"
+    path = f"/subscriptions/{session.subscription_id}/resourceGroups/{session.resource_group}"
+    path += f"/providers/Microsoft.MachineLearningServices/registries/azureml/models/{name}/versions"
+    unfiltered = list(clients.pages(session, path, "2024-04-01", {"listViewType": "All"}))
+    assert [version["name"] for version in unfiltered] == ["15"]
+    body = {"value": unfiltered}
+    rule = {"kind": "status", "method": "GET", "path": f"/**/models/{name}/versions", "status": 200}
+    let_fail({**rule, "body": body, "count": None})
+    with fails(Cause.MODEL, "version 15 is archived in its registry", "base.allow_retired"):
+        find_model.fn(session, Base(name=name))
+    found = find_model.fn(session, Base(name=name, allow_retired=True))
+    assert found.version == "15"
+    assert any("is archived" in warning for warning in found.warnings)
 
 
 def test_a_retired_model_is_refused_before_anything_is_paid_for(session: Session) -> None:

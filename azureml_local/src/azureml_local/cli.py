@@ -8,6 +8,7 @@ import os
 import shlex
 import signal
 import subprocess
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -58,6 +59,10 @@ StorageOption = Annotated[
     str,
     typer.Option("--storage", help="How the storage account is opened: keys, or identity (tokens only)."),
 ]
+AsOf = Annotated[
+    str | None,
+    typer.Option("--as-of", metavar="DATE", help="The registry as it was on that day, such as 2026-05-01."),
+]
 
 
 def main() -> None:
@@ -79,12 +84,13 @@ def up(
     permissions: Permissions = "owner",
     seed: Seed = None,
     storage: StorageOption = "keys",
+    as_of: AsOf = None,
     faults: Annotated[Path | None, typer.Option(help="YAML file with fault-injection rules.")] = None,
     while_held: Annotated[bool, typer.Option("--while-held", hidden=True)] = False,
 ) -> None:
     """Run the workspace in the foreground until Ctrl-C."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    scenario = Scenario(permissions, seed, _storage(storage))
+    scenario = Scenario(permissions, seed, _storage(storage), _day(as_of))
     settings = Settings(state=_directory(state), port=port, pace=_pace(pace), scenario=scenario)
     server.serve(
         settings,
@@ -110,9 +116,10 @@ def execute(
     permissions: Permissions = "owner",
     seed: Seed = None,
     storage: StorageOption = "keys",
+    as_of: AsOf = None,
 ) -> None:
     """Run a command against the workspace, starting one if needed; exits with the command's code."""
-    scenario = Scenario(permissions, seed, _storage(storage))
+    scenario = Scenario(permissions, seed, _storage(storage), _day(as_of))
     with switch.joined(_directory(state), pace=_pace(pace), port=port, scenario=scenario) as environment:
         code = _run(command, {**os.environ, **environment})
     raise typer.Exit(code)
@@ -162,6 +169,13 @@ def _storage(text: str) -> Storage:
     if text not in ("keys", "identity"):
         raise typer.BadParameter("choose keys or identity", param_hint="--storage")
     return cast(Storage, text)
+
+
+def _day(text: str | None) -> date | None:
+    try:
+        return None if text is None else date.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter("a day is written like 2026-05-01", param_hint="--as-of") from None
 
 
 def _rules(path: Path | None) -> list[Rule]:

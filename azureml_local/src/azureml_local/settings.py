@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 from typing import Literal
 
@@ -28,16 +29,19 @@ class Scenario:
     `permissions` names a preset or a file with roles (see state/access.py); `seed` a seed, or a file with
     other people's things (see wire/seed_file.py). With the storage `identity` the workspace's account refuses
     keys: everybody comes with a token of an identity, clients with their own and steps with their cluster's.
+    The registry is as it was on the day `as_of`.
     """
 
     permissions: str = "owner"
     seed: str | None = None
     storage: Storage = "keys"
+    as_of: date | None = None
 
     def options(self) -> list[str]:
         """The same for the command line."""
         options = ["--permissions", self.permissions, "--storage", self.storage]
-        return options if self.seed is None else [*options, "--seed", self.seed]
+        options += [] if self.seed is None else ["--seed", self.seed]
+        return options if self.as_of is None else [*options, "--as-of", self.as_of.isoformat()]
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """The registry's model documents.
 
 SmolLM2 is there as it is. Of Azure's models only the description of what they are and where they may run is
-here (tags, system metadata, archive flag as of July 2026); their weights are the user's own or, declared
-everywhere, SmolLM2's.
+here (tags, system metadata, archive flag, as of July 2026 or of an earlier day); their weights are the user's
+own or, declared everywhere, SmolLM2's.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any, NamedTuple
 
 from azureml_local.catalogue import smollm2
@@ -35,7 +36,10 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True)
 class _AzureModel:
-    """A model of Azure's registry; `tagged` if its allow-lists are tags too, as all were until April 2026."""
+    """A model of Azure's registry.
+
+    `archived` is the day from which it was; `tagged` ones have their allow-lists in tags still, as all had.
+    """
 
     name: str
     version: str
@@ -46,7 +50,7 @@ class _AzureModel:
     defaults: dict[str, Any]
     vanity_registry: str | None = None
     retirement: str | None = None  # a day; the same for fine-tuning and inference
-    archived: bool = False
+    archived: date | None = None
     tagged: bool = False
     min_sku: dict[str, str] = field(default_factory=dict)
 
@@ -71,6 +75,8 @@ _PHI_DEFAULTS: dict[str, Any] = {
     "save_total_limit": 1,
 }
 
+_PHI_ARCHIVED = date(2026, 6, 2)  # azureml-assets pull request 5103
+_TAGS_MOVED = date(2026, 4, 1)  # from then on allow-lists went into system metadata, model by model
 _AZURE_MODELS = (
     _AzureModel(
         name="Phi-3-mini-4k-instruct",
@@ -82,7 +88,7 @@ _AZURE_MODELS = (
         defaults=_PHI_DEFAULTS,
         vanity_registry="azureml-phi",
         retirement="2025-08-30",
-        archived=True,
+        archived=_PHI_ARCHIVED,
         tagged=True,
         min_sku={"inference": "6|1|112|64", "finetune": "24|1|220|64"},
     ),
@@ -102,7 +108,7 @@ _AZURE_MODELS = (
         },
         vanity_registry="azureml-phi",
         retirement="2025-08-30",
-        archived=True,
+        archived=_PHI_ARCHIVED,
         min_sku={"inference": "24|1|220|64", "finetune": "24|1|220|64"},
     ),
     _AzureModel(
@@ -123,9 +129,9 @@ _AZURE_MODELS = (
 )
 
 
-def models() -> list[Entry]:
-    """Every model version of the registry, in the order in which they are offered."""
-    return [_smollm2(), *map(_azure_model, _AZURE_MODELS)]
+def models(as_of: date | None = None) -> list[Entry]:
+    """Every model version of the registry, in the order in which they are offered; today's, or a day's."""
+    return [_smollm2(), *(_azure_model(model, as_of or date.max) for model in _AZURE_MODELS)]
 
 
 def _smollm2() -> Entry:
@@ -159,12 +165,12 @@ def _smollm2() -> Entry:
     )
 
 
-def _azure_model(model: _AzureModel) -> Entry:
+def _azure_model(model: _AzureModel, as_of: date) -> Entry:
     tags = {"model_specific_defaults": json.dumps(model.defaults)}
     properties = {}
     if model.vanity_registry:
         tags["_aml_system_vanity_registry"] = model.vanity_registry
-    if model.tagged:
+    if model.tagged or as_of < _TAGS_MOVED:
         tags |= {
             "task": "chat-completion",
             "finetune_compute_allow_list": str(list(model.finetune)),
@@ -192,7 +198,7 @@ def _azure_model(model: _AzureModel) -> Entry:
         tags=tags,
         properties=properties,
         system_metadata=_system_metadata(model),
-        archived=model.archived,
+        archived=model.archived is not None and model.archived <= as_of,
     )
 
 

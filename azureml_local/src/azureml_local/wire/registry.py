@@ -18,7 +18,7 @@ def seed(workspace: Workspace) -> None:
     from azureml_local import catalogue, components
 
     for collection, offered in (
-        ("models", catalogue.models()),
+        ("models", catalogue.models(workspace.settings.scenario.as_of)),
         ("components", components.definitions()),
     ):
         kind = assets(collection, registry=True)

@@ -278,7 +278,7 @@ def _deleted(run: Run, name: str) -> Deletion:
 @contextmanager
 def _cluster_released(run: Run) -> Iterator[None]:
     """Delete a cluster that this run created, unless it is to be kept or its job goes on."""
-    keep = run.config.compute.keep
+    keep = run.config.compute.keep or run.config.compute.is_serverless
     try:
         yield
     except Exception:

@@ -48,6 +48,8 @@ def find_compute(session: Session, compute: Compute, base: BaseModelVersion, lea
 
     Raises Failure when the cluster is missing and must not be created, is broken, or of an unsuited size.
     """
+    if compute.is_serverless:
+        return _serverless(session, compute, base)
     found, created = ensure(session, compute, base, lease)
     state = operation.state(found).casefold()
     if state in ("failed", "canceled"):
@@ -87,6 +89,22 @@ def find_compute(session: Session, compute: Compute, base: BaseModelVersion, lea
         nodes=compute.nodes,
         price=size.hourly(tier),
         created=created,
+    )
+
+
+def _serverless(session: Session, compute: Compute, base: BaseModelVersion) -> Cluster:
+    """The machines that the service will bring along: there is nothing to find, to create or to delete."""
+    size = sizes.find(session, compute.size)
+    check_size(size, base)
+    quota.check(session, quota.training(size, compute.nodes, "dedicated", exists=False))
+    logger().info("Serverless compute: %s with %d GPUs a node", size.name, size.gpus)
+    return Cluster(
+        name=compute.training,
+        size=size.name,
+        gpus=size.gpus,
+        nodes=compute.nodes,
+        price=size.hourly(),
+        created=False,
     )
 
 

@@ -28,7 +28,8 @@ def left(run: Run) -> str:
     if (endpoint := Run.endpoint.of(run)) and not Run.deletion.of(run):
         commands.append(f"az ml online-endpoint delete -n {endpoint.name}")
     name = run.config.compute.training
-    if (cluster is None or cluster.created) and not Run.deleted_cluster.of(run):
+    made = cluster.created if cluster else not run.config.compute.is_serverless
+    if made and not Run.deleted_cluster.of(run):
         commands.append(f"az ml compute delete -n {name}")
     if not commands:
         return "nothing of the run is left"

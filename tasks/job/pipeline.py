@@ -22,6 +22,7 @@ from tasks.core.stage import logger, report, stage
 from tasks.core.stages import Stage
 from tasks.data import PreparedData
 from tasks.job.parameters import ComponentInput, Effective, Parameters, Value, inputs_of, merge
+from tasks.sections.compute import SERVERLESS
 from tasks.sections.pipeline import Pipeline as Pipeline
 
 OUTPUT = "trained_model"
@@ -131,7 +132,8 @@ def submit_job(session: Session, work: Work, plan: Plan, lease: Lease, fresh: bo
         found = find(session, name)
         if found is None:
             # The run that had made the cluster may have ended since it was found, and deleted it.
-            clusters.ensure(session, work.compute, work.base, lease)
+            if not work.compute.is_serverless:
+                clusters.ensure(session, work.compute, work.base, lease)
             return _submit(session, work, plan, lease, name)
         status = clients.state(found.status)
         if status not in job_states.GIVEN_UP:
@@ -179,8 +181,15 @@ def _component(session: Session, pipeline: Pipeline) -> Any:
 
 
 def _bindings(compute: Compute, cluster: Cluster) -> dict[str, str | int]:
-    """The clusters and machines as the component's inputs call them."""
+    """The clusters and machines as the component's inputs call them; of serverless ones it takes the size.
+
+    For its steps without a GPU the component has a size of its own.
+    """
+    serverless = {"instance_type_finetune": cluster.size} if compute.is_serverless else {}
+    if (compute.evaluation or compute.name).casefold() == SERVERLESS:
+        serverless["instance_type_model_evaluation"] = cluster.size
     return {
+        **serverless,
         "compute_model_import": compute.model_import or compute.name,
         "compute_preprocess": compute.preprocess or compute.name,
         "compute_finetune": compute.training,
@@ -288,6 +297,8 @@ def _build(session: Session, work: Work, plan: Plan) -> Any:
         node = component(**inputs)
         if component.type == "command":  # a component of one step runs where the training would
             node.compute = plan.cluster
+            if work.compute.is_serverless:
+                node.resources = {"instance_type": work.cluster.size, "instance_count": work.cluster.nodes}
         return {OUTPUT: node.outputs[work.pipeline.output]}
 
     return finetune()

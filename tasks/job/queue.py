@@ -9,6 +9,7 @@ from typing import Any
 from tasks.azure import listing
 from tasks.azure.clients import Session
 from tasks.core.stage import logger
+from tasks.sections.compute import SERVERLESS
 
 _LONG = 600.0  # seconds in the queue until somebody wants to know why
 _EVERY = 300.0  # seconds between two looks
@@ -27,7 +28,9 @@ class QueueWatch:
     def look(self, age: float) -> None:
         """Look, where the job has waited long enough; `age` in seconds since it was submitted."""
         now = monotonic()
-        if age < _LONG or (self._looked is not None and now - self._looked < _EVERY):
+        if self._cluster.casefold() == SERVERLESS or age < _LONG:
+            return
+        if self._looked is not None and now - self._looked < _EVERY:
             return
         self._looked = now
         said = describe(self._session, self._cluster)

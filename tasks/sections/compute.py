@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from tasks.sections.names import ClusterName, Size
 
 _MOST_NODES = 65_000  # of a cluster: learn.microsoft.com/azure/machine-learning/how-to-manage-quotas
+SERVERLESS = "serverless"  # machines that the service brings along for the job, and no cluster
 SYSTEM = "system"
 _IDENTITY = (
     "/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft.ManagedIdentity"
@@ -23,9 +24,12 @@ class Compute(BaseModel):
 
     name: ClusterName = Field(
         "gpu-cluster-big",
-        description="An existing cluster, or the name of the one to create.",
+        description="An existing cluster, the name of the one to create, or `serverless`.",
     )
-    size: Size = Field("Standard_NC24ads_A100_v4", description="VM size of a cluster that must be created.")
+    size: Size = Field(
+        "Standard_NC24ads_A100_v4",
+        description="VM size of a cluster that must be created, and of serverless machines.",
+    )
     create: bool = Field(True, description="Create the cluster when it does not exist.")
     keep: bool = Field(
         False, description="Leave a cluster that this run created; without nodes it costs nothing."
@@ -64,11 +68,24 @@ class Compute(BaseModel):
             raise ValueError("nodes is more than max_nodes, so that the training would be queued for ever")
         return self
 
+    @model_validator(mode="after")
+    def _serverless_is_dedicated(self) -> Compute:
+        if self.is_serverless and self.tier != "dedicated":
+            raise ValueError("serverless machines are dedicated here: the component takes no job tier")
+        if self.is_serverless and self.identity:
+            raise ValueError("serverless machines come with the identity of the one who submits the job")
+        return self
+
+    @property
+    def is_serverless(self) -> bool:
+        """Whether the training runs without a cluster."""
+        return self.training.casefold() == SERVERLESS
+
     @property
     def others(self) -> frozenset[str]:
         """The clusters of the steps that do not run where the training does."""
         named = (self.model_import, self.preprocess, self.evaluation)
-        return frozenset(name or self.name for name in named) - {self.training}
+        return frozenset(name or self.name for name in named) - {self.training, SERVERLESS}
 
     @property
     def training(self) -> str:

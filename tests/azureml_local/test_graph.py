@@ -13,7 +13,7 @@ from azureml_local.errors import BadRequest
 from azureml_local.execution.binding import of_command, of_pipeline
 from azureml_local.execution.component import Component, ports
 from azureml_local.execution.fingerprint import fingerprints
-from azureml_local.execution.graph import Asset, Graph, Literal, Output, StepOutput
+from azureml_local.execution.graph import Asset, Graph, Literal, Output, StepOutput, Target
 from azureml_local.execution.nodes import command_job, pipeline_job
 
 
@@ -98,14 +98,14 @@ def test_nested_pipeline_becomes_its_steps() -> None:
         settings={"default_compute": "cpu"},
     )
     fit, report = found.steps
-    assert (fit.path, fit.name, fit.compute) == ("tune/fit", "fit", "gpu")
+    assert (fit.path, fit.name, fit.compute) == ("tune/fit", "fit", Target("gpu"))
     assert fit.inputs == {
         "data": Asset(DATA["uri"], "uri_file"),
         "epochs": Literal("3"),
         "precision": Literal("32"),
     }
     assert report.inputs == {"model": StepOutput("tune/fit", "model")}
-    assert report.compute == "cpu"
+    assert report.compute == Target("cpu")
     assert list(report.needs) == ["tune/fit"]
     assert found.outputs == {"trained": StepOutput("tune/fit", "model")}
 
@@ -172,6 +172,15 @@ def test_binding_to_no_output() -> None:
         )
 
 
+@pytest.mark.parametrize("compute", [None, "serverless", "azureml:Serverless"])
+def test_without_a_cluster_a_step_has_machines_of_the_size_it_names(compute: str | None) -> None:
+    asked = {"command": "true", "computeId": compute, "resources": {"instanceType": "Standard_NC6s_v3"}}
+    (step,) = of_command(command_job(asked), None).steps
+    assert step.compute == Target(vm_size="Standard_NC6s_v3")
+    (step,) = of_command(command_job({"command": "true", "computeId": compute}), None).steps
+    assert step.compute == Target()
+
+
 def test_command_job_is_one_step() -> None:
     job = command_job(
         {
@@ -185,7 +194,7 @@ def test_command_job_is_one_step() -> None:
     )
     found = of_command(job, None)
     (step,) = found.steps
-    assert (step.compute, step.timeout, step.instance_count) == ("cpu", 90.0, 2)
+    assert (step.compute, step.timeout, step.instance_count) == (Target("cpu"), 90.0, 2)
     assert step.inputs == {"x": Literal("1")}
     assert list(step.outputs) == ["o"]
 

@@ -569,3 +569,16 @@ def test_the_node_is_a_machine_of_its_own(
     assert variables["AZUREML_RUN_ID"] == variables["MLFLOW_RUN_ID"] == job.name
     assert "IDENTITY_HEADER" not in variables
     assert variables["PWD"] != os.getcwd()
+
+
+def test_a_serverless_job_runs_on_machines_of_its_size_if_there_is_one(
+    ml_client: Any, server: LocalServer
+) -> None:
+    from azure.core.exceptions import HttpResponseError
+
+    job = ml_client.jobs.create_or_update(step("true", instance_type="Standard_NC6s_v3"))
+    assert ended(ml_client, job.name).status == "Completed"
+    (row,) = (row for row in server.admin("ledger")["rows"] if row["owner"] == job.name)
+    assert (row["name"], row["vmSize"]) == ("serverless", "Standard_NC6s_v3")
+    with pytest.raises(HttpResponseError, match="Standard_Imaginary_v9.* is not offered"):
+        ml_client.jobs.create_or_update(step("true", instance_type="Standard_Imaginary_v9"))

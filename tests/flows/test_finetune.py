@@ -150,6 +150,22 @@ def test_fresh_trains_anew(first: RunReport, config: MakeConfig) -> None:
     assert third.model_version != first.model_version
 
 
+def test_without_a_cluster_the_job_brings_its_machines_along(
+    prefect_server: PrefectServer, config: MakeConfig, ml_client: Any, server: LocalServer
+) -> None:
+    from flows.finetune import finetune
+
+    before = {each.name for each in ml_client.compute.list()}
+    size = "Standard_NC24ads_A100_v4"
+    report = finetune(config("compute.name=serverless", f"compute.size={size}", "compute.identity=null"))
+    assert report.outcome == "completed"
+    assert {each.name for each in ml_client.compute.list()} == before
+    billed = [row for row in server.admin("ledger")["rows"] if row["name"] == "serverless"]
+    assert {row["vmSize"] for row in billed} == {size}
+    assert not any(row["running"] for row in billed)
+    assert report.training_usd > 0
+
+
 def artifacts(run: str) -> dict[str, Any]:
     """The artifacts of a flow run by their keys."""
     from prefect.client.orchestration import get_client

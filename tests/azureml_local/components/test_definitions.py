@@ -10,6 +10,7 @@ import pytest
 from azureml_local.components import PIPELINE, definitions
 from azureml_local.execution.binding import of_pipeline
 from azureml_local.execution.component import Component
+from azureml_local.execution.graph import Target
 from azureml_local.execution.nodes import pipeline_job
 from tests.support.checkout import SHARED
 
@@ -122,6 +123,7 @@ def test_the_pipeline_expands_to_five_steps_in_order() -> None:
             outputs=ports(spec["outputs"]),
             command=spec.get("command", ""),
             jobs=spec.get("jobs", {}),
+            resources=spec.get("resources") or {},
         )
 
     pipeline_id = f"azureml://registries/azureml/components/{PIPELINE}/versions/0.0.82"
@@ -148,4 +150,6 @@ def test_the_pipeline_expands_to_five_steps_in_order() -> None:
     graph = of_pipeline(job, find)
     assert [step.name for step in graph.steps] == list(specs()[PIPELINE]["jobs"])
     assert graph.outputs["trained_model"].step == "ft/ft_nlp_model_converter"
-    assert graph.steps[3].compute == "gpu"
+    assert graph.steps[3].compute == Target("gpu")
+    # What names no cluster is serverless, on machines of the size that the component has for it.
+    assert graph.steps[0].compute == Target(vm_size="Standard_d12_v2")

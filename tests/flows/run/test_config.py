@@ -75,6 +75,7 @@ def test_changes_leave_the_document_as_it_was() -> None:
         ("deploy.instance_cont=2", "deploy.instance_cont: no such field"),
         ("deploy.instance_count=0", "deploy.instance_count: Input should be greater than or equal to 1"),
         ("deploy.keep_endpoint=soon", "no duration such as 30m, 4h or 2d"),
+        ("compute.identity=mine", "compute.identity: String should match pattern"),
         ("deploy.deployment=base", "name of the base model's deployment"),
         ("compute.nodes=3", "queued for ever"),
         ("workspace.name=mine", "set where to azure"),
@@ -87,6 +88,18 @@ def test_changes_leave_the_document_as_it_was() -> None:
 def test_a_wrong_change_is_one_readable_line(change: str, line: str) -> None:
     with fails(Cause.CONFIGURATION, line):
         load("local", [change])
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ("compute.tier=low_priority", "serverless machines are dedicated here"),
+        ("compute.identity=system", "serverless machines come with the identity of the one who submits"),
+    ],
+)
+def test_serverless_machines_take_no_tier_and_no_identity(change: str, line: str) -> None:
+    with fails(Cause.CONFIGURATION, line):
+        load("local", ["compute.name=serverless", change])
 
 
 def test_a_recipe_that_does_not_exist_names_those_that_do() -> None:

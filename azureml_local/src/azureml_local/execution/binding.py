@@ -13,7 +13,17 @@ from typing import Any
 from azureml_local.errors import BadRequest
 from azureml_local.execution import nodes
 from azureml_local.execution.component import Component, Port, text
-from azureml_local.execution.graph import Asset, Graph, Literal, Output, Step, StepOutput, Value
+from azureml_local.execution.graph import (
+    SERVERLESS,
+    Asset,
+    Graph,
+    Literal,
+    Output,
+    Step,
+    StepOutput,
+    Target,
+    Value,
+)
 from azureml_local.execution.nodes import CommandJob, Node, PipelineJob
 
 _PARENT_INPUT = re.compile(r"\$\{\{\s*parent\.inputs\.([\w.]+)\s*\}\}")
@@ -170,7 +180,7 @@ def _step(
         component=component,
         inputs=inputs,
         outputs={n: Output(port.type) for n, port in component.outputs.items()},
-        compute=_compute_name(node.compute),
+        compute=_target(node.compute, resources),
         display_name=node.display_name,
         instance_count=int(count),
         timeout=node.timeout,
@@ -259,11 +269,13 @@ def _raise(objections: list[str]) -> None:
         raise BadRequest(" ".join(objections), code="ValidationError", details=details)
 
 
-def _compute_name(reference: object) -> str | None:
-    """A compute's name from its name, its short id or its ARM id."""
-    if not reference:
-        return None
-    return str(reference).removeprefix("azureml:").rsplit("/", 1)[-1]
+def _target(reference: object, resources: Mapping[str, Any]) -> Target:
+    """A cluster by its name, its short id or its ARM id; of serverless machines the size."""
+    name = str(reference or "").removeprefix("azureml:").rsplit("/", 1)[-1]
+    if name and name.casefold() != SERVERLESS:
+        return Target(cluster=name)
+    size = resources.get("instanceType") or resources.get("instance_type")
+    return Target(vm_size=text(size) if size else None)
 
 
 def _where(path: str) -> str:

@@ -10,15 +10,14 @@ from dataclasses import dataclass
 from azureml_local.errors import BadRequest, ServiceError
 from azureml_local.execution.control import Control, Signal
 from azureml_local.execution.duration import seconds
+from azureml_local.execution.graph import SERVERLESS, Target
 from azureml_local.settings import Pace
 from azureml_local.state import sizes
 from azureml_local.state.documents import CLUSTERS, cluster_settings
 from azureml_local.state.ledger import Billed, Ledger
 from azureml_local.state.store import Store
 
-# Compute that the service brings along: no cluster, no limit but the quota.
-SERVERLESS = "serverless"
-_SERVERLESS_SIZE = "Standard_DS3_v2"
+_SERVERLESS_SIZE = "Standard_DS3_v2"  # where a job names none; assumed: Azure chooses one by the quota
 _LOOK_AGAIN = 0.2  # seconds between looks at a cluster whose limit may have been raised
 
 
@@ -49,13 +48,13 @@ class Clusters:
         self._lent: dict[str, int] = {}
         self._idle: dict[str, dict[str, threading.Timer]] = {}
 
-    def find(self, name: str | None) -> Cluster:
-        """The cluster of that name; raises BadRequest."""
-        if name is None or name.casefold() == SERVERLESS:
-            size = sizes.find(_SERVERLESS_SIZE)
-            price = size.hourly_price() if size else 0.0
+    def find(self, target: Target) -> Cluster:
+        """The cluster of that name, or one as the service brings it along; raises BadRequest."""
+        name = target.cluster
+        if name is None:
+            size = sizes.lookup(target.vm_size or _SERVERLESS_SIZE)
             # Its jobs come with their submitter's identity (documented: how-to-use-serverless-compute).
-            return Cluster(SERVERLESS, _SERVERLESS_SIZE, price, None, 0.0, "Dedicated", True)
+            return Cluster(SERVERLESS, size.name, size.hourly_price(), None, 0.0, "Dedicated", True)
         document = self._store.get(CLUSTERS, name)
         if document is None:
             raise BadRequest(
@@ -76,35 +75,35 @@ class Clusters:
             has_identity=bool(document["identity"]),
         )
 
-    def check(self, name: str | None) -> None:
+    def check(self, target: Target) -> None:
         """Raise ServiceError when the cluster under a running step is being deleted or gone.
 
         The job fails with these words (seen: MachineLearningNotebooks issue 906, a cluster that was no more).
         That it does so as soon as the deletion has begun is assumed.
         """
-        if name is None or name.casefold() == SERVERLESS:
+        if target.cluster is None:
             return
-        document = self._store.get(CLUSTERS, name)
+        document = self._store.get(CLUSTERS, name := target.cluster)
         if document is None or document["properties"]["provisioningState"] == "Deleting":
             raise ServiceError(400, "UserError", f"AzureMLCompute cluster {name} does not exist")
 
     @contextmanager
     def nodes(
-        self, name: str | None, count: int, owner: str, control: Control, held: Sequence[str] = ()
+        self, target: Target, count: int, owner: str, control: Control, held: Sequence[str] = ()
     ) -> Iterator[list[str]]:
         """Wait for `count` nodes and hold them; gives the ids of their ledger rows.
 
         `held` are rows that a previous server lent for the same step. Raises Interrupted when `control` says
         so, BadRequest when the cluster can never have that many nodes.
         """
-        cluster = self.find(name)
+        cluster = self.find(target)
         if cluster.max_nodes is not None and count > cluster.max_nodes:
             raise BadRequest(
                 f"The job asks for {count} nodes, and '{cluster.name}' has at most {cluster.max_nodes}.",
                 code="JobNodeCountExceedsCoreQuota",
             )
         with self._changed:
-            while not held and not self._has_room(self.find(name), count):
+            while not held and not self._has_room(self.find(target), count):
                 self._changed.wait(_LOOK_AGAIN)
                 control.check()
             self._lent[cluster.name] = self._lent.get(cluster.name, 0) + count

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from azureml_local.execution.component import Component
 
+SERVERLESS = "serverless"  # compute that the service brings along: no cluster, no limit but the quota
+
 
 @dataclass(frozen=True)
 class Literal:
@@ -44,6 +46,14 @@ class Output:
 
 
 @dataclass(frozen=True)
+class Target:
+    """Where a step runs: on a cluster, or on serverless machines, of a size where one is named."""
+
+    cluster: str | None = None
+    vm_size: str | None = None
+
+
+@dataclass(frozen=True)
 class Step:
     """One command to run. `path` is unique in the job, `name` is what the service shows."""
 
@@ -52,7 +62,7 @@ class Step:
     component: Component
     inputs: Mapping[str, Value]
     outputs: Mapping[str, Output]
-    compute: str | None = None
+    compute: Target = Target()
     display_name: str | None = None
     instance_count: int = 1
     timeout: float | None = None  # seconds

@@ -47,16 +47,21 @@ class Metrics(BaseModel):
 @stage(Stage.METRICS)
 def read_metrics(session: Session, job: TrainedJob, plan: Plan) -> Metrics:
     """The job's metrics; empty where it logged none, as a component may."""
+    metrics = of_job(session, plan.experiment, job.name)
+    if not metrics.final:
+        logger().warning("The job %s logged no metrics", job.name)
+    return metrics
+
+
+def of_job(session: Session, experiment: str, job: str) -> Metrics:
+    """What a job of the experiment, and the runs below it, have logged so far."""
     client = clients.mlflow(session)
-    runs = _runs(client, plan.experiment, job.name)
-    metrics = Metrics(
+    runs = _runs(client, experiment, job)
+    return Metrics(
         final={name: value for run in runs for name, value in run.data.metrics.items()},
         loss=_longest(client, runs, LOSS),
         held_out=_longest(client, runs, HELD_OUT),
     )
-    if not metrics.final:
-        logger().warning("The job %s logged no metrics", job.name)
-    return metrics
 
 
 def _runs(client: Any, experiment: str, job: str) -> list[Any]:

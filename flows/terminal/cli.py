@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from flows.terminal import automations, cancel, data, history, logs, metrics, ps, reap, run, show
+from flows.terminal import automations, cancel, data, history, logs, metrics, ps, reap, run, show, smoke
 
 app = typer.Typer(
     name="finetune",
@@ -24,6 +24,7 @@ for command in (
     automations.automations,
     history.history,
     metrics.metrics,
+    smoke.smoke,
     show.show,
 ):
     app.command()(command)

@@ -6,8 +6,11 @@ import contextlib
 import io
 import logging
 import os
+import signal
 from collections.abc import Iterator
 from enum import StrEnum
+from types import FrameType
+from typing import NoReturn
 
 import typer
 
@@ -40,6 +43,26 @@ def reporting(interrupted: str) -> Iterator[None]:
             if os.environ.get("FINETUNE_TRACEBACK"):
                 raise
             raise typer.Exit(1) from None
+
+
+@contextlib.contextmanager
+def leaving_by_signals(say: str) -> Iterator[None]:
+    """Unwind at SIGTERM and SIGHUP as at Ctrl-C, so that what was started, or must be deleted, ends."""
+
+    def leave(number: int, frame: FrameType | None) -> NoReturn:
+        with contextlib.suppress(OSError):  # the terminal may be what has gone
+            typer.echo(f"Ended by {signal.Signals(number).name}. {say}", err=True)
+        raise SystemExit(128 + number)
+
+    before = {}
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # not where nohup has it ignored
+            before[number] = signal.signal(number, leave)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class _Printed(io.TextIOBase):

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
-from types import FrameType
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.terminal.reporting import reporting
+from flows.terminal.reporting import leaving_by_signals, reporting
 
 if TYPE_CHECKING:
     from flows.run.config import Finetune
@@ -35,10 +33,7 @@ def run(
     ] = False,
 ) -> None:
     """Run the whole fine-tune here and now."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_DFL:  # not where nohup has it ignored
-            signal.signal(number, _leave)
-    with reporting("nothing was started"):
+    with leaving_by_signals(_GOES_ON), reporting("nothing was started"):
         report = _run(recipe, [*(changes or ()), *(["fresh=true"] if fresh else ())])
     if as_json:
         typer.echo(report.model_dump_json(indent=2))
@@ -84,10 +79,3 @@ def _observed(config: Finetune) -> RunReport:
         raise KeyboardInterrupt(state.message)
     report: RunReport = state.result()
     return report
-
-
-def _leave(number: int, frame: FrameType | None) -> NoReturn:
-    """Leave by unwinding, so that what was started for this run, such as Prefect's temporary server, ends."""
-    with suppress(OSError):  # the terminal may be what has gone
-        typer.echo(f"Ended by {signal.Signals(number).name}. {_GOES_ON}", err=True)
-    raise SystemExit(128 + number)

@@ -139,18 +139,27 @@ def write(session: Session, path: str, api_version: str, body: Any) -> Any:
     return _send(session, "PUT", _address(session, path, {"api-version": api_version}), body)
 
 
+def remove(session: Session, path: str, api_version: str) -> None:
+    """DELETE what the SDK has no method for; retried like `read`."""
+    _answer(session, "DELETE", _address(session, path, {"api-version": api_version}))
+
+
 def _address(session: Session, path: str, query: Mapping[str, str]) -> str:
     return f"{session.resource_manager}{quote(path)}?{urlencode(query)}"
 
 
 def _send(session: Session, method: str, address: str, body: Any = None) -> Any:
+    return _answer(session, method, address, body).json()
+
+
+def _answer(session: Session, method: str, address: str, body: Any = None) -> Any:
     from azure.core.rest import HttpRequest
 
     response = _pipeline(session.resource_manager, session.browser_login).send_request(
         HttpRequest(method, address, json=body)
     )
     response.raise_for_status()
-    return response.json()
+    return response
 
 
 @lru_cache(maxsize=8)

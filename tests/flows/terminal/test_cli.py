@@ -60,7 +60,9 @@ def tiny_run(tmp_path: Path, *changes: str) -> list[str]:
     return ["run", str(RECIPE), *sets]
 
 
-@pytest.mark.parametrize("arguments", [[], ["run"], ["history"], ["ps"], ["logs"], ["cancel"], ["reap"]])
+@pytest.mark.parametrize(
+    "arguments", [[], *([name] for name in ("run", "history", "ps", "logs", "cancel", "reap", "smoke"))]
+)
 def test_help_imports_nothing_heavy(start: Start, arguments: list[str]) -> None:
     code, out, err = finished(start(*arguments, "--help", python=("-X", "importtime")))
     assert code == 0

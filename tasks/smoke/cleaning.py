@@ -1,0 +1,107 @@
+"""The smoke's end, however it ends: what costs is deleted and seen to be gone, the rest put out of sight."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from pydantic import BaseModel, ConfigDict
+
+from tasks import compute, endpoint, leased
+from tasks.azure import clients, job_states, listing
+from tasks.azure.clients import Session
+from tasks.azure.errors import explain, unless_missing
+from tasks.core.lease import is_held_by
+from tasks.job.wait import cancel
+from tasks.smoke.plan import DELETION_LIMIT
+from tasks.smoke.work import Work
+
+_MODELS = "2024-04-01"
+
+
+class Gone(BaseModel):
+    """What became of a thing that the smoke had made; `problem` is why it may still be there."""
+
+    model_config = ConfigDict(frozen=True)
+
+    thing: str
+    proof: str = ""
+    problem: str = ""
+
+
+def clean(work: Work) -> list[Gone]:
+    """Delete everything, each thing by itself, and look once more for whatever has our run in its tags."""
+    name, session = work.plan.name, work.session
+    ends: dict[str, Callable[[], str]] = {
+        f"job {name}": lambda: _job(session, name, work.plan.run),
+        f"endpoint {name}": lambda: _endpoint(work),
+        f"cluster {name}": lambda: _cluster(work),
+        f"model {name}": lambda: _model(session, name),
+    }
+    gone = [_ended(thing, end) for thing, end in ends.items()]
+    return [
+        *gone,
+        _ended("the list of what `reap` would find", lambda: _nothing_left(session, work.plan.run)),
+    ]
+
+
+def _ended(thing: str, end: Callable[[], str]) -> Gone:
+    try:
+        return Gone(thing=thing, proof=end())
+    except Exception as error:  # noqa: BLE001 - the others are deleted all the same, and this one reported
+        return Gone(thing=thing, problem=str(explain(error)))
+
+
+def _job(session: Session, name: str, run: str) -> str:
+    found = listing.job(session, name)
+    if found is None:
+        return "never made"
+    if not is_held_by(found.tags, run):
+        return "not ours"
+    if found.state not in job_states.OVER:
+        cancel(session, name)
+        return f"cancelled at {_now()}"
+    if not found.properties.get("isArchived"):
+        clients.workspace(session).jobs.archive(name)
+    return f"{found.state}, archived"
+
+
+def _endpoint(work: Work) -> str:
+    name = work.plan.name
+    found = endpoint.find(work.session, name)
+    if found is not None and is_held_by(found.tags, work.plan.run):
+        work.insist(lambda: endpoint.remove(work.session, name, work.plan.run), DELETION_LIMIT)
+        found = endpoint.find(work.session, name)
+    return f"404 at {_now()}" if found is None else "not ours"
+
+
+def _cluster(work: Work) -> str:
+    name = work.plan.name
+    found = compute.find(work.session, name)
+    if found is not None and is_held_by(found.tags, work.plan.run):
+        work.insist(lambda: compute.remove(work.session, name, work.plan.run), DELETION_LIMIT)
+        found = compute.find(work.session, name)
+    return f"404 at {_now()}" if found is None else "not ours"
+
+
+def _model(session: Session, name: str) -> str:
+    """A version of a model costs nothing but its few bytes; the SDK cannot delete one, the service can."""
+    path = f"{session.workspace_id}/models/{name}/versions/1"
+    found = unless_missing(lambda: clients.read(session, path, _MODELS))
+    if found is None:
+        return "never made"
+    clients.remove(session, path, _MODELS)
+    gone = unless_missing(lambda: clients.read(session, path, _MODELS)) is None
+    return f"404 at {_now()}" if gone else "deletion asked for"
+
+
+def _nothing_left(session: Session, run: str) -> str:
+    found = leased.find_leased.fn(session)
+    left = [item.label for item in found.leased if item.run == run]
+    if left or found.unseen:
+        raise RuntimeError(f"left: {', '.join([*left, *found.unseen])}")
+    return f"empty at {_now()}"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,100 @@
+"""`finetune smoke` as a command: recordings compared, refusals in a line, Ctrl-C in the midst of a job."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from flows.terminal.cli import app
+from tasks.recording.exchange import Exchange, Recording
+from tests.conftest import LocalServer
+from tests.support.checkout import ROOT
+from tests.support.waiting import PATIENCE, until
+
+
+def finetune(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["smoke", *arguments])
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> Path:
+    exchange = Exchange(
+        step="endpoint", method="PUT", service="management", path="/x", status=201, shape={"a": "text"}
+    )
+    path = tmp_path / "there.json"
+    Recording(made="2026-11-26", by={}, checks=(), exchanges=(exchange,)).write(path, ())
+    return path
+
+
+def test_a_recording_is_compared_with_another_without_a_run(recorded: Path, tmp_path: Path) -> None:
+    said = finetune("--compare", str(recorded), "--with", str(recorded))
+    assert (said.exit_code, said.stdout) == (0, "0 differences.\n")
+    other = tmp_path / "here.json"
+    other.write_text(recorded.read_text().replace('"a"', '"b"'))
+    said = finetune("--compare", str(recorded), "--with", str(other))
+    assert said.exit_code == 1
+    assert said.stdout.splitlines() == [
+        "PUT management /x",
+        "    shape a: yes in the recording, no here",
+        "    shape b: no in the recording, yes here",
+        "2 differences.",
+    ]
+    said = finetune("--compare", str(recorded), "--with", str(other), "--json")
+    assert [each["what"] for each in json.loads(said.stdout)["differences"]] == ["a", "b"]
+
+
+def test_what_is_wrong_is_one_line(recorded: Path, tmp_path: Path) -> None:
+    for arguments, line in (
+        (["--compare", str(tmp_path / "none.json")], "is no recording of `finetune smoke`"),
+        (["--where", "local", "--recipe", "nowhere"], "There is no recipe 'nowhere'"),
+    ):
+        said = finetune(*arguments)
+        assert (said.exit_code, said.stdout) == (1, "")
+        (told,) = said.stderr.splitlines()
+        assert told.startswith("Error: ")
+        assert line in told
+    assert finetune("--with", str(recorded)).exit_code == 2
+
+
+def test_a_smoke_that_is_too_expensive_makes_nothing(environment: dict[str, str], tmp_path: Path) -> None:
+    said = finetune("--max-usd", "0.1", "--out", str(tmp_path / "x.json"))
+    assert said.exit_code == 1
+    assert "--max-usd" in said.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_ctrl_c_deletes_everything(
+    environment: dict[str, str], server: LocalServer, ml_client: Any, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "flows.terminal.cli", "smoke", "--out", str(tmp_path / "x.json")]
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=os.environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+    def training() -> bool:
+        assert process.poll() is None, process.communicate()
+        return any(job.name.startswith("smoke-") and job.status == "Running" for job in ml_client.jobs.list())
+
+    until(training)
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert "Everything is deleted." in out
+    assert [row for row in server.admin("ledger")["rows"] if row["running"]] == []
+    assert "smoke-" not in (tmp_path / "x.json").read_text()

@@ -51,6 +51,16 @@ def find_compute(session: Session, compute: Compute, base: BaseModelVersion, lea
     if compute.is_serverless:
         return _serverless(session, compute, base)
     found, created = ensure(session, compute, base, lease)
+    cluster = check_cluster(session, found, compute, base).model_copy(update={"created": created})
+    if not created:
+        size = sizes.find(session, cluster.size)
+        quota.check(session, quota.training(size, compute.nodes, _tier(found), exists=True))
+    logger().info("Cluster %s: %s with %d GPUs a node", cluster.name, cluster.size, cluster.gpus)
+    return cluster
+
+
+def check_cluster(session: Session, found: Any, compute: Compute, base: BaseModelVersion) -> Cluster:
+    """The SDK's cluster as it will be used; raises Failure for one that the model cannot be trained on."""
     state = operation.state(found).casefold()
     if state in ("failed", "canceled"):
         raise Failure(
@@ -77,18 +87,13 @@ def find_compute(session: Session, compute: Compute, base: BaseModelVersion, lea
             "Lower compute.nodes, or let the cluster grow.",
             cause=Cause.COMPUTE,
         )
-    low = str(found.tier or "").casefold().replace("_", "") == "lowpriority"
-    tier: Tier = "low_priority" if low else "dedicated"
-    if not created:
-        quota.check(session, quota.training(size, compute.nodes, tier, exists=True))
-    logger().info("Cluster %s: %s with %d GPUs a node", found.name, size.name, size.gpus)
     return Cluster(
         name=found.name,
         size=size.name,
         gpus=size.gpus,
         nodes=compute.nodes,
-        price=size.hourly(tier),
-        created=created,
+        price=size.hourly(_tier(found)),
+        created=False,
     )
 
 
@@ -181,6 +186,12 @@ def hold(session: Session, found: Any, lease: Lease) -> Any:
             explain(error),
         )
         return found
+
+
+def _tier(found: Any) -> Tier:
+    """The tier of the SDK's cluster, as the section of the configuration has it."""
+    low = str(found.tier or "").casefold().replace("_", "") == "lowpriority"
+    return "low_priority" if low else "dedicated"
 
 
 def _standing(session: Session, name: str) -> Any:

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import typer
 
-from flows.terminal import automations, cancel, data, history, logs, metrics, ps, reap, run, show, smoke
+from flows.terminal import (
+    automations,
+    cancel,
+    data,
+    doctor,
+    history,
+    logs,
+    metrics,
+    ps,
+    reap,
+    run,
+    show,
+    smoke,
+)
 
 app = typer.Typer(
     name="finetune",
@@ -16,6 +29,7 @@ app = typer.Typer(
 
 for command in (
     run.run,
+    doctor.doctor,
     data.data,
     ps.ps,
     logs.logs,

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from flows.run.prefect_api import check_answers
 from tasks.azure.failure import Cause, Failure
 
 # Prefect's own: no telemetry, time for the start of its temporary server, its chatter kept to its own log.
@@ -17,8 +18,6 @@ _PREFECT = {
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
     "PREFECT_CLI_PROMPT": "false",
 }
-
-_ANSWER = 10.0  # seconds
 
 
 def configure() -> None:
@@ -42,7 +41,7 @@ def starter() -> Callable[[], None]:
 
     settings = get_current_settings()
     if settings.api.url is not None:
-        return _check
+        return check_answers
     from prefect.server.api.server import SubprocessASGIServer
 
     def start() -> None:
@@ -58,22 +57,6 @@ def starter() -> Callable[[], None]:
             ) from error
 
     return start
-
-
-def _check() -> None:
-    """Raise Failure when the configured server does not answer."""
-    from prefect.client.orchestration import get_client
-    from prefect.settings import get_current_settings
-
-    with get_client(httpx_settings={"timeout": _ANSWER}, sync_client=True) as client:
-        error = client.api_healthcheck()
-    if error is not None:
-        raise Failure(
-            f"The Prefect server at {get_current_settings().api.url} does not answer.",
-            "Start it (prefect server start), correct PREFECT_API_URL, or unset it for a temporary server.",
-            f"{type(error).__name__}: {error}",
-            cause=Cause.PREFECT,
-        )
 
 
 @contextmanager

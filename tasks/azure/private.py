@@ -71,6 +71,12 @@ def registry_files(models: Any, model: Any) -> RegistryFiles:
     return RegistryFiles(str(address), str(prefix))
 
 
+def credential_in_use(chain: Any) -> str:
+    """Which credential of the chain gave the last token, such as `AzureCliCredential`; empty before one."""
+    found = getattr(chain, "_successful_credential", None)
+    return type(found).__name__ if found is not None else ""
+
+
 def child_runs(jobs: Any, workspace: tuple[str, str, str], run: str) -> list[Any]:
     """The children of a run with their times; `workspace` is subscription, resource group and name."""
     return list(jobs._runs_operations._operation.get_child(*workspace, run))

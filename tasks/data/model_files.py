@@ -49,6 +49,14 @@ def find_window(models: Any, model: Any) -> Window:
     return Window(limit=limit, source=source, tokenizer=str(folder / _TOKENIZER))
 
 
+def read_file(models: Any, model: Any, name: str) -> bytes | None:
+    """One file of a registry model, the nearest to its root; None where it has none of that name."""
+    with _opened(models, model) as (storage, prefix):
+        found = nearest([blob.name for blob in storage.list_blobs(name_starts_with=prefix)], [name])
+        content: bytes | None = storage.download_blob(found[name]).readall() if found else None
+    return content
+
+
 def nearest(blobs: Iterable[str], names: Sequence[str]) -> dict[str, str]:
     """The blob of each name: of the folder that has them all, else each by itself, nearest to the root.
 

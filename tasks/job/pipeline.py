@@ -85,7 +85,7 @@ class Submission(BaseModel):
 def plan_job(session: Session, work: Work, parameters: Parameters) -> Plan:
     """Merge the parameters, drop what the component does not take, and name the whole by its fingerprint."""
     pipeline, base, cluster = work.pipeline, work.base, work.cluster
-    component = _component(session, pipeline)
+    component = find_component(session, pipeline)
     inputs = inputs_of(component)
     effective = merge(parameters, base.defaults, inputs)
     for name, why in effective.dropped.items():
@@ -159,6 +159,18 @@ def live_on(session: Session, cluster: str) -> list[Listed]:
 def dataset_name(data: PreparedData) -> str:
     """The data's name within other names: the last part of where it came from."""
     return data.source.rstrip("/").replace("\\", "/").rsplit("/", 1)[-1].removesuffix(".jsonl") or "data"
+
+
+def find_component(session: Session, pipeline: Pipeline) -> Any:
+    """The SDK's component; raises Failure for one that is missing, or has not the output that is named."""
+    component = _component(session, pipeline)
+    if pipeline.output not in component.outputs:
+        raise Failure(
+            f"The component {component.name} has no output {pipeline.output!r}.",
+            f"Set pipeline.output to one of: {', '.join(component.outputs)}.",
+            cause=Cause.CONFIGURATION,
+        )
+    return component
 
 
 def _component(session: Session, pipeline: Pipeline) -> Any:
@@ -272,7 +284,7 @@ def _build(session: Session, work: Work, plan: Plan) -> Any:
     from azure.ai.ml.constants import AssetTypes
     from azure.ai.ml.dsl import pipeline as define
 
-    component = _component(session, work.pipeline)
+    component = find_component(session, work.pipeline)
     files = {
         "mlflow_model_path": Input(type=AssetTypes.MLFLOW_MODEL, path=work.base.id),
         "train_file_path": Input(type=AssetTypes.URI_FILE, path=str(work.data.train.path)),
@@ -285,12 +297,6 @@ def _build(session: Session, work: Work, plan: Plan) -> Any:
         **plan.inputs,
         **plan.effective.values,
     }
-    if work.pipeline.output not in component.outputs:
-        raise Failure(
-            f"The component {component.name} has no output {work.pipeline.output!r}.",
-            f"Set pipeline.output to one of: {', '.join(component.outputs)}.",
-            cause=Cause.CONFIGURATION,
-        )
 
     @define(name=plan.display_name)  # type: ignore[untyped-decorator]
     def finetune() -> dict[str, Any]:

@@ -24,6 +24,7 @@ WORKED = [b for b in blocks("python") if _NEW.fullmatch(b.first) or _EDIT.fullma
 USED = """
 import flows.finetune
 from flows.dashboard.table import COLUMNS
+from flows.doctor.examination import CHECKS
 from flows.run.report import RunReport
 from tasks.azure.failure import Cause, Failure
 from tasks.core.stages import Stage, in_order
@@ -51,6 +52,7 @@ except Failure as failure:
 else:
     raise AssertionError("both were accepted")
 
+assert "jobs" in [check.name for check in CHECKS]
 assert "answer_seconds" in RunReport.model_fields
 assert "answered in" in [column.name for column in COLUMNS]
 """

@@ -61,7 +61,8 @@ def tiny_run(tmp_path: Path, *changes: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], *([name] for name in ("run", "history", "ps", "logs", "cancel", "reap", "smoke"))]
+    "arguments",
+    [[], *([name] for name in ("run", "history", "ps", "logs", "cancel", "reap", "smoke", "doctor"))],
 )
 def test_help_imports_nothing_heavy(start: Start, arguments: list[str]) -> None:
     code, out, err = finished(start(*arguments, "--help", python=("-X", "importtime")))

@@ -184,6 +184,12 @@ class QuotaDocument(TypedDict):
     limit: int
 
 
+class ProviderDocument(TypedDict):
+    """How far the subscription's registration for a resource provider is."""
+
+    registrationState: str
+
+
 class CounterDocument(TypedDict):
     """The last number given out."""
 
@@ -217,6 +223,7 @@ BLOBS = Kind[BlobDocument]("blobs", case_sensitive=True)
 OPERATIONS = Kind[OperationDocument]("operations")
 LEDGER = Kind[LedgerDocument]("ledger")
 QUOTAS = Kind[QuotaDocument]("quotas")
+PROVIDERS = Kind[ProviderDocument]("providers")
 COUNTERS = Kind[CounterDocument]("counters")
 COMPLETED_STEPS = Kind[CompletedStepDocument]("completed-steps")
 TRACKED_RUNS = Kind[Json]("tracked-runs")  # what MLflow has heard of each run

@@ -1,0 +1,65 @@
+"""Checks of the account: who signs in, what that identity may do, and the workspace with its storage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from azure.core.exceptions import HttpResponseError
+
+from flows.doctor.check import Finding, Registry, fails, passes, warns
+from flows.doctor.look import Look
+from tasks.azure import clients, private, providers
+
+registry = Registry()
+
+_DENIED = 403
+
+
+@registry.check("sign-in")
+def sign_in(look: Look) -> Iterator[Finding]:
+    """A token, and which credential of the chain has given it."""
+    session = look.session.own()
+    name = private.credential_in_use(clients.credential(session.browser_login))
+    yield passes(f"{name or 'a credential'} signs in, the workspace answers", {"credential": name})
+
+
+@registry.check("providers")
+def registered(look: Look) -> Iterator[Finding]:
+    """What the subscription is registered for."""
+    session = look.session.get()
+    try:
+        states = {name: providers.state(session, name) for name in providers.NEEDED}
+    except HttpResponseError as error:
+        if error.status_code != _DENIED:
+            raise
+        yield warns(
+            "The identity may not read what the subscription is registered for; it is, if runs succeed.",
+            "Reader on the subscription allows it.",
+        )
+        return
+    wrong = {name: state for name, state in states.items() if state != providers.REGISTERED}
+    for name, state in wrong.items():
+        yield fails(
+            f"The subscription is not registered for {name} ({state or 'unknown'}).",
+            f"Run: az provider register --namespace {name}",
+            {"provider": name},
+        )
+    if not wrong:
+        yield passes(f"registered for {', '.join(name.partition('.')[2] for name in states)}", states)
+
+
+@registry.check("workspace")
+def workspace(look: Look) -> Iterator[Finding]:
+    """The workspace, and whether its network lets anybody in."""
+    found = look.workspace.own()
+    properties = found.get("properties") or {}
+    where = f"{found.get('name')} in {found.get('location')}"
+    state = properties.get("provisioningState")
+    facts = {
+        "systemDatastoresAuthMode": properties.get("systemDatastoresAuthMode"),
+        "publicNetworkAccess": properties.get("publicNetworkAccess"),
+    }
+    if state != "Succeeded":
+        yield fails(f"{where} is {state}.", "See its page in the Azure portal.", facts)
+        return
+    yield passes(where, facts)

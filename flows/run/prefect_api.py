@@ -1,0 +1,47 @@
+"""The Prefect server that is configured: whether it answers, which it is, and on what it stands."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from tasks.azure.failure import Cause, Failure
+
+_ANSWER = 10.0  # seconds
+
+
+def check_answers() -> None:
+    """Raise Failure when the configured server does not answer."""
+    from prefect.client.orchestration import get_client
+    from prefect.settings import get_current_settings
+
+    with get_client(httpx_settings={"timeout": _ANSWER}, sync_client=True) as client:
+        error = client.api_healthcheck()
+    if error is not None:
+        raise Failure(
+            f"The Prefect server at {get_current_settings().api.url} does not answer.",
+            "Start it (prefect server start), correct PREFECT_API_URL, or unset it for a temporary server.",
+            f"{type(error).__name__}: {error}",
+            cause=Cause.PREFECT,
+        )
+
+
+def server_version() -> str:
+    """The version of the configured server."""
+    from prefect.client.orchestration import get_client
+
+    with get_client(httpx_settings={"timeout": _ANSWER}, sync_client=True) as client:
+        return str(client.api_version())
+
+
+def database() -> str:
+    """The kind of the configured server's database, such as `sqlite`; empty where only the server knows it.
+
+    A server does not show its own; one on this machine takes it from the same settings as this process.
+    """
+    from prefect.settings import get_current_settings
+
+    settings = get_current_settings()
+    if urlsplit(settings.api.url or "").hostname not in ("localhost", "127.0.0.1", "::1"):
+        return ""
+    address = settings.server.database.connection_url
+    return urlsplit(address.get_secret_value()).scheme.partition("+")[0] if address else ""

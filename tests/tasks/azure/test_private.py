@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import Any
 
-from tasks.azure import private
+from tasks.azure import clients, private
 from tasks.azure.clients import Session
 from tests.conftest import BASE
 
@@ -18,6 +18,13 @@ def test_the_sdk_is_one_whose_private_parts_were_seen() -> None:
 
 def test_the_resource_manager_is_that_of_the_named_cloud(environment: dict[str, str]) -> None:
     assert private.resource_manager() == environment["AZUREML_LOCAL_URL"]
+
+
+def test_the_credential_that_signs_in_is_named(environment: dict[str, str]) -> None:
+    chain = clients.credential(False)
+    chain.get_token(f"{private.resource_manager()}/.default")
+    assert private.credential_in_use(chain) == "ManagedIdentityCredential"
+    assert private.credential_in_use(object()) == ""
 
 
 def test_a_models_properties_hold_what_the_sdk_drops(registry_client: Any, tiny: str) -> None:

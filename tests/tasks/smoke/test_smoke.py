@@ -104,7 +104,9 @@ def test_what_ends_it_deletes_everything_first(
 
 def test_what_cannot_be_deleted_is_said(attempt: Run, let_fail: LetFail, session: Session) -> None:
     refusal = {"kind": "status", "status": 403, "code": "AuthorizationFailed", "message": "you may not"}
-    let_fail({**refusal, "method": "DELETE", "path": "computes/*"}, {**refusal, "path": "codes/**"})
+    let_fail(
+        {**refusal, "method": "DELETE", "path": "computes/*"}, {**refusal, "path": "codes/**", "count": 9}
+    )
     done, _ = attempt()
     assert not done.is_clean
     problems = {each.thing.split()[0]: each.problem for each in done.gone if each.problem}

@@ -80,6 +80,8 @@ def _job(uri: str) -> str | None:
 def data(state: WorkspaceState, given: Json) -> Json:
     """A data asset with its `dataUri` in the form that is kept; raises BadRequest."""
     uri = given["dataUri"]
+    if given["dataType"] != "mltable":  # the one type that has them (OpenAPI)
+        given = {name: value for name, value in given.items() if name != "referencedUris"}
     if uri.startswith("azureml:"):
         return given | {"dataUri": addresses.locate(state, uri).uri(state.settings)}
     return given  # an address elsewhere is kept as it is

@@ -24,7 +24,7 @@ from azure.ai.ml.entities import (
 from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
 from azure.identity import DefaultAzureCredential
 
-from tests.conftest import LocalServer
+from tests.conftest import LocalServer, poll_often
 from tests.support.processes import runs
 from tests.support.waiting import PATIENCE, until
 
@@ -91,6 +91,7 @@ def client(server: LocalServer) -> Iterator[MLClient]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in server.environment.items():
             patch.setenv(name, value)
+        poll_often(patch)
         yield MLClient(
             DefaultAzureCredential(),
             os.environ["AZURE_SUBSCRIPTION_ID"],

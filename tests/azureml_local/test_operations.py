@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
@@ -89,7 +91,7 @@ def test_work_that_fails_is_the_operations_error(store: Store) -> None:
     until(lambda: operations.get(operation)["status"] == "Failed")
     error = operations.get(operation)["error"]
     assert error is not None
-    assert error["message"] == "The name is taken."
+    assert (error["code"], error["message"]) == (None, "Conflict: The name is taken.")
     assert _state(store) == "Failed"
 
 
@@ -128,37 +130,103 @@ def manual(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Manual]:
         yield Manual(state, session, environment["AZUREML_LOCAL_URL"])
 
 
-@pytest.mark.parametrize(
-    ("path", "body"),
-    [
-        ("computes/cluster", {"properties": {"computeType": "AmlCompute", "properties": SIZE}}),
-        ("onlineEndpoints/endpoint", {"location": "local", "properties": {"authMode": "Key"}}),
-    ],
+@dataclass(frozen=True)
+class Long:
+    """A resource whose creation takes time, and the word for what is under way."""
+
+    path: str
+    body: dict[str, Any]
+    collection: str
+    word: str
+    asks_to_wait: bool
+
+
+CLUSTER = Long(
+    "computes/cluster",
+    {"properties": {"computeType": "AmlCompute", "properties": SIZE}},
+    "computeOperationsStatus",
+    "InProgress",
+    asks_to_wait=True,
 )
-def test_the_wire_shows_every_state_of_a_life_stepped_by_hand(
-    manual: Manual, path: str, body: dict[str, Any]
-) -> None:
-    session, resource = manual.session, f"{manual.url}{WORKSPACE}/{path}?api-version=2024-04-01"
-    begun = session.put(resource, json=body)
+ENDPOINT = Long(
+    "onlineEndpoints/endpoint",
+    {"location": "local", "properties": {"authMode": "Key"}},
+    "mfeOperationsStatus",
+    "Updating",
+    asks_to_wait=False,
+)
+
+
+@pytest.mark.parametrize("long", [CLUSTER, ENDPOINT], ids=["compute", "endpoint"])
+def test_the_wire_shows_every_state_of_a_life_stepped_by_hand(manual: Manual, long: Long) -> None:
+    session, resource = manual.session, f"{manual.url}{WORKSPACE}/{long.path}?api-version=2024-04-01"
+    begun = session.put(resource, json=long.body)
     assert begun.status_code == 201
     assert begun.json()["properties"]["provisioningState"] == "Creating"
-    assert int(begun.headers["Retry-After"]) > 0
+    assert ("Retry-After" in begun.headers) == long.asks_to_wait
+    assert begun.headers["x-ms-async-operation-timeout"] == "PT30M"
     poll = begun.headers["Azure-AsyncOperation"]
-    assert session.get(poll).json()["status"] == "InProgress"
+    assert f"/{long.collection}/" in poll
+    running = session.get(poll)
+    assert running.json()["status"] == long.word
+    assert running.json()["endTime"] == "0001-01-01T00:00:00+00:00"
+    assert ("Retry-After" in running.headers) == long.asks_to_wait
     assert manual.provisioning(resource) == "Creating"
     manual.step()
     ended = session.get(poll).json()
-    assert (ended["status"], ended["percentComplete"]) == ("Succeeded", 100.0)
+    assert (ended["status"], ended["percentComplete"]) == ("Succeeded", 0.0)
     assert ended["startTime"] <= ended["endTime"]
     assert manual.provisioning(resource) == "Succeeded"
 
     deleted = session.delete(resource + "&underlyingResourceAction=Delete")
-    assert deleted.status_code == 202
+    assert (deleted.status_code, deleted.text) == (202, "null")
+    assert "Azure-AsyncOperation" in deleted.headers
     assert session.get(deleted.headers["Location"]).status_code == 202
     assert manual.provisioning(resource) == "Deleting"
     manual.step()
     assert session.get(deleted.headers["Location"]).status_code in (200, 204)
     assert session.get(resource).status_code == 404
+
+
+def test_an_endpoints_operation_is_polled_as_it_was_given(manual: Manual) -> None:
+    resource = f"{manual.url}{WORKSPACE}/onlineEndpoints/signed?api-version=2024-04-01"
+    begun = manual.session.put(resource, json=ENDPOINT.body)
+    poll = begun.headers["Azure-AsyncOperation"]
+    query = parse_qs(urlsplit(poll).query)
+    assert query.keys() == {"api-version", "t", "c", "s", "h"}
+    operation = urlsplit(poll).path.rsplit("/", 1)[1]
+    assert re.fullmatch(r"oeidp:[0-9a-f-]{36}:[0-9a-f-]{36}", operation)
+    assert manual.session.get(poll.replace("&h=", "&h=0")).status_code == 403
+    assert manual.session.get(poll.replace("&t=", "&t=1")).status_code == 403
+    noted = begun.json()["properties"]["properties"]["AzureAsyncOperationUri"]
+    assert noted == poll.partition("&t=")[0]
+    manual.step()
+    assert manual.session.get(noted).json()["status"] == "Succeeded"
+
+
+def test_a_changed_endpoint_has_no_address_until_its_operation_has_ended(manual: Manual) -> None:
+    resource = f"{manual.url}{WORKSPACE}/onlineEndpoints/changed?api-version=2024-04-01"
+    body = {**ENDPOINT.body, "identity": {"type": "SystemAssigned"}}
+    made = manual.session.put(resource, json=body).json()
+    assert made["identity"].keys() == {"type", "principalId", "tenantId"}
+    manual.step()
+    before = manual.session.get(resource).json()
+    assert before["properties"]["scoringUri"]
+
+    begun = manual.session.put(resource, json={**body, "tags": {"new": "tag"}})
+    assert begun.status_code == 201
+    answer = begun.json()
+    assert (answer["properties"]["provisioningState"], answer["properties"]["scoringUri"]) == (
+        "Creating",
+        None,
+    )
+    assert not answer.keys() & {"location", "identity"}
+    between = manual.session.get(resource).json()["properties"]
+    assert (between["provisioningState"], between["scoringUri"]) == ("Updating", None)
+    manual.step()
+    after = manual.session.get(resource).json()
+    assert after["properties"]["scoringUri"] == before["properties"]["scoringUri"]
+    assert (after["identity"], after["tags"]) == (made["identity"], {"new": "tag"})
 
 
 def _token(session: requests.Session, environment: dict[str, str]) -> Any:

@@ -34,6 +34,14 @@ class ServiceError(Exception):
         """The JSON document of the answer; `info` becomes its additionalInfo."""
         return {"error": self._error(info)}
 
+    def outcome(self) -> dict[str, Any]:
+        """The error as it stands at the end of a long operation.
+
+        The code is empty and heads the message: users print "(None) ResourceNotReady: User container has
+        crashed or terminated: …" (Azure/mlops-v2 #120). The body around it was not recorded.
+        """
+        return self._error() | {"code": None, "message": f"{self.code}: {self.message}"}
+
     def _error(self, info: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
         error: dict[str, Any] = {
             "code": self.code,

@@ -11,6 +11,8 @@ Pace = Literal["instant", "real", "manual"]
 Storage = Literal["keys", "identity"]
 
 PROVIDER = "Microsoft.MachineLearningServices"
+# The workspace's own id. Fixed, so that asset ids that carry it mean the same on every machine.
+WORKSPACE_GUID = "11111111-1111-1111-1111-111111111111"
 
 # Azure creates these two with every workspace: datastore name -> container.
 CONTAINERS = {"workspaceblobstore": "azureml-blobstore", "workspaceartifactstore": "azureml"}

@@ -295,7 +295,7 @@ def expect(response: dict[str, Any], answer: requests.Response, *, whole: bool =
     assert answer.status_code == response["status"], answer.text
     assert [name for name in response.get("headers", {}) if name not in answer.headers] == []
     if "body" in response and response["body"] is None:
-        assert answer.content == b""
+        assert answer.content in (b"", b"null")  # the condensed records do not tell one from the other
     elif "body" in response:
         found = differences(response["body"], answer.json(), MAPS, whole=whole)
         assert "\n".join(found) == ""

@@ -61,4 +61,4 @@ class Wire:
 
     def _ended(self, poll: str) -> dict[str, Any] | None:
         operation: dict[str, Any] = self.session.get(poll, timeout=PATIENCE).json()
-        return None if operation["status"] == "InProgress" else operation
+        return operation if operation["status"] in ("Succeeded", "Failed", "Canceled") else None

@@ -9,15 +9,17 @@ from collections.abc import Callable
 from uuid import uuid4
 
 from azureml_local.errors import NotFound, ServiceError
-from azureml_local.settings import Pace
+from azureml_local.settings import WORKSPACE_GUID, Pace
 from azureml_local.state.clock import Clock, iso
 from azureml_local.state.document import D, Json, Kind
-from azureml_local.state.documents import OPERATIONS, OperationDocument
+from azureml_local.state.documents import DEPLOYMENTS, ENDPOINTS, OPERATIONS, OperationDocument
 from azureml_local.state.faults import operation_sticks
 from azureml_local.state.store import Store
 from azureml_local.state.transitions import Transition
 
 _LIFETIME = 86400.0
+# How the ids begin of operations on endpoints and deployments (recorded in 2025; oe: and od: in 2022).
+_PREFIXES = {ENDPOINTS.name: "oeidp", DEPLOYMENTS.name: "odidp"}
 logger = logging.getLogger(__name__)
 
 Work = Callable[[], None]
@@ -44,7 +46,7 @@ class Operations:
 
         A ServiceError raised by `work` becomes the operation's error and the document's state Failed.
         """
-        operation_id = str(uuid4())
+        operation_id = _new_id(kind.name)
         operation: OperationDocument = {
             "kind": kind.name,
             "name": name,
@@ -95,7 +97,7 @@ class Operations:
                 **operation,
                 "status": "Succeeded" if error is None else "Failed",
                 "endTime": iso(self._clock.now()),
-                "error": None if error is None else error.body()["error"],
+                "error": None if error is None else error.outcome(),
             }
             self._store.put(OPERATIONS, operation_id, ended)
 
@@ -179,3 +181,8 @@ class Operations:
             self._store.update(kind, name, change)
         except NotFound:  # deleted meanwhile by a later operation, whose outcome stands
             logger.debug("%s %s is gone", kind_name, name)
+
+
+def _new_id(kind_name: str) -> str:
+    prefix = _PREFIXES.get(kind_name)
+    return f"{prefix}:{WORKSPACE_GUID}:{uuid4()}" if prefix else str(uuid4())

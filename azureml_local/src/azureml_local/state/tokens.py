@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import json
@@ -31,6 +32,7 @@ _REMEMBERED = 256  # tokens
 _SAS_LIFETIME = timedelta(hours=1)
 _SAS_VERSION = "2023-11-03"
 _PERMISSIONS = "racwdl"
+_TICKS_OF_1970 = 621_355_968_000_000_000
 
 
 @dataclass(frozen=True)
@@ -178,6 +180,28 @@ class Tokens:
                 "This request is not authorized to perform this operation using this permission.",
                 code="AuthorizationPermissionMismatch",
             )
+
+    def operation_query(self, operation_id: str) -> str:
+        """The query by which a long operation of an endpoint is polled: time, certificate, signature, hash.
+
+        Recorded in 2025, 2.5 kB long: `t` counts 100 ns since the year 1, `c` is a certificate.
+        """
+        fields = {"t": str(int(self._clock.timestamp() * 10**7) + _TICKS_OF_1970), "c": self._certificate()}
+        signed = self._signature(fields, operation_id, None)
+        return urlencode(fields | {"s": signed, "h": hashlib.sha256(signed.encode()).hexdigest()})
+
+    def check_operation(self, query: Mapping[str, str], operation_id: str) -> None:
+        """Raise Forbidden unless the query is one that `operation_query` gave for that operation."""
+        fields = {name: query.get(name, "") for name in "tc"}
+        signed = self._signature(fields, operation_id, None)
+        wanted = (signed, hashlib.sha256(signed.encode()).hexdigest())
+        given = (query.get("s", ""), query.get("h", ""))
+        if not all(hmac.compare_digest(a.encode(), b.encode()) for a, b in zip(given, wanted, strict=True)):
+            raise Forbidden("The operation's address has been changed: poll it as it was given.")
+
+    def _certificate(self) -> str:
+        path = self._settings.ca_path
+        return base64.urlsafe_b64encode(path.read_bytes()).decode() if path.exists() else ""
 
     def _signature(self, fields: Mapping[str, str], container: str, blob: str | None) -> str:
         text = "\n".join([*(f"{name}={value}" for name, value in fields.items()), container, blob or ""])

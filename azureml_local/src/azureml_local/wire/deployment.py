@@ -163,8 +163,9 @@ def _begin(
         workspace.deployments.update(name)
         operation = begin(DEPLOYMENTS, name, transition)
     noted = endpoint.note_operation(request, DEPLOYMENTS, name, operation)
-    answer = _resource(workspace, noted, transition.during)
-    return accepted(request, operation, answer, 201 if existing is None else 200)
+    # Recorded in 2025 for a first PUT ("Updating" in 2022), and for one of an endpoint that exists; assumed
+    # for one of a deployment that exists.
+    return accepted(request, operation, _resource(workspace, noted, "Creating"), 201)
 
 
 def _needs_server(existing: DeploymentDocument, document: DeploymentDocument) -> bool:

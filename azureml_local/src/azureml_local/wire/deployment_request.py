@@ -26,7 +26,8 @@ _PROBE = {
     "period": "PT10S",
     "initialDelay": "PT10S",
 }
-_REQUESTS = {"maxQueueWait": "PT0.5S", "requestTimeout": "PT5S", "maxConcurrentRequestsPerInstance": 1}
+# Seen in 2025: what the service fills in where a request says nothing.
+_REQUESTS = {"maxQueueWait": "PT0S", "requestTimeout": "PT5S", "maxConcurrentRequestsPerInstance": 1}
 
 
 def settings(given: Json) -> DeploymentSettings:

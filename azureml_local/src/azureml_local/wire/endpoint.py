@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TypeVar
+from uuid import uuid4
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -69,8 +70,10 @@ def envelope(request: Request, old: EndpointDocument | DeploymentDocument | None
         "location": workspace.settings.location,
         "systemData": {**made, "lastModifiedAt": now},
     }
-    if known := identity(given) or (old.get("identity") if old else None):
-        found["identity"] = known
+    before = (old.get("identity") if old else None) or {}
+    if known := identity(given) or before:
+        is_same = known["type"] == before.get("type")
+        found["identity"] = {**before, **known} if is_same else known
     return found
 
 
@@ -118,7 +121,7 @@ def put(request: Request) -> Response:
     _change(request, name, lambda old: {**old, "properties": wanted})
     operation = workspace.operations.begin(ENDPOINTS, name, transitions.UPDATE_ENDPOINT)
     document = note_operation(request, ENDPOINTS, name, operation)
-    return accepted(request, operation, _resource(workspace, document, "Updating"), 200)
+    return accepted(request, operation, _changed(workspace, document), 201)
 
 
 def patch(request: Request) -> Response:
@@ -208,7 +211,7 @@ def _create(request: Request, workspace: Workspace, name: str, given: Json) -> R
     document: EndpointDocument = {
         "name": name,
         "kind": "Managed",
-        **envelope(request, None),
+        **_with_principal(workspace, envelope(request, None)),
         "properties": endpoint_request.settings(given, None, _deployed(workspace, name)),
         "keys": endpoint_request.initial_keys(given),
     }
@@ -228,21 +231,42 @@ def _deployed(workspace: Workspace, name: str) -> set[str]:
     return {full.partition("/")[2] for full, _ in workspace.store.list(DEPLOYMENTS, f"{name}/")}
 
 
+def _with_principal(workspace: Workspace, given: Envelope) -> Envelope:
+    """The envelope with the principal that the service makes for a system-assigned identity (recorded)."""
+    known = given.get("identity")
+    if known is None or "systemassigned" not in str(known["type"]).casefold():
+        return given
+    principal = {"principalId": str(uuid4()), "tenantId": workspace.settings.tenant_id}
+    return {**given, "identity": {**known, **principal}}
+
+
 def _resource(workspace: Workspace, document: EndpointDocument, state: str | None = None) -> Json:
-    """The endpoint as clients see it; `state` is the one it had when the operation began."""
+    """The endpoint as clients see it; `state` is the one it had when the operation began.
+
+    It has no address while an operation goes on. Seen of the answers to a creation and to a change of the
+    traffic; that a GET in between has none either is assumed.
+    """
+    path = f"{workspace.settings.workspace_arm_id}/onlineEndpoints/{document['name']}"
     shown: Json = {**document["properties"]}
+    shown["properties"] = {"azureml.onlineendpointid": path.lower(), **shown["properties"]}
     if state is not None:
         shown["provisioningState"] = state
-    ready = shown["provisioningState"] != "Creating"
+    ready = shown["provisioningState"] not in ("Creating", "Updating")
     scoring = f"{workspace.settings.base_url}{INFERENCE}/{document['name']}"
     shown["scoringUri"] = f"{scoring}/score" if ready else None
     shown["swaggerUri"] = f"{scoring}/swagger.json" if ready else None
-    return resource(
-        f"{workspace.settings.workspace_arm_id}/onlineEndpoints/{document['name']}",
-        "workspaces/onlineEndpoints",
-        shown,
-        **beside(document),
-    )
+    return resource(path, "workspaces/onlineEndpoints", shown, **beside(document))
+
+
+def _changed(workspace: Workspace, document: EndpointDocument) -> Json:
+    """The answer to a PUT of an endpoint that exists.
+
+    Recorded in 2025: it looks like a creation, without an address, place, identity or creator.
+    """
+    shown = _resource(workspace, document, "Creating")
+    del shown["properties"]["properties"]["azureml.onlineendpointid"]
+    shown["systemData"] = {"lastModifiedAt": shown["systemData"]["lastModifiedAt"]}
+    return {name: value for name, value in shown.items() if name not in ("location", "identity")}
 
 
 routes = [

@@ -9,11 +9,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from azureml_local.execution.workspace import Workspace
-from azureml_local.settings import PROVIDER
+from azureml_local.settings import PROVIDER, WORKSPACE_GUID
 from azureml_local.wire.arm import GROUP, SUBSCRIPTION, WORKSPACE, page, resource, route, workspace_of
-
-# Fixed, so that asset ids that carry it mean the same on every machine.
-WORKSPACE_GUID = "11111111-1111-1111-1111-111111111111"
 
 
 def get(request: Request) -> Response:

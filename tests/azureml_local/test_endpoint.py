@@ -21,7 +21,7 @@ from azure.ai.ml.entities import (
     OnlineRequestSettings,
     ProbeSettings,
 )
-from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
+from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from azure.identity import DefaultAzureCredential
 
 from tests.conftest import LocalServer, poll_often
@@ -156,8 +156,62 @@ def test_an_endpoint_lives_from_creation_to_deletion(
 def test_a_name_held_by_another_workspace_is_refused(client: MLClient, server: LocalServer) -> None:
     server.admin("endpoint-names", {"name": "held-elsewhere"})
     wanted = ManagedOnlineEndpoint(name="held-elsewhere", auth_mode="key")
-    with pytest.raises(ResourceExistsError, match="unique within a region"):
+    with pytest.raises(
+        HttpResponseError, match="InferencingClientCallFailed.*unique within a region"
+    ) as error:
         client.online_endpoints.begin_create_or_update(wanted)
+    assert (error.value.status_code, error.value.error.code) == (400, "BadRequest")
+
+
+@pytest.mark.parametrize(
+    ("rule", "status", "words"),
+    [
+        ({}, 400, "already an endpoint with this name"),
+        ({"missing": True}, 404, "InferencingClientCallFailed"),
+    ],
+    ids=["taken", "missing"],
+)
+def test_a_deleted_name_is_free_again_after_a_while(
+    client: MLClient, server: LocalServer, rule: dict[str, Any], status: int, words: str
+) -> None:
+    name = f"ep-{uuid4().hex[:12]}"
+    wanted = ManagedOnlineEndpoint(name=name, auth_mode="key")
+    held = {"kind": "held-name", "path": f"onlineEndpoints/{name}", "seconds": 600, **rule}
+    server.admin("faults", {"faults": [held]})
+    try:
+        client.online_endpoints.begin_create_or_update(wanted).result()
+        client.online_endpoints.begin_delete(name).wait()
+        with pytest.raises(HttpResponseError, match=words) as error:
+            client.online_endpoints.begin_create_or_update(wanted)
+        assert error.value.status_code == status
+        server.admin("clock", {"seconds": 600})
+        client.online_endpoints.begin_create_or_update(wanted).result()
+        client.online_endpoints.begin_delete(name).wait()
+    finally:
+        server.admin("faults", {"faults": []})
+
+
+def test_an_endpoint_that_is_updating_takes_no_deployment(
+    client: MLClient, server: LocalServer, new_endpoint: Callable[..., str], tmp_path: Path
+) -> None:
+    name = new_endpoint()
+    busy = f"Cannot create a deployment in endpoint {name} because it is in Updating provisioning state"
+    wanted = deployment(name, "demo", code(tmp_path))
+    stuck = {"kind": "stuck", "method": "PUT", "path": f"onlineEndpoints/{name}"}
+    server.admin("faults", {"faults": [stuck]})
+    try:
+        client.online_endpoints.begin_create_or_update(client.online_endpoints.get(name))
+        with pytest.raises(HttpResponseError, match=busy) as error:
+            client.online_deployments.begin_create_or_update(wanted)
+        assert (error.value.status_code, error.value.error.code) == (400, "BadRequest")
+        server.admin("operations/step", {})
+        # A while after a GET has said Succeeded it may still be refused.
+        server.admin("faults", {"faults": [{"kind": "updating", "path": f"{name}/deployments/demo"}]})
+        assert client.online_endpoints.get(name).provisioning_state == "Succeeded"
+        with pytest.raises(HttpResponseError, match=busy):
+            client.online_deployments.begin_create_or_update(wanted)
+    finally:
+        server.admin("faults", {"faults": []})
 
 
 @pytest.mark.parametrize("name", ["ab", "a" * 33, "1abc", "abc-", "a_b_c"])

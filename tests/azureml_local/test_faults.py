@@ -258,7 +258,8 @@ def test_a_job_waits_while_there_is_no_capacity_and_can_be_cancelled(
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        ({"kind": "no-capacity"}, "(?s)OutOfCapacity.*Standard_DS3_v2"),
+        ({"kind": "no-capacity"}, "OutOfQuota: The specified VM size failed to provision due to a lack"),
+        ({"kind": "lost-lock"}, "OperationCanceled: Operation was canceled waiting for lock confirmation"),
         ({"kind": "crash"}, "(?s)ResourceNotReady.*has crashed"),
     ],
 )

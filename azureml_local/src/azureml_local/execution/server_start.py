@@ -15,7 +15,7 @@ from azureml_local.execution.deployment import Deployment
 from azureml_local.execution.deployment_records import DeploymentRecords
 from azureml_local.execution.model_server import ModelServer
 from azureml_local.execution.servers import Servers
-from azureml_local.state.faults import Crash, NoCapacity
+from azureml_local.state.faults import Crash, LostLock, NoCapacity
 from azureml_local.state.workspace import WorkspaceState
 
 _LOOK_AGAIN = 0.1  # seconds between looks at a server that is starting
@@ -38,13 +38,19 @@ class ServerStart:
             raise BadRequest(str(error), code="ModelDownloadFailed", target="model") from error
         endpoint, _, name = deployment.name.partition("/")
         fault = self._state.faults.at(
-            "START", f"/onlineEndpoints/{endpoint}/deployments/{name}", NoCapacity, Crash
+            "START", f"/onlineEndpoints/{endpoint}/deployments/{name}", NoCapacity, Crash, LostLock
         )
         if isinstance(fault, NoCapacity):
+            # Documented (troubleshooting of online endpoints); it comes with the code of a quota.
             raise BadRequest(
-                f"The region has no capacity left for {deployment.size.name}: try again later, or use "
-                "another size.",
-                code="OutOfCapacity",
+                "The specified VM size failed to provision due to a lack of Azure Machine Learning capacity. "
+                "Retry later or try deploying to a different region.",
+                code="OutOfQuota",
+            )
+        if isinstance(fault, LostLock):  # documented there as well
+            raise Conflict(
+                "Operation was canceled waiting for lock confirmation from a previous operation.",
+                code="OperationCanceled",
             )
         with self.wanted(deployment.name, directory):
             server = container.start(deployment, directory, model=model, code=code)

@@ -9,7 +9,11 @@ from __future__ import annotations
 from typing import NotRequired, Required, TypedDict
 
 from azureml_local.state.document import Json, Kind, SystemData
-from azureml_local.state.endpoint_documents import DeploymentDocument, EndpointDocument
+from azureml_local.state.endpoint_documents import (
+    DeploymentDocument,
+    EndpointDocument,
+    HeldNameDocument,
+)
 from azureml_local.state.job_states import JobState
 
 
@@ -216,7 +220,7 @@ CLUSTERS = Kind[ClusterDocument]("computes")
 ALLOCATION_ERRORS = Kind[Json]("allocationErrors")  # why a cluster gets no nodes at the moment
 COMPUTE_INSTANCES = Kind[Json]("computeInstances")  # as Resource Manager shows them
 ENDPOINTS = Kind[EndpointDocument]("onlineEndpoints")
-FOREIGN_ENDPOINTS = Kind[Json]("foreignEndpoints")  # names held by other workspaces of the region
+HELD_NAMES = Kind[HeldNameDocument]("held-endpoint-names")  # that no endpoint can be made under
 DEPLOYMENTS = Kind[DeploymentDocument]("deployments")
 DATASTORES = Kind[DatastoreDocument]("datastores")
 BLOBS = Kind[BlobDocument]("blobs", case_sensitive=True)

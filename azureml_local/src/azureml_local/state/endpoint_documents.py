@@ -45,6 +45,17 @@ class EndpointDocument(Envelope):
     keys: EndpointKeys
 
 
+class HeldNameDocument(TypedDict):
+    """Why an endpoint's name cannot be had: it is somebody else's, or has been deleted a while ago.
+
+    `until` is in seconds since the epoch, None for ever; while it is held, a PUT is told that the name is
+    taken, or where it is `missing` that there is no such thing.
+    """
+
+    until: float | None
+    missing: bool
+
+
 class Sku(TypedDict):
     """A deployment's tier and number of instances."""
 

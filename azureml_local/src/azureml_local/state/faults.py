@@ -5,6 +5,7 @@ A rule watches requests by method and path, and the workspace's own doings, whic
     RUN       /jobs/JOB/STEP                    a step is about to run; a command job is its own, without STEP
     ALLOCATE  /computes/CLUSTER                 a step asks the cluster for nodes
     START     /onlineEndpoints/E/deployments/D  a deployment's container is about to start
+    FREE      /onlineEndpoints/E                an endpoint is deleted, and its name about to be free
 """
 
 from __future__ import annotations
@@ -105,6 +106,24 @@ class Crash:
     seconds: float = 0.0
 
 
+@dataclass(frozen=True)
+class LostLock:
+    """START: the deployment's operation is cancelled for one that came before it."""
+
+
+@dataclass(frozen=True)
+class Updating:
+    """The request for a deployment is refused as if its endpoint were still updating, whatever a GET says."""
+
+
+@dataclass(frozen=True)
+class HeldName:
+    """FREE: the endpoint's name stays taken for so many seconds; `missing`: 404 is what a PUT is told."""
+
+    seconds: float = 300.0
+    missing: bool = False
+
+
 Fault = (
     Status
     | Delay
@@ -117,6 +136,9 @@ Fault = (
     | StepFailure
     | Preemption
     | Crash
+    | LostLock
+    | Updating
+    | HeldName
 )
 
 KINDS: Mapping[str, type[Fault]] = {
@@ -131,6 +153,9 @@ KINDS: Mapping[str, type[Fault]] = {
     "step-failure": StepFailure,
     "preemption": Preemption,
     "crash": Crash,
+    "lost-lock": LostLock,
+    "updating": Updating,
+    "held-name": HeldName,
 }
 
 

@@ -104,16 +104,23 @@ def check_cluster(store: Store, name: str, cluster: ClusterSettings) -> None:
         )
 
 
-def check_deployment(store: Store, name: str, vm_size: str, count: int) -> None:
-    """Raise QuotaExceeded unless the deployment fits, with the fifth that Azure reserves for upgrades."""
+@dataclass(frozen=True)
+class Shortage:
+    """Cores in use, those allowed, and those that were asked for besides."""
+
+    used: int
+    limit: int
+    needed: int
+
+
+def deployment_shortage(store: Store, name: str, vm_size: str, count: int) -> Shortage | None:
+    """What the deployment lacks, with the fifth that Azure reserves for upgrades; None when it fits."""
     size = sizes.lookup(vm_size)
-    _check(
-        usages(store, without=name),
-        size,
-        "dedicatedCores",
-        size.vcpus * _reserved(size, count),
-        f"The deployment {name}",
-    )
+    cores = size.vcpus * _reserved(size, count)
+    for row in usages(store, without=name):
+        if _binds(row, size, "dedicatedCores") and cores > row.left:
+            return Shortage(row.current, row.limit, cores)
+    return None
 
 
 def _check_one_node(rows: list[Usage], size: Size, nodes: int) -> None:
@@ -128,16 +135,20 @@ def _check_one_node(rows: list[Usage], size: Size, nodes: int) -> None:
 
 
 def _check(rows: list[Usage], size: Size, tier: Tier, cores: int, who: str) -> None:
-    total = "TotalLowPriorityCores" if tier == "lowPriorityCores" else "TotalDedicatedCores"
     for row in rows:
-        binds = row.name == total or (row.name == size.family and tier in row.type)
-        if binds and cores > row.left:
+        if _binds(row, size, tier) and cores > row.left:
             raise QuotaExceeded(
                 f"Not enough quota available for {size.name}. {who} needs {cores} cores; "
                 f"{row.localized}: current usage {row.current}, limit {row.limit}. Ask for more quota, or "
                 "use fewer nodes or a smaller size.",
-                code="QuotaExceeded" if who.startswith("The deployment") else "ClusterCoreQuotaReached",
+                code="ClusterCoreQuotaReached",
             )
+
+
+def _binds(row: Usage, size: Size, tier: Tier) -> bool:
+    """Whether the row limits machines of that size and tier."""
+    total = "TotalLowPriorityCores" if tier == "lowPriorityCores" else "TotalDedicatedCores"
+    return row.name == total or (row.name == size.family and tier in row.type)
 
 
 def _reserved(size: Size, count: int) -> int:

@@ -11,7 +11,8 @@ from starlette.responses import JSONResponse, Response
 from azureml_local.errors import BadRequest, Unauthorized
 from azureml_local.state import access
 from azureml_local.state.access import BadRole
-from azureml_local.state.documents import FOREIGN_ENDPOINTS
+from azureml_local.state.documents import HELD_NAMES
+from azureml_local.state.endpoint_documents import HeldNameDocument
 from azureml_local.wire import fault
 from azureml_local.wire.arm import Handler, body, route, workspace_of
 from azureml_local.wire.endpoint_request import check_name
@@ -81,7 +82,8 @@ def take_endpoint_name(request: Request) -> Response:
     """Let an endpoint name be held by somebody else in the region, as every name may be on Azure."""
     name = str(body(request).get("name", ""))
     check_name(name, "endpoint")
-    workspace_of(request).store.put(FOREIGN_ENDPOINTS, name, {})
+    held: HeldNameDocument = {"until": None, "missing": False}
+    workspace_of(request).store.put(HELD_NAMES, name, held)
     return JSONResponse({"name": name})
 
 

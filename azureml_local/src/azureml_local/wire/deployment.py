@@ -7,7 +7,7 @@ from starlette.responses import JSONResponse, Response
 
 from azureml_local.errors import BadRequest, NotFound
 from azureml_local.execution.workspace import Workspace
-from azureml_local.state import quota, transitions
+from azureml_local.state import quota, sizes, transitions
 from azureml_local.state.document import Json
 from azureml_local.state.documents import (
     DEPLOYMENTS,
@@ -17,7 +17,7 @@ from azureml_local.state.documents import (
     provisioning_state,
 )
 from azureml_local.state.endpoint_documents import DeploymentDocument, EndpointDocument
-from azureml_local.wire import deployment_request, endpoint
+from azureml_local.wire import deployment_request, endpoint, inferencing
 from azureml_local.wire.arm import WORKSPACE, body, page, properties, resource, route, workspace_of
 from azureml_local.wire.endpoint_request import check_name
 from azureml_local.wire.operation import accepted
@@ -55,14 +55,15 @@ def put(request: Request) -> Response:
     workspace = workspace_of(request)
     check_name(request.path_params["deployment"], "deployment")
     parent = endpoint.find(workspace, request.path_params["endpoint"])
-    endpoint.check_idle(parent, "endpoint")
+    if endpoint.is_busy(parent):
+        raise inferencing.endpoint_busy(parent["name"], provisioning_state(parent))
     wanted, name = deployment_request.settings(properties(request)), _name(request)
     existing = workspace.store.get(DEPLOYMENTS, name)
     if existing is not None:
         endpoint.check_idle(existing, "deployment")
     before = instances(existing) if existing else 1
     count = deployment_request.capacity(body(request).get("sku"), default=before)
-    quota.check_deployment(workspace.store, name, wanted["instanceType"], count)
+    _check_quota(workspace, name, wanted["instanceType"], count)
     document: DeploymentDocument = {
         "name": existing["name"] if existing else request.path_params["deployment"],
         "endpoint": parent["name"],
@@ -82,7 +83,7 @@ def patch(request: Request) -> Response:
     workspace, document = workspace_of(request), _find(request)
     endpoint.check_idle(document, "deployment")
     count = deployment_request.capacity(body(request).get("sku"), default=instances(document))
-    quota.check_deployment(workspace.store, _name(request), instance_type(document), count)
+    _check_quota(workspace, _name(request), instance_type(document), count)
     workspace.store.update(
         DEPLOYMENTS,
         _name(request),
@@ -146,6 +147,14 @@ def _find(request: Request) -> DeploymentDocument:
     if document is None:
         raise NotFound(f"The deployment '{name}' was not found.", code="ResourceNotFound")
     return document
+
+
+def _check_quota(workspace: Workspace, name: str, vm_size: str, count: int) -> None:
+    """Raise BadRequest unless the subscription has the cores."""
+    shortage = quota.deployment_shortage(workspace.store, name, vm_size, count)
+    if shortage is not None:
+        size = sizes.lookup(vm_size).name
+        raise inferencing.no_quota(workspace.settings.subscription_id, size, shortage)
 
 
 def _begin(

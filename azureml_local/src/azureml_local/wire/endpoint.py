@@ -18,12 +18,18 @@ from azureml_local.state.document import Json, Kind, SystemData
 from azureml_local.state.documents import (
     DEPLOYMENTS,
     ENDPOINTS,
-    FOREIGN_ENDPOINTS,
+    HELD_NAMES,
     auth_mode,
     provisioning_state,
 )
-from azureml_local.state.endpoint_documents import DeploymentDocument, EndpointDocument, Envelope
-from azureml_local.wire import endpoint_request
+from azureml_local.state.endpoint_documents import (
+    DeploymentDocument,
+    EndpointDocument,
+    Envelope,
+    HeldNameDocument,
+)
+from azureml_local.state.faults import HeldName
+from azureml_local.wire import endpoint_request, inferencing
 from azureml_local.wire.arm import WORKSPACE, body, page, properties, resource, route, workspace_of
 from azureml_local.wire.fields import identity, texts
 from azureml_local.wire.operation import accepted, address
@@ -50,12 +56,20 @@ def find(workspace: Workspace, name: str) -> EndpointDocument:
     return document
 
 
+def is_busy(document: EndpointDocument | DeploymentDocument) -> bool:
+    """Whether an earlier operation on the resource has not ended."""
+    return provisioning_state(document) in _BUSY
+
+
 def check_idle(document: EndpointDocument | DeploymentDocument, what: str) -> None:
-    """Raise Conflict while an earlier operation on the resource has not ended."""
-    state = provisioning_state(document)
-    if state in _BUSY:
+    """Raise Conflict while an earlier operation on the resource has not ended.
+
+    Assumed: what this service says is not known. 409 is what Resource Manager documents for its providers.
+    """
+    if is_busy(document):
         raise Conflict(
-            f"Another operation on the {what} '{document['name']}' is in progress ({state}): wait."
+            f"Another operation on the {what} '{document['name']}' is in progress "
+            f"({provisioning_state(document)}): wait."
         )
 
 
@@ -139,6 +153,7 @@ def delete(request: Request) -> Response:
     workspace, name = workspace_of(request), request.path_params["endpoint"]
     if workspace.store.get(ENDPOINTS, name) is None:
         return Response(status_code=204)
+    _hold_name(workspace, name)
     operation = workspace.operations.begin(
         ENDPOINTS, name, transitions.DELETE_ENDPOINT, work=lambda: workspace.deployments.stop_all(name)
     )
@@ -201,13 +216,7 @@ def audience(workspace: Workspace, name: str) -> str:
 
 
 def _create(request: Request, workspace: Workspace, name: str, given: Json) -> Response:
-    if workspace.store.get(FOREIGN_ENDPOINTS, name) is not None:
-        raise Conflict(
-            f"An online endpoint named '{name}' already exists in region '{workspace.settings.location}'. "
-            "Endpoint names are unique within a region: choose another name.",
-            code="Conflict",
-            inner=("EndpointAlreadyExists",),
-        )
+    _check_free(workspace, name)
     document: EndpointDocument = {
         "name": name,
         "kind": "Managed",
@@ -219,6 +228,23 @@ def _create(request: Request, workspace: Workspace, name: str, given: Json) -> R
     operation = workspace.operations.begin(ENDPOINTS, name, transitions.CREATE_ENDPOINT)
     document = note_operation(request, ENDPOINTS, name, operation)
     return accepted(request, operation, _resource(workspace, document, "Creating"), 201)
+
+
+def _check_free(workspace: Workspace, name: str) -> None:
+    """Raise as the service does while the name is somebody else's, or not free again."""
+    held = workspace.store.get(HELD_NAMES, name)
+    if held is None or (held["until"] is not None and held["until"] <= workspace.clock.timestamp()):
+        return
+    raise inferencing.name_not_free() if held["missing"] else inferencing.name_taken()
+
+
+def _hold_name(workspace: Workspace, name: str) -> None:
+    """Keep the name of a deleted endpoint from being used again, where a rule says so."""
+    fault = workspace.faults.at("FREE", f"/onlineEndpoints/{name}", HeldName)
+    if fault is not None:
+        until = workspace.clock.timestamp() + fault.seconds
+        held: HeldNameDocument = {"until": until, "missing": fault.missing}
+        workspace.store.put(HELD_NAMES, name, held)
 
 
 def _change(request: Request, name: str, change: Callable[[EndpointDocument], EndpointDocument]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 import struct
 from collections.abc import Mapping
@@ -25,13 +26,15 @@ from azureml_local.state.faults import (
     Status,
     Stuck,
     Truncate,
+    Updating,
     operation_sticks,
     parse,
 )
+from azureml_local.wire import inferencing
 from azureml_local.wire.arm import body, workspace_of
 
 # The kinds that happen to requests; the others happen to what the workspace does.
-_OF_REQUESTS = (Status, Delay, Reset, Truncate, Stuck, Quota, ExpiredToken)
+_OF_REQUESTS = (Status, Delay, Reset, Truncate, Stuck, Quota, ExpiredToken, Updating)
 
 
 class FaultSwitch:
@@ -126,6 +129,9 @@ def _refusal(fault: Fault | None, path: str) -> Response | None:
                 "The access token expiry UTC time has passed.", code="ExpiredAuthenticationToken"
             )
             return _error(error, {"WWW-Authenticate": "Bearer"})
+        case Updating():
+            endpoint = re.search("/onlineEndpoints/([^/]+)/", path, re.IGNORECASE)
+            return _error(inferencing.endpoint_busy(endpoint[1] if endpoint else "", "Updating"))
     return None
 
 
@@ -138,6 +144,8 @@ def _status(fault: Status) -> Response:
 
 
 def _quota(path: str, fault: Quota) -> ServiceError:
+    if "/deployments/" in path.lower():
+        return inferencing.quota_refused(fault.message)
     kinds = {"computes": "ClusterCoreQuotaReached", "jobs": "JobNodeCountExceedsCoreQuota"}
     code = next((code for part, code in kinds.items() if f"/{part}/" in path.lower()), "QuotaExceeded")
     return QuotaExceeded(fault.message, code=code)

@@ -183,7 +183,10 @@ def _prove(run: Run) -> Conversation:
             if not others or not outage.outlast(lambda: lost(run.session, run.endpoint, run.lease)):
                 raise
             logger().warning("Another run of this job had the endpoint, and ended: %s", failure)
-        run.endpoint = open_endpoint(run.session, run.endpoint.name, run.trained, run.serving_lease)
+        fixed = run.config.deploy.endpoint is not None
+        run.endpoint = open_endpoint(
+            run.session, run.endpoint.name, run.trained, run.serving_lease, fixed=fixed
+        )
     raise AssertionError("the last attempt returns or raises")
 
 
@@ -239,8 +242,11 @@ def _cancel_jobs(run: Run) -> None:
 @contextmanager
 def _endpoint(run: Run) -> Iterator[PrefectFuture[Endpoint]]:
     """An endpoint on its way, deleted however the block ends; kept only after success, and on request."""
-    name = name_of(run.session, run.config.deploy.endpoint, run.plan, run.trained)
-    opening = open_endpoint.submit(run.session, name, run.trained, run.serving_lease)
+    chosen = run.config.deploy.endpoint
+    name = name_of(run.session, chosen, run.plan, run.trained)
+    opening = open_endpoint.submit(
+        run.session, name, run.trained, run.serving_lease, fixed=chosen is not None
+    )
     keep = False
     try:
         with _settled(run, opening):  # until then it cannot be deleted
@@ -251,6 +257,8 @@ def _endpoint(run: Run) -> Iterator[PrefectFuture[Endpoint]]:
 
 
 def _end(run: Run, name: str, keep: bool) -> None:
+    opened = Run.endpoint.of(run)
+    name = opened.name if opened is not None else name
     run.deletion = _kept(run, name) if keep else _deleted(run, name)
     artifacts.publish_deletion(run.deletion)
 

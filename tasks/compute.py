@@ -11,6 +11,7 @@ from tasks.azure import clients, operation, sizes
 from tasks.azure.clients import Session
 from tasks.azure.errors import explain, unless_missing
 from tasks.azure.failure import Cause, Failure
+from tasks.azure.operation import Billed
 from tasks.azure.sizes import Size
 from tasks.base_model import BaseModelVersion, allows
 from tasks.core.lease import Lease, unless_anew
@@ -145,7 +146,7 @@ def find(session: Session, name: str) -> Any:
 
 def remove(session: Session, name: str, run: str | None) -> None:
     """Delete the cluster that the run holds, and return when it is seen to be gone, or created again."""
-    operation.delete(lambda: clients.workspace(session).compute.begin_delete(name))
+    operation.delete(lambda: clients.workspace(session).compute.begin_delete(name), _billed(session, name))
     _until_gone(session, name, run)
 
 
@@ -205,9 +206,15 @@ def _standing(session: Session, name: str) -> Any:
 
 def _until_gone(session: Session, name: str, run: str | None) -> None:
     """Poll until the run's cluster is gone, also where another run's of the same name is there instead."""
-    operation.gone(
-        lambda: unless_anew(find(session, name), run), f"cluster {name}", f"az ml compute delete -n {name}"
-    )
+    operation.gone(lambda: unless_anew(find(session, name), run), _billed(session, name))
+
+
+def _billed(session: Session, name: str) -> Billed:
+    def price() -> str:
+        found = find(session, name)
+        return f"${sizes.find(session, found.size).hourly(found.tier):.2f} an hour a node"
+
+    return Billed(f"cluster {name}", f"az ml compute delete -n {name}", price)
 
 
 def _create(session: Session, compute: Compute, lease: Lease) -> Any:

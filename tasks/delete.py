@@ -54,12 +54,21 @@ class Deletion(BaseModel):
         return self.state is EndpointEnd.KEPT and (self.until is None or self.until > now)
 
 
-@stage(Stage.DELETE, retries=5, limit=OPERATION, patience=CLEAN_UP)
+# Refused for as long as the endpoint is busy, and then as long as the deletion takes.
+@stage(Stage.DELETE, retries=5, limit=2 * OPERATION, patience=CLEAN_UP)
 def delete_endpoint(session: Session, name: str, lease: Lease) -> Deletion:
-    """Delete the endpoint with all its deployments, and see it gone.
+    """Delete the endpoint with all its deployments, and see it gone; so any other that the run holds.
 
     One that another run of the same job has taken over meanwhile, or keeps on purpose, is left to that run.
     """
+    deletion = _delete_endpoint(session, name, lease)
+    for other in endpoint.of_run(session, lease.run):
+        logger().info("Deleting %s, which this run holds as well", other)
+        endpoint.remove(session, other, lease.run)
+    return deletion
+
+
+def _delete_endpoint(session: Session, name: str, lease: Lease) -> Deletion:
     found = endpoint.find(session, name)
     if found is not None and is_held_by(found.tags, lease.run):
         endpoint.remove(session, name, lease.run)

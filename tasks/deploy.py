@@ -9,10 +9,11 @@ from pydantic import BaseModel, ConfigDict
 
 from tasks import endpoint as endpoints
 from tasks import quota
-from tasks.azure import clients, operation, sizes
+from tasks.azure import clients, listing, operation, sizes
 from tasks.azure.clients import Session
 from tasks.azure.errors import explain, unless_missing
 from tasks.azure.failure import Cause, Failure
+from tasks.azure.operation import Billed
 from tasks.azure.sizes import Size
 from tasks.base_model import BaseModelVersion, allows
 from tasks.core.lease import Lease
@@ -22,6 +23,7 @@ from tasks.core.stage import logger, report, stage
 from tasks.core.stages import Stage
 from tasks.endpoint import JOB, Endpoint
 from tasks.sections.deploy import BASE as BASE
+from tasks.sections.deploy import LONGEST_START
 from tasks.sections.deploy import Deploy as Deploy
 from tasks.sections.deploy import Probe as Probe
 
@@ -72,7 +74,8 @@ def check_deployment(session: Session, deploy: Deploy, base: BaseModelVersion) -
     return size
 
 
-@stage(Stage.DEPLOY, limit=2 * OPERATION, run_name="deploy {wanted.name}")
+# Removing what it replaces takes as long as any operation; its own limit is the configuration's.
+@stage(Stage.DEPLOY, limit=OPERATION + LONGEST_START * 60, run_name="deploy {wanted.name}")
 def deploy_model(
     session: Session, deploy: Deploy, endpoint: Endpoint, wanted: Wanted, lease: Lease
 ) -> Deployment:
@@ -115,12 +118,21 @@ def find(session: Session, endpoint: str, name: str) -> Any:
 
 def remove(session: Session, endpoint: str, name: str) -> None:
     """Delete the deployment, and return when it is seen to be gone."""
-    operation.delete(lambda: clients.workspace(session).online_deployments.begin_delete(name, endpoint))
-    operation.gone(
-        lambda: find(session, endpoint, name),
+    billed = Billed(
         f"deployment {endpoint}/{name}",
         f"az ml online-deployment delete -e {endpoint} -n {name}",
+        lambda: _price(session, endpoint, name),
     )
+    operation.delete(
+        lambda: clients.workspace(session).online_deployments.begin_delete(name, endpoint), billed
+    )
+    operation.gone(lambda: find(session, endpoint, name), billed)
+
+
+def _price(session: Session, endpoint: str, name: str) -> str:
+    (found,) = (each for each in listing.deployments(session, endpoint) if each.name == name)
+    size = sizes.find(session, found.size or "")
+    return f"${size.hourly() * found.instances:.2f} an hour"
 
 
 def _serves(found: Any, endpoint: Endpoint, model: str) -> bool:
@@ -173,8 +185,10 @@ def _create(session: Session, deploy: Deploy, endpoint: Endpoint, wanted: Wanted
         tags={**lease.tags(), JOB: endpoint.job},
     )
     try:
-        poller = clients.workspace(session).online_deployments.begin_create_or_update(deployment)
-        made = operation.settled(lambda: find(session, endpoint.name, name), poller)
+        poller = operation.begin(
+            lambda: clients.workspace(session).online_deployments.begin_create_or_update(deployment)
+        )
+        made = operation.settled(lambda: find(session, endpoint.name, name), poller, deploy.timeout_minutes)
     except Exception as error:
         raise explain(error).with_details(_log(session, endpoint.name, name)) from error
     if made is None or operation.state(made) != "Succeeded":

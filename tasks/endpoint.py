@@ -7,13 +7,15 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, field_validator
 
-from tasks.azure import clients, operation
+from tasks import leased
+from tasks.azure import clients, listing, operation
 from tasks.azure.clients import Session
-from tasks.azure.errors import unless_missing
+from tasks.azure.errors import explain, unless_missing
 from tasks.azure.failure import Cause, Failure
+from tasks.azure.operation import Billed
 from tasks.core.lease import PREFIX, Lease, unless_anew
 from tasks.core.limit import OPERATION
-from tasks.core.names import endpoint_name
+from tasks.core.names import endpoint_name, suffixed
 from tasks.core.reuse import Reused
 from tasks.core.stage import logger, report, stage
 from tasks.core.stages import Stage
@@ -22,6 +24,8 @@ from tasks.job.wait import TrainedJob
 
 JOB = f"{PREFIX}job"
 _WRITES = 5  # of one change, until it is seen to stand
+# A name that was deleted a moment ago is refused for a while (azureml-examples #1930, #1931).
+_ASKED, _PAUSE = 3, 60.0  # times, and seconds between them
 
 
 class Endpoint(BaseModel):
@@ -61,11 +65,45 @@ def name_of(session: Session, chosen: str | None, plan: Plan, job: TrainedJob) -
 
 
 @stage(Stage.ENDPOINT, limit=OPERATION)
-def open_endpoint(session: Session, name: str, job: TrainedJob, lease: Lease) -> Endpoint:
+def open_endpoint(
+    session: Session, name: str, job: TrainedJob, lease: Lease, fixed: bool = False
+) -> Endpoint:
     """Create the endpoint, or take over the one that an earlier run of the same job left.
 
-    Raises Failure when the name belongs to something else.
+    Where the name stays taken, one with a suffix of the run is used, unless it is `fixed` since somebody has
+    chosen it. Raises Failure when the name belongs to something else.
     """
+    if fixed:
+        return _open(session, name, job, lease)
+    if find(session, name) is None and (left := _left(session, job.name)) is not None:
+        name = left
+    try:
+        return _open(session, name, job, lease)
+    except Failure as failure:
+        if failure.cause is not Cause.NAME_TAKEN or find(session, name) is not None:
+            raise
+        another = suffixed(name, lease.run)
+        logger().warning("%s The endpoint is called %s instead", failure.what, another)
+        return _open(session, another, job, lease)
+
+
+def of_run(session: Session, run: str) -> list[str]:
+    """The names of the endpoints that the run holds, by their tags, but for those kept on purpose."""
+    held = ((each.name, Lease.read(each.tags)) for each in listing.endpoints(session))
+    return [name for name, lease in held if lease is not None and lease.run == run and not lease.is_kept()]
+
+
+def _left(session: Session, job: str) -> str | None:
+    """The name of an endpoint of ours that serves the job, whatever it is; None where there is none."""
+    found = (
+        each.name
+        for each in listing.endpoints(session)
+        if each.tags.get(JOB) == job and Lease.read(each.tags) is not None and each.state != "Deleting"
+    )
+    return next(found, None)
+
+
+def _open(session: Session, name: str, job: TrainedJob, lease: Lease) -> Endpoint:
     while True:
         found = find(session, name)
         if found is None:
@@ -144,7 +182,7 @@ def change(session: Session, name: str, wanted: Callable[[Any], Change]) -> Any:
         if asked == Change.of(found):
             return found
         found.tags, found.traffic = asked.tags, asked.traffic
-        poller = clients.workspace(session).online_endpoints.begin_create_or_update(found)
+        poller = operation.begin(lambda: _put(session, found))  # noqa: B023 - called at once
         operation.settled(lambda: find(session, name), poller)
     raise Failure(
         f"The endpoint {name!r} is changed by others again and again.",
@@ -160,12 +198,14 @@ def remove(session: Session, name: str, run: str | None) -> None:
     It may have been created again by then: another run of the same job waits for nothing but this.
     """
     report(f"deleting {name}")
-    operation.delete(lambda: clients.workspace(session).online_endpoints.begin_delete(name))
+    operation.delete(
+        lambda: clients.workspace(session).online_endpoints.begin_delete(name), _billed(session, name)
+    )
     _until_gone(session, name, run)
 
 
 def _create(session: Session, name: str, job: TrainedJob, lease: Lease) -> bool:
-    """Create the endpoint; False when it was there, and was deleted before it could be used."""
+    """Create the endpoint; False when another run was there first, or it was deleted at once."""
     from azure.ai.ml.entities import ManagedOnlineEndpoint
 
     report(f"creating {name}")
@@ -175,7 +215,9 @@ def _create(session: Session, name: str, job: TrainedJob, lease: Lease) -> bool:
         description=f"Serves the model of the job {job.name} to prove that it answers.",
         tags={**lease.tags(), JOB: job.name},
     )
-    poller = clients.workspace(session).online_endpoints.begin_create_or_update(endpoint)
+    poller = _put_free(session, endpoint)
+    if poller is None:
+        return False
     made = operation.settled(lambda: find(session, name), poller)
     if made is None or operation.state(made) == "Deleting":
         return False
@@ -187,6 +229,33 @@ def _create(session: Session, name: str, job: TrainedJob, lease: Lease) -> bool:
         )
     logger().info("Created endpoint %s", name)
     return True
+
+
+def _put_free(session: Session, endpoint: Any) -> Any:
+    """Put a new endpoint; while its name is refused although there is none, again some times.
+
+    Returns None where there is one by now.
+    """
+    for attempt in range(1, _ASKED + 1):
+        try:
+            return operation.begin(lambda: _put(session, endpoint))
+        except Exception as error:
+            failure = explain(error)
+            if failure.cause is not Cause.NAME_TAKEN:
+                raise
+            if find(session, endpoint.name) is not None:
+                return None
+            if attempt == _ASKED:
+                raise Failure(
+                    failure.what, "Set deploy.endpoint to another name.", cause=Cause.NAME_TAKEN
+                ) from error
+        report(f"the name {endpoint.name} is not free yet")
+        operation.wait(_PAUSE)
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _put(session: Session, endpoint: Any) -> Any:
+    return clients.workspace(session).online_endpoints.begin_create_or_update(endpoint)
 
 
 def _take_over(session: Session, found: Any, holder: Lease, job: TrainedJob, lease: Lease) -> Endpoint:
@@ -206,8 +275,13 @@ def _held(found: Any, lease: Lease) -> Change:
 
 
 def _until_gone(session: Session, name: str, run: str | None) -> None:
-    operation.gone(
-        lambda: unless_anew(find(session, name), run),
-        f"endpoint {name!r}",
-        f"az ml online-endpoint delete -n {name}",
-    )
+    operation.gone(lambda: unless_anew(find(session, name), run), _billed(session, name))
+
+
+def _billed(session: Session, name: str) -> Billed:
+    def price() -> str:
+        above = listing.endpoint(session, name)
+        held = leased.endpoint(session, above) if above is not None else iter(())
+        return next((each.price for each in held), "what its deployments do")
+
+    return Billed(f"endpoint {name!r}", f"az ml online-endpoint delete -n {name}", price)

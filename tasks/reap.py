@@ -40,7 +40,7 @@ class Spared(BaseModel):
     why: str
 
 
-@stage(Stage.REAP, run_name="reap {item.label}", retries=5, limit=OPERATION)
+@stage(Stage.REAP, run_name="reap {item.label}", retries=5, limit=2 * OPERATION)
 def end(session: Session, item: Leased, at: datetime | None = None) -> Reaped | Spared:
     """Delete the thing, whatever state it is in, and return when it is seen to be gone; cancels a job.
 

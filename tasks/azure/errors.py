@@ -220,11 +220,15 @@ def _status(error: BaseException) -> int | None:
 
 
 def _text(error: BaseException) -> str:
-    """The service's message, with its code before it and the messages nested below it."""
+    """The service's message and those nested below it, each with its code before it."""
     service: Any = getattr(error, "error", None)
     if service is not None and getattr(service, "message", None):
         parts = [f"{service.code}: {service.message}" if getattr(service, "code", None) else service.message]
-        parts += [detail.message for detail in getattr(service, "details", None) or () if detail.message]
+        parts += [
+            f"{detail.code}: {detail.message}" if detail.code else detail.message
+            for detail in getattr(service, "details", None) or ()
+            if detail.message
+        ]
         return "\n".join(dict.fromkeys(parts))
     if swallowed := _swallowed(error):
         return swallowed

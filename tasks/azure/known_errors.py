@@ -59,7 +59,7 @@ KNOWN = (
     ),
     Known(
         # A name that was deleted a moment ago answers a PUT like this (azure-cli-extensions #7660, #7107).
-        r"NotFound.{0,40}InferencingClientCallFailed|InferencingClientCallFailed.{0,40}NotFound",
+        r"NotFound.{0,80}InferencingClientCallFailed|InferencingClientCallFailed.{0,80}Not ?Found",
         "The endpoint's name is not free yet: it was deleted a moment ago.",
         "It is tried again.",
         cause=Cause.NAME_TAKEN,
@@ -67,7 +67,7 @@ KNOWN = (
     ),
     Known(
         # azure-sdk-for-net #36961, also when a GET has said Succeeded; and OperationCanceled as documented.
-        r"in Updating provisioning state|waiting for lock confirmation|operation that has a higher priority",
+        r"in \w+ provisioning state|waiting for lock confirmation|operation that has a higher priority",
         "Another operation on the endpoint is under way.",
         "It is tried again.",
         cause=Cause.IN_USE,

@@ -51,6 +51,11 @@ def endpoint_name(dataset: str, job: str, workspace_id: str) -> str:
     return f"{stem.strip('-')}-completion-{ten}"
 
 
+def suffixed(name: str, run: str) -> str:
+    """Another name for an endpoint of that run, where its own cannot be had: at most 32 characters."""
+    return f"{name[:25].rstrip('-')}-{hashlib.sha256(run.encode()).hexdigest()[:6]}"
+
+
 def display_name(model: str, dataset: str, parameters: dict[str, Any], gpus: int, nodes: int) -> str:
     """What the studio lists the job as: the choices that most shape it."""
     batch = (

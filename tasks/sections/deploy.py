@@ -15,6 +15,7 @@ _DURATION = r"\d+(\.\d+)?[mhd]"
 _IN_THE_FORM = r"\d{1,6}(\.\d+)?m|\d{1,4}(\.\d+)?h|\d{1,3}(\.\d+)?d"  # what may be within a year
 _HOURS = {"m": 1 / 60, "h": 1.0, "d": 24.0}
 LONGEST_LEASE = 24 * 30.0  # hours
+LONGEST_START = 24 * 60.0  # minutes until a deployment is ready
 
 
 class Probe(BaseModel):
@@ -49,6 +50,13 @@ class Deploy(BaseModel):
     )
     liveness: Probe = Field(Probe(), title="Liveness probe")
     readiness: Probe = Field(Probe(), title="Readiness probe")
+    timeout_minutes: float = Field(
+        120,
+        gt=0,
+        le=LONGEST_START,
+        title="Time-out",
+        description="Minutes until a deployment that is not ready is given up; on a GPU 20 to 40 are usual.",
+    )
     lease_hours: float = Field(
         6,
         gt=0,

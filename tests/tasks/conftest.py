@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import pytest
 
+from tasks.azure import operation
 from tasks.azure.clients import Session
 from tasks.core.lease import Lease
 from tasks.sign_in import Workspace, sign_in
+from tests.support.flow_clock import FlowClock
 
 
 @pytest.fixture
 def session(environment: dict[str, str]) -> Session:
     return sign_in.fn(Workspace())
+
+
+@pytest.fixture
+def flow_clock(monkeypatch: pytest.MonkeyPatch) -> FlowClock:
+    """The clock by which operations are followed, moved by waiting alone."""
+    clock = FlowClock()
+    monkeypatch.setattr(operation, "monotonic", clock)
+    monkeypatch.setattr(operation, "sleep", clock.sleep)
+    return clock
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from tasks.azure import clients, operation
 from tasks.azure.clients import Session
 from tasks.azure.failure import Cause
+from tasks.azure.operation import Billed
 from tasks.base_model import Base, find_model
 from tasks.core.lease import PREFIX, Lease
 from tasks.data import Data, PreparedData, prepare_data
@@ -26,6 +27,7 @@ from tasks.job.wait import TrainedJob
 from tasks.sign_in import Workspace, sign_in
 from tests.conftest import LetFail, LocalServer
 from tests.support.failures import fails
+from tests.support.flow_clock import FlowClock
 from tests.support.tiny.code.tiny_chat import NOTHING_LEARNT
 
 T4 = "Standard_NC4as_T4_v3"
@@ -97,11 +99,12 @@ def test_a_size_that_serves_nothing_is_refused(session: Session, tiny: str) -> N
 
 
 def test_a_name_that_is_taken_in_the_region_is_told_with_the_fix(
-    session: Session, name: str, lease: Lease, server: LocalServer
+    session: Session, name: str, lease: Lease, server: LocalServer, flow_clock: FlowClock
 ) -> None:
     server.admin("endpoint-names", {"name": name})
     with fails(Cause.NAME_TAKEN, "deploy.endpoint"):
-        open_endpoint.fn(session, name, job("j"), lease)
+        open_endpoint.fn(session, name, job("j"), lease, fixed=True)
+    assert flow_clock.now == 2 * 60
 
 
 def test_an_endpoint_that_is_not_ours_is_left_alone(session: Session, name: str, lease: Lease) -> None:
@@ -292,8 +295,8 @@ def test_an_endpoint_made_anew_while_it_is_deleted_is_left_to_its_run(
     open_endpoint.fn(session, name, job("shared"), lease)
     other, delete = Lease.of_run("other", hours=1), operation.delete
 
-    def and_another_run_is_there_first(begin: Callable[[], Any]) -> None:
-        delete(begin)
+    def and_another_run_is_there_first(ask: Callable[[], Any], billed: Billed) -> None:
+        delete(ask, billed)
         open_endpoint.fn(session, name, job("shared"), other)
 
     monkeypatch.setattr(operation, "delete", and_another_run_is_there_first)

@@ -19,6 +19,7 @@ from azureml_local.state import access, quota
 from azureml_local.state.store import Store
 from tests.support import tiny_model
 from tests.support.tiny_model import BASE as BASE
+from tests.support.waiting import OFTEN
 
 if TYPE_CHECKING:
     from tests.support.leftovers import Leftovers
@@ -113,10 +114,10 @@ def allow_many_clusters(state: Path) -> None:
 
 
 def poll_often(patch: pytest.MonkeyPatch) -> None:
-    """Let the SDK ask how far an operation is every 0.2 s, as the service does not say: its own is 5 s."""
+    """Let the SDK ask often how far a deployment is; for other things its client takes a polling_interval."""
     from azure.ai.ml.constants._common import LROConfigurations
 
-    patch.setattr(LROConfigurations, "POLL_INTERVAL", 0.2)
+    patch.setattr(LROConfigurations, "POLL_INTERVAL", OFTEN)
 
 
 @pytest.fixture

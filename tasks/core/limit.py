@@ -12,7 +12,7 @@ from tasks.azure.failure import Cause, Failure
 
 # The SDKs' own time-outs and retries of a call come to some six minutes, and a stage makes several calls.
 TALK = 20 * 60.0  # seconds
-# A stage that also waits for an operation, for which the service itself gives up after 30 minutes.
+# A stage that also waits for operations, which are given up after half an hour each.
 OPERATION = 60 * 60.0
 
 

@@ -26,7 +26,7 @@ from azure.identity import DefaultAzureCredential
 
 from tests.conftest import LocalServer, poll_often
 from tests.support.processes import runs
-from tests.support.waiting import PATIENCE, until
+from tests.support.waiting import OFTEN, PATIENCE, until
 
 # A scoring script that does what the request says.
 SCRIPT = """
@@ -97,6 +97,7 @@ def client(server: LocalServer) -> Iterator[MLClient]:
             os.environ["AZURE_SUBSCRIPTION_ID"],
             os.environ["AZURE_RESOURCE_GROUP"],
             os.environ["AZUREML_WORKSPACE_NAME"],
+            polling_interval=OFTEN,
         )
 
 
@@ -413,7 +414,7 @@ def test_a_container_that_is_never_ready_fails_behind_its_probe(
     stuck = code(tmp_path, script="import time\ndef init():\n    time.sleep(600)\ndef run(raw):\n    pass\n")
     probe = ProbeSettings(initial_delay=1, period=1, failure_threshold=1)
     wanted = deployment(new_endpoint(), "demo", stuck, readiness_probe=probe)
-    with pytest.raises(HttpResponseError, match="readiness probe"):
+    with pytest.raises(HttpResponseError, match="Readiness probe failed"):
         client.online_deployments.begin_create_or_update(wanted).result()
 
 

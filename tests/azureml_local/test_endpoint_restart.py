@@ -19,7 +19,7 @@ from azure.identity import DefaultAzureCredential
 from azureml_local import switch
 from azureml_local.server import Address
 from tests.azureml_local.test_endpoint import code, deployment, route
-from tests.support.waiting import PATIENCE, until
+from tests.support.waiting import OFTEN, PATIENCE, until
 
 ENDPOINT = "survivor"
 
@@ -35,6 +35,7 @@ def workspace(state: Path) -> Iterator[MLClient]:
             environment["AZURE_SUBSCRIPTION_ID"],
             environment["AZURE_RESOURCE_GROUP"],
             environment["AZUREML_WORKSPACE_NAME"],
+            polling_interval=OFTEN,
         )
 
 

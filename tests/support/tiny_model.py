@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.checkout import TINY
+from tests.support.waiting import OFTEN
 
 BASE = "tiny-chat-base"
 _SIZES = "['Standard_NC4as_T4_v3', 'Standard_NC24ads_A100_v4']"
@@ -38,7 +39,8 @@ def workspace_client() -> Any:
     from azure.identity import DefaultAzureCredential
 
     names = ("AZURE_SUBSCRIPTION_ID", "AZURE_RESOURCE_GROUP", "AZUREML_WORKSPACE_NAME")
-    return MLClient(DefaultAzureCredential(), *(os.environ[name] for name in names))
+    where = (os.environ[name] for name in names)
+    return MLClient(DefaultAzureCredential(), *where, polling_interval=OFTEN)
 
 
 def registry_client() -> Any:

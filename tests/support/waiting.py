@@ -11,6 +11,8 @@ T = TypeVar("T")
 # The one limit of the suite, in seconds: it ends what hangs, and asserts nothing. What comes true costs no
 # more than it takes, so this is for a machine with much other work. pytest's limit for a test is longer.
 PATIENCE = 600.0
+# Seconds between two looks of the SDK at an operation. The service names none, and its own are 5 and 30.
+OFTEN = 0.2
 _POLL = 0.02
 
 

@@ -11,7 +11,6 @@ from azureml_local.execution.deployment import Deployment
 from azureml_local.execution.model_server import ModelServer, log_path
 
 _STORAGE_INITIALIZER = "StorageInitializer"
-_ERROR_LINES = 5
 
 
 def start(deployment: Deployment, directory: Path, *, model: Path | None, code: Path | None) -> ModelServer:
@@ -30,16 +29,14 @@ def start(deployment: Deployment, directory: Path, *, model: Path | None, code: 
     )
 
 
-def failure(server: ModelServer, deployment: Deployment, *, crashed: bool) -> ServiceError:
-    """The error of a deployment whose container did not become ready."""
-    if crashed:
-        what = f"its process ended with status {server.exit_code()}"
-    else:
-        what = f"its readiness probe still failed after {deployment.readiness.patience:.0f} seconds"
-    last = "\n".join(_tail(log_path(server.directory), _ERROR_LINES))
+def failure(why: str) -> ServiceError:
+    """The error of a deployment whose container did not become ready.
+
+    Seen for a liveness probe, as users printed it (mlops-v2 #120); for what else goes wrong it is assumed.
+    """
     return BadRequest(
-        f"The user container of {deployment.name.partition('/')[2]} has crashed or terminated: "
-        f"{what}. Its log (getLogs) tells why; it ends with:\n{last}",
+        f"User container has crashed or terminated: {why}. Please see troubleshooting guide, available here: "
+        "https://aka.ms/oe-tsg#error-resourcenotready",
         code="ResourceNotReady",
     )
 

@@ -49,6 +49,7 @@ class Deployments:
         directory = self._records.home(name) / uuid4().hex[:8]
         self._records.note_starting(name, directory.name)
         try:
+            self._start.await_machines(name, directory)
             server = self._start.launch(deployment, directory)
             self._start.await_ready(server, deployment)
         except ServiceError as error:

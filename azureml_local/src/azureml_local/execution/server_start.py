@@ -19,6 +19,10 @@ from azureml_local.state.faults import Crash, LostLock, NoCapacity
 from azureml_local.state.workspace import WorkspaceState
 
 _LOOK_AGAIN = 0.1  # seconds between looks at a server that is starting
+# Seconds at the pace `real`, before there is a container: machines, the image, the model's files. Azure takes
+# minutes (7 were recorded in 2025 for a CPU size); like other operations, it is quicker here.
+_BEFORE_START = 20.0
+_UNHEALTHY = "HTTP probe failed with statuscode: 502"
 
 
 class ServerStart:
@@ -28,6 +32,14 @@ class ServerStart:
         self._state = state
         self._records = records
         self._servers = servers
+
+    def await_machines(self, name: str, directory: Path) -> None:
+        """At the pace `real`, wait for machines, image and files; raises as `wanted` does."""
+        ready = self._state.clock.timestamp() + self._seconds(_BEFORE_START)
+        while self._state.clock.timestamp() < ready:
+            with self.wanted(name, directory):
+                pass
+            self._servers.closed.wait(_LOOK_AGAIN)
 
     def launch(self, deployment: Deployment, directory: Path) -> ModelServer:
         """Start the server in that directory; raises ServiceError when it cannot be or is not wanted."""
@@ -61,17 +73,31 @@ class ServerStart:
     def await_ready(self, server: ModelServer, deployment: Deployment) -> None:
         """Wait for the readiness probe; raises ServiceError when it fails for good.
 
-        It asks more often than its period, as nobody gains by waiting.
+        It asks more often than its period, as nobody gains by waiting. At the pace `real` it begins after its
+        initial delay, and a container whose liveness probe fails for good before it is ready is given up.
         """
-        probe = deployment.readiness
-        deadline = time.monotonic() + probe.patience
-        while not server.healthy(probe.timeout):
+        readiness, liveness = deployment.readiness, deployment.liveness
+        is_real = self._state.settings.pace == "real"
+        now = self._state.clock.timestamp if is_real else time.monotonic
+        began = now()
+        while now() - began < self._seconds(readiness.initial_delay) or not server.healthy(readiness.timeout):
             with self.wanted(deployment.name, server.directory):
-                crashed = server.exit_code() is not None
-            if crashed or time.monotonic() > deadline:
-                server.kill()
-                raise container.failure(server, deployment, crashed=crashed)
-            self._servers.closed.wait(_LOOK_AGAIN)
+                code = server.exit_code()
+            if code is not None:
+                why = f"the process ended with status {code}"
+            elif is_real and now() - began > liveness.patience and not server.healthy(liveness.timeout):
+                why = f"Liveness probe failed: {_UNHEALTHY}"
+            elif now() - began > readiness.patience and not server.healthy(readiness.timeout):
+                why = f"Readiness probe failed: {_UNHEALTHY}"
+            else:
+                self._servers.closed.wait(_LOOK_AGAIN)
+                continue
+            server.kill()
+            raise container.failure(why)
+
+    def _seconds(self, given: float) -> float:
+        """What takes that long: nothing, unless at the pace `real`."""
+        return given if self._state.settings.pace == "real" else 0.0
 
     @contextmanager
     def wanted(self, name: str, directory: Path) -> Iterator[None]:

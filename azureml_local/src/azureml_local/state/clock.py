@@ -1,4 +1,4 @@
-"""The workspace's time of day, which a test can move forward."""
+"""The workspace's time of day, which a test can move forward and let go faster."""
 
 from __future__ import annotations
 
@@ -8,15 +8,20 @@ from datetime import UTC, datetime
 
 
 class Clock:
-    """UTC now, plus what `advance` has added: tokens and signatures expire by it, bills do not follow it."""
+    """UTC now, plus what `advance` and `go` have added.
+
+    Tokens and signatures expire by it, and at the pace `real` containers start by it; bills do not follow it.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._offset = 0.0
+        self._speed = 1.0
+        self._real = self._shown = time.time()  # the moment since which it goes at that speed
 
     def timestamp(self) -> float:
         """Seconds since the epoch."""
-        return time.time() + self._offset
+        with self._lock:
+            return self._now()
 
     def now(self) -> datetime:
         """The time of day, UTC."""
@@ -25,7 +30,16 @@ class Clock:
     def advance(self, seconds: float) -> None:
         """Move the clock forward."""
         with self._lock:
-            self._offset += seconds
+            self._shown += seconds
+
+    def go(self, speed: float) -> None:
+        """Let so many seconds pass in each second from now on."""
+        with self._lock:
+            self._shown, self._real = self._now(), time.time()
+            self._speed = speed
+
+    def _now(self) -> float:
+        return self._shown + (time.time() - self._real) * self._speed
 
 
 def iso(moment: datetime) -> str:

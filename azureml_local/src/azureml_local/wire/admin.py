@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 from azureml_local.errors import BadRequest, Unauthorized
 from azureml_local.state import access
 from azureml_local.state.access import BadRole
+from azureml_local.state.document import Json
 from azureml_local.state.documents import HELD_NAMES
 from azureml_local.state.endpoint_documents import HeldNameDocument
 from azureml_local.wire import fault
@@ -60,12 +61,13 @@ def step(request: Request) -> Response:
 
 
 def advance(request: Request) -> Response:
-    """Move the clock that tokens and signatures expire by."""
-    seconds = body(request).get("seconds")
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= 10**9:
-        raise BadRequest("The body needs a number of 'seconds', 0 to 1e9.", target="seconds")
-    workspace_of(request).clock.advance(float(seconds))
-    return JSONResponse({"now": workspace_of(request).clock.now().isoformat()})
+    """Move the clock by `seconds`, or let it go at a `speed`: tokens and starting containers go by it."""
+    clock, given = workspace_of(request).clock, body(request)
+    if "speed" in given:
+        clock.go(_number(given, "speed", 10**4))
+    if "seconds" in given or "speed" not in given:
+        clock.advance(_number(given, "seconds", 10**9))
+    return JSONResponse({"now": clock.now().isoformat()})
 
 
 def permissions(request: Request) -> Response:
@@ -85,6 +87,13 @@ def take_endpoint_name(request: Request) -> Response:
     held: HeldNameDocument = {"until": None, "missing": False}
     workspace_of(request).store.put(HELD_NAMES, name, held)
     return JSONResponse({"name": name})
+
+
+def _number(given: Json, name: str, most: float) -> float:
+    value = given.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
+        raise BadRequest(f"The body needs a number of '{name}', 0 to {most:g}.", target=name)
+    return float(value)
 
 
 routes = [

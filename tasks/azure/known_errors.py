@@ -136,7 +136,7 @@ KNOWN = (
         retryable=True,
     ),
     Known(
-        r"UnAuthorizedRegistryAccess|not allowed to access the registry",
+        r"UnAuthorizedRegistryAccess|not allowed to access (the )?registry",
         "There is no such registry, or the signed-in identity may not read it.",
         "Check base.registry and pipeline.registry; reading one takes the role AzureML Registry User.",
         cause=Cause.PERMISSION,

@@ -70,7 +70,7 @@ def test_what_the_registry_lacks_is_not_found(registry_client: Any) -> None:
 
 
 def test_another_registry_is_refused(environment: dict[str, str]) -> None:
-    with pytest.raises(HttpResponseError, match="not allowed to access the registry") as raised:
+    with pytest.raises(HttpResponseError, match="not allowed to access registry") as raised:
         MLClient(DefaultAzureCredential(), registry_name="contoso")
     assert raised.value.status_code == 403
 

@@ -7,10 +7,13 @@ from typing import Any, ClassVar
 
 
 class ServiceError(Exception):
-    """An error as Azure Resource Manager answers it.
+    """An error of the service; wire/error_answer.py says how each part of Azure shows it.
 
     `details` are errors nested below this one, `inner` the codes of the innerError chain, outermost first.
+    One that is `by_gateway` is Resource Manager's own, which never asked the service behind it.
     """
+
+    by_gateway: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -30,9 +33,17 @@ class ServiceError(Exception):
         self.details = tuple(details)
         self.inner = tuple(inner)
 
-    def body(self, info: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
-        """The JSON document of the answer; `info` becomes its additionalInfo."""
-        return {"error": self._error(info)}
+    def document(self) -> dict[str, Any]:
+        """Code, message and what is nested, as the front end has them."""
+        details = [detail.document() for detail in self.details]
+        return {"code": self.code, "message": self.message, "details": details, "additionalInfo": []}
+
+    def inner_error(self) -> dict[str, Any] | None:
+        """The chain of inner codes, None when there is none."""
+        nested: dict[str, Any] | None = None
+        for code in reversed(self.inner):
+            nested = {"code": code, "innerError": nested}
+        return nested
 
     def outcome(self) -> dict[str, Any]:
         """The error as it stands at the end of a long operation.
@@ -40,22 +51,7 @@ class ServiceError(Exception):
         The code is empty and heads the message: users print "(None) ResourceNotReady: User container has
         crashed or terminated: …" (Azure/mlops-v2 #120). The body around it was not recorded.
         """
-        return self._error() | {"code": None, "message": f"{self.code}: {self.message}"}
-
-    def _error(self, info: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
-        error: dict[str, Any] = {
-            "code": self.code,
-            "message": self.message,
-            "target": self.target,
-            "details": [detail.body()["error"] for detail in self.details],
-            "additionalInfo": list(info),
-        }
-        nested: dict[str, Any] | None = None
-        for code in reversed(self.inner):
-            nested = {"code": code, "innerError": nested}
-        if nested is not None:
-            error["innerError"] = nested
-        return error
+        return self.document() | {"code": None, "message": f"{self.code}: {self.message}"}
 
 
 class _Preset(ServiceError):
@@ -93,12 +89,14 @@ class QuotaExceeded(_Preset):
 class Unauthorized(_Preset):
     """The caller did not show who it is."""
 
+    by_gateway = True
     status_code, usual_code = 401, "InvalidAuthenticationToken"
 
 
 class Forbidden(_Preset):
     """The caller may not do that."""
 
+    by_gateway = True
     status_code, usual_code = 403, "AuthorizationFailed"
 
 
@@ -108,9 +106,16 @@ class NotFound(_Preset):
     status_code, usual_code = 404, "ResourceNotFound"
 
 
+class UnknownScope(NotFound):
+    """There is no such subscription, group, workspace or route, which Resource Manager says itself."""
+
+    by_gateway = True
+
+
 class MethodNotAllowed(_Preset):
     """The path exists, and not with that method."""
 
+    by_gateway = True
     status_code, usual_code = 405, "MethodNotAllowed"
 
 

@@ -125,7 +125,7 @@ def _server(workspace: Workspace, *, certificate: Path, started: Callable[[], No
 
     return Server(
         uvicorn.Config(
-            FaultSwitch(app.create(workspace), workspace.faults),
+            FaultSwitch(app.create(workspace), workspace),
             ssl_certfile=certificate,
             ssl_keyfile=certificate,
             log_config=None,

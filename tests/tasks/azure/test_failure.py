@@ -138,7 +138,11 @@ def test_what_is_really_wrong_with_the_input_is_told_without_a_terminals_colours
         ("(UserError) Asset paths cannot be updated.", Cause.IN_USE, "tried again"),
         ("BlobAlreadyExists", Cause.IN_USE, "tried again"),
         ("MissingSubscriptionRegistration", Cause.CONFIGURATION, "az provider register"),
-        ("UnAuthorizedRegistryAccess", Cause.PERMISSION, "AzureML Registry User"),
+        (
+            "User/tenant/subscription is not allowed to access registry contoso",
+            Cause.PERMISSION,
+            "AzureML Registry User",
+        ),
         ("AuthorizationFailed", Cause.PERMISSION, "AzureML Data Scientist"),
     ],
 )

@@ -7,21 +7,19 @@ import logging
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, cast
-from uuid import uuid4
+from typing import cast
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Router
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from azureml_local.errors import MethodNotAllowed, NotFound, ServiceError, StorageFull
+from azureml_local.errors import MethodNotAllowed, ServiceError, StorageFull, UnknownScope
 from azureml_local.execution.workspace import Workspace
 from azureml_local.settings import PROVIDER
-from azureml_local.state.clock import iso
 from azureml_local.wire import (
     admin,
     asset,
@@ -30,6 +28,7 @@ from azureml_local.wire import (
     datastore,
     deployment,
     endpoint,
+    error_answer,
     job,
     metadata,
     mlflow,
@@ -44,6 +43,7 @@ from azureml_local.wire import (
     seed_file,
 )
 from azureml_local.wire import workspace as workspace_routes
+from azureml_local.wire.answer_headers import AnswerHeaders
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ def create(workspace: Workspace) -> Starlette:
             Mount("/", app=BearerToken(Router(GUARDED), workspace)),
         ],
         lifespan=_lifespan,
-        middleware=[Middleware(Correlation), Middleware(CanonicalPath)],
+        middleware=[Middleware(AnswerHeaders), Middleware(CanonicalPath)],
         exception_handlers={
             ServiceError: _service_error,
             HTTPException: _http_error,
@@ -119,31 +119,6 @@ class BearerToken:
             claims = self._workspace.tokens.check(Request(scope).headers.get("authorization"))
             scope.setdefault("state", {})["claims"] = claims
         await self._app(scope, receive, send)
-
-
-class Correlation:
-    """Gives every answer the ids by which Azure's support, or this server's log, finds a request again."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        request_id = str(uuid4())
-        scope.setdefault("state", {})["request_id"] = request_id
-
-        async def send_with_ids(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [
-                    *message["headers"],
-                    (b"x-ms-request-id", request_id.encode()),
-                    (b"x-ms-correlation-request-id", request_id.encode()),
-                ]
-            await send(message)
-
-        await self._app(scope, receive, send_with_ids)
 
 
 class CanonicalPath:
@@ -214,18 +189,9 @@ class CanonicalPath:
 
 
 def _service_error(request: Request, error: Exception) -> Response:
-    answer = cast(ServiceError, error)
     request_id = request.scope.get("state", {}).get("request_id", "")
     workspace: Workspace = request.app.state.workspace
-    info: list[dict[str, Any]] = [
-        {"type": "ComponentName", "info": {"value": "managementfrontend"}},
-        {"type": "Correlation", "info": {"value": {"operation": request_id, "request": request_id}}},
-        {"type": "Environment", "info": {"value": workspace.settings.location}},
-        {"type": "Location", "info": {"value": workspace.settings.location}},
-        {"type": "Time", "info": {"value": iso(workspace.clock.now())}},
-    ]
-    headers = {"WWW-Authenticate": "Bearer"} if answer.status == 401 else {}
-    return JSONResponse(answer.body(info), answer.status, headers)
+    return error_answer.answer(workspace, request.url.path, cast(ServiceError, error), request_id)
 
 
 def _http_error(request: Request, error: Exception) -> Response:
@@ -235,7 +201,7 @@ def _http_error(request: Request, error: Exception) -> Response:
         response = _service_error(request, MethodNotAllowed(f"{what} is not allowed."))
         response.headers.update(cast(HTTPException, error).headers or {})
         return response
-    return _service_error(request, NotFound(f"There is nothing at {what}.", code="InvalidResourceType"))
+    return _service_error(request, UnknownScope(f"There is nothing at {what}.", code="InvalidResourceType"))
 
 
 def _disconnected(request: Request, error: Exception) -> Response:

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from azureml_local.errors import BadRequest, NotFound, TooLarge
+from azureml_local.errors import BadRequest, TooLarge, UnknownScope
 from azureml_local.execution.workspace import Workspace
 from azureml_local.settings import PROVIDER
 from azureml_local.wire import authorization
@@ -151,15 +151,26 @@ def _token(start: int) -> str:
 
 
 def _check_scope(request: Request) -> None:
-    """Raise NotFound unless the path names this subscription, group, workspace and registry."""
-    settings = workspace_of(request).settings
-    expected = {
-        "subscription": ("SubscriptionNotFound", "The subscription", settings.subscription_id),
-        "group": ("ResourceGroupNotFound", "Resource group", settings.resource_group),
-        "workspace": ("ResourceNotFound", "The workspace", settings.workspace),
-        "registry": ("ResourceNotFound", "The registry", settings.registry),
-    }
-    for parameter, (code, what, name) in expected.items():
-        given = request.path_params.get(parameter)
-        if given is not None and given.casefold() != name.casefold():
-            raise NotFound(f"{what} '{given}' could not be found; here it is called '{name}'.", code=code)
+    """Raise UnknownScope unless the path names this subscription, group, workspace and registry."""
+    given, settings = request.path_params, workspace_of(request).settings
+    if _differs(given.get("subscription"), settings.subscription_id):
+        message = f"The subscription '{given['subscription']}' could not be found."
+        raise UnknownScope(message, code="SubscriptionNotFound")
+    if _differs(given.get("group"), settings.resource_group):
+        raise UnknownScope(
+            f"Resource group '{given['group']}' could not be found.", code="ResourceGroupNotFound"
+        )
+    for kind, collection, name in (
+        ("workspace", "workspaces", settings.workspace),
+        ("registry", "registries", settings.registry),
+    ):
+        if _differs(given.get(kind), name):
+            raise UnknownScope(  # recorded of a workspace in 2022
+                f"The Resource '{PROVIDER}/{collection}/{given[kind]}' under resource group "
+                f"'{settings.resource_group}' was not found. For more details please go to "
+                "https://aka.ms/ARMResourceNotFoundFix"
+            )
+
+
+def _differs(given: str | None, name: str) -> bool:
+    return given is not None and given.casefold() != name.casefold()

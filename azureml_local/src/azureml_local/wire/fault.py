@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import socket
 import struct
-from collections.abc import Mapping
 from typing import Any
 
 from starlette.requests import Request
@@ -20,7 +18,6 @@ from azureml_local.state.faults import (
     Delay,
     ExpiredToken,
     Fault,
-    Faults,
     Quota,
     Reset,
     Status,
@@ -30,7 +27,8 @@ from azureml_local.state.faults import (
     operation_sticks,
     parse,
 )
-from azureml_local.wire import inferencing
+from azureml_local.state.workspace import WorkspaceState
+from azureml_local.wire import error_answer, inferencing
 from azureml_local.wire.arm import body, workspace_of
 
 # The kinds that happen to requests; the others happen to what the workspace does.
@@ -44,16 +42,16 @@ class FaultSwitch:
     own `send`.
     """
 
-    def __init__(self, app: ASGIApp, faults: Faults) -> None:
+    def __init__(self, app: ASGIApp, state: WorkspaceState) -> None:
         self._app = app
-        self._faults = faults
+        self._state = state
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"].startswith("/admin/"):
             await self._app(scope, receive, send)
             return
-        fault = self._faults.at(scope["method"], scope["path"], *_OF_REQUESTS)
-        refusal = _refusal(fault, scope["path"])
+        fault = self._state.faults.at(scope["method"], scope["path"], *_OF_REQUESTS)
+        refusal = _refusal(self._state, scope["path"], fault)
         if refusal is not None:
             await refusal(scope, receive, send)
         else:
@@ -117,27 +115,33 @@ def replace(request: Request) -> Response:
     return rules(request)
 
 
-def _refusal(fault: Fault | None, path: str) -> Response | None:
+def _refusal(state: WorkspaceState, path: str, fault: Fault | None) -> Response | None:
     """The answer that a fault gives in place of the application's, None when it gives none."""
+    if isinstance(fault, Status):
+        return _status(state, path, fault)
+    error = _error(path, fault)
+    return None if error is None else error_answer.answer(state, path, error)
+
+
+def _error(path: str, fault: Fault | None) -> ServiceError | None:
     match fault:
-        case Status():
-            return _status(fault)
         case Quota():
-            return _error(_quota(path, fault))
+            return _quota(path, fault)
         case ExpiredToken():
-            error = Unauthorized(
+            return Unauthorized(
                 "The access token expiry UTC time has passed.", code="ExpiredAuthenticationToken"
             )
-            return _error(error, {"WWW-Authenticate": "Bearer"})
         case Updating():
             endpoint = re.search("/onlineEndpoints/([^/]+)/", path, re.IGNORECASE)
-            return _error(inferencing.endpoint_busy(endpoint[1] if endpoint else "", "Updating"))
+            return inferencing.endpoint_busy(endpoint[1] if endpoint else "", "Updating")
     return None
 
 
-def _status(fault: Status) -> Response:
+def _status(state: WorkspaceState, path: str, fault: Status) -> Response:
     if fault.body is None:
-        return _error(ServiceError(fault.status, fault.code, fault.message), fault.headers)
+        answer = error_answer.answer(state, path, ServiceError(fault.status, fault.code, fault.message))
+        answer.headers.update(fault.headers)
+        return answer
     if isinstance(fault.body, str):
         return Response(fault.body, fault.status, dict(fault.headers), "text/plain")
     return JSONResponse(fault.body, fault.status, dict(fault.headers))
@@ -149,12 +153,6 @@ def _quota(path: str, fault: Quota) -> ServiceError:
     kinds = {"computes": "ClusterCoreQuotaReached", "jobs": "JobNodeCountExceedsCoreQuota"}
     code = next((code for part, code in kinds.items() if f"/{part}/" in path.lower()), "QuotaExceeded")
     return QuotaExceeded(fault.message, code=code)
-
-
-def _error(error: ServiceError, headers: Mapping[str, str] | None = None) -> Response:
-    return Response(
-        json.dumps(error.body()), error.status, dict(headers or {}), media_type="application/json"
-    )
 
 
 async def _swallow(message: Message) -> None:

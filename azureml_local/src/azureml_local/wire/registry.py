@@ -33,14 +33,12 @@ def discover(request: Request) -> Response:
     settings = workspace_of(request).settings
     name = request.path_params["name"]
     if name.casefold() != settings.registry.casefold():
-        denied = ServiceError(
+        raise ServiceError(
             403,
             "UserError",
-            f"The user is not allowed to access the registry {name}; here there is only {settings.registry}.",
+            f"User/tenant/subscription is not allowed to access registry {name}",
             inner=("Auth", "Authorization", "UnAuthorizedRegistryAccess"),
         )
-        # The registries' own service words its errors in a way of its own.
-        return JSONResponse(denied.body() | {"correlation": {}, "statusCode": denied.status}, denied.status)
     return JSONResponse(
         {
             "registryName": settings.registry,

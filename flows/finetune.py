@@ -21,6 +21,7 @@ from flows.run import interruption, outcome, parameters, suspension
 from flows.run.config import Finetune
 from flows.run.context import Run
 from flows.run.forecast import forecast
+from flows.run.forewarning import forewarn
 from flows.run.report import RunReport, report_of
 from flows.run.workspace import opened
 from tasks.azure.failure import Failure
@@ -129,6 +130,7 @@ def _prepare(run: Run) -> Work:
     """Prepare the data for the model's window while both computes are checked against the model."""
     session, config = run.session, run.config
     run.base = find_model(session, config.base)
+    forewarn(session, config, run.base)
     preparing = prepare_data.submit(config.data, run.base.window)
     finding = find_compute.submit(session, config.compute, run.base, run.lease)
     with _settled(run, finding):

@@ -8,10 +8,13 @@ from azure.core.exceptions import HttpResponseError
 
 from flows.doctor.check import Finding, Registry, fails, passes, warns
 from flows.doctor.look import Look
-from tasks.azure import clients, private, providers
+from tasks import cluster_identity
+from tasks.azure import clients, permissions, private, providers, storage
+from tasks.azure.errors import explain
 
 registry = Registry()
 
+_ROLES = "docs/azure.md has the roles."
 _DENIED = 403
 
 
@@ -21,6 +24,33 @@ def sign_in(look: Look) -> Iterator[Finding]:
     session = look.session.own()
     name = private.credential_in_use(clients.credential(session.browser_login))
     yield passes(f"{name or 'a credential'} signs in, the workspace answers", {"credential": name})
+
+
+@registry.check("permissions")
+def allowed(look: Look) -> Iterator[Finding]:
+    """The actions of a run against those that the identity's roles allow in the workspace."""
+    session = look.session.get()
+    wanted = permissions.needed(cluster=look.config.compute.create)
+    try:
+        held = permissions.held(session)
+    except HttpResponseError as error:
+        if error.status_code != _DENIED:
+            raise
+        yield warns(
+            "The identity may not read its own permissions, so they cannot be compared.",
+            "Give it the action Microsoft.Authorization/permissions/read on the workspace.",
+            details=explain(error).details,
+        )
+        return
+    missing = permissions.missing(held, wanted)
+    if missing:
+        yield fails(
+            f"Not allowed in the workspace: {', '.join(need.action for need in missing)}.",
+            f"They are for {', '.join(need.purpose for need in missing)}; {_ROLES}",
+            {"missing": [need.action for need in missing]},
+        )
+    else:
+        yield passes(f"all {len(wanted)} actions of a run are allowed in the workspace")
 
 
 @registry.check("providers")
@@ -63,3 +93,19 @@ def workspace(look: Look) -> Iterator[Finding]:
         yield fails(f"{where} is {state}.", "See its page in the Azure portal.", facts)
         return
     yield passes(where, facts)
+
+
+@registry.check("storage")
+def storage_keys(look: Look) -> Iterator[Finding]:
+    """Whether the storage takes keys, and where it does not, whether the cluster has an identity."""
+    session, config = look.session.get(), look.config.compute
+    if storage.takes_keys(session):
+        yield passes("the storage takes keys", {"takes_keys": True})
+        return
+    look.cluster.get()
+    found = look.found_cluster(session)
+    if found is None:
+        cluster_identity.check_wanted(session, config)
+    else:
+        cluster_identity.check_found(session, found)
+    yield passes("the storage takes no keys, and the cluster has an identity", {"takes_keys": False})

@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from azure.core.exceptions import HttpResponseError
+
 from flows.doctor.check import Finding, Registry, fails, passes, warns
 from flows.doctor.look import Look
-from tasks import compute, endpoint
+from tasks import compute, endpoint, quota
 from tasks.azure import sizes
 from tasks.azure.clients import Session
 from tasks.azure.listing import Listed
 from tasks.azure.sizes import Size
 from tasks.core.lease import Lease
 from tasks.deploy import check_deployment
+from tasks.quota import Room
 
 registry = Registry()
+
+_DENIED = 403
 
 
 @registry.check("sizes and prices")
@@ -72,6 +77,31 @@ def serving(look: Look) -> Iterator[Finding]:
     yield passes(f"{look.config.base.name} may be served on {size.name}")
 
 
+@registry.check("quota")
+def room(look: Look) -> Iterator[Finding]:
+    """The quota of both families and of the region, against what is in use."""
+    session, config = look.session.get(), look.config
+    seen = look.cluster.get()
+    tuning = sizes.find(session, _size_of(seen) or config.compute.size)
+    serving = sizes.find(session, config.deploy.instance_type)
+    needs = (
+        quota.training(tuning, config.compute.nodes, config.compute.tier, exists=seen is not None),
+        quota.serving(serving, config.deploy.instance_count, 2 if config.deploy.compare_with_base else 1),
+    )
+    try:
+        rows = quota.usages(session)
+    except HttpResponseError as error:
+        if error.status_code != _DENIED:
+            raise
+        yield warns(
+            "The identity may not read the quota.",
+            "Microsoft.MachineLearningServices/locations/usages/read on the subscription allows it.",
+        )
+        return
+    for each in quota.rooms(needs, rows):
+        yield _judged(each)
+
+
 @registry.check("endpoint name")
 def endpoint_name(look: Look) -> Iterator[Finding]:
     """Whether a chosen name is free in this workspace; other workspaces of the region cannot be asked."""
@@ -89,6 +119,16 @@ def endpoint_name(look: Look) -> Iterator[Finding]:
         )
     else:
         yield _ours(session, found)
+
+
+def _judged(room: Room) -> Finding:
+    facts = {"cores": room.need.cores, "used": room.used, "limit": room.limit}
+    if room.verdict is quota.Verdict.TOO_SMALL:
+        do = "Ask for more of it in the studio (Quota), or choose a size of another family or fewer nodes."
+        return fails(f"{room}.", do, facts)
+    if room.verdict is quota.Verdict.FITS:
+        return passes(str(room), facts)
+    return warns(f"{room}.", "`finetune reap` frees what is forgotten; else wait, or ask for more.", facts)
 
 
 def _ours(session: Session, found: Any) -> Finding:

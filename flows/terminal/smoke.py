@@ -37,6 +37,13 @@ def smoke(
             metavar="ID",
         ),
     ] = None,
+    identity: Annotated[
+        str | None,
+        typer.Option(
+            help="Of its cluster, as in compute.identity: for a workspace whose storage takes no keys.",
+            metavar="ID",
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Its file; smoke-DATE.json in this directory by default.", rich_help_panel=_PANEL),
@@ -67,7 +74,7 @@ def smoke(
     if here is None:
         with leaving_by_signals("What the smoke has made is being deleted."), reporting("nothing was made"):
             place = workspace(where, recipe, name, credentials)
-            done, here = _smoke(place, (max_usd, size, environment), out)
+            done, here = _smoke(place, (max_usd, size, environment, identity), out)
     if wanted is None:
         _show(done, as_json)
         code = 0
@@ -79,7 +86,7 @@ def smoke(
 
 
 def _smoke(
-    place: Workspace, wanted: tuple[float, str, str | None], out: Path | None
+    place: Workspace, wanted: tuple[float, str, str | None, str | None], out: Path | None
 ) -> tuple[Smoke, Recording]:
     """Run it in this process, and write what was recorded."""
     from flows.run.workspace import opened
@@ -90,12 +97,13 @@ def _smoke(
         from tasks.azure import sizes
         from tasks.recording.recorder import Recorder
         from tasks.sign_in import sign_in
-        from tasks.smoke.plan import ENVIRONMENT, planned
+        from tasks.smoke.plan import ENVIRONMENT, planned, with_identity
         from tasks.smoke.run import smoke as run
 
-        max_usd, size, environment = wanted
+        max_usd, size, environment, identity = wanted
         session = sign_in.fn(place)
         plan = planned(sizes.find(session, size), environment or ENVIRONMENT, max_usd)
+        plan = with_identity(plan, identity)
         typer.echo(f"{plan.name} on {plan.size.name}: ${plan.worst:.2f} at the very most", err=True)
         recorder = Recorder()
         done, recording = run(session, plan, recorder, _Progress())

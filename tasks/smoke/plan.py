@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from uuid import uuid4
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tasks.azure.failure import Cause, Failure
 from tasks.azure.sizes import Size
+from tasks.sections.compute import Compute
 
 # Of those that Azure offers in every workspace, one that has both MLflow, for the steps, and Azure's
 # inference server, for the deployment (azureml-assets, assets/training/general/environments/sklearn-1.5).
@@ -32,6 +33,7 @@ class Plan(BaseModel):
     size: Size
     environment: str
     price: float
+    identity: str | None = None  # of the cluster, where the storage takes no keys
 
     @property
     def worst(self) -> float:
@@ -65,3 +67,16 @@ def planned(size: Size, environment: str, max_usd: float) -> Plan:
             cause=Cause.COMPUTE,
         )
     return plan
+
+
+def with_identity(plan: Plan, identity: str | None) -> Plan:
+    """The plan with a cluster of that identity; raises Failure for what is none."""
+    try:
+        Compute(identity=identity)
+    except ValidationError as error:
+        raise Failure(
+            f"{identity!r} is neither `system` nor the resource id of a user-assigned identity.",
+            "See compute.identity in docs/recipes.md.",
+            cause=Cause.CONFIGURATION,
+        ) from error
+    return plan.model_copy(update={"identity": identity})

@@ -203,3 +203,4 @@ def _names(session: Session, plan: Plan, lease: Lease) -> Iterator[str]:
     """Everything that is somebody's own, and that this process knows."""
     yield from (session.subscription_id, session.resource_group, session.workspace, session.location)
     yield from (plan.run, plan.name, lease.owner)
+    yield from (plan.identity or "").split("/")[2::2]  # each second part of a resource id is a name

@@ -25,7 +25,7 @@ _DEPTH = 8
 def cluster(work: Work) -> Facts:
     """A cluster of one node at most, under a lease, as a run creates it."""
     plan = work.plan
-    wanted = Compute(name=plan.name, size=plan.size.name, idle_seconds=IDLE)
+    wanted = Compute(name=plan.name, size=plan.size.name, idle_seconds=IDLE, identity=plan.identity)
     found, _ = compute.ensure(work.session, wanted, _anything(plan.size.name), work.lease)
     if operation.state(found) != "Succeeded":
         raise Failure(

@@ -12,6 +12,7 @@ import pytest
 import requests
 from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
 
+from azureml_local.state import access
 from flows.doctor import machine
 from flows.doctor.check import Check, Finding, Line, Verdict, passes
 from flows.doctor.examination import CHECKS, examine, passed
@@ -20,7 +21,7 @@ from flows.run.config import Finetune
 from tasks.azure import clients, sizes
 from tasks.azure.clients import Session
 from tasks.sign_in import Workspace, sign_in
-from tests.conftest import LetFail
+from tests.conftest import LetFail, LocalServer
 from tests.support.prefect_server import PrefectServer
 from tests.support.tiny_recipe import tiny_config
 from tests.support.waiting import PATIENCE
@@ -120,7 +121,7 @@ def test_prices_that_may_not_be_read_matter_to_a_budget(examined: Examined, let_
 
 
 def test_a_subscription_that_is_not_registered_is_told_how_to_be(
-    examined: Examined, session: Session
+    examined: Examined, session: Session, server: LocalServer
 ) -> None:
     provider = "Microsoft.KeyVault"
     path = f"/subscriptions/{session.subscription_id}/providers/{provider}"
@@ -135,13 +136,60 @@ def test_a_subscription_that_is_not_registered_is_told_how_to_be(
         )
         assert answer.ok
 
-    ask("unregister")
-    try:
+    (line,) = examined(only="providers")["providers"]
+    assert (line.verdict, "Reader" in line.do) == (WARN, True)  # with the roles of a run alone
+    with server.as_owner():
+        ask("unregister")
         (line,) = examined(only="providers")["providers"]
-    finally:
         ask("register")
-    assert (line.verdict, line.do) == (FAIL, f"Run: az provider register --namespace {provider}")
-    assert verdicts(examined(only="providers")["providers"]) == [PASS]
+        assert (line.verdict, line.do) == (FAIL, f"Run: az provider register --namespace {provider}")
+        assert verdicts(examined(only="providers")["providers"]) == [PASS]
+
+
+def test_actions_that_no_role_allows_are_named(examined: Examined, server: LocalServer) -> None:
+    action = "Microsoft.MachineLearningServices/workspaces/computes/write"
+    runner, *others = access.documents(access.LEAST_PRIVILEGE)
+    less = {**runner, "Actions": [each for each in runner["Actions"] if each != action]}
+    assert verdicts(examined(only="permissions")["permissions"]) == [PASS]
+    server.admin("permissions", {"roles": [less, *others]})
+    try:
+        (line,) = examined(only="permissions")["permissions"]
+        (without,) = examined("compute.create=false", only="permissions")["permissions"]
+    finally:
+        server.admin("permissions", {"roles": access.LEAST_PRIVILEGE})
+    assert (line.verdict, line.facts["missing"]) == (FAIL, [action])
+    assert "creating the cluster" in line.do
+    assert without.verdict is PASS
+
+
+def test_permissions_that_may_not_be_read_are_a_warning(examined: Examined, server: LocalServer) -> None:
+    runner, *others = access.documents(access.LEAST_PRIVILEGE)
+    less = {**runner, "Actions": [each for each in runner["Actions"] if "Authorization" not in each]}
+    server.admin("permissions", {"roles": [less, *others]})
+    try:
+        (line,) = examined(only="permissions")["permissions"]
+    finally:
+        server.admin("permissions", {"roles": access.LEAST_PRIVILEGE})
+    assert (line.verdict, "permissions/read" in line.do) == (WARN, True)
+
+
+def test_storage_without_keys_asks_for_an_identity(examined: Examined) -> None:
+    (line,) = examined(only="storage")["storage"]
+    assert (line.verdict, line.facts) == (PASS, {"takes_keys": False})
+    (line,) = examined("compute.identity=", only="storage")["storage"]
+    assert (line.verdict, "compute.identity" in line.do) == (FAIL, True)
+
+
+def test_the_quota_is_told_row_by_row(examined: Examined, let_fail: LetFail) -> None:
+    found = examined(only="quota")["quota"]
+    assert verdicts(found) == [PASS] * 4
+    many = ("compute.nodes=60000", "compute.max_nodes=60000")
+    found = examined(*many, only="quota")["quota"]
+    assert verdicts(found) == [FAIL, FAIL, PASS, PASS]
+    assert "Quota" in found[0].do
+    let_fail({"kind": "status", "path": "**/usages", "status": 403, "code": "AuthorizationFailed"})
+    (line,) = examined(only="quota")["quota"]
+    assert (line.verdict, "usages/read" in line.do) == (WARN, True)
 
 
 @pytest.mark.parametrize(
@@ -158,10 +206,11 @@ def test_a_cluster_that_would_not_do_is_told(examined: Examined, changes: list[s
 
 
 def test_a_cluster_that_exists_is_held_against_the_recipe(examined: Examined, ml_client: Any) -> None:
-    from azure.ai.ml.entities import AmlCompute
+    from azure.ai.ml.entities import AmlCompute, IdentityConfiguration
 
-    name = f"there-{uuid4().hex[:8]}"
-    ml_client.compute.begin_create_or_update(AmlCompute(name=name, size="Standard_NC4as_T4_v3")).result()
+    name, identity = f"there-{uuid4().hex[:8]}", IdentityConfiguration(type="system_assigned")
+    wanted = AmlCompute(name=name, size="Standard_NC4as_T4_v3", identity=identity)
+    ml_client.compute.begin_create_or_update(wanted).result()
     try:
         (line,) = examined(f"compute.name={name}", only="cluster")["cluster"]
         assert (line.verdict, name in line.says) == (PASS, True)

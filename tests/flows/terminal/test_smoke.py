@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -16,6 +15,7 @@ from typer.testing import CliRunner, Result
 from flows.terminal.cli import app
 from tasks.recording.exchange import Exchange, Recording
 from tests.conftest import LocalServer
+from tests.support import ours
 from tests.support.checkout import ROOT
 from tests.support.waiting import PATIENCE, until
 
@@ -55,6 +55,7 @@ def test_what_is_wrong_is_one_line(recorded: Path, tmp_path: Path) -> None:
     for arguments, line in (
         (["--compare", str(tmp_path / "none.json")], "is no recording of `finetune smoke`"),
         (["--where", "local", "--recipe", "nowhere"], "There is no recipe 'nowhere'"),
+        (["--where", "local", "--identity", "mine"], "is neither `system` nor the resource id"),
     ):
         said = finetune(*arguments)
         assert (said.exit_code, said.stdout) == (1, "")
@@ -72,27 +73,26 @@ def test_a_smoke_that_is_too_expensive_makes_nothing(environment: dict[str, str]
 
 
 @pytest.mark.slow
-def test_ctrl_c_deletes_everything(
-    environment: dict[str, str], server: LocalServer, ml_client: Any, tmp_path: Path
-) -> None:
-    command = [sys.executable, "-m", "flows.terminal.cli", "smoke", "--out", str(tmp_path / "x.json")]
-    process = subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env=os.environ,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+def test_ctrl_c_deletes_everything(environment: dict[str, str], server: LocalServer, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "flows.terminal.cli", "smoke", "--identity", "system"]
+    with server.as_owner():  # to make components takes more than a run is allowed
+        process = subprocess.Popen(
+            [*command, "--out", str(tmp_path / "x.json")],
+            cwd=ROOT,
+            env=os.environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
 
-    def training() -> bool:
-        assert process.poll() is None, process.communicate()
-        return any(job.name.startswith("smoke-") and job.status == "Running" for job in ml_client.jobs.list())
+        def training() -> bool:
+            assert process.poll() is None, process.communicate()
+            return any(job.name.startswith("smoke-") and job.state == "Running" for job in ours.jobs())
 
-    until(training)
-    os.killpg(process.pid, signal.SIGINT)
-    out, err = process.communicate(timeout=PATIENCE)
+        until(training)
+        os.killpg(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130, err
     assert "Traceback" not in err
     assert "Everything is deleted." in out

@@ -26,6 +26,7 @@ _OPERATIONS = ("mfeOperationsStatus", "computeOperationsStatus", "mfeOperationRe
 # Resource Manager's own types, outside the provider's.
 _GROUP = "/subscriptions/{subscription}/resourceGroups/{group}"
 _OTHERS = {_GROUP: "Microsoft.Resources/subscriptions/resourceGroups"}
+_REGISTRATION = "/subscriptions/{subscription}/providers/{namespace}"
 # MLflow's calls that ask by POST; every other POST writes (documented: how-to-assign-roles).
 _MLFLOW_QUESTIONS = ("search", "get-latest-versions", "get-history", "get-history-bulk-interval")
 _MLFLOW_MODELS = ("registered-models", "model-versions")
@@ -72,6 +73,8 @@ def _resource_managers(template: str, method: str, path: str) -> Needed | None:
     """The action by the types of the path; one that ends with a type, not a name, is a list or a call."""
     if template in _OTHERS:
         return Needed(f"{_OTHERS[template]}/{_VERBS[method]}", path)
+    if template.startswith(_REGISTRATION):
+        return _registrations(method, path)
     if template.endswith("/providers/Microsoft.Authorization/permissions"):
         return Needed("Microsoft.Authorization/permissions/read", path.rsplit("/providers/", 1)[0])
     parts = template.split(f"/providers/{PROVIDER}/", 1)[1].split("/")
@@ -87,6 +90,16 @@ def _resource_managers(template: str, method: str, path: str) -> Needed | None:
         above = "/".join(path.split("/")[:3])
     verb = "action" if method == "POST" else _VERBS[method]
     return Needed(f"{PROVIDER}/{'/'.join(fixed)}/{verb}", above)
+
+
+def _registrations(method: str, path: str) -> Needed:
+    """Reading a provider's state takes an action of Resource Manager's, changing it one of the provider's."""
+    parts = path.split("/")
+    if method == "GET":
+        action = "Microsoft.Resources/subscriptions/providers/read"
+    else:
+        action = f"{parts[4]}/{parts[5]}/action"
+    return Needed(action, "/".join(parts[:3]))
 
 
 def _registrys(parts: list[str], method: str, path: str) -> Needed | None:

@@ -30,7 +30,7 @@ def sign_in(look: Look) -> Iterator[Finding]:
 def allowed(look: Look) -> Iterator[Finding]:
     """The actions of a run against those that the identity's roles allow in the workspace."""
     session = look.session.get()
-    wanted = permissions.needed(cluster=look.config.compute.create)
+    wanted = permissions.needed(cluster=look.config.compute.is_created)
     try:
         held = permissions.held(session)
     except HttpResponseError as error:
@@ -101,6 +101,9 @@ def storage_keys(look: Look) -> Iterator[Finding]:
     session, config = look.session.get(), look.config.compute
     if storage.takes_keys(session):
         yield passes("the storage takes keys", {"takes_keys": True})
+        return
+    if config.is_serverless:
+        yield passes("the storage takes no keys, and serverless machines have the submitter's identity")
         return
     look.cluster.get()
     found = look.found_cluster(session)

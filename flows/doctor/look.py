@@ -84,4 +84,6 @@ class Look:
         return find_component(self.session.get(), self.config.pipeline)
 
     def _cluster(self) -> Listed | None:
+        if self.config.compute.is_serverless:
+            return None
         return listing.cluster(self.session.get(), self.config.compute.training)

@@ -54,6 +54,10 @@ def cluster(look: Look) -> Iterator[Finding]:
     session, config = look.session.get(), look.config.compute
     seen = look.cluster.own()
     base = look.base.get()
+    if config.is_serverless:
+        compute.check_size(sizes.find(session, config.size), base)
+        yield passes(f"none: serverless machines of {config.size} come with the job")
+        return
     if seen is None:
         if not config.create:
             yield fails(

@@ -29,7 +29,7 @@ def _look(what: str, find: Callable[[], Iterator[str]]) -> None:
 
 def _permissions(session: Session, config: Finetune) -> Iterator[str]:
     """The actions that no role of the identity allows; a condition on a role may allow them all the same."""
-    wanted = permissions.needed(cluster=config.compute.create)
+    wanted = permissions.needed(cluster=config.compute.is_created)
     for need in permissions.missing(permissions.held(session), wanted):
         yield f"No role of the signed-in identity allows {need.action}, which is for {need.purpose}."
 

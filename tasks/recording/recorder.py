@@ -18,14 +18,20 @@ from tasks.recording.exchange import Exchange
 from tasks.recording.route import Route, Service, route_of
 from tasks.recording.shape import Shaper
 
+# Lists in which other people's things stand beside our own, and say nothing of how the service answers us.
+_SHARED = ("/jobs", "/computes", "/onlineEndpoints")
 _LARGEST = 4 * 2**20  # bytes of a document whose shape is read
 
 
 class Recorder:
-    """Keeps what was said while it listens; `step` is put to what is said from then on."""
+    """Keeps what was said while it listens; `step` is put to what is said from then on.
 
-    def __init__(self) -> None:
+    Of the lists that other people's things stand in, what does not name `own` is left out.
+    """
+
+    def __init__(self, own: str = "") -> None:
         self.step = ""
+        self.own = own
         self._names: set[str] = set()
         self._seen: list[tuple[str, Route, str, int, tuple[str, ...], Any]] = []
         self._lock = threading.Lock()
@@ -88,7 +94,10 @@ class Recorder:
         if route is None or _is_late(route, str(request.method)):
             return
         headers = tuple(sorted({name.casefold() for name in response.headers} & words.HEADERS))
-        seen = (self.step, route, str(request.method), response.status_code, headers, _document(response))
+        document = _document(response)
+        if self.own and route.path.endswith(_SHARED):
+            document = _only(document, self.own)
+        seen = (self.step, route, str(request.method), response.status_code, headers, document)
         with self._lock:
             self._seen.append(seen)
 
@@ -110,6 +119,14 @@ def _document(response: requests.Response) -> Any:
         return json.loads(response.content)
     except ValueError:
         return None
+
+
+def _only(document: Any, own: str) -> Any:
+    """A list's document without the items that do not name this."""
+    items = document.get("value") if isinstance(document, dict) else None
+    if not isinstance(items, list):
+        return document
+    return {**document, "value": [item for item in items if own in json.dumps(item)]}
 
 
 def _recognised(status: int, body: Any) -> str:

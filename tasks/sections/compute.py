@@ -77,6 +77,11 @@ class Compute(BaseModel):
         return self
 
     @property
+    def is_created(self) -> bool:
+        """Whether a run makes the cluster where it does not exist."""
+        return self.create and not self.is_serverless
+
+    @property
     def is_serverless(self) -> bool:
         """Whether the training runs without a cluster."""
         return self.training.casefold() == SERVERLESS

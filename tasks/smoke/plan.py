@@ -75,7 +75,7 @@ def with_identity(plan: Plan, identity: str | None) -> Plan:
         Compute(identity=identity)
     except ValidationError as error:
         raise Failure(
-            f"{identity!r} is neither `system` nor the resource id of a user-assigned identity.",
+            f"{identity!r} is neither 'system' nor the resource id of a user-assigned identity.",
             "See compute.identity in docs/recipes.md.",
             cause=Cause.CONFIGURATION,
         ) from error

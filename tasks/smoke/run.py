@@ -98,6 +98,7 @@ def smoke(
     Raises nothing of what a check meets: that is its result.
     """
     lease = Lease.of_run(plan.run, LEASE_HOURS)
+    recorder.own = plan.name
     recorder.hide(*_names(session, plan, lease))
     results: list[Result] = []
     ended: int | None = None

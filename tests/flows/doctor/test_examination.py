@@ -205,6 +205,12 @@ def test_a_cluster_that_would_not_do_is_told(examined: Examined, changes: list[s
     assert said in line.says
 
 
+def test_serverless_machines_need_no_cluster(examined: Examined) -> None:
+    serverless = ("compute.name=serverless", "compute.identity=")
+    for check in ("cluster", "storage", "permissions", "quota"):
+        assert set(verdicts(examined(*serverless, only=check)[check])) == {PASS}
+
+
 def test_a_cluster_that_exists_is_held_against_the_recipe(examined: Examined, ml_client: Any) -> None:
     from azure.ai.ml.entities import AmlCompute, IdentityConfiguration
 

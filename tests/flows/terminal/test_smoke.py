@@ -55,7 +55,7 @@ def test_what_is_wrong_is_one_line(recorded: Path, tmp_path: Path) -> None:
     for arguments, line in (
         (["--compare", str(tmp_path / "none.json")], "is no recording of `finetune smoke`"),
         (["--where", "local", "--recipe", "nowhere"], "There is no recipe 'nowhere'"),
-        (["--where", "local", "--identity", "mine"], "is neither `system` nor the resource id"),
+        (["--where", "local", "--identity", "mine"], "is neither 'system' nor the resource id"),
     ):
         said = finetune(*arguments)
         assert (said.exit_code, said.stdout) == (1, "")

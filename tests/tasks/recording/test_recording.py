@@ -129,6 +129,16 @@ def test_what_says_how_the_service_does_it_is_recorded(recording: Recording) -> 
     assert refused.recognised == "Another operation on the endpoint is under way."
 
 
+def test_of_shared_lists_only_ones_own_things_are_recorded(ask: Ask) -> None:
+    recorder = Recorder(own="secret-model")
+    with recorder.listening():
+        ask(f"{WORKSPACE}/computes")
+        ask(f"{WORKSPACE}/models")
+    shared, other = recorder.exchanges()
+    assert (shared.shape["value"], shared.shape["name"]) == ([], "text")
+    assert other.shape["value"] != []
+
+
 def test_a_recording_with_a_name_or_a_secret_is_not_written(recording: Recording, tmp_path: Path) -> None:
     for text in ("projekt-x", SUBSCRIPTION, "eyJ0eXAiOiJKV1Qi", "a?sig=x", "alice@contoso.example"):
         exchange = recording.exchanges[0].model_copy(update={"shape": {"key": text}})

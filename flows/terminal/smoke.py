@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -72,23 +74,50 @@ def smoke(
         here = Recording.read(against) if against else None
     done = None
     if here is None:
+        path = out or Path(f"smoke-{datetime.now(UTC):%Y-%m-%d}.json")
         with leaving_by_signals("What the smoke has made is being deleted."), reporting("nothing was made"):
+            _check_writable(path)
             place = workspace(where, recipe, name, credentials)
-            done, here = _smoke(place, (max_usd, size, environment, identity), out)
-    if wanted is None:
-        _show(done, as_json)
-        code = 0
-    else:
+            done, here, names = _smoke(place, _Wish(max_usd, size, environment, identity))
+        if wanted is None:
+            _show(done, as_json)
+        with reporting("the recording was not written"):
+            here.write(path, names)
+            typer.echo(
+                f"Recorded {len(here.exchanges)} exchanges in {path}, without names or values", err=True
+            )
+    code = done.exit_code if done else 0
+    if wanted is not None:
         found = _differences(wanted, here)
         _show_differences(found, done, as_json)
-        code = 1 if any(each.counts for each in found) else 0
-    raise typer.Exit((done.exit_code if done else 0) or code)
+        code = code or int(any(each.counts for each in found))
+    raise typer.Exit(code)
 
 
-def _smoke(
-    place: Workspace, wanted: tuple[float, str, str | None, str | None], out: Path | None
-) -> tuple[Smoke, Recording]:
-    """Run it in this process, and write what was recorded."""
+@dataclass(frozen=True)
+class _Wish:
+    """What the options ask for."""
+
+    max_usd: float
+    size: str
+    environment: str | None
+    identity: str | None
+
+
+def _check_writable(path: Path) -> None:
+    """Raise Failure where the recording could not be written, before an hour's work for it."""
+    from tasks.azure.failure import Cause, Failure
+
+    if path.is_dir() or not os.access(path.absolute().parent, os.W_OK):
+        raise Failure(
+            f"The recording cannot be written to {path}.",
+            "Name a file in a directory that can be written to: --out FILE.",
+            cause=Cause.CONFIGURATION,
+        )
+
+
+def _smoke(place: Workspace, wish: _Wish) -> tuple[Smoke, Recording, frozenset[str]]:
+    """Run it in this process; what came of it, the recording, and the names that must not be in it."""
     from flows.run.workspace import opened
     from flows.terminal import prefect_server
 
@@ -100,19 +129,13 @@ def _smoke(
         from tasks.smoke.plan import ENVIRONMENT, planned, with_identity
         from tasks.smoke.run import smoke as run
 
-        max_usd, size, environment, identity = wanted
         session = sign_in.fn(place)
-        plan = planned(sizes.find(session, size), environment or ENVIRONMENT, max_usd)
-        plan = with_identity(plan, identity)
+        plan = planned(sizes.find(session, wish.size), wish.environment or ENVIRONMENT, wish.max_usd)
+        plan = with_identity(plan, wish.identity)
         typer.echo(f"{plan.name} on {plan.size.name}: ${plan.worst:.2f} at the very most", err=True)
         recorder = Recorder()
         done, recording = run(session, plan, recorder, _Progress())
-        path = out or Path(f"smoke-{datetime.now(UTC):%Y-%m-%d}.json")
-        recording.write(path, recorder.names)
-        typer.echo(
-            f"Recorded in {path}: {len(recording.exchanges)} exchanges, without names or values", err=True
-        )
-    return done, recording
+    return done, recording, recorder.names
 
 
 class _Progress:
@@ -127,10 +150,9 @@ class _Progress:
             typer.echo(f"● {check}{f': {detail}' if detail else ''}", err=True)
 
 
-def _show(done: Smoke | None, as_json: bool) -> None:
+def _show(done: Smoke, as_json: bool) -> None:
     from flows.terminal.table import show
 
-    assert done is not None
     if as_json:
         typer.echo(done.model_dump_json(indent=2))
         return

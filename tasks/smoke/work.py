@@ -66,7 +66,7 @@ class Work:
     def until(self, ready: Callable[[], T | None], what: str, limit: float) -> T:
         """Look until it is so; raises Failure when that takes too long."""
         begun, pause = monotonic(), 0.1
-        while not (found := ready()):
+        while not (found := self._looked(ready)):
             waited = monotonic() - begun
             if waited > limit:
                 raise Failure(
@@ -77,6 +77,17 @@ class Work:
             sleep(pause)
             pause = min(_LONGEST / 3, 1.3 * pause)
         return found
+
+    def _looked(self, ready: Callable[[], T | None]) -> T | None:
+        """What is to be seen; None where the service is out of reach for the moment."""
+        try:
+            return ready()
+        except Exception as error:
+            failure = explain(error)
+            if not failure.retryable:
+                raise
+            self.say(failure.what)
+            return None
 
 
 def expect(holds: bool, otherwise: str) -> None:

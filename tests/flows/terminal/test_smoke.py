@@ -65,6 +65,13 @@ def test_what_is_wrong_is_one_line(recorded: Path, tmp_path: Path) -> None:
     assert finetune("--with", str(recorded)).exit_code == 2
 
 
+def test_where_the_recording_could_not_be_written_nothing_is_made(tmp_path: Path) -> None:
+    for out in (tmp_path, tmp_path / "none" / "x.json"):
+        said = finetune("--out", str(out))
+        assert (said.exit_code, said.stdout) == (1, "")
+        assert "--out FILE" in said.stderr
+
+
 def test_a_smoke_that_is_too_expensive_makes_nothing(environment: dict[str, str], tmp_path: Path) -> None:
     said = finetune("--max-usd", "0.1", "--out", str(tmp_path / "x.json"))
     assert said.exit_code == 1

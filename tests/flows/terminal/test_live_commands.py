@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from azure.ai.ml import command
-from azure.ai.ml.entities import AmlCompute, ManagedOnlineEndpoint
+from azure.ai.ml.entities import AmlCompute, IdentityConfiguration, ManagedOnlineEndpoint
 from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import LogCreate
@@ -78,7 +78,12 @@ def submit(ml_client: Any) -> Iterator[Submit]:
     """Submits a job on a cluster of its own; both are gone after the test."""
     cluster = f"cl-{uuid4().hex[:8]}"
     ml_client.compute.begin_create_or_update(
-        AmlCompute(name=cluster, size="Standard_DS3_v2", max_instances=4)
+        AmlCompute(
+            name=cluster,
+            size="Standard_DS3_v2",
+            max_instances=4,
+            identity=IdentityConfiguration(type="system_assigned"),
+        )
     ).wait()
 
     def put(what: str, **tags: str) -> str:

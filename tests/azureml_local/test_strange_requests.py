@@ -152,3 +152,15 @@ def test_no_path_makes_the_server_fail(server: LocalServer, session: requests.Se
     for prefix in ("/", f"/subscriptions/x/providers/{PROVIDER}/"):
         answer = session.get(server.url + prefix + quote(path, safe="/"), timeout=PATIENCE)
         assert answer.status_code < 500, answer.text
+
+
+@pytest.mark.parametrize("given", [{"description": 5}, {"isArchived": "yes"}, {"isAnonymous": 1}])
+@pytest.mark.parametrize("path", ["codes/any", "models/any", "environments/any/versions/1"])
+def test_what_an_asset_says_of_itself_has_its_type(
+    server: LocalServer, session: requests.Session, path: str, given: dict[str, object]
+) -> None:
+    group = f"/subscriptions/{SCOPE['subscription']}/resourceGroups/{SCOPE['group']}"
+    address = f"{server.url}{group}/providers/{PROVIDER}/workspaces/{SCOPE['workspace']}/{path}"
+    answer = session.put(address, json={"properties": given}, timeout=PATIENCE)
+    assert answer.status_code == 400, answer.text
+    assert next(iter(given)) in answer.json()["error"]["message"]

@@ -15,7 +15,7 @@ from azureml_local.state.documents import AssetDocument, assets
 from azureml_local.state.workspace import WorkspaceState
 from azureml_local.wire import asset_request
 from azureml_local.wire.arm import properties, resource, workspace_of
-from azureml_local.wire.fields import texts
+from azureml_local.wire.fields import refused, text, texts
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,254}$")
 VERSION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,99}$")
@@ -79,8 +79,15 @@ def scope(request: Request) -> str:
 
 
 def given_properties(request: Request) -> Json:
-    """The properties of the body, with tags and properties as the objects of strings that they are."""
+    """The properties of the body, with tags and properties as the objects of strings that they are.
+
+    Raises BadRequest for a description that is no text, and for a mark that is not true or false.
+    """
     given = properties(request)
+    text(given, "description")
+    for mark in ("isArchived", "isAnonymous"):
+        if not isinstance(given.get(mark, False), bool | None):
+            raise refused(mark, "it must be true or false")
     said = [field for field in ("tags", "properties") if given.get(field) is not None]
     return given | {field: texts(given, field) for field in said}
 

@@ -17,13 +17,14 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.artifacts import run as artifacts
 from flows.operations import epilogue
-from flows.run import interruption, outcome, parameters, suspension
+from flows.run import interruption, outcome, parameters, pricing, suspension
 from flows.run.config import Finetune
 from flows.run.context import Run
 from flows.run.forecast import forecast
 from flows.run.forewarning import forewarn
 from flows.run.report import RunReport, report_of
 from flows.run.workspace import opened
+from tasks.azure import service_clock
 from tasks.azure.failure import Failure
 from tasks.base_model import find_model
 from tasks.compute import find_compute
@@ -36,6 +37,7 @@ from tasks.delete import Deletion, delete_cluster, delete_endpoint, keep_endpoin
 from tasks.deploy import BASE, Deployment, Wanted, check_deployment, deploy_model
 from tasks.endpoint import Endpoint, lost, name_of, open_endpoint, route
 from tasks.invoke import Conversation, ask
+from tasks.job.meter import Meter
 from tasks.job.pipeline import Work, plan_job, submit_job
 from tasks.job.wait import cancel_own, wait_for_job
 from tasks.metrics import read_metrics
@@ -91,6 +93,7 @@ def _run(run: Run) -> Any:
             outage.budget(config.wait.outage_minutes),
             opened(config.workspace.where, config.workspace.credentials),
             observing(run.stages.record),
+            pricing.priced(run),
         ):
             _stages(run)
     except Exception as error:  # noqa: BLE001 - it is the result of a state that reads better
@@ -152,6 +155,7 @@ def _train(run: Run, work: Work) -> None:
     logger().info("Before anything is submitted: %s", price)
     announce(Stage.SUBMIT, price)
     artifacts.publish_plan(run, price)
+    run.meter = Meter(run.cluster)
     waiter = suspension.waiter(run.id, config.wait, run.started)
     with _job_unless_cancelled(run):
         lease = run.lease.priced(run.cluster.hourly)
@@ -160,7 +164,7 @@ def _train(run: Run, work: Work) -> None:
         if config.wait.mode == "suspend":
             suspension.suspend_while_live(session, run.submission, run.cluster, config.wait, waiter)
         # In the main thread, where Ctrl-C and a worker's SIGTERM arrive.
-        run.trained = wait_for_job(session, run.submission, run.cluster, config.wait, waiter)
+        run.trained = wait_for_job(session, run.submission, run.meter, config.wait, waiter)
 
 
 def _register(run: Run, work: Work) -> None:
@@ -266,6 +270,7 @@ def _end(run: Run, name: str, keep: bool) -> None:
 
 
 def _kept(run: Run, name: str) -> Deletion:
+    pricing.note_served(run, name)
     until = run.serving_lease.extended(run.config.deploy.kept_hours())
     try:
         return keep_endpoint(run.session, name, until)
@@ -278,8 +283,11 @@ def _kept(run: Run, name: str) -> Deletion:
 
 
 def _deleted(run: Run, name: str) -> Deletion:
+    pricing.note_served(run, name)
     try:
-        return delete_endpoint(run.session, name, run.lease)
+        deletion = delete_endpoint(run.session, name, run.lease)
+        pricing.end_served(run)
+        return deletion
     except Failure as failure:
         logger().error("The endpoint %s IS STILL BILLED: %s Run `finetune reap`.", name, failure)
         raise
@@ -306,9 +314,9 @@ def _cluster_released(run: Run) -> Iterator[None]:
 
 
 def _delete_cluster(run: Run) -> None:
-    name = run.config.compute.training
+    name, now = run.config.compute.training, service_clock.now()
     if delete_cluster(run.session, name, run.lease):
-        run.deleted_cluster = name
+        run.deleted_cluster, run.released = name, now
 
 
 @contextmanager

@@ -47,7 +47,7 @@ class Metrics(BaseModel):
 @stage(Stage.METRICS)
 def read_metrics(session: Session, job: TrainedJob, plan: Plan) -> Metrics:
     """The job's metrics; empty where it logged none, as a component may."""
-    metrics = of_job(session, plan.experiment, job.name)
+    metrics = of_job(session, job.experiment or plan.experiment, job.name)
     if not metrics.final:
         logger().warning("The job %s logged no metrics", job.name)
     return metrics

@@ -203,7 +203,7 @@ def summary_page(report: RunReport, failure: BaseException | None) -> str:
         ("model", f"{report.model}:{report.model_version}" if report.model else None),
         ("held-out loss", figures.losses(report.base_loss, report.eval_loss)),
         ("endpoint", f"{report.endpoint}: {report.deletion or 'unknown'}" if report.endpoint else None),
-        ("cost", figures.dollars(report.cost_usd)),
+        ("cost", f"{'at least ' if report.cost_is_least else ''}{figures.dollars(report.cost_usd)}"),
         ("reused", ", ".join(map(str, report.reused)) or None),
         ("notes", "; ".join(report.notes) or None),
     ]

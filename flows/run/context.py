@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar, cast, overload
 
 from flows.run.config import Finetune
+from flows.run.spent import Spent
 from flows.run.stage_times import StageTimes
 from tasks.azure.clients import Session
 from tasks.azure.sizes import Size
@@ -17,10 +18,12 @@ from tasks.delete import Deletion
 from tasks.deploy import Deployment
 from tasks.endpoint import Endpoint
 from tasks.invoke import Conversation
+from tasks.job.meter import Meter
 from tasks.job.pipeline import Plan, Submission
 from tasks.job.wait import TrainedJob
 from tasks.metrics import Metrics
 from tasks.register import RegisteredModel
+from tasks.spending import Served
 
 T = TypeVar("T")
 
@@ -70,6 +73,10 @@ class Run:
     conversation = Result[Conversation]()
     deletion = Result[Deletion]()
     deleted_cluster = Result[str]()
+    released = Result[datetime]()  # when that cluster was, by the service's clock
+    meter = Result[Meter]()
+    served = Result[tuple[Served, ...]]()
+    spent = Result[Spent]()
     cancelled = Result[tuple[str, ...]]()  # jobs, by what people call them
 
     def __init__(self, config: Finetune, id: str, trigger: str) -> None:

@@ -9,11 +9,11 @@ from pydantic import BaseModel, ConfigDict, field_validator
 
 from flows.run import interruption
 from flows.run.context import Run
+from flows.run.spent import Spent
 from tasks.azure.errors import explain
 from tasks.azure.failure import LIMITS, Cause, Failure
 from tasks.core.ending import Ending, ending_of
 from tasks.core.reuse import Reused
-from tasks.core.stages import Stage
 from tasks.delete import Deletion
 
 _INTERRUPTED = {Ending.CANCELLED: "cancelled", Ending.LOST: "crashed"}
@@ -61,6 +61,7 @@ class RunReport(BaseModel):
     training_usd: float = 0.0
     serving_usd: float = 0.0
     cost_usd: float = 0.0
+    cost_is_least: bool = False  # part of the job's time was not seen
 
     @field_validator("deletion", mode="before")
     @classmethod
@@ -71,7 +72,8 @@ class RunReport(BaseModel):
 
 def report_of(run: Run) -> RunReport:
     """The run as a row; what it did not get to is None."""
-    training, serving = round(_training_usd(run), 6), round(_serving_usd(run), 6)
+    spent = Run.spent.of(run) or Spent()
+    training, serving = round(spent.training.dollars, 6), round(spent.serving, 6)
     base, session = Run.base.of(run), Run.session.of(run)
     return RunReport(
         run=run.id,
@@ -88,6 +90,7 @@ def report_of(run: Run) -> RunReport:
         training_usd=training,
         serving_usd=serving,
         cost_usd=round(training + serving, 6),
+        cost_is_least=bool(training) and spent.training.at_least,
         **_end(run, round(training + serving, 6)),
         **_training(run),
         **_serving(run),
@@ -175,17 +178,3 @@ def _reused(run: Run) -> tuple[Reused, ...]:
     made = (Run.submission.of(run), Run.model.of(run), Run.endpoint.of(run))
     deployments = Run.deployments.of(run) or ()
     return tuple(thing.reused for thing in (*made, *deployments) if thing and thing.reused)
-
-
-def _training_usd(run: Run) -> float:
-    """What this run paid for training: nothing for a job that it found completed."""
-    trained, submission = Run.trained.of(run), Run.submission.of(run)
-    if trained is None or (submission and submission.reused):
-        return 0.0
-    return trained.cost
-
-
-def _serving_usd(run: Run) -> float:
-    """From the request for each deployment to the end of the endpoint, at the deployments' prices."""
-    serving = run.stages.seconds(Stage.DEPLOY, Stage.INVOKE, Stage.DELETE)
-    return sum(deployment.hourly for deployment in Run.deployments.of(run) or ()) * serving / 3600

@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from pydantic import BaseModel, ConfigDict
 
-from tasks.azure import private
+from tasks.azure import private, service_clock
 
 # Seconds to connect and to wait for an answer. The SDKs' own 300 s, times their retries, are most of an hour.
 _CONNECT, _READ = 30.0, 60.0
@@ -159,6 +159,7 @@ def _answer(session: Session, method: str, address: str, body: Any = None) -> An
         HttpRequest(method, address, json=body)
     )
     response.raise_for_status()
+    service_clock.note(response.headers.get("Date"))
     return response
 
 

@@ -120,6 +120,15 @@ def tag_job(session: Session, name: str, tags: Mapping[str, str]) -> None:
     clients.write(session, path, _VERSION, {"properties": changed})
 
 
+def moment(text: Any) -> datetime | None:
+    """A time as the service writes it, UTC; None for what is none."""
+    try:
+        found = datetime.fromisoformat(str(text))
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
 def _one(session: Session, path: str) -> Listed | None:
     found = unless_missing(lambda: clients.read(session, f"{session.workspace_id}/{path}", _VERSION))
     return None if found is None else _read(found)
@@ -143,7 +152,7 @@ def _read(document: Mapping[str, Any]) -> Listed:
         name=str(document.get("name") or ""),
         state=str(properties.get("status") or properties.get("provisioningState") or ""),
         tags={name: str(value) for name, value in tags.items() if value is not None},
-        created=_moment(system.get("createdAt") or properties.get("createdOn")),
+        created=moment(system.get("createdAt") or properties.get("createdOn")),
         properties=properties,
         document=document,
     )
@@ -151,14 +160,6 @@ def _read(document: Mapping[str, Any]) -> Listed:
 
 def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else _NOTHING
-
-
-def _moment(text: Any) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(str(text))
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _texts(value: Any) -> Iterable[str]:

@@ -13,16 +13,17 @@ from pydantic import BaseModel, ConfigDict
 from tasks.azure import clients, job_states, private
 from tasks.azure.clients import Session
 
-_USER_LOG = re.compile(
-    r"^(user_logs/std_log|azureml-logs/\d+_driver_log|logs/azureml/stdout).*\.txt$|^logs/azureml/std"
-)
+# What the command itself writes, of the first process where several share the training, and nothing of the
+# machinery around it. The pattern of user_logs is the SDK's own.
+_USER_LOG = re.compile(r"user_logs/std_log\D*0*(?:_ps)?\.txt|azureml-logs/\d+_driver_log(?:_0)?\.txt")
 _DEPTH = 8  # of runs below a job's; a pipeline component in a pipeline takes two
 
 
 class Step(BaseModel):
     """One step of a job: a run without others below it, and how it is doing.
 
-    `cluster` and `nodes` are what it runs on, None until the service says.
+    `cluster` and `nodes` are what it runs on, None until the service says; one that is `reused` ran earlier,
+    in another job.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -34,6 +35,7 @@ class Step(BaseModel):
     ended: datetime | None = None
     cluster: str | None = None
     nodes: int | None = None
+    reused: bool = False
 
     def seconds(self, now: datetime) -> float:
         """How long the step has run, or ran."""
@@ -107,7 +109,7 @@ class Log:
 
     def _files(self) -> dict[str, str]:
         files = _details(self._session, self._run).log_files or {}
-        return {name: files[name] for name in sorted(files) if _USER_LOG.match(name)}
+        return {name: files[name] for name in sorted(files) if _USER_LOG.fullmatch(name)}
 
     def _read(self, url: str, offset: int) -> bytes:
         limits = clients.timeouts()
@@ -148,6 +150,7 @@ def _step(run: Any) -> Step:
         ended=run.end_time_utc,
         cluster=compute.target if compute else None,
         nodes=compute.instance_count if compute else None,
+        reused=(run.properties or {}).get("azureml.isreused") == "true",
     )
 
 

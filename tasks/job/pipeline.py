@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -144,6 +145,18 @@ def submit_job(session: Session, work: Work, plan: Plan, lease: Lease, fresh: bo
         "See why in the studio, and change the recipe.",
         cause=Cause.JOB,
     )
+
+
+def attempts(session: Session, base: str, plan: Plan, fresh_for: str | None) -> Iterator[Listed]:
+    """The jobs of the plan, one attempt after the other; `fresh_for` is a run that wants jobs of its own.
+
+    By their names: a workspace may have thousands of jobs, and to list them takes as long.
+    """
+    for attempt in range(1, _ATTEMPTS + 1):
+        found = listing.job(session, job_name(base, plan.fingerprint, attempt, fresh_for))
+        if found is None:
+            return
+        yield found
 
 
 def find(session: Session, name: str) -> Any:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from pydantic import BaseModel, ConfigDict
 
-from tasks.azure import job_states, listing, run_history
+from tasks.azure import job_states, listing, nodes, run_history, service_clock
 from tasks.azure.clients import Session
 from tasks.compute import Cluster
 from tasks.core.lease import RUN
 from tasks.core.stage import stage
 from tasks.core.stages import Stage
-from tasks.job import cost
+from tasks.job import durations
+from tasks.job.meter import Meter
 from tasks.job.pipeline import Submission
 from tasks.job.wait import Wait, Waiter
 
@@ -30,12 +31,14 @@ class JobStatus(BaseModel):
 @stage(Stage.LOOK)
 def look_at_job(session: Session, job: Submission, cluster: Cluster, wait: Wait, waiter: Waiter) -> JobStatus:
     """Look at the job once."""
-    now = datetime.now(UTC)
+    now = service_clock.now()
     status = listing.submitted(session, job.name).state
     begun = waiter.since if job.reused else job.created or now
-    limit = cost.aware(begun) + timedelta(hours=wait.timeout_hours)
+    limit = durations.aware(begun) + timedelta(hours=wait.timeout_hours)
     if wait.budget_usd is not None and cluster.hourly > 0:
-        left = wait.budget_usd - cost.dollars(run_history.steps(session, job.name), cluster)
+        meter, steps = Meter(cluster), run_history.steps(session, job.name)
+        meter.look(nodes.look(session, cluster.name), steps)
+        left = wait.budget_usd - meter.bill(steps, now, until=now).dollars
         limit = min(limit, now + timedelta(hours=max(left, 0.0) / cluster.hourly))
     return JobStatus(ended=status in job_states.FINAL, limit=limit)
 

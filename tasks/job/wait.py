@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from time import monotonic, sleep
 from typing import Any, NoReturn
 from uuid import UUID
@@ -13,18 +13,18 @@ from prefect.cache_policies import CacheKeyFnPolicy
 from prefect.context import TaskRunContext
 from pydantic import BaseModel, ConfigDict
 
-from tasks.azure import clients, job_states, listing, run_history
+from tasks.azure import clients, job_states, listing, nodes, run_history, service_clock
 from tasks.azure.clients import Session
 from tasks.azure.errors import cause_of_job, explain, is_transient, is_unauthorised
 from tasks.azure.failure import Cause, Failure
 from tasks.azure.run_history import Step
-from tasks.compute import Cluster
 from tasks.core.lease import Lease, is_held_by
 from tasks.core.stage import displaying, logger, report, stage
 from tasks.core.stages import Stage
-from tasks.job import cost
-from tasks.job.cost import Durations
+from tasks.job import durations
+from tasks.job.durations import Durations
 from tasks.job.log import LogFollower
+from tasks.job.meter import Bill, Meter
 from tasks.job.pipeline import OUTPUT, Submission
 from tasks.job.queue import QueueWatch
 from tasks.sections.wait import Wait as Wait
@@ -43,7 +43,7 @@ class Waiter(BaseModel):
 
 
 class TrainedJob(BaseModel):
-    """A completed job; seconds by phase, dollars by the cluster's price."""
+    """A completed job; seconds by phase, dollars by the cluster's price up to the end of its idle time."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -54,6 +54,7 @@ class TrainedJob(BaseModel):
     provisioning: float
     running: float
     cost: float
+    experiment: str = ""  # its own, where its metrics are
     steps: tuple[Step, ...]
 
 
@@ -70,14 +71,14 @@ def _job_key(context: TaskRunContext, arguments: dict[str, Any]) -> str:
     persist_result=True,
     cache_policy=CacheKeyFnPolicy(cache_key_fn=_job_key),
 )
-def wait_for_job(
-    session: Session, job: Submission, cluster: Cluster, wait: Wait, waiter: Waiter
-) -> TrainedJob:
+def wait_for_job(session: Session, job: Submission, meter: Meter, wait: Wait, waiter: Waiter) -> TrainedJob:
     """Wait until the job has ended; at the time-out and at the budget it is cancelled, if the run holds it.
+
+    The meter is read at each look, and keeps what it has seen for whoever prices the job afterwards.
 
     Raises Failure with the failed step's error and its last log lines for every end but Completed.
     """
-    return _JobPoller(session, job, cluster, wait, waiter).until_completed()
+    return _JobPoller(session, job, meter, wait, waiter).until_completed()
 
 
 def cancel_own(session: Session, job: str, run: str) -> bool:
@@ -98,19 +99,19 @@ def cancel(session: Session, job: str) -> None:
 class _JobPoller:
     """One wait: what was seen so far of the job."""
 
-    def __init__(
-        self, session: Session, job: Submission, cluster: Cluster, wait: Wait, waiter: Waiter
-    ) -> None:
+    def __init__(self, session: Session, job: Submission, meter: Meter, wait: Wait, waiter: Waiter) -> None:
         self._session = session
         self._job = job
-        self._cluster = cluster
+        self._meter = meter
+        meter.created(None if job.created is None else durations.aware(job.created))
         self._wait = wait
         self._waiter = waiter
         self._holder: Lease | None = None
+        self._experiment = ""
         self._provisioning = 0.0
         self._steps: list[Step] = []
         self._follower = LogFollower(session, forward=wait.forward_logs)
-        self._queue = QueueWatch(session, job.name, cluster.name)
+        self._queue = QueueWatch(session, job.name, meter.cluster.name)
         self._artifact: UUID | None = None
 
     def until_completed(self) -> TrainedJob:
@@ -141,18 +142,37 @@ class _JobPoller:
     def _look(self) -> str:
         """The job's state now; its steps and their new log lines are read on the way.
 
-        Raises only what makes the state itself unknown: a log that cannot be read ends no training.
+        Raises only what makes the state itself unknown, and of a job that has ended its steps: which one has
+        failed is wanted, and there is no hurry any more.
         """
         found = listing.submitted(self._session, self._job.name)
         status, self._holder = found.state, Lease.read(found.tags)
+        self._experiment = str(found.properties.get("experimentName") or "")
         try:
             self._steps = run_history.steps(self._session, self._job.name)
-            self._follower.follow(self._steps)
         except Exception as error:
             if status in job_states.FINAL and is_transient(error):
-                raise  # there is no hurry any more, and the last lines are wanted
+                raise
             logger().warning("The steps of %s cannot be seen at the moment: %s", self._job.name, error)
+            return status
+        self._look_at_nodes()
+        self._follow(attempts=2 if status in job_states.FINAL else 1)
         return status
+
+    def _look_at_nodes(self) -> None:
+        try:
+            self._meter.look(nodes.look(self._session, self._meter.cluster.name), self._steps)
+        except Exception as error:  # noqa: BLE001 - the steps' own times count instead
+            logger().debug("The nodes of %s cannot be seen: %s", self._meter.cluster.name, error)
+
+    def _follow(self, attempts: int) -> None:
+        """Report new log lines. A log that cannot be read, as behind a firewall, decides nothing."""
+        for _ in range(attempts):
+            try:
+                self._follower.follow(self._steps)
+                return
+            except Exception as error:  # noqa: BLE001
+                logger().warning("The log of %s cannot be read: %s", self._job.name, explain(error).what)
 
     def _outlasts(self, error: Exception, seconds: float) -> bool:
         """Whether the error is an outage that may pass; raises Failure when it has lasted too long."""
@@ -178,12 +198,14 @@ class _JobPoller:
             return status in job_states.PROVISIONING
         return bool(states & job_states.PROVISIONING) and not states & job_states.RUNNING
 
-    def _cost(self) -> float:
-        return cost.dollars(self._steps, self._cluster)
+    def _bill(self) -> Bill:
+        """What the job has cost so far."""
+        now = service_clock.now()
+        return self._meter.bill(self._steps, now, until=now)
 
     def _check_limits(self, waited: float) -> None:
-        budget, spent = self._wait.budget_usd, self._cost()
-        if budget is not None and spent >= budget:
+        budget, spent = self._wait.budget_usd, self._bill().dollars
+        if budget is not None and spent > 0 and spent >= budget:
             self._give_up(
                 f"The budget of ${budget:g} is spent (${spent:.2f})",
                 "Raise wait.budget_usd, or train less.",
@@ -230,10 +252,10 @@ class _JobPoller:
     def _age(self) -> float:
         """Seconds since the job was submitted, or since this run waits for another one's."""
         created = self._job.created if self._is_own() else self._waiter.since
-        return 0.0 if created is None else (datetime.now(UTC) - cost.aware(created)).total_seconds()
+        return 0.0 if created is None else (service_clock.now() - durations.aware(created)).total_seconds()
 
     def _elapsed(self, ended: datetime | None = None) -> Durations:
-        return cost.elapsed(self._job.created, self._steps, self._provisioning, ended)
+        return durations.elapsed(self._job.created, self._steps, self._provisioning, ended)
 
     def _show(self, status: str) -> None:
         """Where the job stands, in the progress artifact and for whoever watches the terminal."""
@@ -241,11 +263,12 @@ class _JobPoller:
         done = sum(step.status == "Completed" for step in self._steps)
         text = f"{active.name}: {active.status}" if active else status
         tail = self._follower.tail(active) if active else ()
-        report(f"{text}, ${self._cost():.2f}" + (f" | {tail[-1]}" if tail else ""))
+        bill = self._bill()
+        report(f"{text}, {bill}" + (f" | {tail[-1]}" if tail else ""))
         spent = ", ".join(f"{name} {_clock(value)}" for name, value in self._elapsed().model_dump().items())
         self._publish(
             99 * done / max(len(self._steps), 5),
-            f"{self._job.name} is {status}. {text}. {spent}; ${self._cost():.4f} so far.",
+            f"{self._job.name} is {status}. {text}. {spent}; {_so_far(bill)} so far.",
         )
 
     def _publish(self, percent: float, description: str) -> None:
@@ -261,14 +284,16 @@ class _JobPoller:
     def _end(self, status: str) -> TrainedJob:
         if status != "Completed":
             raise self._failure(status)
-        self._publish(100.0, f"{self._job.name} completed; ${self._cost():.4f}.")
+        bill = self._meter.bill(self._steps, service_clock.now())
+        self._publish(100.0, f"{self._job.name} completed; {_so_far(bill)}.")
         return TrainedJob(
             name=self._job.name,
             output=f"azureml://jobs/{self._job.name}/outputs/{OUTPUT}",
             studio_url=self._job.studio_url,
-            cost=self._cost(),
+            cost=bill.dollars,
+            experiment=self._experiment,
             steps=tuple(self._steps),
-            **self._elapsed(cost.ended(self._steps)).model_dump(),
+            **self._elapsed(durations.ended(self._steps)).model_dump(),
         )
 
     def _failure(self, status: str) -> Failure:
@@ -300,6 +325,10 @@ def _headline(why: str) -> str:
     if not lines:
         return "see its log below"
     return lines[-1] if "Traceback (most recent call last)" in why else lines[0]
+
+
+def _so_far(bill: Bill) -> str:
+    return f"{'at least ' if bill.at_least and bill.dollars else ''}${bill.dollars:.4f}"
 
 
 def _clock(seconds: float) -> str:

@@ -82,5 +82,5 @@ def test_the_ledger_is_told_while_the_server_runs_and_after(tmp_path: Path) -> N
     assert refusal("ledger", "--state", tmp_path) == f"azureml-local: There is no workspace in {tmp_path}."
     with switch.joined(tmp_path):
         running = run("ledger", "--state", tmp_path, "--json")
-        assert json.loads(running.stdout) == {"rows": [], "seconds": 0, "dollars": 0, "running": 0}
-    assert run("ledger", "--state", tmp_path).stdout == "0.0000 $ in total, 0 running\n"
+        assert json.loads(running.stdout) == {"rows": [], "seconds": 0, "dollars": 0, "running": 0, "idle": 0}
+    assert run("ledger", "--state", tmp_path).stdout == "0.0000 $ in total, 0 running, 0 idle\n"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +13,7 @@ from tasks.core import outage
 from tasks.delete import EndpointEnd
 from tests.conftest import LetFail, LocalServer
 from tests.flows.conftest import MakeConfig
+from tests.flows.reports import report_of
 from tests.support.prefect_server import PrefectServer
 
 FailingRun = Callable[..., tuple[Failure, RunReport]]
@@ -118,15 +118,3 @@ def test_every_stage_outlasts_an_outage(
 def running(server: LocalServer) -> list[dict[str, Any]]:
     """What the workspace bills at this moment."""
     return [row for row in server.admin("ledger")["rows"] if row["running"]]
-
-
-def report_of(run: str) -> RunReport:
-    from prefect.client.orchestration import get_client
-    from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, ArtifactFilterKey
-
-    wanted = ArtifactFilter(
-        flow_run_id=ArtifactFilterFlowRunId(any_=[run]), key=ArtifactFilterKey(any_=["finetune-run"])
-    )
-    with get_client(sync_client=True) as client:
-        (artifact,) = client.read_artifacts(artifact_filter=wanted)
-    return RunReport.model_validate(json.loads(str(artifact.data))[0])

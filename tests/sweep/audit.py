@@ -26,7 +26,7 @@ class Mark:
 class Audit:
     """`left` is what `reap` had to delete, `leaked` what was there even after it.
 
-    `jobs` have completed; `nodes` is what the ledger billed for training, `running` what it bills still.
+    `jobs` have completed; `nodes` is how often one was lent for training, `running` what is billed still.
     """
 
     jobs: tuple[str, ...]
@@ -37,7 +37,7 @@ class Audit:
 
     @property
     def paid_twice(self) -> bool:
-        """Whether more than one job, or more than its one node, was paid for."""
+        """Whether more than one job, or more than one use of a node, was paid for."""
         return len(self.jobs) > 1 or self.nodes > 1
 
     @property
@@ -68,10 +68,10 @@ def audit(workspace: Workspace, before: Mark) -> Audit:
         job.name for job in _newest_jobs() if job.name not in before.jobs and job.status == "Completed"
     ]
     ledger = workspace.admin("ledger")["rows"]
-    nodes = [row for row in ledger if row["id"] not in before.rows and row["kind"] == "node"]
+    nodes = sum(row["uses"] for row in ledger if row["id"] not in before.rows and row["kind"] == "node")
     return Audit(
         jobs=tuple(completed),
-        nodes=len(nodes),
+        nodes=nodes,
         left=tuple(item.label for item in due),
         leaked=(
             *(f"endpoint {found.name}" for found in _client().online_endpoints.list()),

@@ -150,9 +150,13 @@ def ledger(
     for row in report["rows"]:
         typer.echo(
             f"{row['kind']:<10} {row['name']:<32} {row['vmSize']:<28} {row['seconds']:>10.1f} s "
-            f"{row['dollars']:>10.4f} $  {'running' if row['running'] else 'stopped':<8} {row['owner']}"
+            f"{row['dollars']:>10.4f} $  {_state(row):<8} {row['owner']}"
         )
-    typer.echo(f"{report['dollars']:.4f} $ in total, {report['running']} running")
+    typer.echo(f"{report['dollars']:.4f} $ in total, {report['running']} running, {report['idle']} idle")
+
+
+def _state(row: dict[str, Any]) -> str:
+    return "running" if row["running"] else "idle" if row["idle"] else "stopped"
 
 
 def _directory(state: Path | None) -> Path:
@@ -220,11 +224,12 @@ def _ledger(state: Path) -> dict[str, Any]:
         return switch.ask(state, address, "/admin/ledger")
     if not (state / "workspace.sqlite").exists():
         raise CannotServe(f"There is no workspace in {state}.")
+    from azureml_local.state.clock import Clock
     from azureml_local.state.ledger import Ledger
     from azureml_local.state.store import Store
 
     store = Store(state / "workspace.sqlite")
     try:
-        return Ledger(store).report()
+        return Ledger(store, Clock()).report()
     finally:
         store.close()

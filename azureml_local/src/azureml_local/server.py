@@ -134,6 +134,7 @@ def _server(workspace: Workspace, *, certificate: Path, started: Callable[[], No
             timeout_keep_alive=75,
             timeout_graceful_shutdown=2,
             server_header=False,
+            date_header=False,  # answers carry the workspace's own time
         )
     )
 

@@ -7,6 +7,8 @@ from datetime import date
 from pathlib import Path
 from typing import Literal
 
+# What the workspace is called besides its name: fixed, so that asset ids mean the same on every machine.
+WORKSPACE_GUID = "11111111-1111-1111-1111-111111111111"
 Pace = Literal["instant", "real", "manual"]
 Storage = Literal["keys", "identity"]
 

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from azure.ai.ml._restclient.runhistory.models import Compute, Run
 
-from tasks.azure.run_history import Step, leaves
-from tasks.compute import Cluster
-from tasks.job import cost
-
-NOW = datetime.now(UTC)
-CLUSTER = Cluster(name="c", size="Standard_NC24ads_A100_v4", gpus=1, nodes=4, price=3.673, created=True)
+from tasks.azure.run_history import leaves
 
 
 def run(id: str, type: str, status: str = "Running", **properties: str) -> Run:
@@ -56,23 +50,6 @@ def test_the_steps_are_the_runs_that_do_something(tree: dict[str, list[Any]], fo
 
 def test_a_tree_that_holds_itself_ends() -> None:
     assert list(leaves("node", lambda id: [NODE])) == [NODE]
-
-
-@pytest.mark.parametrize(("nodes", "dollars"), [(4, 4 * 3.673), (1, 3.673), (None, 3.673)])
-def test_a_step_costs_its_nodes(nodes: int | None, dollars: float) -> None:
-    step = Step(
-        id="s",
-        name="preprocess",
-        status="Completed",
-        started=NOW - timedelta(hours=1),
-        ended=NOW,
-        nodes=nodes,
-    )
-    assert cost.dollars([step], CLUSTER) == pytest.approx(dollars)
-
-
-def test_what_is_queued_costs_nothing() -> None:
-    assert cost.dollars([Step(id="s", name="finetune", status="Queued")], CLUSTER) == 0
 
 
 def test_compute_of_a_run_is_what_the_service_says() -> None:

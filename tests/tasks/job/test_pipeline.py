@@ -24,10 +24,11 @@ from tasks.data import Data, PreparedData, prepare_data
 from tasks.data.section import Split
 from tasks.delete import delete_cluster
 from tasks.job import pipeline
+from tasks.job.meter import Meter
 from tasks.job.parameters import Optimisation, Parameters, Training
 from tasks.job.pipeline import Pipeline, Plan, Submission, Work, plan_job, submit_job
 from tasks.job.wait import TrainedJob, Wait, Waiter, wait_for_job
-from tasks.metrics import Metrics
+from tasks.metrics import Metrics, read_metrics
 from tasks.register import Register, RegisteredModel, register_model
 from tests.conftest import LetFail
 from tests.support.failures import fails
@@ -205,21 +206,34 @@ def test_a_job_that_failed_is_told_with_its_step_and_its_log_and_tried_anew(
     let_fail({**rule, "count": None})
     job = submit(planned)
     with fails(Cause.OUT_OF_MEMORY, job.name, "exited with status code 1") as caught:
-        wait_for_job.fn(session, job, cluster, QUICK, WAITER)
+        wait_for_job.fn(session, job, Meter(cluster), QUICK, WAITER)
     assert "CUDA error: out of memory" in caught.value.details
     assert "Last log lines" in caught.value.details
     assert not caught.value.retryable
     let_fail()
     again = submit(planned)
     assert again.name == f"{job.name}-2"
-    assert wait_for_job.fn(session, again, cluster, QUICK, WAITER).name == again.name
+    assert wait_for_job.fn(session, again, Meter(cluster), QUICK, WAITER).name == again.name
+
+
+def test_an_adopted_jobs_metrics_are_found_in_its_own_experiment(
+    session: Session, plan: MakePlan, submit: Submit, cluster: Cluster
+) -> None:
+    planned = plan(learning_rate=unlike_any())
+    first = wait_for_job.fn(session, submit(planned), Meter(cluster), QUICK, WAITER)
+    elsewhere = planned.model_copy(update={"experiment": "another"})
+    adopted = wait_for_job.fn(session, submit(elsewhere), Meter(cluster), QUICK, WAITER)
+    assert adopted.name == first.name
+    assert read_metrics.fn(session, adopted, elsewhere).eval_loss is not None
 
 
 def test_the_steps_own_error_is_the_line(
     session: Session, plan: MakePlan, submit: Submit, cluster: Cluster
 ) -> None:
     with fails(Cause.JOB, "RuntimeError: the loss is not a number: learning rate 1.5") as caught:
-        wait_for_job.fn(session, submit(plan(learning_rate=1.5 + unlike_any())), cluster, QUICK, WAITER)
+        wait_for_job.fn(
+            session, submit(plan(learning_rate=1.5 + unlike_any())), Meter(cluster), QUICK, WAITER
+        )
     assert "base model with 0 answers" in caught.value.details
 
 
@@ -262,7 +276,7 @@ def test_a_cluster_that_its_run_has_deleted_meanwhile_is_made_anew(
     planned = plan_job.fn(session, work, parameters)
     assert delete_cluster.fn(session, compute.name, other)
     job = submit_job.fn(session, work, planned, lease, False)
-    assert wait_for_job.fn(session, job, found, QUICK, WAITER).name == job.name
+    assert wait_for_job.fn(session, job, Meter(found), QUICK, WAITER).name == job.name
     assert delete_cluster.fn(session, compute.name, lease)
 
 

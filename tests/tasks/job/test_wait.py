@@ -15,10 +15,12 @@ from tasks import compute
 from tasks.azure import clients
 from tasks.azure.clients import Session
 from tasks.azure.failure import Cause
+from tasks.azure.run_history import Log
 from tasks.compute import Cluster
 from tasks.core.lease import Lease
 from tasks.core.reuse import Reused
 from tasks.core.stage import StageEvent, observing
+from tasks.job.meter import Meter
 from tasks.job.pipeline import Submission, find
 from tasks.job.wait import TrainedJob, Wait, Waiter, cancel_own, wait_for_job
 from tasks.sign_in import Workspace, sign_in
@@ -30,6 +32,8 @@ _ENVIRONMENT = "azureml://registries/azureml/environments/any/versions/1"
 _SOON = {"Retry-After": "0.01"}  # what the SDK waits before it asks again
 _QUICK = Wait(poll_seconds=0.1, timeout_hours=0.1)
 _WAITER = Waiter(run="00000000-0000-0000-0000-0000000000c0", since=datetime.now(UTC))
+
+IDLE = 120  # seconds
 
 Submit = Callable[..., Submission]
 
@@ -44,7 +48,7 @@ def cluster(server: LocalServer) -> Iterator[Cluster]:
         session = sign_in.fn(Workspace())
         name = f"wait-{uuid4().hex[:8]}"
         made = Cluster(name=name, size="Standard_DS3_v2", gpus=0, nodes=1, price=0.36, created=True)
-        body = AmlCompute(name=made.name, size=made.size, max_instances=4)
+        body = AmlCompute(name=made.name, size=made.size, max_instances=4, idle_time_before_scale_down=IDLE)
         clients.workspace(session).compute.begin_create_or_update(body).wait()
         yield made
         compute.remove(session, made.name, None)
@@ -55,7 +59,7 @@ def submit(session: Session, cluster: Cluster) -> Iterator[Submit]:
     """Submits a pipeline of one step, a shell command; what still runs after the test is cancelled."""
     made: list[str] = []
 
-    def put(script: str, lease: Lease | None = None) -> Submission:
+    def put(script: str, lease: Lease | None = None, *, nested: bool = False) -> Submission:
         from azure.ai.ml import command
         from azure.ai.ml.dsl import pipeline
 
@@ -65,7 +69,11 @@ def submit(session: Session, cluster: Cluster) -> Iterator[Submit]:
         def graph() -> None:
             step()
 
-        job = graph()
+        @pipeline(name="around it")  # type: ignore[untyped-decorator]
+        def around() -> None:
+            graph()
+
+        job = around() if nested else graph()
         job.name = f"wait-{uuid4().hex[:10]}"
         job.tags = lease.tags() if lease else {}
         done = clients.workspace(session).jobs.create_or_update(job, experiment_name="wait")
@@ -90,7 +98,7 @@ def until_file(path: Path) -> str:
 def wait(
     session: Session, job: Submission, cluster: Cluster, how: Wait = _QUICK, waiter: Waiter = _WAITER
 ) -> TrainedJob:
-    return wait_for_job.fn(session, job, cluster, how, waiter)
+    return wait_for_job.fn(session, job, Meter(cluster), how, waiter)
 
 
 def status(session: Session, job: Submission) -> str:
@@ -113,19 +121,90 @@ def test_a_completed_job_tells_its_time_its_dollars_and_its_log(
     assert done.output == f"azureml://jobs/{job.name}/outputs/trained_model"
     assert [step.status for step in done.steps] == ["Completed"]
     assert 1 <= done.running < 20
-    assert done.cost == pytest.approx(done.running / 3600 * cluster.price)
+    # The node's idle time after it is going to be billed as well; its boot takes no time here.
+    assert done.cost == pytest.approx((done.running + IDLE) / 3600 * cluster.price, rel=0.02)
     said = [record.getMessage() for record in caplog.records]
     for line in ("first", "second"):
         assert len([text for text in said if text.endswith(f"| {line}")]) == 1
     # Whoever looks only afterwards is told the same: the times are the steps' own.
     again = wait(session, job, cluster)
-    assert (again.running, again.cost) == (done.running, done.cost)
+    assert again.running == done.running
+    assert again.cost == pytest.approx(done.cost, rel=0.02)
 
 
-def test_the_failed_steps_error_and_last_lines_are_told(
-    session: Session, cluster: Cluster, submit: Submit
+def test_the_steps_within_a_pipeline_component_are_followed(
+    session: Session, cluster: Cluster, submit: Submit, caplog: pytest.LogCaptureFixture
 ) -> None:
-    job = submit("for i in $(seq 100 150); do echo line-$i; done; exit 3")
+    caplog.set_level(logging.INFO, "finetune")
+    job = submit("echo nested; sleep 1", nested=True)
+    done = wait(session, job, cluster)
+    assert [(step.name, step.status, step.nodes) for step in done.steps] == [("learn", "Completed", 1)]
+    assert done.cost == pytest.approx((done.running + IDLE) / 3600 * cluster.price, rel=0.02)
+    assert any(record.getMessage() == "learn | nested" for record in caplog.records)
+
+
+def test_a_cluster_that_may_not_be_read_leaves_the_steps_times_as_the_least(
+    session: Session, cluster: Cluster, submit: Submit, let_fail: LetFail
+) -> None:
+    job = submit("sleep 2")
+    let_fail({"path": f"/**/computes/{cluster.name}", "kind": "status", "status": 403, "count": None})
+    told: list[str] = []
+
+    def look(progress: StageEvent) -> None:
+        told.append(progress.detail)
+
+    with observing(look):
+        done = wait(session, job, cluster)
+    assert done.cost == pytest.approx(done.running / 3600 * cluster.price, rel=0.02)
+    assert [text for text in told if "learn: Running, at least $" in text]
+
+
+def test_only_the_first_process_log_is_read(
+    session: Session, cluster: Cluster, submit: Submit, server: LocalServer
+) -> None:
+    job = submit("echo own")
+    (step,) = wait(session, job, cluster).steps
+    folder = server.state / "blobs" / "azureml" / "ExperimentRun" / f"dcid.{step.id}"
+    (folder / "user_logs" / "std_log.txt").unlink()
+    for rank in range(12):
+        (folder / "user_logs" / f"std_log_process_{rank}.txt").write_text(f"rank {rank}\n")
+    (folder / "system_logs").mkdir(exist_ok=True)
+    (folder / "system_logs" / "lifecycler.log").write_text("machinery\n")
+    assert Log(session, step.id).rest() == ["rank 0"]
+
+
+@pytest.mark.parametrize(
+    "away",
+    [
+        {"path": "**/user_logs/*", "kind": "status", "status": 503},
+        {"path": "**/user_logs/*", "kind": "reset"},
+        {"path": "runs/*/details", "kind": "status", "status": 503, "headers": _SOON},
+    ],
+    ids=["storage busy", "storage out of reach", "history busy"],
+)
+def test_a_log_out_of_reach_decides_nothing(
+    session: Session,
+    cluster: Cluster,
+    submit: Submit,
+    let_fail: LetFail,
+    caplog: pytest.LogCaptureFixture,
+    away: dict[str, Any],
+) -> None:
+    job = submit("echo unseen")
+    let_fail({"method": "GET", "count": None, **away})
+    assert wait(session, job, cluster).name == job.name
+    assert f"The log of {job.name} cannot be read" in caplog.text
+
+
+def test_a_job_knows_its_own_experiment(session: Session, cluster: Cluster, submit: Submit) -> None:
+    assert wait(session, submit("true"), cluster).experiment == "wait"
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_the_failed_steps_error_and_last_lines_are_told(
+    session: Session, cluster: Cluster, submit: Submit, nested: bool
+) -> None:
+    job = submit("for i in $(seq 100 150); do echo line-$i; done; exit 3", nested=nested)
     with fails(Cause.JOB, "learn", job.name) as raised:
         wait(session, job, cluster)
     _, _, tail = raised.value.details.partition("Last log lines of")
@@ -210,6 +289,22 @@ def test_the_time_out_cancels_the_job_and_says_so(
     with fails(Cause.TIMED_OUT, "1e-06 h", job.name, "wait.timeout_hours"):
         wait(session, job, cluster, _QUICK.model_copy(update={"timeout_hours": 1e-6}))
     becomes(session, job, "Canceled")
+
+
+def test_no_budget_cancels_a_job_that_waits_for_a_node(
+    session: Session, cluster: Cluster, submit: Submit, let_fail: LetFail, tmp_path: Path
+) -> None:
+    let_fail({"kind": "no-capacity", "path": f"/computes/{cluster.name}", "seconds": 2})
+    job = submit(until_file(tmp_path / "never"))
+    tight = _QUICK.model_copy(update={"budget_usd": 1e-9})
+    looked: list[str] = []
+
+    def look(progress: StageEvent) -> None:
+        looked.append(progress.detail)
+
+    with observing(look), fails(Cause.BUDGET, job.name):  # once it runs
+        wait(session, job, cluster, tight)
+    assert [text for text in looked if "Queued, $0.00" in text]
 
 
 def test_the_budget_cancels_the_job_and_says_so(

@@ -30,6 +30,8 @@ _ASSET = re.compile(
     r".*/workspaces/[^/]+/(?P<collection>\w+)/(?P<name>[^/]+)/(?P<by>versions|labels)/(?P<version>[^/]+)$",
     re.IGNORECASE,
 )
+# The data asset that an output of a run is in run history, as seen in recorded traffic.
+_RUN_OUTPUT = re.compile(r"azureml_(?P<job>.+)_output_data_(?P<output>\w+)")
 _SHORT_ASSET = re.compile(r"(?P<name>[^:@/]+)(?::(?P<version>[^:@/]+)|@(?P<label>[^:@/]+))$")
 
 # The property that holds an asset's data, by collection.
@@ -135,6 +137,8 @@ def _job_output(state: WorkspaceState, job: str, output: str, path: str) -> Plac
 
 def _asset_uri(state: WorkspaceState, collection: str, name: str, version: str) -> str:
     document = state.store.get(assets(collection), f"{name}/{version}")
+    if document is None and (match := _RUN_OUTPUT.fullmatch(name)):
+        return f"azureml://jobs/{match['job']}/outputs/{match['output']}"
     uri = document["properties"].get(ASSET_URIS.get(collection, "")) if document else None
     if not isinstance(uri, str):
         raise NotFound(f"The asset {collection}/{name}:{version} does not exist or has no data.")

@@ -5,6 +5,10 @@ from __future__ import annotations
 import threading
 from enum import Enum, auto
 
+from azureml_local.state.clock import Clock
+
+_LOOK_AGAIN = 0.2  # seconds between looks at a clock
+
 
 class Signal(Enum):
     """What a running job can be asked."""
@@ -46,6 +50,11 @@ class Control:
         """Raise Interrupted if there is a signal."""
         if self._signal is not None:
             raise Interrupted(self._signal)
+
+    def pause_until(self, moment: float, clock: Clock) -> None:
+        """Let time pass until that moment of the clock, which may be moved on; raises Interrupted."""
+        while (left := moment - clock.timestamp()) > 0:
+            self.pause(min(left, _LOOK_AGAIN))
 
     def pause(self, seconds: float) -> None:
         """Let time pass; raises Interrupted as soon as there is a signal."""

@@ -75,8 +75,26 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Subgraph:
+    """A node that is a pipeline component: the steps whose path begins with its own are in it."""
+
+    path: str
+    name: str
+    component: Component
+    display_name: str | None = None
+
+    def holds(self, path: str) -> bool:
+        """Whether the step or subgraph of that path is somewhere below."""
+        return path.startswith(f"{self.path}/")
+
+
+@dataclass(frozen=True)
 class Graph:
-    """Steps in an order in which each comes after what it needs; `outputs` names the job's own outputs."""
+    """Steps in an order in which each comes after what it needs; `outputs` names the job's own outputs.
+
+    `subgraphs` are the pipeline components in it, each before those that it holds.
+    """
 
     steps: tuple[Step, ...]
     outputs: Mapping[str, StepOutput]
+    subgraphs: tuple[Subgraph, ...] = ()

@@ -18,6 +18,7 @@ from azureml_local.state.documents import (
     JobError,
     JobProperties,
     has_ended,
+    holds_others,
     status,
 )
 from azureml_local.state.job_states import JobState
@@ -28,14 +29,17 @@ from azureml_local.state.store import Store
 class NewJob:
     """A job to be written down: what the service shows of it, and what it needs to run.
 
-    `root` and `step` are a pipeline step's: its pipeline, and its path in the graph. `request` and `seed` are
-    a submitted job's: the properties asked for, and what tells it from a deleted one of the same name.
+    `root`, `parent` and `step` are a pipeline step's: the submitted job, the run right above it, and its path
+    in the graph. `nodes` is how many it runs on. `request` and `seed` are a submitted job's: the properties
+    asked for, and what tells it from a deleted one of the same name.
     """
 
     name: str
     properties: JobProperties
     root: str | None = None
+    parent: str | None = None
     step: str = ""
+    nodes: int = 1
     request: Json = field(default_factory=dict)
     seed: str = ""
 
@@ -62,28 +66,29 @@ class JobRecords:
         return self._store.get(JOBS, name)
 
     def create(self, job: NewJob) -> JobDocument:
-        """Write a new job that has not started; raises Conflict."""
+        """Write a new job; raises Conflict."""
         document: JobDocument = {
             "name": job.name,
             "root": job.root or job.name,
-            "parent": job.root,
+            "parent": job.parent,
             "step": job.step,
             "children": [],
             "number": self.next_number(),
             "request": job.request,
             "seed": job.seed,
-            "properties": {**job.properties, "status": JobState.NOT_STARTED},
+            "properties": job.properties,
             "created": self._now(),
             "started": None,
             "ended": None,
             "error": None,
             "cancel": False,
             "hidden": bool(job.properties.get("isArchived")),
+            "nodes": job.nodes,
             "leases": [],
         }
         self._store.create(JOBS, job.name, document)
-        if job.root is not None:
-            self._store.update(JOBS, job.root, lambda d: {**d, "children": [*d["children"], job.name]})
+        if job.parent is not None:
+            self._store.update(JOBS, job.parent, lambda d: {**d, "children": [*d["children"], job.name]})
         self._report(document)
         return document
 
@@ -131,9 +136,22 @@ class JobRecords:
 
         return self._changed(name, moved)
 
-    def children(self, root: str) -> list[JobDocument]:
-        """The root's children, oldest first."""
-        return [self.get(name) for name in self.get(root)["children"]]
+    def children(self, name: str) -> list[JobDocument]:
+        """The runs right below a job, oldest first."""
+        return [self.get(child) for child in self.get(name)["children"]]
+
+    def below(self, name: str) -> list[JobDocument]:
+        """All runs below a job, each before those below it."""
+        found = []
+        for child in self.children(name):
+            found += [child, *self.below(child["name"])]
+        return found
+
+    def steps(self, name: str) -> list[JobDocument]:
+        """The commands below a job, oldest first."""
+        return sorted(
+            (run for run in self.below(name) if not holds_others(run)), key=lambda run: run["number"]
+        )
 
     def roots(self) -> list[JobDocument]:
         """The jobs that were submitted, newest first."""
@@ -148,8 +166,8 @@ class JobRecords:
         return [d["name"] for d in self._all() if not has_ended(d) and not d.get("foreign")]
 
     def forget(self, document: JobDocument) -> None:
-        """Delete the job and its children; what they wrote stays."""
-        for name in [*document["children"], document["name"]]:
+        """Delete the job and all below it; what they wrote stays."""
+        for name in [*(run["name"] for run in self.below(document["name"])), document["name"]]:
             self._store.delete(JOBS, name)
 
     def report_again(self) -> None:

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from azureml_local.assets import addresses
 from azureml_local.errors import BadRequest, NotFound, ServiceError
-from azureml_local.execution import component, nodes
+from azureml_local.execution import component, nodes, run_properties
 from azureml_local.execution.binding import bind
 from azureml_local.execution.cluster import Clusters
 from azureml_local.execution.control import Control, Interrupted, Signal
@@ -19,7 +19,8 @@ from azureml_local.execution.graph import Asset, Graph, Step
 from azureml_local.execution.job_records import JobRecords, NewJob
 from azureml_local.execution.nodes import CommandJob, PipelineJob
 from azureml_local.execution.outputs import output_uri
-from azureml_local.execution.pipeline import PipelineRun, child_name
+from azureml_local.execution.pipeline import PipelineRun
+from azureml_local.execution.run_tree import child_name
 from azureml_local.execution.runtime import Runtime
 from azureml_local.execution.step import StepRun
 from azureml_local.execution.step_directory import StepTask
@@ -62,8 +63,8 @@ class Jobs:
     def __init__(self, state: WorkspaceState, tracking: Tracking) -> None:
         self.records = JobRecords(state.store, state.clock, tracking)
         self._state = state
-        self._clusters = Clusters(state.store, state.ledger, state.settings.pace)
-        self._runtime = Runtime(state, self.records, self._clusters)
+        self.clusters = Clusters(state)
+        self._runtime = Runtime(state, self.records, self.clusters)
         self._lock = threading.Lock()
         self._live: dict[str, _Live] = {}
 
@@ -71,7 +72,7 @@ class Jobs:
         """Bind the job and set it going; raises BadRequest, or Conflict when there is one of that name."""
         found = bind(request.definition, self._component)
         for step in found.steps:
-            self._clusters.find(step.compute)
+            self.clusters.find(step.compute)
             self._check_data(step)
         seed = uuid4().hex
         properties: Any = {
@@ -79,10 +80,12 @@ class Jobs:
             "experimentName": request.experiment,
             "displayName": request.display_name,
             "tags": request.tags,
-            "properties": request.properties,
+            "properties": {**request.properties, **_said_by_service(request.definition)},
+            "status": _first_state(request.definition),
             "outputs": _outputs(name, seed, request, found),
         }
-        job = NewJob(name=name, properties=properties, request=request.given, seed=seed)
+        nodes = found.steps[0].instance_count if isinstance(request.definition, CommandJob) else 1
+        job = NewJob(name=name, properties=properties, request=request.given, seed=seed, nodes=nodes)
         document = self.records.create(job)
         self._go(document, found)
         return document
@@ -116,8 +119,8 @@ class Jobs:
     def resume(self) -> None:
         """Take up the jobs that a previous server left: their processes may still be running."""
         live = self.records.live()
-        names = [name for document in live for name in (document["name"], *document["children"])]
-        self._clusters.stop_all_but({row for name in names for row in self.records.get(name)["leases"]})
+        runs = [run for job in live for run in (job, *self.records.below(job["name"]))]
+        self.clusters.stop_all_but({row for run in runs for row in run["leases"]})
         self.records.report_again()
         for document in live:
             try:
@@ -185,7 +188,18 @@ class Jobs:
                 del self._live[name]
 
     def _fail(self, name: str, code: str, message: str) -> None:
-        self.records.move(name, JobState.FAILED, error={"code": code, "message": message})
+        """End the job and all that is below it; what has ended stays as it is."""
+        for run in (*self.records.below(name), self.records.get(name)):
+            self.records.move(run["name"], JobState.FAILED, error={"code": code, "message": message})
+
+
+def _said_by_service(definition: CommandJob | PipelineJob) -> dict[str, str]:
+    return run_properties.of_pipeline(definition) if isinstance(definition, PipelineJob) else {}
+
+
+def _first_state(definition: CommandJob | PipelineJob) -> JobState:
+    """What the answer to the request shows; seen in recorded traffic of pipelines: Preparing."""
+    return JobState.PREPARING if isinstance(definition, PipelineJob) else JobState.NOT_STARTED
 
 
 def _outputs(name: str, seed: str, request: JobRequest, found: Graph) -> dict[str, JobOutput]:

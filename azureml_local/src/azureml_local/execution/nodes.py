@@ -51,12 +51,17 @@ class CommandJob:
 
 @dataclass(frozen=True, kw_only=True)
 class PipelineJob:
-    """Nodes, with the inputs that they may bind to and the outputs that they may be bound to."""
+    """Nodes, with the inputs that they may bind to and the outputs that they may be bound to.
+
+    A job that is a pipeline component has its nodes; `component` is that one's id.
+    """
 
     nodes: tuple[Node, ...]
     inputs: Mapping[str, Literal | Asset]
     outputs: Mapping[str, Output]
     compute: object = None
+    component: str | None = None
+    continues: bool = True  # whether steps begin that do not need one which has failed
 
 
 def read(properties: Mapping[str, Any]) -> CommandJob | PipelineJob:
@@ -90,7 +95,18 @@ def pipeline_job(properties: Mapping[str, Any]) -> PipelineJob:
             for name, spec in _object(properties.get("outputs"), _PORTS).items()
         },
         compute=settings.get("default_compute") or properties.get("computeId"),
+        component=_optional_text(properties.get("componentId")),
+        continues=continues(settings),
     )
+
+
+def continues(settings: Mapping[str, Any]) -> bool:
+    """Whether a pipeline goes on beside a step that has failed: yes, unless its settings say otherwise.
+
+    Seen in recorded traffic: a job without the setting gets azureml.continue_on_step_failure "True".
+    """
+    given = settings.get("continue_on_step_failure", settings.get("continue_run_on_step_failure"))
+    return given is None or text(given).casefold() == "true"
 
 
 def read_nodes(jobs: Mapping[str, Any], prefix: str = "") -> tuple[Node, ...]:

@@ -6,16 +6,16 @@ import logging
 import queue
 import threading
 from datetime import UTC, datetime
-from uuid import NAMESPACE_URL, uuid5
 
-from azureml_local.execution import reuse
+from azureml_local.execution import nodes, reuse, run_properties
 from azureml_local.execution.control import Control, Interrupted, Signal
 from azureml_local.execution.fingerprint import fingerprints
 from azureml_local.execution.graph import Graph, Step
 from azureml_local.execution.job_records import NewJob
 from azureml_local.execution.outputs import output_uri
+from azureml_local.execution.run_tree import RunTree, child_name
 from azureml_local.execution.runtime import Runtime
-from azureml_local.execution.step import StepRun, child_properties
+from azureml_local.execution.step import StepRun
 from azureml_local.execution.step_directory import StepTask
 from azureml_local.state.documents import JobDocument, JobError, experiment, status
 from azureml_local.state.job_states import JobState
@@ -24,14 +24,6 @@ logger = logging.getLogger(__name__)
 
 LOG = "logs/azureml/executionlogs.txt"
 _LOOK_AGAIN = 0.1  # seconds between looks at what somebody wants of the pipeline
-
-
-def child_name(root: str, seed: str, path: str) -> str:
-    """The job name of a step: the same for every server that runs the pipeline.
-
-    The pipeline's seed tells it from one of the same name that was deleted, whose outputs are still there.
-    """
-    return str(uuid5(NAMESPACE_URL, f"azureml://jobs/{root}/{seed}/{path}"))
 
 
 class PipelineRun:
@@ -46,11 +38,10 @@ class PipelineRun:
         self._name = name
         self._control = control
         self._reuse = None if _flag(settings.get("force_rerun")) else reuse.Reuse(runtime, graph, name)
-        self._continues = _flag(
-            settings.get("continue_on_step_failure", settings.get("continue_run_on_step_failure"))
-        )
+        self._continues = nodes.continues(settings)
         self._fingerprints = fingerprints(graph)
         self._jobs = {step.path: child_name(name, job["seed"], step.path) for step in graph.steps}
+        self._tree = RunTree(runtime.records, graph, name)
         self._ends: dict[str, JobState] = {}  # the states in which steps have ended, by path
         self._controls: dict[str, Control] = {}
         self._stopped: queue.Queue[tuple[str, JobState | None]] = queue.Queue()
@@ -63,6 +54,7 @@ class PipelineRun:
         self._run_steps()
         if self._control.signal is Signal.DETACH:
             raise Interrupted(Signal.DETACH)
+        self._tree.end(self._ends, over=True)
         failed = [path for path, state in self._ends.items() if state is JobState.FAILED]
         if self._control.signal is Signal.CANCEL:
             return self._end(JobState.CANCELED)
@@ -73,9 +65,10 @@ class PipelineRun:
         return self._end(JobState.COMPLETED)
 
     def cancel(self, child: str) -> None:
-        """Cancel one of the steps; nothing happens when it does not run."""
+        """Cancel one of the steps, or all below a run; nothing happens to those that do not run."""
+        wanted = {child, *(run["name"] for run in self._records.below(child))}
         for path, control in list(self._controls.items()):
-            if self._jobs[path] == child:
+            if self._jobs[path] in wanted:
                 control.send(Signal.CANCEL)
 
     def _run_steps(self) -> None:
@@ -97,6 +90,7 @@ class PipelineRun:
             if end is None:  # the server stops, the step goes on
                 continue
             self._ends[path] = end
+            self._tree.end(self._ends)
             self._write(f"{end} processing run id {self._jobs[path]}.")
 
     def _stops(self) -> bool:
@@ -173,15 +167,17 @@ class PipelineRun:
             NewJob(
                 name=name,
                 root=self._name,
+                parent=self._tree.parent(step.path),
                 step=step.path,
+                nodes=step.instance_count,
                 properties={
                     "status": JobState.NOT_STARTED,
                     "experimentName": experiment(self._records.get(self._name)),
                     "displayName": step.display_name or step.name,
                     "jobType": "Command",
                     "computeId": cluster.name,
-                    "tags": {},
-                    "properties": child_properties(cluster, step, self._name),
+                    "tags": run_properties.tags_of_node(self._name, name),
+                    "properties": run_properties.of_step(self._name, name, step),
                     "outputs": {
                         output: {"jobOutputType": o.type, "uri": output_uri(name, output, o)}
                         for output, o in step.outputs.items()

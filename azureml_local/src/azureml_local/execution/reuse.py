@@ -8,6 +8,7 @@ from azureml_local.assets import addresses
 from azureml_local.errors import NotFound
 from azureml_local.execution.graph import Graph, Step
 from azureml_local.execution.outputs import register
+from azureml_local.execution.run_properties import of_reused
 from azureml_local.execution.runtime import Runtime
 from azureml_local.state.documents import (
     COMPLETED_STEPS,
@@ -53,11 +54,7 @@ class Reuse:
         """Complete the step's job `name` with the outputs of the earlier job."""
         records = self._runtime.records
         outputs = outputs_of(earlier)
-        properties = run_properties(records.get(name)) | {
-            "azureml.isreused": "true",
-            "azureml.reusedrunid": earlier["name"],
-            "azureml.reusedpipelinerunid": earlier["root"],
-        }
+        properties = of_reused(run_properties(records.get(name)), earlier["name"], earlier["root"])
         records.show(name, {"outputs": outputs, "properties": properties})
         self._show(step, outputs)
         register(self._runtime.state, name, step.outputs)

@@ -5,14 +5,12 @@ from __future__ import annotations
 import threading
 from datetime import datetime
 from pathlib import Path
-from uuid import uuid4
 
 from azureml_local.errors import ServiceError
-from azureml_local.execution.cluster import Cluster
 from azureml_local.execution.control import Control, Interrupted, Preempted, Signal
-from azureml_local.execution.graph import Step
 from azureml_local.execution.outputs import register
 from azureml_local.execution.process import LOST, Detached
+from azureml_local.execution.run_properties import compute_target_status
 from azureml_local.execution.runtime import Runtime
 from azureml_local.execution.step_directory import LOG, StepDirectory, StepTask
 from azureml_local.state.documents import ALLOCATION_ERRORS, JobError, status
@@ -76,6 +74,7 @@ class StepRun:
         count, compute = self._step.instance_count, self._step.compute
         with self._runtime.clusters.nodes(compute, count, self._name, self._control, held) as rows:
             self._records.hold(self._name, rows)
+            self._note_cluster()
             fault = None
             if process is None:
                 if began:
@@ -104,6 +103,14 @@ class StepRun:
             self._control.pause(threading.TIMEOUT_MAX if fault.seconds is None else fault.seconds)
         finally:
             self._state.store.delete(ALLOCATION_ERRORS, compute)
+
+    def _note_cluster(self) -> None:
+        """Let a pipeline's step say what it saw of its cluster when it had its nodes; seen of those alone."""
+        record = self._records.get(self._name)
+        if record["parent"] is not None:
+            live = self._runtime.clusters.live(self._runtime.clusters.find(self._step.compute).name)
+            tags = {**record["properties"]["tags"], **compute_target_status(live)}
+            self._records.show(self._name, {"tags": tags})
 
     def _start(self, fault: StepFailure | Preemption | None) -> Detached:
         self._records.move(self._name, JobState.PREPARING)
@@ -146,7 +153,10 @@ class StepRun:
         )
 
     def _pause(self, state: JobState) -> None:
-        self._control.pause(PAUSES[state] if self._state.settings.pace == "real" else 0.0)
+        clock = self._state.clock
+        takes = PAUSES[state] if self._state.settings.pace == "real" else 0.0
+        self._control.pause_until(clock.timestamp() + takes, clock)
+        self._control.check()
 
     def _completed(self) -> JobState:
         self._directory.remove()
@@ -155,26 +165,6 @@ class StepRun:
 
     def _end(self, state: JobState, error: JobError | None = None) -> JobState:
         return status(self._records.move(self._name, state, error=error))
-
-
-def child_properties(cluster: Cluster, step: Step, root: str) -> dict[str, str]:
-    """The run properties that the service writes on a pipeline's step."""
-    return {
-        "azureml.runsource": "azureml.StepRun",
-        "azureml.nodeid": uuid4().hex[:8],
-        "azureml.moduleName": step.component.name,
-        "azureml.moduleVersion": step.component.version,
-        "azureml.moduleid": step.component.id,
-        "azureml.pipelinerunid": root,
-        "azureml.pipeline": root,
-        "azureml.isreused": "false",
-        "StepType": "PythonScriptStep",
-        "ComputeTargetType": "AmlCompute",
-        "_azureml.ComputeTargetType": "amlctrain",
-        "_azureml.ClusterName": cluster.name,
-        "VMSize": cluster.vm_size,
-        "azureml.stepPath": step.path,
-    }
 
 
 def _lost() -> ServiceError:

@@ -24,6 +24,7 @@ from azureml_local.state.documents import (
     JobDocument,
     assets,
     has_ended,
+    holds_others,
     instance_type,
     instances,
     is_pipeline,
@@ -59,7 +60,7 @@ def job_list(workspace: Workspace) -> Values:
 def progress(workspace: Workspace, name: str, chosen: str | None) -> Values:
     """A job's state, and its steps as a drawing in which the one is marked whose log is shown."""
     document = workspace.jobs.records.get(name)
-    children = {child["step"]: child for child in workspace.jobs.records.children(name)}
+    children = {run["step"]: run for run in workspace.jobs.records.steps(name)}
     steps = workspace.jobs.steps(document)
     drawing = drawings.draw(steps) if steps else None
     shown = _shown(document, children, chosen)
@@ -73,13 +74,14 @@ def progress(workspace: Workspace, name: str, chosen: str | None) -> Values:
         ],
         "width": drawings.NODE_WIDTH,
         "height": drawings.NODE_HEIGHT,
+        "runs": _runs(workspace, document, 0),
     }
 
 
 def log(workspace: Workspace, name: str, chosen: str | None) -> Values:
     """The end of a log: of the `chosen` step, else of the one to look at, else of the job itself."""
     document = workspace.jobs.records.get(name)
-    children = {child["step"]: child for child in workspace.jobs.records.children(name)}
+    children = {run["step"]: run for run in workspace.jobs.records.steps(name)}
     shown = _shown(document, children, chosen)
     named = shown["step"] if shown is not document else ""
     return {"log_of": named, "log": _tail(_log(workspace, shown)), "final": has_ended(document)}
@@ -88,7 +90,7 @@ def log(workspace: Workspace, name: str, chosen: str | None) -> Values:
 def metrics(workspace: Workspace, name: str) -> Values:
     """The loss by training step of the job and its steps, and every metric's last value."""
     document = workspace.jobs.records.get(name)
-    names = [_ran_as(child) for child in workspace.jobs.records.children(name)] + [name]
+    names = [_ran_as(child) for child in workspace.jobs.records.below(name)] + [name]
     values: Values = {"c": curve, "curve": None, "metrics": [], "problem": None, "final": has_ended(document)}
     try:
         last, series = _metrics(workspace, names)
@@ -145,7 +147,7 @@ def _job(workspace: Workspace, document: JobDocument) -> Values:
 def _steps_done(workspace: Workspace, document: JobDocument) -> str:
     if not is_pipeline(document):
         return ""
-    children = workspace.jobs.records.children(document["name"])
+    children = workspace.jobs.records.steps(document["name"])
     done = sum(status(child) is JobState.COMPLETED for child in children)
     return f"{done} of {len(workspace.jobs.steps(document)) or len(children)}"
 
@@ -167,6 +169,16 @@ def _node(root: str, path: str, child: JobDocument | None, selected: bool) -> Va
         "reused": run_properties(child).get("azureml.isreused") == "true",
         "duration": _span(child["started"], child["ended"]) if child["ended"] else "",
     }
+
+
+def _runs(workspace: Workspace, document: JobDocument, depth: int) -> list[Values]:
+    """The runs below one that stand for others or are steps, each with how deep it lies."""
+    found: list[Values] = []
+    for run in workspace.jobs.records.children(document["name"]):
+        kind = "pipeline" if holds_others(run) else "step"
+        found.append({**_job(workspace, run), "depth": depth, "kind": kind})
+        found += _runs(workspace, run, depth + 1)
+    return found
 
 
 def _shown(document: JobDocument, children: Mapping[str, JobDocument], chosen: str | None) -> JobDocument:

@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 class Clock:
     """UTC now, plus what `advance` and `go` have added.
 
-    Tokens and signatures expire by it, and at the pace `real` containers start by it; bills do not follow it.
+    Jobs and bills go by it, tokens and signatures expire by it, and at the pace `real` nodes and containers
+    start by it.
     """
 
     def __init__(self) -> None:

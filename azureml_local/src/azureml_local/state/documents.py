@@ -51,11 +51,12 @@ class JobProperties(TypedDict, total=False):
 
 
 class JobDocument(TypedDict):
-    """A job, submitted or a pipeline's step.
+    """A job, submitted or a run below one.
 
-    `step` is its path in the root's graph, `request` the properties that were asked for, `leases` are the
-    ledger rows of its nodes, `cancel` says that its end was asked for, times are ISO 8601. A `foreign` job
-    was put here by a seed, and nothing here runs it.
+    `parent` is the run right above it and `children` are those right below; `step` is its path in the root's
+    graph, `request` the properties that were asked for, `nodes` is how many it runs on and `leases` are their
+    ledger rows, `cancel` says that its end was asked for, times are ISO 8601. A `foreign` job was put here by
+    a seed, and nothing here runs it.
     """
 
     name: str
@@ -73,6 +74,7 @@ class JobDocument(TypedDict):
     error: JobError | None
     cancel: bool
     hidden: bool
+    nodes: NotRequired[int]
     leases: list[str]
     foreign: NotRequired[bool]
 
@@ -179,7 +181,9 @@ class LedgerDocument(TypedDict):
     hourly_price: float
     owner: str
     started: float
+    ready: NotRequired[float]
     stopped: float | None
+    uses: NotRequired[int]
 
 
 class QuotaDocument(TypedDict):
@@ -254,8 +258,13 @@ def has_ended(job: JobDocument) -> bool:
 
 
 def is_pipeline(job: JobDocument) -> bool:
-    """Whether the job is a submitted pipeline, not a command or a pipeline's step."""
-    return job["properties"]["jobType"] == "Pipeline" and job["parent"] is None
+    """Whether the job is a submitted pipeline, not a command or a run below a pipeline."""
+    return holds_others(job) and job["parent"] is None
+
+
+def holds_others(job: JobDocument) -> bool:
+    """Whether the run stands for those below it: a pipeline, the node that is one, and the pipeline in it."""
+    return job["properties"]["jobType"] == "Pipeline"
 
 
 def provisioning_state(document: ClusterDocument | EndpointDocument | DeploymentDocument) -> str:
@@ -284,8 +293,13 @@ def experiment(job: JobDocument) -> str:
 
 
 def job_type(job: JobDocument) -> str:
-    """Command or Pipeline; a pipeline's step is a Command."""
+    """Command or Pipeline; a pipeline's step is a Command, unless it is a pipeline component."""
     return job["properties"]["jobType"]
+
+
+def nodes_of(job: JobDocument) -> int:
+    """How many nodes the job runs on."""
+    return job.get("nodes", 1)
 
 
 def run_properties(job: JobDocument) -> dict[str, str]:

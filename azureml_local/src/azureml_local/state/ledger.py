@@ -1,14 +1,18 @@
-"""The ledger: what ran, for how long, at what price."""
+"""The ledger: what ran, for how long, at what price.
+
+A node is billed from its allocation, before it has booted, until it has been idle for as long as its cluster
+says (documented: Azure bills a cluster's virtual machines while they are allocated). A row may therefore have
+an end that is yet to come: until then it is billed, and somebody may take it again.
+"""
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import uuid4
 
-from azureml_local.state.clock import iso
+from azureml_local.state.clock import Clock, iso
 from azureml_local.state.documents import LEDGER, LedgerDocument
 from azureml_local.state.store import Store
 
@@ -31,27 +35,53 @@ class Billed:
 
 @dataclass(frozen=True, kw_only=True)
 class Row(Billed):
-    """One stretch of a billed thing; times in seconds since the epoch, `stopped` None while it runs."""
+    """One stretch of a billed thing, as it was at the moment `now`; times in seconds since the epoch.
+
+    It is up from `ready` on. `stopped` is None while somebody uses it, and yet to come while it is idle;
+    `uses` is how often somebody has taken it.
+    """
 
     id: str
     started: float
+    ready: float
     stopped: float | None
+    uses: int
+    now: float
 
     @property
     def running(self) -> bool:
         """Whether it is still billed."""
-        return self.stopped is None
+        return self.stopped is None or self.stopped > self.now
 
-    def seconds(self, now: float) -> float:
-        """How long it ran, up to `now` when it still runs."""
-        return max(0.0, (now if self.stopped is None else self.stopped) - self.started)
+    @property
+    def preparing(self) -> bool:
+        """Whether it is billed and not up yet."""
+        return self.running and self.ready > self.now
 
-    def dollars(self, now: float) -> float:
-        """What it cost, up to `now` when it still runs."""
-        return self.seconds(now) / 3600 * self.hourly_price
+    @property
+    def idle(self) -> bool:
+        """Whether it is billed and nobody uses it."""
+        return self.running and self.stopped is not None
 
-    def report(self, now: float) -> dict[str, Any]:
-        """The row as JSON, billed up to `now` when it still runs."""
+    @property
+    def changed(self) -> float:
+        """When it last became another: allocated, up, idle or gone."""
+        moments = (self.started, self.ready, self.stopped or self.started)
+        return max(moment for moment in moments if moment <= max(self.now, self.started))
+
+    @property
+    def seconds(self) -> float:
+        """How long it has been billed."""
+        end = self.now if self.stopped is None else min(self.stopped, self.now)
+        return max(0.0, end - self.started)
+
+    @property
+    def dollars(self) -> float:
+        """What it has cost."""
+        return self.seconds / 3600 * self.hourly_price
+
+    def report(self) -> dict[str, Any]:
+        """The row as JSON."""
         return {
             "id": self.id,
             "kind": self.kind,
@@ -60,22 +90,25 @@ class Row(Billed):
             "hourlyPrice": self.hourly_price,
             "owner": self.owner,
             "started": iso(datetime.fromtimestamp(self.started, UTC)),
-            "stopped": None if self.stopped is None else iso(datetime.fromtimestamp(self.stopped, UTC)),
-            "running": self.running,
-            "seconds": round(self.seconds(now), 3),
-            "dollars": round(self.dollars(now), 6),
+            "stopped": None if self.running else iso(datetime.fromtimestamp(self.stopped or 0.0, UTC)),
+            "running": self.running and not self.idle,
+            "idle": self.idle,
+            "uses": self.uses,
+            "seconds": round(self.seconds, 3),
+            "dollars": round(self.dollars, 6),
         }
 
 
 class Ledger:
-    """Rows of what is billed. It goes by the real clock, whatever the pace of the workspace."""
+    """Rows of what is billed, by the workspace's clock."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
+        self._clock = clock
 
-    def start(self, item: Billed) -> str:
-        """Begin to bill; returns the row's id."""
-        started = time.time()
+    def start(self, item: Billed, *, boot: float = 0.0, uses: int = 1) -> str:
+        """Begin to bill what is up after `boot` seconds, for somebody's use or none; returns the row's id."""
+        started = self._clock.timestamp()
         row_id = f"{started:017.6f}-{uuid4().hex[:8]}"  # sorts by time
         document: LedgerDocument = {
             "kind": item.kind,
@@ -84,39 +117,56 @@ class Ledger:
             "hourly_price": item.hourly_price,
             "owner": item.owner,
             "started": started,
+            "ready": started + boot,
             "stopped": None,
+            "uses": uses,
         }
         self._store.create(LEDGER, row_id, document)
         return row_id
 
-    def stop(self, row_id: str, at: float | None = None) -> None:
-        """End the row, now or `at` a time in the past; a row that has ended stays as it is."""
-        stopped = time.time() if at is None else at
-        self._store.update(
-            LEDGER, row_id, lambda row: row if row["stopped"] is not None else {**row, "stopped": stopped}
-        )
+    def stop(self, row_id: str, *, after: float = 0.0) -> None:
+        """End the row in so many seconds, unless it is taken again; one that has ended stays as it is."""
+        now = self._clock.timestamp()
+
+        def stopped(row: LedgerDocument) -> LedgerDocument:
+            over = row["stopped"] is not None and row["stopped"] <= now
+            return row if over else {**row, "stopped": now + after}
+
+        self._store.update(LEDGER, row_id, stopped)
+
+    def take(self, row_id: str) -> None:
+        """Let somebody use an idle row again; whose it was stays its owner."""
+
+        def taken(row: LedgerDocument) -> LedgerDocument:
+            return {**row, "stopped": None, "uses": row.get("uses", 1) + 1}
+
+        self._store.update(LEDGER, row_id, taken)
 
     def rows(self) -> list[Row]:
         """All rows, oldest first."""
-        return [_row(name, body) for name, body in self._store.list(LEDGER)]
+        now = self._clock.timestamp()
+        return [_row(name, body, now) for name, body in self._store.list(LEDGER)]
 
     def running(self, kind: BilledKind, name: str) -> list[Row]:
-        """The rows of that thing which have not ended."""
-        return [row for row in self.rows() if row.running and row.kind == kind and row.name == name]
+        """The rows of that thing which are billed now; names ignore case, as those of computes do."""
+        wanted = name.casefold()
+        return [
+            row for row in self.rows() if row.running and row.kind == kind and row.name.casefold() == wanted
+        ]
 
     def report(self) -> dict[str, Any]:
         """Rows and totals as JSON."""
-        now = time.time()
         rows = self.rows()
         return {
-            "rows": [row.report(now) for row in rows],
-            "running": sum(row.running for row in rows),
-            "seconds": round(sum(row.seconds(now) for row in rows), 3),
-            "dollars": round(sum(row.dollars(now) for row in rows), 6),
+            "rows": [row.report() for row in rows],
+            "running": sum(row.running and not row.idle for row in rows),
+            "idle": sum(row.idle for row in rows),
+            "seconds": round(sum(row.seconds for row in rows), 3),
+            "dollars": round(sum(row.dollars for row in rows), 6),
         }
 
 
-def _row(row_id: str, body: LedgerDocument) -> Row:
+def _row(row_id: str, body: LedgerDocument, now: float) -> Row:
     return Row(
         id=row_id,
         kind="node" if body["kind"] == "node" else "deployment",
@@ -125,5 +175,8 @@ def _row(row_id: str, body: LedgerDocument) -> Row:
         hourly_price=body["hourly_price"],
         owner=body["owner"],
         started=body["started"],
+        ready=body.get("ready", body["started"]),
         stopped=body["stopped"],
+        uses=body.get("uses", 1),
+        now=now,
     )

@@ -52,7 +52,7 @@ class WorkspaceState:
             tokens=Tokens(settings, secrets, clock),
             access=Access(access.read(settings.scenario.permissions)),
             operations=Operations(store, clock, settings.pace),
-            ledger=Ledger(store),
+            ledger=Ledger(store, clock),
         )
 
     def close(self) -> None:

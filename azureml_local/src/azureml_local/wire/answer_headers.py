@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from email.utils import formatdate
 from uuid import uuid4
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from azureml_local.state.clock import Clock
 
 # What is left of a window when nobody else asks (recorded in 2025; 11999, 1199 and 14999 in 2022). Nothing
 # here counts them down: a rule of kind `status` answers 429.
@@ -21,11 +24,12 @@ class AnswerHeaders:
     """Gives every answer the ids by which Azure's support, or this server's log, finds a request again.
 
     Those of Resource Manager say besides how many more requests it would take; the other services do not
-    (recorded of run history).
+    (recorded of run history). And the time of day, as all of Azure does: the workspace's own.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, clock: Clock) -> None:
         self._app = app
+        self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -35,6 +39,7 @@ class AnswerHeaders:
         scope.setdefault("state", {})["request_id"] = request_id
         found = {"x-ms-request-id": request_id, "x-ms-correlation-request-id": request_id}
         found |= _remaining(scope["method"], scope["path"])
+        found["date"] = formatdate(self._clock.timestamp(), usegmt=True)
         added = [(name.encode(), value.encode()) for name, value in found.items()]
 
         async def send_with_headers(message: Message) -> None:

@@ -88,7 +88,7 @@ def create(workspace: Workspace) -> Starlette:
             Mount("/", app=BearerToken(Router(GUARDED), workspace)),
         ],
         lifespan=_lifespan,
-        middleware=[Middleware(AnswerHeaders), Middleware(CanonicalPath)],
+        middleware=[Middleware(AnswerHeaders, clock=workspace.clock), Middleware(CanonicalPath)],
         exception_handlers={
             ServiceError: _service_error,
             HTTPException: _http_error,

@@ -77,6 +77,7 @@ def put(request: Request) -> Response:
     answer = _resource(workspace, document)
     transition = transitions.CREATE_COMPUTE if existing is None else transitions.UPDATE_COMPUTE
     operation = workspace.operations.begin(CLUSTERS, name, transition)
+    workspace.jobs.clusters.scale(name)
     return accepted(request, operation, answer, 201 if existing is None else 200)
 
 
@@ -101,6 +102,7 @@ def patch(request: Request) -> Response:
 
     answer = _resource(workspace, workspace.store.update(CLUSTERS, name, apply))
     operation = workspace.operations.begin(CLUSTERS, name, transitions.UPDATE_COMPUTE)
+    workspace.jobs.clusters.scale(name)
     return accepted(request, operation, answer, 200)
 
 
@@ -117,16 +119,25 @@ def delete(request: Request) -> Response:
     else:
         _existing(workspace, name)
         operation = workspace.operations.begin(CLUSTERS, name, transitions.DELETE_COMPUTE)
+        workspace.jobs.clusters.scale(name)
     return accepted(request, operation, None, 202)
 
 
 def nodes(request: Request) -> Response:
-    """The nodes that run something now."""
+    """The cluster's nodes and what each is doing."""
     workspace, name = workspace_of(request), request.path_params["name"]
     _existing(workspace, name)
-    running = workspace.ledger.running("node", name)
     return JSONResponse(
-        {"nodes": [{"nodeId": row.id, "nodeState": "running", "runId": row.owner} for row in running]}
+        {
+            "nodes": [
+                {
+                    "nodeId": row.id,
+                    "nodeState": "preparing" if row.preparing else "idle" if row.idle else "running",
+                    "runId": None if row.idle else row.owner,
+                }
+                for row in workspace.ledger.running("node", name)
+            ]
+        }
     )
 
 
@@ -155,20 +166,12 @@ def _check_unchanged(existing: ClusterDocument, cluster: ClusterSettings) -> Non
 
 def _resource(workspace: Workspace, document: ClusterDocument) -> Json:
     name, given = document["name"], document["properties"]
-    running = workspace.ledger.running("node", name)
     failed = workspace.store.get(ALLOCATION_ERRORS, name)
     settings = cluster_settings(document)
-    least = settings["scaleSettings"]["minNodeCount"]
-    current = max(least, len(running))
-    states = ("preparing", "running", "idle", "unusable", "leaving", "preempted")
-    counts = dict.fromkeys((f"{state}NodeCount" for state in states), 0)
-    live = {
-        "currentNodeCount": current,
-        "targetNodeCount": current,
-        "nodeStateCounts": counts
-        | {"runningNodeCount": len(running), "idleNodeCount": current - len(running)},
-        "allocationState": "Steady" if failed is None else "Resizing",
-        "allocationStateTransitionTime": given["modifiedOn"],
+    live = workspace.jobs.clusters.live(name)
+    live |= {
+        "allocationState": live["allocationState"] if failed is None else "Resizing",
+        "allocationStateTransitionTime": live["allocationStateTransitionTime"] or given["modifiedOn"],
         "errors": None if failed is None else [{"error": failed}],
         "propertyBag": {},
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,10 +18,12 @@ from azureml_local.state.document import Json
 from azureml_local.state.documents import (
     JobDocument,
     has_ended,
+    is_pipeline,
     job_type,
     outputs_of,
     status,
 )
+from azureml_local.state.job_states import JobState
 from azureml_local.wire import job_request
 from azureml_local.wire.arm import WORKSPACE, page, properties, resource, route, workspace_of
 from azureml_local.wire.fields import texts
@@ -103,7 +106,8 @@ def resource_of(workspace: Workspace, document: JobDocument) -> Json:
     system = {"createdAt": document["created"], "createdBy": "local user", "createdByType": "User"}
     answer = resource(path, "workspaces/jobs", {}, systemData=system)
     if document["parent"]:
-        return {**answer, "properties": None}
+        del answer["properties"]  # as seen; the SDK tells a step's job by it
+        return answer
     return {**answer, "properties": _properties(workspace, document)}
 
 
@@ -137,13 +141,21 @@ def _properties(workspace: Workspace, document: JobDocument) -> Json:
         **(_COMMAND if shown["jobType"] == "Command" else {}),
         **_said(shown),
         "isArchived": document["hidden"],
-        "properties": {**shown["properties"], **times},
+        "properties": {**shown["properties"], **times, **_stages(document)},
         "services": {
             "Tracking": _service("Tracking", workspace.settings.tracking_uri + "?"),
             "Studio": _service("Studio", studio),
         },
         "outputs": outputs,
     }
+
+
+def _stages(document: JobDocument) -> dict[str, str]:
+    """What a completed pipeline says of itself besides, as seen."""
+    if not is_pipeline(document) or status(document) is not JobState.COMPLETED:
+        return {}
+    span = {"StartTime": document["started"], "EndTime": document["ended"], "Status": "Finished"}
+    return {"stages": json.dumps({"Initialization": None, "Execution": span})}
 
 
 def _service(kind: str, endpoint: str) -> Json:
@@ -177,7 +189,10 @@ def _changed(workspace: Workspace, document: JobDocument, given: Mapping[str, An
             inner=("BadArgument", "ImmutableProperty"),
         )
     change = {key: given[key] for key in ("description", "displayName") if isinstance(given.get(key), str)}
-    change |= {key: texts(given, key) for key in ("tags", "properties") if given.get(key) is not None}
+    if given.get("tags") is not None:
+        change["tags"] = texts(given, "tags")
+    if given.get("properties") is not None:  # beside those that the service has written
+        change["properties"] = {**document["properties"]["properties"], **texts(given, "properties")}
     hidden = bool(given.get("isArchived", document["hidden"]))
     return workspace.jobs.records.show(document["name"], change, hidden=hidden)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from urllib.parse import quote
 
 from starlette.requests import Request
@@ -15,27 +14,20 @@ from azureml_local.execution.workspace import Workspace
 from azureml_local.settings import ARTIFACT_DATASTORE, CONTAINERS
 from azureml_local.state.blobs import Blob
 from azureml_local.state.document import Json
-from azureml_local.state.documents import (
-    JobDocument,
-    is_pipeline,
-    outputs_of,
-    status,
-)
+from azureml_local.state.documents import JobDocument
 from azureml_local.wire.arm import WORKSPACE, body, route, workspace_of
 from azureml_local.wire.fields import texts
+from azureml_local.wire.run_document import earlier_run, run_document
 
 _HISTORY = "/history/v1.0" + WORKSPACE
 _ORIGIN = "ExperimentRun"
 _CONTAINER = CONTAINERS[ARTIFACT_DATASTORE]
 _LOG_FOLDERS = ("user_logs/", "logs/", "system_logs/")
-# Models are shown as the folders that they are. For the service's names of their types azure-ai-ml 1.35.2
-# builds another request (ModelDataplaneOperations), with a keyword that its class does not know: a TypeError.
-_MODEL_TYPES = frozenset({"mlflow_model", "custom_model", "triton_model"})
 
 
 def get_run(request: Request) -> Response:
     """One run."""
-    return JSONResponse(_run(workspace_of(request), _document(request)))
+    return JSONResponse(run_document(workspace_of(request), _document(request)))
 
 
 def patch_run(request: Request) -> Response:
@@ -48,27 +40,28 @@ def patch_run(request: Request) -> Response:
     hidden = given.get("hidden")
     archived = None if hidden is None else bool(hidden)
     document = workspace.jobs.records.show(document["name"], change, hidden=archived)
-    return JSONResponse(_run(workspace, document))
+    return JSONResponse(run_document(workspace, document))
 
 
 def get_details(request: Request) -> Response:
     """The run with its log files, each a URL that can be read while the file grows."""
     workspace, document = workspace_of(request), _document(request)
+    container = earlier_run(document) or document["name"]
     logs = {
-        path: _url(workspace, document["name"], path)
-        for path, _ in _artifacts(workspace, document["name"])
+        path: _url(workspace, container, path)
+        for path, _ in _artifacts(workspace, container)
         if path.startswith(_LOG_FOLDERS)
     }
-    run = _run(workspace, document)
+    run = run_document(workspace, document)
     details = {**run, "createdTimeUtc": run["createdUtc"], "runDefinition": None, "logFiles": logs}
     return JSONResponse({**details, "warnings": [], "jobCost": None, "parameters": {}})
 
 
 def list_children(request: Request) -> Response:
-    """The runs of a pipeline's steps."""
+    """The runs right below a run; as seen, without a continuation token where there is no further page."""
     workspace = workspace_of(request)
     children = workspace.jobs.records.children(_document(request)["name"])
-    return JSONResponse({"value": [_run(workspace, child) for child in children], "continuationToken": None})
+    return JSONResponse({"value": [run_document(workspace, child) for child in children]})
 
 
 def get_run_data(request: Request) -> Response:
@@ -76,7 +69,7 @@ def get_run_data(request: Request) -> Response:
     workspace, run_id = workspace_of(request), body(request).get("runId")
     if not isinstance(run_id, str):
         raise BadRequest("The request needs a 'runId'.", target="runId")
-    run = _run(workspace, workspace.jobs.records.get(run_id))
+    run = run_document(workspace, workspace.jobs.records.get(run_id))
     return JSONResponse({"runMetadata": run, "runDefinition": None, "jobSpecification": None})
 
 
@@ -102,21 +95,17 @@ def resolve_data(request: Request) -> Response:
 
 def list_artifacts(request: Request) -> Response:
     """The files of a run."""
-    run_id = request.path_params["run"]
-    return JSONResponse(
-        {"value": [_artifact(run_id, path, blob) for path, blob in _artifacts(workspace_of(request), run_id)]}
-    )
+    workspace, container = workspace_of(request), _container(request)
+    found = _artifacts(workspace, container)
+    return JSONResponse({"value": [_artifact(container, path, blob) for path, blob in found]})
 
 
 def get_artifact(request: Request) -> Response:
     """A URL from which one artifact can be read."""
-    workspace, run_id, path = (
-        workspace_of(request),
-        request.path_params["run"],
-        request.query_params.get("path", ""),
-    )
-    workspace.blobs.get(_CONTAINER, _name(run_id, path))
-    return JSONResponse(_content(workspace, run_id, path))
+    workspace, container = workspace_of(request), _container(request)
+    path = request.query_params.get("path", "")
+    workspace.blobs.get(_CONTAINER, _name(container, path))
+    return JSONResponse(_content(workspace, container, path))
 
 
 def create_artifacts(request: Request) -> Response:
@@ -140,86 +129,11 @@ def _document(request: Request) -> JobDocument:
     return workspace_of(request).jobs.records.get(request.path_params["run"])
 
 
-def _run(workspace: Workspace, document: JobDocument) -> Json:
-    shown = document["properties"]
-    started, ended = document["started"], document["ended"]
-    user = {"userName": "local user", "userObjectId": "00000000-0000-0000-0000-00000000000b"}
-    return {
-        "runNumber": document["number"],
-        "runId": document["name"],
-        "rootRunId": document["root"],
-        "parentRunId": document["parent"],
-        "experimentId": shown["experimentName"],
-        "dataContainerId": f"dcid.{document['name']}",
-        "displayName": shown.get("displayName"),
-        "name": shown.get("displayName"),
-        "description": shown.get("description"),
-        "status": status(document),
-        "createdUtc": document["created"],
-        "startTimeUtc": started,
-        "endTimeUtc": ended,
-        "duration": _duration(started, ended),
-        "computeDuration": _duration(started, ended),
-        "createdBy": user,
-        "lastModifiedBy": user,
-        "lastModifiedUtc": ended or started or document["created"],
-        "error": _error(workspace, document),
-        "warnings": None,
-        "tags": shown.get("tags") or {},
-        "properties": shown.get("properties") or {},
-        "services": {},
-        "hidden": document["hidden"],
-        "runType": _run_type(document),
-        "target": _target(shown.get("computeId")),
-        "compute": {"target": _target(shown.get("computeId")), "targetType": "amlctrain"},
-        "inputDatasets": [],
-        "outputDatasets": [],
-        "outputs": {
-            name: {
-                "assetId": f"azureml://jobs/{document['name']}/outputs/{name}",
-                "type": "uri_folder" if output["jobOutputType"] in _MODEL_TYPES else output["jobOutputType"],
-            }
-            for name, output in outputs_of(document).items()
-        },
-    }
-
-
-def _error(workspace: Workspace, document: JobDocument) -> Json | None:
-    error = document["error"]
-    if error is None:
-        return None
-    return {
-        "error": {
-            "code": error["code"],
-            "message": error["message"],
-            "messageParameters": {},
-            "details": [{"code": d["code"], "message": d["message"]} for d in error.get("details", ()) if d],
-        },
-        "correlation": {"operation": document["root"], "request": document["name"]},
-        "environment": workspace.settings.location,
-        "location": workspace.settings.location,
-        "time": document["ended"],
-        "componentName": "RunHistory",
-    }
-
-
-def _run_type(document: JobDocument) -> str:
-    if document["parent"]:
-        return "azureml.StepRun"
-    return "azureml.PipelineRun" if is_pipeline(document) else "azureml.scriptrun"
-
-
-def _target(compute: object) -> str | None:
-    return str(compute).rsplit("/", 1)[-1] if compute else None
-
-
-def _duration(started: str | None, ended: str | None) -> str | None:
-    """As .NET writes a time span: hours, minutes, seconds."""
-    if started is None or ended is None:
-        return None
-    seconds = (datetime.fromisoformat(ended) - datetime.fromisoformat(started)).total_seconds()
-    minutes, rest = divmod(seconds, 60)
-    return f"{int(minutes // 60):02}:{int(minutes % 60):02}:{rest:010.7f}"
+def _container(request: Request) -> str:
+    """The run whose files a run shows: an earlier one's where it was reused. MLflow has runs without jobs."""
+    run: str = request.path_params["run"]
+    document = workspace_of(request).jobs.records.find(run)
+    return (earlier_run(document) if document else None) or run
 
 
 def _artifacts(workspace: Workspace, run_id: str) -> list[tuple[str, Blob]]:

@@ -1,4 +1,4 @@
-"""What a job has used so far, in seconds by phase and in dollars, worked out from its steps' times."""
+"""Where a job's time went, in seconds by phase, worked out from its steps' times."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 from pydantic import BaseModel, ConfigDict
 
+from tasks.azure import service_clock
 from tasks.azure.run_history import Step
-from tasks.compute import Cluster
 
 
 class Durations(BaseModel):
@@ -28,18 +28,12 @@ def elapsed(
 
     Steps that run side by side count once.
     """
-    now = ended or datetime.now(UTC)
+    now = ended or service_clock.now()
     running = _covered([(step.started, step.ended or now) for step in steps if step.started is not None])
     begun = created or min((step.started for step in steps if step.started), default=now)
     waited = max((now - aware(begun)).total_seconds() - running, 0.0)
     provisioning = min(provisioning, waited)
     return Durations(queued=waited - provisioning, provisioning=provisioning, running=running)
-
-
-def dollars(steps: Sequence[Step], cluster: Cluster) -> float:
-    """Each step's time on its nodes so far, at the price of the cluster that trains."""
-    now = datetime.now(UTC)
-    return sum(step.seconds(now) * _nodes(step, cluster) for step in steps) / 3600 * cluster.price
 
 
 def ended(steps: Sequence[Step]) -> datetime | None:
@@ -49,13 +43,6 @@ def ended(steps: Sequence[Step]) -> datetime | None:
 
 def aware(moment: datetime) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _nodes(step: Step, cluster: Cluster) -> int:
-    """As many as the service says; until it does, only the training step has more than one."""
-    if step.nodes:
-        return step.nodes
-    return cluster.nodes if "finetune" in step.name.casefold().replace("-", "") else 1
 
 
 def _covered(spans: Sequence[tuple[datetime, datetime]]) -> float:

@@ -1,0 +1,67 @@
+"""The price of a run, asked of the service however the run ends, while it still knows what there was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from prefect.exceptions import Pause
+
+from flows.run.context import Run
+from flows.run.spent import Spent
+from tasks import spending
+from tasks.azure import service_clock
+from tasks.azure.errors import explain
+from tasks.core import signals
+from tasks.core.stage import logger
+from tasks.job import pipeline
+from tasks.job.meter import Bill
+
+
+@contextmanager
+def priced(run: Run) -> Iterator[None]:
+    """Price what the block has used, however it ends; a suspended run is not over."""
+    try:
+        yield
+    except Pause:
+        raise
+    except BaseException:
+        run.spent = _spent(run)
+        raise
+    run.spent = _spent(run)
+
+
+def note_served(run: Run, endpoint: str) -> None:
+    """Note what the run has behind the endpoint, which is about to be deleted or kept."""
+    try:
+        run.served = spending.deployments(run.session, endpoint, run.id)
+    except Exception as error:  # noqa: BLE001 - what costs is to be released all the same
+        logger().warning("What the endpoint %s has cost cannot be seen: %s", endpoint, explain(error).what)
+
+
+def end_served(run: Run) -> None:
+    """Note that what was behind the endpoint is not the run's any more."""
+    now = service_clock.now()
+    run.served = tuple(each.model_copy(update={"ended": now}) for each in Run.served.of(run) or ())
+
+
+def _spent(run: Run) -> Spent:
+    now = service_clock.now()
+    serving = sum(each.dollars(now) for each in Run.served.of(run) or ())
+    return Spent(training=_training(run), serving=serving)
+
+
+def _training(run: Run) -> Bill:
+    """Asked once: a service that is away delays no end, and what was seen of the job until then counts."""
+    meter = Run.meter.of(run)
+    if meter is None:
+        return Bill(at_least=False)
+    if signals.leaving():
+        return meter.last
+    try:
+        fresh_for = run.id if run.config.fresh else None
+        attempts = pipeline.attempts(run.session, run.base.name, run.plan, fresh_for)
+        return spending.training(run.session, run.id, attempts, meter, Run.released.of(run))
+    except Exception as error:  # noqa: BLE001 - the run has ended in its own way
+        logger().warning("What the job has cost in all cannot be seen: %s", explain(error).what)
+        return meter.last

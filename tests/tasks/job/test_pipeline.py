@@ -102,7 +102,7 @@ def test_a_model_that_is_missing_is_named(session: Session, wanted: dict[str, st
 def test_a_registry_that_is_missing_is_named(session: Session) -> None:
     with fails(Cause.PERMISSION, "base.registry") as caught:
         find_model.fn(session, Base(name="Phi-4", registry="nowhere"))
-    assert "the registry nowhere" in caught.value.details
+    assert "registry nowhere" in caught.value.details
 
 
 def test_an_archived_and_retired_model_is_taken_with_warnings(

@@ -47,7 +47,7 @@ def latest(store: Store, kind: Kind[AssetDocument], name: str) -> str:
 
 
 def following(store: Store, kind: Kind[AssetDocument], name: str) -> str:
-    """The number after the highest that a version of that name has."""
+    """The version after the last: the number after the highest that one of that name has."""
     versions = [full.rsplit("/", 1)[-1] for full, _ in store.list(kind, f"{name}/")]
     numbers = [int(version) for version in versions if version.isascii() and version.isdigit()]
     return str(max(numbers, default=0) + 1)

@@ -16,7 +16,7 @@ from azureml_local.state import transitions
 from azureml_local.state.clock import iso
 from azureml_local.state.document import Json
 from azureml_local.state.documents import AssetDocument
-from azureml_local.wire import asset_name
+from azureml_local.wire import asset_name, component_spec
 from azureml_local.wire.arm import REGISTRY, WORKSPACE, page, route, workspace_of
 from azureml_local.wire.asset_collection import (
     COLLECTIONS,
@@ -68,6 +68,8 @@ class AssetVersions:
         given = given_properties(request)
         check_label("name", name, NAME)
         check_label("version", version, VERSION)
+        if name == component_spec.ANONYMOUS and self.collection is COMPONENTS:
+            return self._put_anonymous(request, given)
         full = f"{name}/{version}"
         if workspace.store.get(kind, full) is not None:
             document = workspace.store.update(kind, full, lambda old: self._changed(workspace, old, given))
@@ -81,6 +83,20 @@ class AssetVersions:
         # A registry copies the version to its regions, which is a long operation.
         operation = workspace.operations.begin(kind, full, transitions.CREATE_ASSET)
         return accepted(request, operation, answer, 201)
+
+    def _put_anonymous(self, request: Request, given: Json) -> Response:
+        """Keep a component without a name, under the version that the service gives it by its content."""
+        workspace, kind = workspace_of(request), self.collection.kind(request)
+        name = component_spec.ANONYMOUS
+        checked = self.collection.check(workspace, name, "1", given)
+        version = component_spec.version_of(checked["componentSpec"])
+        checked["componentSpec"]["version"] = version
+        full = f"{name}/{version}"
+        if workspace.store.get(kind, full) is None:
+            workspace.store.put(kind, full, versions.document(workspace.clock, name, version, checked))
+        document = workspace.store.get(kind, full)
+        assert document is not None
+        return JSONResponse(self.collection.resource(request, document), 201)
 
     def delete(self, request: Request) -> Response:
         """Delete one version; its files stay."""
@@ -124,11 +140,18 @@ class AssetVersions:
 
     def _changed(self, workspace: Workspace, old: AssetDocument, given: Json) -> AssetDocument:
         kept = old["properties"]
+        if self.collection is COMPONENTS and given.get("componentSpec") is not None:
+            checked = self.collection.check(workspace, old["name"], old["version"], given)
+            spec = checked["componentSpec"]
+            component_spec.check_change(old["name"], kept["componentSpec"], spec)
+            kept = kept | {"componentSpec": component_spec.changed(kept["componentSpec"], spec)}
+            given = {**given, "componentSpec": None, "description": None}
         differing = [k for k in self.collection.identity if given.get(k) not in (None, kept.get(k))]
         name, version = old["name"], old["version"]
         checked = self.collection.check(workspace, name, version, given) if differing else {}
         for key in differing:
             if checked.get(key) != kept.get(key):
+                # Assumed: the words and the status of such a conflict are not known for these assets.
                 raise Conflict(
                     f"Version {version} of {name} exists with another {key}; of an existing "
                     "version only description, tags, properties and the archive flag can change. "

@@ -42,7 +42,9 @@ class Collection:
     def resource(self, request: Request, document: AssetDocument) -> Json:
         """A version as clients see it."""
         path = f"{base(request)}/{self.name}/{document['name']}/versions/{document['version']}"
-        shown = {"provisioningState": "Succeeded"} | document["properties"]
+        shown: Json = {"provisioningState": "Succeeded"} | document["properties"]
+        if self is CODES:
+            shown["isAnonymous"] = False  # whatever was sent (recorded in 2022)
         if self is DATA:
             del shown["provisioningState"]  # the one kind that has none
         if self is MODELS and is_registry(request):
@@ -53,6 +55,10 @@ class Collection:
     def missing(self, request: Request, what: str) -> NotFound:
         """The error for a name, or NAME:VERSION, that is not there."""
         owner = "registry" if is_registry(request) else "workspace"
+        if self is COMPONENTS:  # recorded of a name in 2022
+            return NotFound(
+                f"Not found component {what}.", code="UserError", inner=("NotFound", "ComponentNotFound")
+            )
         return NotFound(
             f"The {owner} has no {self.name.removesuffix('s')} {what}.",
             code="UserError",

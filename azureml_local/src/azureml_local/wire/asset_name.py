@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -15,6 +16,7 @@ from azureml_local.wire import asset_request
 from azureml_local.wire.arm import REGISTRY, WORKSPACE, page, resource, route, workspace_of
 from azureml_local.wire.asset_collection import (
     COLLECTIONS,
+    COMPONENTS,
     DATA,
     NAME,
     Collection,
@@ -76,6 +78,12 @@ class AssetNames:
             route(path + "/{name}", GET=self.get, PUT=self.put, DELETE=self.delete) for path in paths
         ]
 
+    def _following(self, request: Request, name: str, documents: list[AssetDocument]) -> str:
+        numbered = not documents or any(each["version"].isdigit() for each in documents)
+        if self.collection is COMPONENTS and not numbered:
+            return _moment(workspace_of(request).clock.now())
+        return versions.following(workspace_of(request).store, self.collection.kind(request), name)
+
     def _names(self, request: Request) -> list[str]:
         store, kind = workspace_of(request).store, self.collection.kind(request)
         names = [full.rsplit("/", 1)[0] for full, _ in store.list(kind)]
@@ -93,13 +101,18 @@ class AssetNames:
             "properties": shared.get("properties") or {},
             "isArchived": bool(shared.get("isArchived", False)),
             "latestVersion": latest["version"] if latest else None,
-            "nextVersion": versions.following(store, kind, name),
+            "nextVersion": self._following(request, name, documents),
         }
         if self.collection is DATA:
             answer["dataType"] = _data_type(latest, shared)
         system: SystemData | Json = latest["systemData"] if latest else {}
         path = f"{base(request)}/{self.collection.name}/{documents[0]['name'] if documents else name}"
         return resource(path, f"{scope(request)}/{self.collection.name}", answer, systemData=system)
+
+
+def _moment(now: datetime) -> str:
+    """UTC now with seven digits of a second: a component's next version where none is a number (recorded)."""
+    return f"{now:%Y-%m-%d-%H-%M-%S-%f}0"
 
 
 def _data_type(latest: AssetDocument | None, shared: Json) -> str:

@@ -8,7 +8,7 @@ from azureml_local.assets import kinds
 from azureml_local.errors import BadRequest
 from azureml_local.state.document import Json
 from azureml_local.state.workspace import WorkspaceState
-from azureml_local.wire import fields
+from azureml_local.wire import component_spec, fields
 
 _SYSTEMS = ("Linux", "Windows")
 
@@ -59,7 +59,8 @@ def component(state: WorkspaceState, name: str, version: str, given: Json) -> Js
     if not isinstance(spec, dict) or not isinstance(spec.get("type"), str):
         raise BadRequest("A component needs an object 'componentSpec' with a 'type'.", target="componentSpec")
     kinds.check_environment(state, spec.get("environment"))
-    return given | {"componentSpec": spec | {"name": name, "version": version}}
+    kept = component_spec.normalised(spec) | {"name": name, "version": version}
+    return given | {"description": None, "componentSpec": kept}  # the description stands in the specification
 
 
 def check_data_type(given: Json) -> None:

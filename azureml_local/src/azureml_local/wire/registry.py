@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from azureml_local.assets import addresses, versions
 from azureml_local.errors import BadRequest, ServiceError
 from azureml_local.execution.workspace import Workspace
+from azureml_local.state.document import Json
 from azureml_local.state.documents import assets
-from azureml_local.wire import fields
+from azureml_local.wire import component_spec, fields
 from azureml_local.wire.arm import REGISTRY, body, resource, route, workspace_of
 
 
@@ -22,10 +25,18 @@ def seed(workspace: Workspace) -> None:
         ("components", components.definitions()),
     ):
         kind = assets(collection, registry=True)
-        for name, version, properties in offered:
+        for name, version, properties in _as_kept(offered):
             known = workspace.store.get(kind, f"{name}/{version}")
             if known is None or not properties.items() <= known["properties"].items():
                 versions.put(workspace, kind, name, version, properties)
+
+
+def _as_kept(offered: Iterable[tuple[str, str, Json]]) -> Iterator[tuple[str, str, Json]]:
+    for name, version, properties in offered:
+        if "componentSpec" in properties:
+            spec = component_spec.normalised(properties["componentSpec"])
+            properties = {**properties, "componentSpec": spec}
+        yield name, version, properties
 
 
 def discover(request: Request) -> Response:

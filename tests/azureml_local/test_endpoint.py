@@ -338,6 +338,11 @@ def test_settings_change_without_a_new_server_and_code_with_one(
     before = score(client, name, {}).json()
 
     found = client.online_deployments.get("demo", name)
+    # What the service says of the container comes back with the change, and makes no other container of it.
+    assert found.environment_variables == {
+        "AZUREML_ENTRY_SCRIPT": "score.py",
+        "AML_APP_ROOT": "/var/azureml-app/one",
+    }
     found.instance_count, found.tags = 2, {"scaled": "yes"}
     client.online_deployments.begin_create_or_update(found).result()
     assert client.online_deployments.get("demo", name).instance_count == 2

@@ -17,7 +17,7 @@ from azureml_local.state.documents import (
     provisioning_state,
 )
 from azureml_local.state.endpoint_documents import DeploymentDocument, EndpointDocument
-from azureml_local.wire import deployment_request, endpoint, inferencing
+from azureml_local.wire import container_variables, deployment_request, endpoint, inferencing
 from azureml_local.wire.arm import WORKSPACE, body, page, properties, resource, route, workspace_of
 from azureml_local.wire.endpoint_request import check_name
 from azureml_local.wire.operation import accepted
@@ -58,6 +58,8 @@ def put(request: Request) -> Response:
     if endpoint.is_busy(parent):
         raise inferencing.endpoint_busy(parent["name"], provisioning_state(parent))
     wanted, name = deployment_request.settings(properties(request)), _name(request)
+    service = container_variables.added(workspace, wanted["model"], wanted["codeConfiguration"])
+    wanted["environmentVariables"] = container_variables.own(wanted["environmentVariables"], service)
     existing = workspace.store.get(DEPLOYMENTS, name)
     if existing is not None:
         endpoint.check_idle(existing, "deployment")
@@ -203,6 +205,9 @@ def _resource(workspace: Workspace, document: DeploymentDocument, state: str | N
     shown: Json = {**document["properties"]}
     if state is not None:
         shown["provisioningState"] = state
+    if shown["provisioningState"] == "Succeeded":
+        service = container_variables.added(workspace, shown["model"], shown["codeConfiguration"])
+        shown["environmentVariables"] = {**shown["environmentVariables"], **service}
     return resource(
         f"{workspace.settings.workspace_arm_id}/onlineEndpoints/{document['endpoint']}/deployments/{document['name']}",
         "workspaces/onlineEndpoints/deployments",

@@ -181,12 +181,14 @@ def _changed(workspace: Workspace, document: JobDocument, given: Mapping[str, An
         and _comparable(key, asked.get(key)) != _comparable(key, wanted.get(key))
     ]
     if wrong:
+        # As users printed it (azure-docs #122250; the code within: azure-sdk-for-python #47389).
         raise BadRequest(
-            f"A job named {document['name']} exists already, and its {', '.join(wrong)} cannot be changed; "
-            "only description, displayName, tags, properties and isArchived can. New work needs a new name.",
+            "A job with this name already exists. If you are trying to create a new job, use a different "
+            "name. If you are trying to update an existing job, the existing job's "
+            f"{',  '.join(_as_named(key) for key in wrong)} cannot be changed. Only description, tags, "
+            "displayName, properties, and isArchived can be updated.",
             code="UserError",
-            target=wrong[0],
-            inner=("BadArgument", "ImmutableProperty"),
+            inner=("BadArgument", "ArgumentInvalid", "JobPropertyImmutable"),
         )
     change = {key: given[key] for key in ("description", "displayName") if isinstance(given.get(key), str)}
     if given.get("tags") is not None:
@@ -195,6 +197,11 @@ def _changed(workspace: Workspace, document: JobDocument, given: Mapping[str, An
         change["properties"] = {**document["properties"]["properties"], **texts(given, "properties")}
     hidden = bool(given.get("isArchived", document["hidden"]))
     return workspace.jobs.records.show(document["name"], change, hidden=hidden)
+
+
+def _as_named(key: str) -> str:
+    """A property as the service names it in an error."""
+    return key[:1].upper() + key[1:]
 
 
 def _said(properties: Mapping[str, Any]) -> Json:

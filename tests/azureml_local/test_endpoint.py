@@ -236,7 +236,10 @@ def test_a_deployment_answers_by_traffic_and_by_header(client: MLClient, endpoin
     answer = score(client, endpoint, {})
     assert answer.status_code == 200, answer.text
     assert answer.json()["version"] == "one"
-    assert answer.headers["azureml-model-deployment"] == "demo"
+    assert answer.headers["azureml-model-deployment"] == answer.headers["azureml-model-session"] == "demo"
+    assert answer.headers["x-ms-run-function-failed"] == "False"
+    assert float(answer.headers["x-ms-run-fn-exec-ms"]) > 0
+    assert answer.headers["X-Request-ID"]
     assert score(client, endpoint, {}, **{"azureml-model-deployment": "demo"}).status_code == 200
     absent = score(client, endpoint, {}, **{"azureml-model-deployment": "other"})
     assert (absent.status_code, absent.json()["error"]["code"]) == (404, "DeploymentNotFound")

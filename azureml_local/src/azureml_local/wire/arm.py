@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+import gzip
 import json
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 from urllib.parse import urlencode
@@ -141,13 +143,14 @@ def _skip(request: Request) -> int:
     if token is None:
         return integer(request, "$skip", 0)
     try:
-        return int(base64.urlsafe_b64decode(token).decode())
-    except (ValueError, binascii.Error) as error:
+        return int(gzip.decompress(base64.urlsafe_b64decode(token)).decode())
+    except (ValueError, binascii.Error, OSError, EOFError, zlib.error) as error:
         raise BadRequest("The $skipToken is not one of this list's.", target="$skipToken") from error
 
 
 def _token(start: int) -> str:
-    return base64.urlsafe_b64encode(str(start).encode()).decode()
+    """Where the next page begins; as the service's, zipped text that is no client's to read (recorded)."""
+    return base64.urlsafe_b64encode(gzip.compress(str(start).encode(), mtime=0)).decode()
 
 
 def _check_scope(request: Request) -> None:

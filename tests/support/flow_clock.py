@@ -5,11 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+import pytest
+
+from tasks.azure import operation
+
 _MOMENT = 0.01  # seconds of real time, in which a server beside us may go on
 
 
 class FlowClock:
     """Moves when somebody sleeps, and then does what is due by that time."""
+
+    @classmethod
+    def installed(cls, patch: pytest.MonkeyPatch) -> FlowClock:
+        """A clock by which the flow goes until the test ends."""
+        clock = cls()
+        patch.setattr(operation, "monotonic", clock)
+        patch.setattr(operation, "sleep", clock.sleep)
+        return clock
 
     def __init__(self) -> None:
         self.now = 0.0

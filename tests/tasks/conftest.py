@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.azure import operation
 from tasks.azure.clients import Session
 from tasks.core.lease import Lease
 from tasks.sign_in import Workspace, sign_in
@@ -19,10 +18,7 @@ def session(environment: dict[str, str]) -> Session:
 @pytest.fixture
 def flow_clock(monkeypatch: pytest.MonkeyPatch) -> FlowClock:
     """The clock by which operations are followed, moved by waiting alone."""
-    clock = FlowClock()
-    monkeypatch.setattr(operation, "monotonic", clock)
-    monkeypatch.setattr(operation, "sleep", clock.sleep)
-    return clock
+    return FlowClock.installed(monkeypatch)
 
 
 @pytest.fixture

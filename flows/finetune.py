@@ -25,6 +25,7 @@ from flows.run.forewarning import forewarn
 from flows.run.report import RunReport, report_of
 from flows.run.workspace import opened
 from tasks.azure import service_clock
+from tasks.azure.errors import explained
 from tasks.azure.failure import Failure
 from tasks.base_model import find_model
 from tasks.compute import find_compute
@@ -79,7 +80,7 @@ def release_what_is_left(flow: Flow[Any, Any], flow_run: FlowRun, state: State[A
 )
 def finetune(config: Finetune = _DEFAULTS) -> RunReport:
     """Fine-tune a chat model on Azure ML, register it, prove it behind an endpoint, delete the endpoint."""
-    with output.unread(), signals.heeded():
+    with output.unread(), signals.heeded(), explained():
         report: RunReport = _run(Run(parameters.completed(config), id=str(this_run.id), trigger=_trigger()))
         return report
 

@@ -9,12 +9,6 @@ from pathlib import Path
 from typing import Annotated
 
 from prefect import flow
-from prefect.artifacts import (
-    create_image_artifact,
-    create_link_artifact,
-    create_markdown_artifact,
-    create_table_artifact,
-)
 from prefect.settings import get_current_settings
 from prefect.states import Completed
 from pydantic import BaseModel, ConfigDict, Field
@@ -26,7 +20,14 @@ from flows.dashboard.run import RunRecord, State
 from flows.dashboard.selection import select
 from flows.dashboard.table import lines
 from flows.dashboard.trends import failures, trends
+from tasks.azure.errors import explained
 from tasks.azure.failure import Cause, Failure
+from tasks.core.artifacts import (
+    create_image_artifact,
+    create_link_artifact,
+    create_markdown_artifact,
+    create_table_artifact,
+)
 from tasks.core.stage import displaying, logger
 
 KEY = "finetune-history"
@@ -59,14 +60,15 @@ def history(
     ] = None,
 ) -> HistoryReport:
     """Show every run of the fine-tune: a table, charts over time, and both as one file for elsewhere."""
-    runs = asyncio.run(reader.read(select(states or (), recipe, model, since)))
-    now = datetime.now(UTC)
-    report = HistoryReport(
-        runs=len(runs),
-        page=write_page(runs, Path(page_file), now) if page_file else None,
-        metrics=write_metrics(runs, Path(metrics_file), now) if metrics_file else None,
-    )
-    publish(runs, report, now)
+    with explained():
+        runs = asyncio.run(reader.read(select(states or (), recipe, model, since)))
+        now = datetime.now(UTC)
+        report = HistoryReport(
+            runs=len(runs),
+            page=write_page(runs, Path(page_file), now) if page_file else None,
+            metrics=write_metrics(runs, Path(metrics_file), now) if metrics_file else None,
+        )
+        publish(runs, report, now)
     said = f"{len(runs):,} run{'' if len(runs) == 1 else 's'}"
     logger().info("The history of %s", said)
     return Completed(message=said, data=report)  # type: ignore[return-value]

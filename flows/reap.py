@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from prefect import flow
-from prefect.artifacts import create_table_artifact
 from prefect.client.schemas.objects import State
 from prefect.runtime import deployment
 from prefect.states import Completed
@@ -18,6 +17,7 @@ from flows.run.workspace import opened
 from tasks.azure.clients import Session
 from tasks.azure.errors import explain, is_missing
 from tasks.azure.failure import Cause, Failure
+from tasks.core.artifacts import create_table_artifact
 from tasks.core.stage import displaying, logger
 from tasks.leased import Kind, Leased, find_leased
 from tasks.reap import Reaped, Spared, end

@@ -7,10 +7,11 @@ from itertools import islice
 from typing import Any
 
 import orjson
-from prefect.artifacts import create_image_artifact, create_markdown_artifact
 
 from flows.artifacts import plots
 from flows.artifacts.markdown import table
+from tasks.azure.redaction import redact
+from tasks.core.artifacts import create_image_artifact, create_markdown_artifact
 from tasks.core.stage import displaying
 from tasks.data import PreparedData, PreparedSplit
 
@@ -53,7 +54,7 @@ def page(data: PreparedData) -> str:
 
 def literal(text: str, length: int = _SHOWN) -> str:
     """Text of unknown origin as one line that shows as it is, shortened to so many characters."""
-    line = " ".join(text.split())
+    line = " ".join(redact(text).split())
     return (line if len(line) <= length else f"{line[: length - 1]}…").translate(_ENTITIES)
 
 

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 
-from prefect.artifacts import (
-    create_image_artifact,
-    create_link_artifact,
-    create_markdown_artifact,
-    create_table_artifact,
-)
-
 from flows.artifacts import data_card, plots
 from flows.artifacts.markdown import quoted, table
 from flows.run import figures
 from flows.run.context import Run
 from flows.run.outcome import outcome
 from flows.run.report import RunReport, failure_of
+from tasks.core.artifacts import (
+    create_image_artifact,
+    create_link_artifact,
+    create_markdown_artifact,
+    create_table_artifact,
+)
 from tasks.core.stage import displaying
 from tasks.data import PreparedData
 from tasks.delete import Deletion

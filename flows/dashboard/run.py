@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from flows.run.report import RunReport
-from tasks.azure.failure import LIMITS, Cause, redact
+from tasks.azure.failure import LIMITS, Cause
+from tasks.azure.redaction import redact
 from tasks.core.reuse import Reused
 from tasks.core.stages import stage_of
 from tasks.delete import Deletion

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from prefect.events import emit_event
 
+from tasks.azure.redaction import redact
 from tasks.core.stage import displaying
 
 BUDGET_REACHED = "finetune.budget-reached"
@@ -25,6 +26,6 @@ def lease_ended(thing: str, name: str, message: str) -> None:
 
 
 def _emit(event: str, resource: dict[str, str], message: str) -> None:
-    payload: dict[str, Any] = {"message": message}
+    payload: dict[str, Any] = {"message": redact(message)}
     with displaying():
         emit_event(event, resource=resource, payload=payload)

@@ -13,6 +13,7 @@ from prefect.states import Cancelled, Completed, Failed
 from flows.run import events, figures, parameters
 from flows.run.config import Finetune
 from flows.run.report import RunReport, failure_of
+from tasks.azure.errors import explain
 from tasks.azure.failure import Cause, Failure
 from tasks.core.stage import displaying, logger
 from tasks.job.pipeline import Plan
@@ -49,7 +50,15 @@ def end(report: RunReport, failure: Exception | None) -> State[Any]:
     logger().error("%s\n%s", line, details, exc_info=None if expected else failure)
     if report.cause is Cause.BUDGET:
         events.budget_reached(report.run, this_run.name, line)
-    return Failed(message=line, data=failure)
+    return Failed(message=line, data=_told(failure))
+
+
+def _told(failure: Exception) -> Failure:
+    """What is kept and raised of the failure: an SDK's own error may hold secrets."""
+    explained = explain(failure)
+    if explained is not failure:
+        explained.__cause__ = failure
+    return explained
 
 
 def cancelled(report: RunReport) -> State[Any]:

@@ -12,6 +12,7 @@ from flows.run.context import Run
 from flows.run.spent import Spent
 from tasks.azure.errors import explain
 from tasks.azure.failure import LIMITS, Cause, Failure
+from tasks.azure.redaction import redact
 from tasks.core.ending import Ending, ending_of
 from tasks.core.reuse import Reused
 from tasks.delete import Deletion
@@ -63,6 +64,12 @@ class RunReport(BaseModel):
     cost_usd: float = 0.0
     cost_is_least: bool = False  # part of the job's time was not seen
 
+    @field_validator("*", mode="after")
+    @classmethod
+    def _without_secrets(cls, value: Any) -> Any:
+        """What an error or an answer holds of them goes no further: the report is read everywhere."""
+        return redact(value) if type(value) is str else value
+
     @field_validator("deletion", mode="before")
     @classmethod
     def _of_0_1(cls, value: Any) -> Any:
@@ -101,7 +108,7 @@ def failure_of(error: BaseException) -> tuple[str, str]:
     """What to say of a failed run, and the details below it."""
     if isinstance(error, Failure):
         return str(error), error.details
-    return f"{type(error).__name__}: {error}", ""
+    return redact(f"{type(error).__name__}: {error}"), ""
 
 
 def _end(run: Run, dollars: float) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 from tasks.azure.failure import Cause, Failure
+from tasks.azure.redaction import keep_environment_out
 
 if TYPE_CHECKING:
     from tasks.azure.credentials import AzureSignIn
@@ -56,6 +57,7 @@ def _environment(variables: Mapping[str, str | None]) -> Iterator[None]:
     """Set the variables while the block runs; None stands for one that must not be there."""
     before = {name: os.environ.get(name) for name in variables}
     _set(variables)
+    keep_environment_out()
     try:
         yield
     finally:

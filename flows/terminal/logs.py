@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from time import sleep
 from typing import TYPE_CHECKING, Annotated, Any
@@ -60,18 +61,25 @@ def _logs(wanted: str, follow: bool, place: Callable[[], Workspace], write: Call
 
     from flows.run import live
     from flows.run.workspace import opened
+    from tasks.azure.redaction import Lines
     from tasks.sign_in import sign_in
+
+    filters: dict[str, Lines] = defaultdict(Lines)  # by step: their lines alternate
+
+    def show(line: Line) -> None:
+        (text,) = filters[str(line.get("step"))]([line["text"]])
+        write({**line, "text": text})
 
     with get_client(sync_client=True) as client:
         run = live.find(client, wanted)
         if run is not None:
             for line in _of_run(client, run, follow):
-                write(line)
+                show(line)
             return
     there = place()
     with opened(there.where, there.credentials):
         for line in _of_job(sign_in.fn(there), wanted, follow):
-            write(line)
+            show(line)
 
 
 def _of_run(client: SyncPrefectClient, run: FlowRun, follow: bool) -> Iterator[Line]:

@@ -7,6 +7,7 @@ import io
 import logging
 import os
 import signal
+import traceback
 from collections.abc import Iterator
 from enum import StrEnum
 from types import FrameType
@@ -33,15 +34,16 @@ def reporting(interrupted: str) -> Iterator[None]:
         except KeyboardInterrupt as error:
             typer.echo(str(error) or f"Interrupted: {interrupted}.", err=True)
             raise typer.Exit(_INTERRUPTED) from None
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - each is reported, and ends the command
             from tasks.azure.errors import explain
+            from tasks.azure.redaction import redact
 
             failure = explain(error)
             typer.echo(f"Error: {failure}", err=True)
             if failure.details:
                 typer.echo(failure.details, err=True)
             if os.environ.get("FINETUNE_TRACEBACK"):
-                raise
+                typer.echo(redact(traceback.format_exc()), err=True)
             raise typer.Exit(1) from None
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -92,6 +93,18 @@ def explain(error: BaseException) -> Failure:
     return Failure(
         _headline(text), "", details if details != _headline(text) else "", cause=_cause(error, status)
     )
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Raise what the block raises as the failure that it amounts to: what is kept of it holds no secret."""
+    try:
+        yield
+    except Exception as error:
+        failure = explain(error)
+        if failure is error:
+            raise
+        raise failure from error
 
 
 def cause_of_job(why: str, log: str = "") -> Cause:

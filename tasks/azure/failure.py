@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from enum import StrEnum
 from functools import partial
 from typing import Any
+
+from tasks.azure.redaction import redact
 
 
 class Cause(StrEnum):
@@ -84,13 +85,3 @@ class Failure(Exception):
         """The same failure, with more details below its own."""
         details = f"{self.details}\n\n{more}".strip()
         return Failure(self.what, self.do, details, self.retryable, self.retry_after, cause=self.cause)
-
-
-def redact(text: str) -> str:
-    """The text without access keys, tokens and signatures."""
-    text = re.sub(
-        r"(?i)\b(sig|access_token|client_secret|primaryKey|secondaryKey)(\"?\s*[=:]\s*\"?)[^&\s\"',}]+",
-        r"\1\2***",
-        text,
-    )
-    return re.sub(r"(?i)\bBearer\s+[\w.~+/=-]+", "Bearer ***", text)

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from time import monotonic, sleep
 from typing import Any, ParamSpec, TypeVar, cast
@@ -23,6 +23,7 @@ from prefect.transactions import get_transaction
 from tasks.azure import clients
 from tasks.azure.errors import explain, is_transient, is_unauthorised
 from tasks.azure.failure import Failure
+from tasks.azure.redaction import redact
 from tasks.core import outage, signals
 from tasks.core.ending import Ending, ending_of
 from tasks.core.limit import TALK, limited
@@ -204,6 +205,7 @@ def _wait_as_asked(failure: Failure) -> None:
 
 def _publish(event: StageEvent) -> None:
     """Let the observers hear it; one that cannot show it, as on a terminal that is gone, ends no run."""
+    event = replace(event, detail=redact(event.detail))
     for observer in tuple(_observers):
         try:
             observer(event)

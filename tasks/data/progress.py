@@ -6,9 +6,9 @@ from threading import get_ident
 from time import monotonic
 from uuid import UUID
 
-from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.context import TaskRunContext
 
+from tasks.core.artifacts import create_progress_artifact, update_progress_artifact
 from tasks.core.stage import displaying, reporter
 from tasks.data.progress_counter import Reading
 
@@ -45,7 +45,6 @@ class DataProgress:
             return
         with displaying():
             if self._artifact is None:
-                made = create_progress_artifact(percent, key=KEY, description=description)
-                self._artifact = made if isinstance(made, UUID) else None
+                self._artifact = create_progress_artifact(percent, key=KEY, description=description)
             else:
                 update_progress_artifact(self._artifact, percent, description)

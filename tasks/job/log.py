@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
 
 from tasks.azure import job_states
 from tasks.azure.clients import Session
+from tasks.azure.redaction import Lines
 from tasks.azure.run_history import Log, Step
 from tasks.core.stage import logger
 
@@ -21,6 +22,7 @@ class LogFollower:
         self._session = session
         self._forward = forward
         self._logs: dict[str, Log] = {}
+        self._filters: dict[str, Lines] = defaultdict(Lines)
         self._tails: dict[str, deque[str]] = {}
         self._said: dict[str, str] = {}
 
@@ -42,7 +44,8 @@ class LogFollower:
         if step.status in job_states.QUEUED:
             return
         log = self._logs.setdefault(step.id, Log(self._session, step.id))
-        lines = log.rest() if step.status in job_states.FINAL else log.new_lines()
+        new = log.rest() if step.status in job_states.FINAL else log.new_lines()
+        lines = self._filters[step.id](new)
         self._tails.setdefault(step.id, deque(maxlen=LAST_LINES)).extend(lines)
         if not self._forward:
             return

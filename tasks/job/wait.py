@@ -8,7 +8,6 @@ from time import monotonic, sleep
 from typing import Any, NoReturn
 from uuid import UUID
 
-from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.cache_policies import CacheKeyFnPolicy
 from prefect.context import TaskRunContext
 from pydantic import BaseModel, ConfigDict
@@ -18,6 +17,7 @@ from tasks.azure.clients import Session
 from tasks.azure.errors import cause_of_job, explain, is_transient, is_unauthorised
 from tasks.azure.failure import Cause, Failure
 from tasks.azure.run_history import Step
+from tasks.core.artifacts import create_progress_artifact, update_progress_artifact
 from tasks.core.lease import Lease, is_held_by
 from tasks.core.stage import displaying, logger, report, stage
 from tasks.core.stages import Stage
@@ -276,8 +276,9 @@ class _JobPoller:
             return
         with displaying():
             if self._artifact is None:
-                made = create_progress_artifact(percent, key="finetune-progress", description=description)
-                self._artifact = made if isinstance(made, UUID) else None
+                self._artifact = create_progress_artifact(
+                    percent, key="finetune-progress", description=description
+                )
             else:
                 update_progress_artifact(self._artifact, percent, description)
 

@@ -20,12 +20,13 @@ from tasks.azure import clients
 from tasks.azure.credentials import AzureSignIn
 from tasks.azure.failure import Cause
 from tasks.sign_in import Workspace, sign_in
-from tests.conftest import LocalServer
+from tests.conftest import LetFail, LocalServer
 from tests.flows.conftest import MakeConfig
 from tests.support.checkout import ROOT
 from tests.support.failures import fails
 from tests.support.login import TENANT, logging_in
 from tests.support.prefect_server import PrefectServer
+from tests.support.secrets import planted
 from tests.support.tiny_recipe import RECIPE
 from tests.support.waiting import PATIENCE
 
@@ -108,19 +109,58 @@ def test_nothing_secret_is_left_behind(
     assert [place for place, content in everything.items() if signed.search(content)] == []
 
 
-def write_recipe(path: Path, block: str) -> Path:
-    """The tiny recipe for the workspace of the environment, signed in to by a block."""
+def test_no_planted_secret_gets_past_the_filter(
+    prefect_server: PrefectServer, server: LocalServer, let_fail: LetFail, config: MakeConfig, tmp_path: Path
+) -> None:
+    """In every form, from a job's log and from the service's own words: errors, tracebacks and all."""
+    secret = "kTm4Wq8Zr2Yp6Lx9"
+    said = tmp_path / "said"
+    said.write_text(f"before the first\n{planted(secret)}\nafter the last")
+    recipe = write_recipe(tmp_path / "planted.yaml", None)
+    failing = ("--set=parameters.training.learning_rate=2", f"--set=parameters.more.says={said}")
+    variables = server.environment | {"FINETUNE_TRACEBACK": "1", "PREFECT_LOGGING_LEVEL": "DEBUG"}
+    trained = run(prefect_server, recipe, variables, *failing)
+    let_fail(
+        {"kind": "status", "status": 400, "path": "/**/jobs", "message": planted(secret), "count": None},
+        {"kind": "status", "status": 400, "path": "/**/jobs/*", "message": planted(secret), "count": None},
+    )
+    refused = run(prefect_server, recipe, variables, "--set=fresh=true")
+
+    outputs = [trained.stdout, trained.stderr, refused.stdout, refused.stderr]
+    everything = {
+        **{path: path.read_bytes() for path in prefect_server.home.rglob("*") if path.is_file()},
+        **{Path(f"output {index}"): text.encode() for index, text in enumerate(outputs)},
+    }
+    assert "The step" in trained.stderr
+    assert "Traceback" in trained.stderr
+    assert "AZURE_CLIENT_SECRET=***" in refused.stderr
+    assert places("before the first", everything), "the job's log is nowhere"
+    assert places("after the last", everything), "the job's log is cut off"
+    assert places(secret, everything) == [], [around(secret, each) for each in everything.values()]
+
+
+def around(text: str, content: bytes) -> list[bytes]:
+    """What stands before the text, for whoever has to find out how it got there."""
+    return [
+        content[max(found.start() - 200, 0) : found.end()] for found in re.finditer(text.encode(), content)
+    ][:3]
+
+
+def write_recipe(path: Path, block: str | None) -> Path:
+    """The tiny recipe for the workspace of the environment, signed in to by a block if one is named."""
     body: dict[str, Any] = yaml.safe_load(RECIPE.read_text())
     reference = {"block_document_slug": f"finetune-azure-sign-in/{block}"}
-    body["workspace"] = {"where": "azure", "credentials": {"$ref": reference}}
+    body["workspace"] = {"where": "azure"} | ({"credentials": {"$ref": reference}} if block else {})
     body["data"]["directory"] = str(path.parent / "data")
     path.write_text(yaml.safe_dump(body))
     return path
 
 
-def run(server: PrefectServer, recipe: Path, variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
+def run(
+    server: PrefectServer, recipe: Path, variables: dict[str, str], *changes: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "flows.terminal.cli", "run", str(recipe), "--json"],
+        [sys.executable, "-m", "flows.terminal.cli", "run", str(recipe), "--json", *changes],
         cwd=ROOT,
         env=server.environment | variables,
         capture_output=True,

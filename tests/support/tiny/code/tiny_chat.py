@@ -91,10 +91,13 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, required=True)
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--until", type=Path)
+    parser.add_argument("--says", type=Path)
     arguments = parser.parse_args()
     print(
         f"base model with {len(json.loads((arguments.base / 'pairs.json').read_text()))} answers", flush=True
     )
+    if arguments.says:
+        print(arguments.says.read_text(), flush=True)
     train, test = pairs_of(arguments.train), pairs_of(arguments.test)
     _wait(arguments.seconds, arguments.until)
     if arguments.learning_rate > 1:

@@ -166,6 +166,7 @@ def _train(run: Run, work: Work) -> None:
             suspension.suspend_while_live(session, run.submission, run.cluster, config.wait, waiter)
         # In the main thread, where Ctrl-C and a worker's SIGTERM arrive.
         run.trained = wait_for_job(session, run.submission, run.meter, config.wait, waiter)
+        run.submission = run.submission.as_held(run.trained.holder, run.id)
 
 
 def _register(run: Run, work: Work) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import datetime
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from itertools import count, takewhile
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -28,7 +29,7 @@ from tasks.sections.pipeline import Pipeline as Pipeline
 
 OUTPUT = "trained_model"
 _CLUSTER = f"{PREFIX}cluster"
-_ATTEMPTS = 99
+_CLOCKS = timedelta(hours=1)  # by which the times of two services may differ
 _IMMUTABLE = ("immutable", "already exists", "cannot be changed", "not allowed to update")
 
 
@@ -81,6 +82,17 @@ class Submission(BaseModel):
     studio_url: str
     reused: Reused | None = None
 
+    def as_held(self, holder: str | None, run: str) -> Submission:
+        """The same, for a run of which it is known by now who holds the job.
+
+        Of runs that submit the same job at once each finds none, and Azure answers all of them alike: a
+        second request that changes nothing but tags is an update. The tags say whose job it became.
+        """
+        if holder is None or (holder == run) is (self.reused is None):
+            return self
+        reused = None if holder == run else Reused(kind="job", name=self.name, run=holder)
+        return self.model_copy(update={"reused": reused})
+
 
 @stage(Stage.PARAMETERS)
 def plan_job(session: Session, work: Work, parameters: Parameters) -> Plan:
@@ -128,23 +140,20 @@ def submit_job(session: Session, work: Work, plan: Plan, lease: Lease, fresh: bo
     Asked again, after a lost answer or in another process, it finds the job that it made. A new attempt
     follows a job that failed or was cancelled.
     """
-    for attempt in range(1, _ATTEMPTS + 1):
-        name = job_name(work.base.name, plan.fingerprint, attempt, lease.run if fresh else None)
-        found = find(session, name)
-        if found is None:
-            # The run that had made the cluster may have ended since it was found, and deleted it.
-            if not work.compute.is_serverless:
-                clusters.ensure(session, work.compute, work.base, lease)
-            return _submit(session, work, plan, lease, name)
-        status = clients.state(found.status)
+
+    def named(attempt: int) -> str:
+        return job_name(work.base.name, plan.fingerprint, attempt, lease.run if fresh else None)
+
+    attempt, last = _last_attempt(session, named)
+    if last is not None:
+        status = clients.state(last.status)
         if status not in job_states.GIVEN_UP:
-            return _reuse(session, found, lease)
-        logger().info("Job %s is %s: a new attempt follows", name, status)
-    raise Failure(
-        f"{_ATTEMPTS} attempts at the job {plan.fingerprint} have failed.",
-        "See why in the studio, and change the recipe.",
-        cause=Cause.JOB,
-    )
+            return _reuse(session, last, lease)
+        logger().info("Job %s is %s: a new attempt follows", named(attempt), status)
+    if not work.compute.is_serverless:
+        # The run that had made the cluster may have ended since it was found, and deleted it.
+        clusters.ensure(session, work.compute, work.base, lease)
+    return _submit(session, work, plan, lease, named(attempt + 1))
 
 
 def attempts(session: Session, base: str, plan: Plan, fresh_for: str | None) -> Iterator[Listed]:
@@ -152,7 +161,7 @@ def attempts(session: Session, base: str, plan: Plan, fresh_for: str | None) -> 
 
     By their names: a workspace may have thousands of jobs, and to list them takes as long.
     """
-    for attempt in range(1, _ATTEMPTS + 1):
+    for attempt in count(1):
         found = listing.job(session, job_name(base, plan.fingerprint, attempt, fresh_for))
         if found is None:
             return
@@ -164,9 +173,42 @@ def find(session: Session, name: str) -> Any:
     return unless_missing(lambda: clients.workspace(session).jobs.get(name))
 
 
+def _last_attempt(session: Session, named: Callable[[int], str]) -> tuple[int, Any]:
+    """The number of the last attempt, and its job: 0 and None before the first.
+
+    Jobs are never deleted, so that those there are have the numbers from one on: the last of a thousand is
+    found by some twenty looks.
+    """
+    last, found, beyond = 0, None, 1
+    while (job := find(session, named(beyond))) is not None:
+        last, found, beyond = beyond, job, 2 * beyond
+        if clients.state(job.status) not in job_states.GIVEN_UP:
+            return last, found
+    while beyond - last > 1:
+        middle = (last + beyond) // 2
+        job = find(session, named(middle))
+        if job is None:
+            beyond = middle
+        elif clients.state(job.status) not in job_states.GIVEN_UP:
+            return middle, job
+        else:
+            last, found = middle, job
+    return last, found
+
+
 def live_on(session: Session, cluster: str) -> list[Listed]:
-    """The jobs that need the cluster, of whatever kind and whosever they are."""
-    return [job for job in listing.jobs(session) if job.is_live and job.needs(cluster)]
+    """The jobs that need the cluster, of whatever kind and whosever they are.
+
+    The newest come first, and none is older than the cluster: nobody reads the jobs of years for it.
+    """
+    found = listing.cluster(session, cluster)
+    made = found.created if found else None
+    newer = takewhile(lambda job: not _is_before(job.created, made), listing.jobs(session))
+    return [job for job in newer if job.is_live and job.needs(cluster)]
+
+
+def _is_before(job: datetime | None, cluster: datetime | None) -> bool:
+    return job is not None and cluster is not None and job < cluster - _CLOCKS
 
 
 def dataset_name(data: PreparedData) -> str:

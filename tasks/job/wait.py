@@ -55,6 +55,7 @@ class TrainedJob(BaseModel):
     running: float
     cost: float
     experiment: str = ""  # its own, where its metrics are
+    holder: str | None = None  # the flow run that the job is, and whose dollars it has cost
     steps: tuple[Step, ...]
 
 
@@ -293,6 +294,7 @@ class _JobPoller:
             studio_url=self._job.studio_url,
             cost=bill.dollars,
             experiment=self._experiment,
+            holder=self._holder.run if self._holder else None,
             steps=tuple(self._steps),
             **self._elapsed(durations.ended(self._steps)).model_dump(),
         )

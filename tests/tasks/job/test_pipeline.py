@@ -266,6 +266,33 @@ def test_a_job_that_is_being_cancelled_is_left_and_tried_anew(
     assert submit(planned).name == f"{first.name}-2"
 
 
+@pytest.mark.parametrize("failed", [0, 1, 2, 3, 99, 100, 1234])
+def test_no_number_of_failed_attempts_is_the_last(
+    session: Session, plan: MakePlan, submit: Submit, monkeypatch: pytest.MonkeyPatch, failed: int
+) -> None:
+    planned = plan(learning_rate=unlike_any())
+    first, looks = f"tiny-chat-base-{planned.fingerprint}", []
+    names = {first, *(f"{first}-{attempt}" for attempt in range(2, failed + 1))} if failed else set()
+
+    def find(session: Session, name: str) -> Any:
+        looks.append(name)
+        return SimpleNamespace(name=name, status="Failed") if name in names else None
+
+    monkeypatch.setattr(pipeline, "find", find)
+    assert submit(planned).name == (f"{first}-{failed + 1}" if failed else first)
+    assert len(looks) <= 25
+
+
+def test_of_two_that_submit_at_once_the_one_whose_tags_stay_holds_the_job() -> None:
+    made = Submission(name="j", status="Running", created=None, studio_url="")
+    theirs = made.model_copy(update={"reused": Reused(kind="job", name="j", run="other")})
+    assert made.as_held("me", "me") == made
+    assert made.as_held(None, "me") == made  # tags that say nothing any more change nothing
+    assert made.as_held("other", "me") == theirs
+    assert theirs.as_held("other", "me") == theirs
+    assert theirs.as_held("me", "me") == made
+
+
 def test_a_cluster_that_its_run_has_deleted_meanwhile_is_made_anew(
     session: Session, base: BaseModelVersion, data: PreparedData, lease: Lease
 ) -> None:

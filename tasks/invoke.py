@@ -168,5 +168,5 @@ def _refused(answer: requests.Response, deployment: str) -> Failure:
     }.get(status, (f"The endpoint answered {status}", "See the deployment's log."))
     transient = status in TRANSIENT_STATUSES
     pause = retry_after(requests.HTTPError(response=answer)) if transient else None
-    cause = Cause.TIMED_OUT if status == 408 else Cause.ANSWER
+    cause = Cause.TIMED_OUT if status == 408 else Cause.UNREACHABLE if transient else Cause.ANSWER
     return Failure(f"{what}.", do, answer.text[:2000], transient, pause, cause=cause)

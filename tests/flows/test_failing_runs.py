@@ -90,6 +90,7 @@ def test_a_refused_size_costs_no_job(failing: FailingRun, server: LocalServer) -
         ("GET", "/**/computes/*"),
         ("PUT", "/**/onlineEndpoints/*"),
         ("PUT", "/**/onlineEndpoints/*/deployments/demo"),
+        ("POST", "/**/score"),
         ("DELETE", "/**/onlineEndpoints/*"),
     ],
 )

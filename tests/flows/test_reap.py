@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
+from prefect.exceptions import ObjectNotFound
 from prefect.states import Crashed
+from prefect.variables import Variable
 
 from flows.reap import NOTHING, Unfinished, reap
+from flows.run import workspaces
+from flows.run.flow_runs import flow_runs
 from tasks.azure.failure import Cause
 from tasks.sign_in import Workspace
 from tests.conftest import LetFail, LocalServer
@@ -27,6 +32,8 @@ def nameless(prefect_server: PrefectServer, monkeypatch: pytest.MonkeyPatch, tmp
     for name in ("AZURE_SUBSCRIPTION_ID", "AZURE_RESOURCE_GROUP", "AZUREML_WORKSPACE_NAME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
+    if Variable.get("finetune_workspaces") is not None:
+        Variable.unset("finetune_workspaces")  # what a test before this one has remembered
 
 
 @pytest.fixture
@@ -52,7 +59,8 @@ def past_run() -> Iterator[Callable[..., None]]:
     yield put
     with get_client(sync_client=True) as client:
         for run in made:
-            client.delete_flow_run(run)
+            with suppress(ObjectNotFound):
+                client.delete_flow_run(run)
 
 
 @pytest.fixture
@@ -93,6 +101,19 @@ def test_every_workspace_that_a_past_run_names_is_looked_at_once(
     reaping = reap(AZURE)
     assert [one.casefold().rsplit("/", 1)[-1] for one in reaping.workspaces] == [here["name"].casefold()]
     assert reaping.unseen == {}
+
+
+def test_runs_are_read_once_and_their_workspaces_remembered(
+    past_run: Callable[..., None], of_a_deployment: None, here: dict[str, str]
+) -> None:
+    past_run(**here)
+    first = workspaces.known(AZURE)
+    with get_client(sync_client=True) as client:
+        for run in flow_runs(client):
+            client.delete_flow_run(run.id)
+    assert workspaces.known(AZURE) == first  # also when Prefect has forgotten the runs
+    Variable.set("finetune_workspaces", "edited by hand", overwrite=True)
+    assert here["name"] not in [one.name for one in workspaces.known(AZURE)]
 
 
 @pytest.mark.usefixtures("of_a_deployment")

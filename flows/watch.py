@@ -1,13 +1,13 @@
-"""Watch: resumes the suspended runs whose jobs have ended, and ends what was cancelled while suspended.
+"""Watch: takes up what lives without a process: lost runs, suspended ones, jobs that nobody waits for.
 
-Where no run is suspended it asks nothing of Azure, and imports nothing of it.
+Where there is none of them it asks nothing of Azure, and imports nothing of it.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -23,117 +23,170 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.states import Completed
 from pydantic import BaseModel, ConfigDict
 
+from flows.operations.healing import LOST, SILENT_SECONDS, Healed, heal
+from flows.run import outcome
 from flows.run.config import Finetune
 from flows.run.flow_runs import flow_runs
+from flows.run.parameters import config_of
 from flows.run.suspension import Suspension
 from flows.run.workspace import opened
-from tasks.azure.errors import explain
+from tasks.azure.clients import Session
+from tasks.azure.errors import explain, explained
 from tasks.azure.failure import Cause, Failure
 from tasks.core.stage import logger
-from tasks.job.status import find_ended
+from tasks.job.status import find_ended, find_unattended
 from tasks.reap import release
 from tasks.sign_in import Workspace, sign_in
 
-_RELEASED = "released"  # the tag of a cancelled run of which nothing is left
+_RELEASED = "released"  # the tag of a run that has ended and of which nothing is left
 _LOOK_BACK = timedelta(days=7)
 
 
 class Watching(BaseModel):
-    """How many runs were suspended; the names of the resumed, and of cancelled ones that were cleared up."""
+    """How many runs were suspended; names of those resumed, of ended ones cleared up, and of the healed."""
 
     model_config = ConfigDict(frozen=True)
 
     suspended: int
     resumed: tuple[str, ...]
     released: tuple[str, ...]
+    healed: Healed = Healed()
+
+    def __str__(self) -> str:
+        line = (
+            f"{self.suspended} suspended, {len(self.resumed)} resumed, "
+            f"{len(self.released)} ended ones cleared up"
+        )
+        healed = {
+            "lost": (*self.healed.lost, *self.healed.ended),
+            "scheduled again": self.healed.rescheduled,
+        }
+        return line + "".join(f", {what}: {', '.join(names)}" for what, names in healed.items() if names)
 
 
 @dataclass(frozen=True)
 class _Waiting:
-    """One run to be looked after; without a suspension it was cancelled."""
+    """One run without a process. Without a suspension it has ended; its job may go on if it is `wanted`."""
 
     run: FlowRun
-    workspace: Workspace
-    suspension: Suspension | None
+    config: Finetune
+    suspension: Suspension | None = None
+    wanted: bool = False
+
+
+@dataclass
+class _Done:
+    resumed: list[str] = field(default_factory=list)
+    released: list[str] = field(default_factory=list)
+    unseen: list[str] = field(default_factory=list)
 
 
 @flow(name="watch", flow_run_name="watch")
-def watch() -> Watching:
-    """Look once after all runs that wait without a process: one list of jobs for each workspace."""
-    with get_client(sync_client=True) as client:
-        waiting = [*_suspended(client), *_cancelled(client)]
-        resumed: list[str] = []
-        released: list[str] = []
-        unseen: list[str] = []
+def watch(silent_seconds: int = SILENT_SECONDS) -> Watching:
+    """Look once after all runs without a process: heal them by Prefect, then one list of jobs a workspace.
+
+    A run without a sign of life for so many seconds has lost its process.
+    """
+    with explained(), get_client(sync_client=True) as client:
+        healed = heal(client, timedelta(seconds=silent_seconds))
+        waiting = [*_suspended(client), *_cancelled(client), *_left(client)]
+        done = _Done()
         for group in _by_workspace(waiting):
-            workspace = group[0].workspace
+            workspace = group[0].config.workspace
             try:
                 with opened(workspace.where, workspace.credentials):
-                    _look_after(client, workspace, group, resumed, released)
+                    _look_after(client, workspace, group, done)
             except Exception as error:  # noqa: BLE001 - the runs of other workspaces wait as well
-                unseen.append(f"{workspace.name or workspace.where}: {explain(error)}")
-    if unseen:
-        raise Failure(
-            "Runs wait in workspaces that cannot be watched.", " ".join(unseen), cause=Cause.UNREACHABLE
-        )
-    done = Watching(
+                done.unseen.append(f"{workspace.name or workspace.where}: {explain(error)}")
+        if done.unseen:
+            raise Failure(
+                "Runs wait in workspaces that cannot be watched.",
+                " ".join(done.unseen),
+                cause=Cause.UNREACHABLE,
+            )
+    watching = Watching(
         suspended=sum(one.suspension is not None for one in waiting),
-        resumed=tuple(resumed),
-        released=tuple(released),
+        resumed=tuple(done.resumed),
+        released=tuple(done.released),
+        healed=healed,
     )
-    line = f"{done.suspended} suspended, {len(resumed)} resumed, {len(released)} cancelled ones cleared up"
-    return Completed(message=line, data=done)  # type: ignore[return-value]
+    return Completed(message=str(watching), data=watching)  # type: ignore[return-value]
 
 
 def _suspended(client: SyncPrefectClient) -> Iterator[_Waiting]:
     """The runs of the fine-tune that wait for their jobs; those that a person has suspended are theirs."""
     for run in flow_runs(client, FlowRunFilter(state=_named("Suspended"))):
         suspension = Suspension.read(run.state.state_details.pause_key if run.state else None)
-        if suspension is not None:
-            yield _Waiting(run=run, workspace=_config(run).workspace, suspension=suspension)
+        if suspension is not None and (config := _config(run)) is not None:
+            yield _Waiting(run, config, suspension)
 
 
 def _cancelled(client: SyncPrefectClient) -> Iterator[_Waiting]:
-    """The runs that may have been cancelled while suspended: Prefect runs no hook for what has no process."""
+    """The runs that were cancelled without a process to clear up: Prefect runs no hook for those."""
+    for run in _ended(client, "Cancelled"):
+        config = _config(run)
+        if config is not None and (LOST in run.tags or config.wait.mode == "suspend"):
+            yield _Waiting(run, config)
+
+
+def _left(client: SyncPrefectClient) -> Iterator[_Waiting]:
+    """The runs that have failed or crashed for good, whose jobs may go on: nobody else minds their limits."""
+    for run in _ended(client, "Failed", "Crashed"):
+        if outcome.is_planned(run) and (config := _config(run)) is not None:
+            yield _Waiting(run, config, wanted=True)
+
+
+def _ended(client: SyncPrefectClient, *states: str) -> Iterator[FlowRun]:
     recently = FlowRunFilterEndTime(after_=datetime.now(UTC) - _LOOK_BACK)
-    for run in flow_runs(client, FlowRunFilter(state=_named("Cancelled"), end_time=recently)):
-        if _RELEASED not in run.tags and _config(run).wait.mode == "suspend":
-            yield _Waiting(run=run, workspace=_config(run).workspace, suspension=None)
+    for run in flow_runs(client, FlowRunFilter(state=_named(*states), end_time=recently)):
+        if _RELEASED not in run.tags:
+            yield run
 
 
-def _named(name: str) -> FlowRunFilterState:
-    return FlowRunFilterState(name=FlowRunFilterStateName(any_=[name]))
+def _named(*names: str) -> FlowRunFilterState:
+    return FlowRunFilterState(name=FlowRunFilterStateName(any_=list(names)))
 
 
-def _config(run: FlowRun) -> Finetune:
-    return Finetune.model_validate(run.parameters.get("config") or {})
+def _config(run: FlowRun) -> Finetune | None:
+    """What the run had, or would have had, with its deployment's part; None where that cannot be read."""
+    try:
+        return config_of(run)
+    except Exception as error:  # noqa: BLE001 - a block that is no more, a field of another version
+        logger().warning("The run %s cannot be watched: %s", run.name, explain(error))
+        return None
 
 
 def _by_workspace(waiting: Iterable[_Waiting]) -> Iterable[list[_Waiting]]:
     groups: dict[str, list[_Waiting]] = defaultdict(list)
     for one in waiting:
-        groups[one.workspace.model_dump_json()].append(one)
+        groups[one.config.workspace.model_dump_json()].append(one)
     return groups.values()
 
 
-def _look_after(
-    client: SyncPrefectClient,
-    workspace: Workspace,
-    group: list[_Waiting],
-    resumed: list[str],
-    released: list[str],
-) -> None:
+def _look_after(client: SyncPrefectClient, workspace: Workspace, group: list[_Waiting], done: _Done) -> None:
     session = sign_in(workspace)
     ended = find_ended(session, sorted({one.suspension.job for one in group if one.suspension}))
     for one in group:
         if one.suspension is None:
-            release(session, str(one.run.id), training=True)
-            client.update_flow_run(one.run.id, tags=[*one.run.tags, _RELEASED])
-            released.append(one.run.name)
+            _clear_up(client, session, one, done)
         elif one.suspension.job in ended or one.suspension.until <= datetime.now(UTC):
             _resume(client, one.run.id)
             logger().info("Resumed %s: %s", one.run.name, one.suspension.key)
-            resumed.append(one.run.name)
+            done.resumed.append(one.run.name)
+
+
+def _clear_up(client: SyncPrefectClient, session: Session, one: _Waiting, done: _Done) -> None:
+    """Release what an ended run holds; a job that may go on, only at the limits that the run had set."""
+    run = str(one.run.id)
+    unattended = find_unattended(session, run, one.config.wait) if one.wanted else None
+    if unattended is None or unattended.exceeding:
+        if unattended is not None:
+            logger().warning("%s, and no process minds it: %s", one.run.name, unattended.exceeding)
+        release(session, run, training=True)
+        done.released.append(one.run.name)
+    elif unattended.jobs:
+        return  # within its limits, for whoever runs the same again
+    client.update_flow_run(one.run.id, tags=[*one.run.tags, _RELEASED])
 
 
 def _resume(client: SyncPrefectClient, run: UUID) -> None:

@@ -1,4 +1,4 @@
-"""The automations that belong to the deployments: two heal runs whose process is gone, the others notify."""
+"""The automations that belong to the deployments: they notify people. What heals is the flow `watch`."""
 
 from __future__ import annotations
 
@@ -9,35 +9,30 @@ from uuid import UUID
 
 from prefect.blocks.webhook import Webhook
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import StateType
-from prefect.events.actions import ActionTypes, CallWebhook, ChangeFlowRunState
-from prefect.events.schemas.automations import Automation, AutomationCore, EventTrigger, Posture
+from prefect.events.actions import ActionTypes, CallWebhook
+from prefect.events.schemas.automations import Automation, AutomationCore, EventTrigger
 from prefect.settings import get_current_settings
 from prefect.types import SecretDict
 from pydantic import BaseModel, ConfigDict, SecretStr
 
+from flows.operations.healing import FLOWS
 from flows.run.events import BUDGET_REACHED, LEASE_ENDED
+from flows.run.outcome import BUDGET_BEGINS
 from tasks.azure.failure import Cause, Failure
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
 
 WEBHOOK = "finetune-notifications"
-FLOWS = ["finetune", "watch", "reap", "history"]
-ATTEMPTS = 3  # processes that one run may use up
-SILENT_SECONDS = 300  # ten heartbeats, at the pace that prefect.yaml sets
-
 _RUNS = {"prefect.resource.id": "prefect.flow-run.*"}
-_FLOW = {"prefect.resource.role": "flow", "prefect.resource.name": "finetune"}
-_DEPLOYMENT = {"prefect.resource.role": "deployment"}
-_TAG = {"prefect.resource.role": "tag", "prefect.resource.id": "prefect.tag.finetune"}
-_HEARTBEAT = "prefect.flow-run.heartbeat"
-# What version 0.1 called them; those are renamed, not left to act a second time.
-_FORMER = {
-    "finetune: mark runs without a heartbeat as crashed": "finetune: silent runs have crashed",
-    "finetune: retry crashed runs": "finetune: crashed runs go on",
-}
-_ENDS = ("Completed", "Failed", "Cancelled", "Crashed", "Suspended", "Paused", "AwaitingRetry")
+_ONCE = timedelta(hours=1)  # a run that crashes several times, or an event that comes twice, is one failure
+# What earlier versions declared, and the flow `watch` does now: as automations they acted on lost events.
+_FORMER = (
+    "finetune: silent runs have crashed",
+    "finetune: crashed runs go on",
+    "finetune: mark runs without a heartbeat as crashed",
+    "finetune: retry crashed runs",
+)
 
 
 class Declared(BaseModel):
@@ -46,14 +41,15 @@ class Declared(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     name: str
-    change: Literal["created", "updated", "unchanged"]
+    change: Literal["created", "updated", "unchanged", "deleted"]
     enabled: bool
 
 
-def declare(webhook: str | None = None, silent_seconds: int = SILENT_SECONDS) -> list[Declared]:
+def declare(webhook: str | None = None) -> list[Declared]:
     """Create the automations in Prefect, or update those of the same name; those switched off stay off.
 
-    Without a `webhook` the last one saved is called; where none was saved, nobody is notified.
+    Those of earlier versions that are no more are deleted. Without a `webhook` the last one saved is called;
+    where none was saved, nobody is notified.
     """
     if get_current_settings().api.url is None:
         raise Failure(
@@ -63,53 +59,8 @@ def declare(webhook: str | None = None, silent_seconds: int = SILENT_SECONDS) ->
         )
     with get_client(sync_client=True) as client:
         block = _webhook(client, webhook)
-        wanted = [*healing(silent_seconds), *(notifying(block) if block else ())]
-        return [_declare(client, automation) for automation in wanted]
-
-
-def healing(silent_seconds: int) -> Iterator[AutomationCore]:
-    """Mark a silent run as crashed, and schedule a crashed run again, which resumes where it was."""
-    yield AutomationCore(
-        name="finetune: mark runs without a heartbeat as crashed",
-        description="No heartbeat for a while, and no end: the process is gone, with its machine perhaps.",
-        trigger=EventTrigger(
-            posture=Posture.Proactive,
-            after={_HEARTBEAT},
-            expect={_HEARTBEAT, *(f"prefect.flow-run.{name}" for name in _ENDS)},
-            match=_RUNS,
-            # Only runs of deployments have heartbeats often enough, and a worker that can take them up again.
-            match_related=[_DEPLOYMENT, _TAG],
-            for_each={"prefect.resource.id"},
-            threshold=1,
-            within=timedelta(seconds=silent_seconds),
-        ),
-        actions=[
-            ChangeFlowRunState(
-                state=StateType.CRASHED, message=f"Crashed: no heartbeat for {silent_seconds} s."
-            )
-        ],
-    )
-    yield AutomationCore(
-        name="finetune: retry crashed runs",
-        description=f"The same run is scheduled again, in at most {ATTEMPTS} processes; it reuses its job.",
-        trigger=EventTrigger(
-            posture=Posture.Reactive,
-            expect={"prefect.flow-run.Crashed"},
-            match={**_RUNS, "prefect.run-count": [str(count) for count in range(1, ATTEMPTS)]},
-            match_related=[_DEPLOYMENT, _FLOW],
-            for_each={"prefect.resource.id"},
-            threshold=1,
-            within=timedelta(0),
-        ),
-        actions=[
-            ChangeFlowRunState(
-                state=StateType.SCHEDULED,
-                name="AwaitingRetry",
-                message="Its process was lost: scheduled again.",
-                force=True,  # out of a state that is final otherwise
-            )
-        ],
-    )
+        wanted = notifying(block) if block else ()
+        return [*_without_former(client), *(_declare(client, automation) for automation in wanted)]
 
 
 def notifying(block: UUID) -> Iterator[AutomationCore]:
@@ -119,15 +70,17 @@ def notifying(block: UUID) -> Iterator[AutomationCore]:
         "finetune: a run has failed",
         EventTrigger(
             expect={"prefect.flow-run.Failed", "prefect.flow-run.Crashed"},
-            match=_RUNS,
-            match_related=[{"prefect.resource.role": "flow", "prefect.resource.name": FLOWS}],
+            match={**_RUNS, "prefect.state-message": f"!{BUDGET_BEGINS}*"},  # of which the next one tells
+            match_related=[{"prefect.resource.role": "flow", "prefect.resource.name": list(FLOWS)}],
+            for_each={"prefect.resource.id"},
+            within=_ONCE,
         ),
         block,
         f"{run}: {{{{ event.resource['prefect.state-message'] }}}}",
     )
     yield _notification(
         "finetune: a budget is reached",
-        EventTrigger(expect={BUDGET_REACHED}),
+        EventTrigger(expect={BUDGET_REACHED}, for_each={"prefect.resource.id"}, within=_ONCE),
         block,
         f"{run}: {{{{ event.payload.message }}}}",
     )
@@ -162,10 +115,15 @@ def _webhook(client: SyncPrefectClient, url: str | None) -> UUID | None:
         return None
 
 
+def _without_former(client: SyncPrefectClient) -> Iterator[Declared]:
+    for name in _FORMER:
+        for found in client.read_automations_by_name(name):
+            client.delete_automation(found.id)
+            yield Declared(name=name, change="deleted", enabled=False)
+
+
 def _declare(client: SyncPrefectClient, wanted: AutomationCore) -> Declared:
-    former = _FORMER.get(wanted.name)
     found = client.read_automations_by_name(wanted.name)
-    found += client.read_automations_by_name(former) if former else []
     if not found:
         client.create_automation(wanted)
         return Declared(name=wanted.name, change="created", enabled=True)

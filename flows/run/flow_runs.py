@@ -1,8 +1,8 @@
-"""The runs of the fine-tune in Prefect, read page by page."""
+"""The runs of the fine-tune, and of what looks after it, in Prefect: read page by page."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import FlowFilter, FlowFilterName, FlowRunFilter
@@ -13,13 +13,15 @@ FLOW = "finetune"
 _PAGE = 200  # the most that Prefect's server gives at once
 
 
-def flow_runs(client: SyncPrefectClient, wanted: FlowRunFilter | None = None) -> Iterator[FlowRun]:
-    """All runs that the filter takes, those that began last first."""
-    of_finetune = FlowFilter(name=FlowFilterName(any_=[FLOW]))
+def flow_runs(
+    client: SyncPrefectClient, wanted: FlowRunFilter | None = None, flows: Sequence[str] = (FLOW,)
+) -> Iterator[FlowRun]:
+    """All runs of these flows that the filter takes, those that began last first."""
+    of_flows = FlowFilter(name=FlowFilterName(any_=list(flows)))
     at = 0
     while True:
         page = client.read_flow_runs(
-            flow_filter=of_finetune,
+            flow_filter=of_flows,
             flow_run_filter=wanted,
             limit=_PAGE,
             offset=at,

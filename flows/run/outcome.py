@@ -18,6 +18,7 @@ from tasks.azure.failure import Cause, Failure
 from tasks.core.stage import displaying, logger
 from tasks.job.pipeline import Plan
 
+BUDGET_BEGINS = "Budget reached"  # the state's message of a run that has spent it
 _RECIPE = "recipe: "
 
 
@@ -73,7 +74,7 @@ def outcome(report: RunReport) -> str:
     if report.outcome == "completed":
         model = f"{report.model}:{report.model_version}"
         return f"{_served(report)}: {model} answers{_loss(report)}{_reused(report)}"
-    begin = "Budget reached" if report.cause is Cause.BUDGET else report.outcome.capitalize()
+    begin = BUDGET_BEGINS if report.cause is Cause.BUDGET else report.outcome.capitalize()
     return f"{begin} at {report.failed_stage or 'the start'}: {report.failure}"
 
 

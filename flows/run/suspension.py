@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowFilter, FlowFilterName
+from prefect.client.schemas.responses import DeploymentResponse
 from prefect.context import FlowRunContext
 from prefect.flow_runs import suspend_flow_run
 from prefect.runtime import deployment
+from prefect.runtime import flow_run as this_run
 from pydantic import BaseModel, ConfigDict
 
 from tasks.azure.clients import Session
@@ -19,6 +23,9 @@ from tasks.job.wait import Wait, Waiter
 
 _WORTHWHILE = timedelta(minutes=2)  # a process begins and ends within less
 _BETWEEN = " until "
+
+WATCHER = "watch"  # the flow that resumes
+DEPLOY = "prefect --no-prompt deploy --name watcher"
 
 
 class Suspension(BaseModel):
@@ -49,12 +56,37 @@ class Suspension(BaseModel):
 
 def check(wait: Wait) -> None:
     """Refuse, before anything is paid for, to suspend a run that nothing could resume."""
-    if wait.mode == "suspend" and deployment.id is None:
+    if (
+        wait.mode != "suspend" or (this_run.run_count or 0) > 1
+    ):  # resumed, its job perhaps paid for: it goes on
+        return
+    if deployment.id is None:
         raise Failure(
             "Only the run of a deployment can be suspended while it waits.",
             "Set wait.mode to poll, or run the deployment: prefect deployment run finetune/NAME.",
             cause=Cause.CONFIGURATION,
         )
+    with get_client(sync_client=True) as client:
+        of_watcher = FlowFilter(name=FlowFilterName(any_=[WATCHER]))
+        watchers = client.read_deployments(flow_filter=of_watcher)
+    if not watchers:
+        raise Failure(
+            "Nothing would resume the run: no watcher is deployed.",
+            f"Run: {DEPLOY}. Or set wait.mode to poll.",
+            cause=Cause.CONFIGURATION,
+        )
+    if not any(_looks(watcher) for watcher in watchers):
+        name = f"{WATCHER}/{watchers[0].name}"
+        raise Failure(
+            f"Nothing would resume the run: {name} is paused, or has no active schedule.",
+            f"Turn it on in Prefect, or run: {DEPLOY}. Or set wait.mode to poll.",
+            cause=Cause.CONFIGURATION,
+        )
+
+
+def _looks(watcher: DeploymentResponse) -> bool:
+    """Whether the deployment of the watcher runs by the clock."""
+    return not watcher.paused and any(schedule.active for schedule in watcher.schedules)
 
 
 def waiter(run: str, wait: Wait, started: datetime) -> Waiter:

@@ -1,4 +1,4 @@
-"""`finetune automations`: what heals lost runs and notifies people, declared in the Prefect server."""
+"""`finetune automations`: what notifies people, declared in the Prefect server."""
 
 from __future__ import annotations
 
@@ -19,18 +19,15 @@ def automations(
             help="Webhook URL; defaults to the last one saved.",
         ),
     ] = None,
-    silent_seconds: Annotated[
-        int, typer.Option(min=60, help="Mark a run as crashed after N seconds without a heartbeat.")
-    ] = 300,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print what was changed as JSON on stdout.")
     ] = False,
 ) -> None:
-    """Create or update the automations that heal lost runs and notify people, in the Prefect server."""
+    """Create or update the automations that notify people, in the Prefect server."""
     with reporting("run it again"):
         from flows.operations.automations import declare
 
-        declared = declare(webhook, silent_seconds)
+        declared = declare(webhook)
     if as_json:
         typer.echo(json.dumps([each.model_dump() for each in declared], indent=2))
     else:

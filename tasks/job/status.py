@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from pydantic import BaseModel, ConfigDict
 
+from tasks import leased
 from tasks.azure import job_states, listing, nodes, run_history, service_clock
 from tasks.azure.clients import Session
 from tasks.compute import Cluster
@@ -17,6 +18,7 @@ from tasks.job import durations
 from tasks.job.meter import Meter
 from tasks.job.pipeline import Submission
 from tasks.job.wait import Wait, Waiter
+from tasks.leased import Leased
 
 
 class JobStatus(BaseModel):
@@ -41,6 +43,34 @@ def look_at_job(session: Session, job: Submission, cluster: Cluster, wait: Wait,
         left = wait.budget_usd - meter.bill(steps, now, until=now).dollars
         limit = min(limit, now + timedelta(hours=max(left, 0.0) / cluster.hourly))
     return JobStatus(ended=status in job_states.FINAL, limit=limit)
+
+
+class Unattended(BaseModel):
+    """The live jobs of a run that has ended; `exceeding` says which of its limits one has reached."""
+
+    model_config = ConfigDict(frozen=True)
+
+    jobs: tuple[str, ...]
+    exceeding: str = ""
+
+
+@stage(Stage.LOOK)
+def find_unattended(session: Session, run: str, wait: Wait) -> Unattended:
+    """Look at the jobs that a run without a process still holds, as the run itself would have."""
+    held = [job for job in leased.live_jobs(session) if job.run == run and not job.kept]
+    reached = (_limit_reached(session, job, wait) for job in held)
+    return Unattended(jobs=tuple(job.name for job in held), exceeding=next(filter(None, reached), ""))
+
+
+def _limit_reached(session: Session, job: Leased, wait: Wait) -> str:
+    now = datetime.now(UTC)
+    if job.created is not None and now - cost.aware(job.created) >= timedelta(hours=wait.timeout_hours):
+        return f"the job {job.name} took longer than {wait.timeout_hours:g} h"
+    if wait.budget_usd is None:
+        return ""
+    hours = sum(step.seconds(now) for step in run_history.steps(session, job.name)) / 3600
+    spent = hours * job.hourly
+    return f"the job {job.name} has cost ${spent:.2f}" if spent >= wait.budget_usd else ""
 
 
 @stage(Stage.LIST_JOBS)

@@ -5,16 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
+from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.schedules import IntervalSchedule
 
 from flows.run.config import Finetune
 from tests.support.checkout import ROOT
 from tests.support.prefect_server import POOL, PrefectServer, serving, working
 from tests.support.waiting import until
 
+_IN_A_YEAR = DeploymentScheduleCreate(
+    schedule=IntervalSchedule(
+        interval=timedelta(days=365), anchor_date=datetime.now(UTC) + timedelta(days=365)
+    )
+)
 _SET_DIRECTORY = "prefect.deployments.steps.set_working_directory"
 
 
@@ -67,6 +75,8 @@ def deployed(home: Path, workspace: Path, **extra: str) -> Iterator[Deployed]:
                     pull_steps=[{_SET_DIRECTORY: {"directory": str(ROOT)}}],
                     entrypoint=f"flows/{name}.py:{name}",
                     enforce_parameter_schema=False,
+                    # Only for the rule that a suspended run wants one: the tests say when the watcher looks.
+                    schedules=[_IN_A_YEAR] if name == "watch" else None,
                 )
                 for name in ("finetune", "watch")
             }

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 from prefect import flow
-from prefect.states import Failed, Running
+from prefect.events.schemas.automations import AutomationCore
+from prefect.states import Crashed, Failed, Running
 
 from tests.support import loopback
 from tests.support.checkout import ROOT
@@ -22,8 +23,6 @@ from tests.support.waiting import PATIENCE, until
 pytestmark = pytest.mark.slow
 
 NAMES = {
-    "finetune: mark runs without a heartbeat as crashed",
-    "finetune: retry crashed runs",
     "finetune: a run has failed",
     "finetune: a budget is reached",
     "finetune: something is past its lease",
@@ -61,18 +60,20 @@ def test_declaring_twice_makes_no_duplicates_and_respects_what_was_switched_off(
     assert {each["change"] for each in again} == {"unchanged"}
 
     with prefect_server.client() as client:
-        (silent,) = client.read_automations_by_name("finetune: mark runs without a heartbeat as crashed")
-        client.request("PATCH", "/automations/{id}", path_params={"id": silent.id}, json={"enabled": False})
-    changed = {each["name"]: each for each in declare(prefect_server, "--silent-seconds", "600")}
-    assert changed["finetune: mark runs without a heartbeat as crashed"] == {
-        "name": "finetune: mark runs without a heartbeat as crashed",
-        "change": "updated",
+        (failed,) = client.read_automations_by_name("finetune: a run has failed")
+        of_earlier = failed.model_copy(update={"name": "finetune: silent runs have crashed"})
+        client.create_automation(AutomationCore.model_validate(of_earlier.model_dump(exclude={"id"})))
+        changes = {"enabled": False}
+        client.request("PATCH", "/automations/{id}", path_params={"id": failed.id}, json=changes)
+    changed = {each["name"]: each for each in declare(prefect_server)}
+    assert changed["finetune: silent runs have crashed"]["change"] == "deleted"
+    assert changed["finetune: a run has failed"] == {
+        "name": "finetune: a run has failed",
+        "change": "unchanged",
         "enabled": False,
     }
     with prefect_server.client() as client:
-        (updated,) = client.read_automations_by_name("finetune: mark runs without a heartbeat as crashed")
-        assert (updated.id, updated.enabled) == (silent.id, False)
-        assert updated.trigger.within.total_seconds() == 600  # type: ignore[union-attr]
+        assert client.read_automations_by_name("finetune: silent runs have crashed") == []
         assert all(len(client.read_automations_by_name(name)) == 1 for name in NAMES)
 
 
@@ -84,6 +85,11 @@ def test_the_webhook_hears_of_failures_budgets_and_leases(prefect_server: Prefec
             other = client.create_flow_run(flow(name="not-ours")(print), state=Running())
             client.set_flow_run_state(other.id, Failed(message="somebody else's"))
             client.set_flow_run_state(run.id, Failed(message=QUOTED))
+            # A failure is told once, however often it comes; one of a spent budget is told as that.
+            client.set_flow_run_state(run.id, Running(), force=True)
+            client.set_flow_run_state(run.id, Crashed(message="again"), force=True)
+            spent = client.create_flow_run(flow(name="finetune")(print), name="tiny 41", state=Running())
+            client.set_flow_run_state(spent.id, Failed(message="Budget reached at train: $1 is spent"))
         # In a process of its own, as a run is: Prefect goes on telling the server that a process told first.
         subprocess.run(
             [sys.executable, "-c", EVENTS.format(run=run.id)],

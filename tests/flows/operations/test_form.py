@@ -9,8 +9,8 @@ import pytest
 import yaml
 from prefect.flows import Flow, load_flow_from_entrypoint
 
-from flows.operations.automations import SILENT_SECONDS
 from flows.operations.form import filled
+from flows.operations.healing import SILENT_SECONDS
 from flows.run.config import Finetune, load
 from tasks.azure.failure import Cause
 from tests.support.checkout import ROOT

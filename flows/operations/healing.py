@@ -1,0 +1,189 @@
+"""Healing: a deployment's run whose process is gone goes on in another one.
+
+It is read from the runs' states and their signs of life, at every look again. Automations that wait for
+events cannot do it: Prefect's server on SQLite loses events when its database is locked ("moved to the dead
+letter queue", 36 times in an hour of a busy machine), and then took suspended runs for crashed ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    FlowRunFilter,
+    FlowRunFilterDeploymentId,
+    FlowRunFilterEndTime,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    LogFilter,
+    LogFilterFlowRunId,
+    LogFilterTimestamp,
+)
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.sorting import ArtifactSort
+from prefect.events.filters import EventFilter, EventNameFilter, EventOccurredFilter, EventResourceFilter
+from prefect.runtime import flow_run as this_run
+from prefect.states import AwaitingRetry, Cancelled, Crashed
+from pydantic import BaseModel, ConfigDict
+
+from flows.run.flow_runs import FLOW, flow_runs
+from tasks.core.stage import logger
+
+FLOWS = (FLOW, "watch", "reap", "history")
+ATTEMPTS = 3  # processes that one run may lose
+SILENT_SECONDS = 300  # ten heartbeats, at the pace that prefect.yaml sets
+LOST = "lost"  # the tag of a run that was being cancelled when its process was lost
+
+_HEARTBEAT = "prefect.flow-run.heartbeat"
+_LONGER = 4  # times as long for what has shown no heartbeat yet: a container that starts, an older setting
+_LOOK_BACK = timedelta(days=1)  # for crashed runs: nobody waits for an older one to go on
+
+
+class Healed(BaseModel):
+    """Names of runs: taken for lost, cancelled ones whose process was lost, and those that go on."""
+
+    model_config = ConfigDict(frozen=True)
+
+    lost: tuple[str, ...] = ()
+    ended: tuple[str, ...] = ()
+    rescheduled: tuple[str, ...] = ()
+
+
+def heal(client: SyncPrefectClient, silent: timedelta, at: datetime | None = None) -> Healed:
+    """Mark runs as crashed that show no sign of life, and schedule crashed ones again; they reuse their jobs.
+
+    Does nothing on its first look after a while without one: the server may have been away, and with it all
+    that would have reached it. Silence is judged as of `at`, by default now.
+    """
+    now = at or datetime.now(UTC)
+    if not _was_watched(client, datetime.now(UTC) - silent):
+        logger().info(
+            "The first look in %.0f s: who is silent is seen at the next one", silent.total_seconds()
+        )
+        return Healed()
+    lost = [run.name for run in _live(client) if _is_lost(client, run, now, silent) and _crash(client, run)]
+    ended = [run.name for run in _ending(client) if _is_lost(client, run, now, silent) and _end(client, run)]
+    rescheduled = [run.name for run in _crashed(client, now) if _go_on(client, run)]
+    return Healed(lost=tuple(lost), ended=tuple(ended), rescheduled=tuple(rescheduled))
+
+
+def _was_watched(client: SyncPrefectClient, since: datetime) -> bool:
+    """Whether an earlier run of this flow has ended since then; if none has, perhaps nobody was listening."""
+    ended = FlowRunFilter(end_time=FlowRunFilterEndTime(after_=since))
+    return any(str(run.id) != this_run.id for run in flow_runs(client, ended, flows=("watch",)))
+
+
+def _live(client: SyncPrefectClient) -> Iterator[FlowRun]:
+    """The deployments' runs that have, or should have, a process; all but this one."""
+    for run in flow_runs(client, _deployed(StateType.RUNNING, StateType.PENDING), flows=FLOWS):
+        if str(run.id) != this_run.id:
+            yield run
+
+
+def _ending(client: SyncPrefectClient) -> Iterator[FlowRun]:
+    """Runs whose process was asked to end."""
+    return flow_runs(client, _deployed(StateType.CANCELLING), flows=FLOWS)
+
+
+def _crashed(client: SyncPrefectClient, now: datetime) -> Iterator[FlowRun]:
+    """Crashed runs of the fine-tune that may go on; what runs by the clock is left to its next time."""
+    recently = FlowRunFilterEndTime(after_=now - _LOOK_BACK)
+    for run in flow_runs(client, _deployed(StateType.CRASHED, end_time=recently)):
+        # Not the count of its processes: a suspended run uses up one for each time that it is resumed.
+        if sum(state.is_crashed() for state in client.read_flow_run_states(run.id)) < ATTEMPTS:
+            yield run
+
+
+def _deployed(*states: StateType, end_time: FlowRunFilterEndTime | None = None) -> FlowRunFilter:
+    return FlowRunFilter(
+        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=list(states))),
+        deployment_id=FlowRunFilterDeploymentId(is_null_=False),
+        end_time=end_time,
+    )
+
+
+def _is_lost(client: SyncPrefectClient, run: FlowRun, now: datetime, silent: timedelta) -> bool:
+    """Whether the run's process has shown no sign of life for so long, of whatever kind."""
+    if run.state is None or now - run.state.timestamp < silent:
+        return False
+    longer = silent if _has_heartbeats(client, run.id) else silent * _LONGER
+    since = now - longer
+    return (
+        run.state.timestamp < since
+        and not _has_events(client, run.id, since)
+        and not _has_logged(client, run.id, since)
+        and not _has_published(client, run.id, since)
+    )
+
+
+def _has_heartbeats(client: SyncPrefectClient, run: UUID) -> bool:
+    beats = EventFilter(event=EventNameFilter(name=[_HEARTBEAT]), resource=_resource(run))
+    return bool(client.read_events(beats, limit=1).events)
+
+
+def _has_events(client: SyncPrefectClient, run: UUID, since: datetime) -> bool:
+    occurred = EventOccurredFilter(since=since, until=since + _LOOK_BACK)  # a clock may be ahead of this one
+    found = EventFilter(occurred=occurred, resource=_resource(run))
+    return bool(client.read_events(found, limit=1).events)
+
+
+def _resource(run: UUID) -> EventResourceFilter:
+    return EventResourceFilter(id=[f"prefect.flow-run.{run}"])
+
+
+def _has_logged(client: SyncPrefectClient, run: UUID, since: datetime) -> bool:
+    found = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run]), timestamp=LogFilterTimestamp(after_=since))
+    return bool(client.read_logs(log_filter=found, limit=1))
+
+
+def _has_published(client: SyncPrefectClient, run: UUID, since: datetime) -> bool:
+    """A run that waits for its job brings its progress up to date at every look."""
+    of_run = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run]))
+    newest = client.read_artifacts(artifact_filter=of_run, sort=ArtifactSort.UPDATED_DESC, limit=1)
+    return any(artifact.updated is not None and artifact.updated >= since for artifact in newest)
+
+
+def _crash(client: SyncPrefectClient, run: FlowRun) -> bool:
+    if not _is_still(client, run):
+        return False
+    client.set_flow_run_state(
+        run.id, Crashed(message="Its process is gone: no sign of life for minutes."), force=True
+    )
+    logger().warning("%s has crashed: its process has shown no sign of life", run.name)
+    return True
+
+
+def _end(client: SyncPrefectClient, run: FlowRun) -> bool:
+    if not _is_still(client, run):
+        return False
+    client.update_flow_run(
+        run.id, tags=sorted({*run.tags, LOST})
+    )  # first: the watcher releases what it holds
+    client.set_flow_run_state(
+        run.id, Cancelled(message="Its process was lost while it was cancelled."), force=True
+    )
+    logger().warning("%s is cancelled: the process that was to end it is gone", run.name)
+    return True
+
+
+def _go_on(client: SyncPrefectClient, run: FlowRun) -> bool:
+    if not _is_still(client, run):
+        return False
+    client.set_flow_run_state(
+        run.id,
+        AwaitingRetry(message="Its process was lost: scheduled again."),
+        force=True,  # out of a state that is final otherwise
+    )
+    logger().info("%s goes on in another process", run.name)
+    return True
+
+
+def _is_still(client: SyncPrefectClient, run: FlowRun) -> bool:
+    """Whether nothing has happened to the run since it was listed."""
+    now = client.read_flow_run(run.id).state
+    return now is not None and run.state is not None and now.id == run.state.id

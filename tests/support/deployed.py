@@ -65,20 +65,25 @@ def deployed(home: Path, workspace: Path, **extra: str) -> Iterator[Deployed]:
     """A Prefect server and a process worker while the block runs; `workspace` is the local one's state."""
     variables = {"AZUREML_LOCAL_STATE": str(workspace), "PREFECT_WORKER_QUERY_SECONDS": "1", **extra}
     with serving(home, **variables) as prefect:
-        prefect.prefect("work-pool", "create", "--type", "process", POOL)
-        with prefect.client() as client:
-            made = {
-                name: client.create_deployment(
-                    flow_id=client.create_flow_from_name(name),
-                    name="tests",
-                    work_pool_name=POOL,
-                    pull_steps=[{_SET_DIRECTORY: {"directory": str(ROOT)}}],
-                    entrypoint=f"flows/{name}.py:{name}",
-                    enforce_parameter_schema=False,
-                    # Only for the rule that a suspended run wants one: the tests say when the watcher looks.
-                    schedules=[_IN_A_YEAR] if name == "watch" else None,
-                )
-                for name in ("finetune", "watch")
-            }
+        made = deploy(prefect)
         with working(prefect):
             yield Deployed(prefect, made)
+
+
+def deploy(prefect: PrefectServer) -> dict[str, UUID]:
+    """The deployments of both flows, in a pool of their own."""
+    prefect.prefect("work-pool", "create", "--type", "process", POOL)
+    with prefect.client() as client:
+        return {
+            name: client.create_deployment(
+                flow_id=client.create_flow_from_name(name),
+                name="tests",
+                work_pool_name=POOL,
+                pull_steps=[{_SET_DIRECTORY: {"directory": str(ROOT)}}],
+                entrypoint=f"flows/{name}.py:{name}",
+                enforce_parameter_schema=False,
+                # Only for the rule that a suspended run wants one: the tests say when the watcher looks.
+                schedules=[_IN_A_YEAR] if name == "watch" else None,
+            )
+            for name in ("finetune", "watch")
+        }

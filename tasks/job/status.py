@@ -63,8 +63,8 @@ def find_unattended(session: Session, run: str, wait: Wait) -> Unattended:
 
 
 def _limit_reached(session: Session, job: Leased, wait: Wait) -> str:
-    now = datetime.now(UTC)
-    if job.created is not None and now - cost.aware(job.created) >= timedelta(hours=wait.timeout_hours):
+    now = service_clock.now()
+    if job.created is not None and now - durations.aware(job.created) >= timedelta(hours=wait.timeout_hours):
         return f"the job {job.name} took longer than {wait.timeout_hours:g} h"
     if wait.budget_usd is None:
         return ""

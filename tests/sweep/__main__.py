@@ -1,4 +1,4 @@
-"""The sweep: the whole flow, with one fault at each of its HTTP calls in turn, of each kind.
+"""The sweep: the whole flow, with one fault at each of its HTTP calls in turn, and worse, of each kind.
 
 ``python -m tests.sweep`` tries all and takes hours on two cores; ``--sample 40 --seed 1`` draws some.
 """

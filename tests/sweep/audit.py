@@ -34,11 +34,13 @@ class Audit:
     left: tuple[str, ...]
     leaked: tuple[str, ...]
     running: tuple[str, ...]
+    cancelled: int = 0  # jobs that a person has ended
+    dollars: float = 0.0  # by the ledger, for all of it
 
     @property
     def paid_twice(self) -> bool:
-        """Whether more than one job, or more than one use of a node, was paid for."""
-        return len(self.jobs) > 1 or self.nodes > 1
+        """Whether more than one job, or more than one use of a node, was paid for; a cancelled job had one too."""
+        return len(self.jobs) > 1 or self.nodes > 1 + self.cancelled
 
     @property
     def disagrees(self) -> bool:
@@ -64,11 +66,11 @@ def audit(workspace: Workspace, before: Mark) -> Audit:
     due = due_of(find_leased.fn(session).leased, later)
     for item in due:
         end.fn(session, item, later)
-    completed = [
-        job.name for job in _newest_jobs() if job.name not in before.jobs and job.status == "Completed"
-    ]
+    jobs = [job for job in _newest_jobs() if job.name not in before.jobs]
+    completed = [job.name for job in jobs if job.status == "Completed"]
     ledger = workspace.admin("ledger")["rows"]
-    nodes = sum(row["uses"] for row in ledger if row["id"] not in before.rows and row["kind"] == "node")
+    new = [row for row in ledger if row["id"] not in before.rows]
+    nodes = sum(row["uses"] for row in new if row["kind"] == "node")
     return Audit(
         jobs=tuple(completed),
         nodes=nodes,
@@ -78,7 +80,33 @@ def audit(workspace: Workspace, before: Mark) -> Audit:
             *(f"cluster {found.name}" for found in _client().compute.list()),
         ),
         running=tuple(f"{row['kind']} of {row['owner']}" for row in ledger if row["running"]),
+        dollars=sum(row["dollars"] for row in new),
+        cancelled=sum(job.status in ("Canceled", "CancelRequested") for job in jobs),
     )
+
+
+def billed(workspace: Workspace, before: Mark) -> tuple[str, ...]:
+    """What costs at this moment and did not exist before."""
+    rows = workspace.admin("ledger")["rows"]
+    return tuple(
+        f"{row['kind']} of {row['owner']}" for row in rows if row["running"] and row["id"] not in before.rows
+    )
+
+
+def training(before: Mark) -> list[str]:
+    """The new jobs that run at this moment."""
+    return [job.name for job in _newest_jobs() if job.name not in before.jobs and job.status == "Running"]
+
+
+def reap_now() -> None:
+    """What the hourly reap does, in the midst of other runs."""
+    from flows.reap import due_of
+    from tasks.leased import find_leased
+    from tasks.reap import end
+
+    session = _session()
+    for item in due_of(find_leased.fn(session).leased, datetime.now(UTC)):
+        end.fn(session, item)
 
 
 def _newest_jobs() -> list[Any]:

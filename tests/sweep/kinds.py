@@ -8,7 +8,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-KILL = "SIGKILL"  # of the process, at a stage's beginning or end, instead of a fault of a call
+# At a stage's beginning or end, instead of a fault of a call. Of the process:
+KILL, TERM, HUP = "SIGKILL", "SIGTERM", "SIGHUP"
+STOP = "SIGSTOP, SIGCONT"
+INTERRUPT, TWICE = "Ctrl-C", "Ctrl-C twice"
+# Of the service: it is away for so many minutes on the flow's own clock.
+AWAY = {"away 1 min": 1.0, "away 10 min": 10.0}
+LOCKED = "Prefect's database locked"
+PAIR = "two faults"  # of two calls, of two kinds
+# Of several runs of one job; the other run is given up, and the first one's training must not notice.
+CANCELLED, TIMED_OUT, BUDGET = "other run cancelled", "other run timed out", "other run over budget"
+TEN = "ten runs at once"
+REAPED = "reap beside"
 READ_TIMEOUT = 3.0  # seconds that the clients of a swept run wait for an answer
 _DELAY = 2 * READ_TIMEOUT
 # What no setting shortens: azure-storage-blob's own time-out, and the endpoint's for an answer.
@@ -37,7 +48,11 @@ FAULTS: Mapping[str, Mapping[str, Any]] = {
     "expired token": {"kind": "expired-token"},
     "truncated": {"kind": "truncate"},
 }
-KINDS = (*FAULTS, KILL)
+LOSING = (KILL, TERM, HUP)  # the process is lost, and another one goes on with its job
+INTERRUPTING = (INTERRUPT, TWICE)  # a person wants the run gone
+AT_STAGES = (*LOSING, *INTERRUPTING, STOP, *AWAY, LOCKED)
+TOGETHER = (CANCELLED, TIMED_OUT, BUDGET, TEN, REAPED)
+KINDS = (*FAULTS, PAIR, *AT_STAGES, *TOGETHER)
 
 
 @dataclass(frozen=True)
@@ -58,6 +73,14 @@ def rule(kind: str, call: Call) -> dict[str, Any]:
     if fault["kind"] == "delay":
         fault["seconds"] = next((s for part, s in _LONG_DELAYS.items() if part in call.path), _DELAY)
     return {**fault, "method": call.method, "path": call.path, "nth": call.nth}
+
+
+def rules(kind: str, at: Call | tuple[str, Call, str, Call]) -> list[dict[str, Any]]:
+    """The rules of one fault, or of two."""
+    if isinstance(at, Call):
+        return [rule(kind, at)]
+    one, first, other, then = at
+    return [rule(one, first), rule(other, then)]
 
 
 def watching() -> dict[str, Any]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
-import signal
-from contextlib import ExitStack
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from time import monotonic
 from typing import Any
+
+from tests.sweep.trouble import Trouble, watcher
 
 _WORDS = re.compile(r"^[^{\[].{9,599}$")  # a line that people read, and no beginning of a document
 _RAW = re.compile(r"Traceback|object at 0x|\w(Error|Exception)\(|Unknown error|^\w+(Error|Exception)\b")
@@ -25,40 +24,47 @@ class Ended:
     clear: bool
     stages: tuple[str, ...]
     seconds: float
+    dollars: float | None = None  # by the report of a completed run
 
 
-def run(recipe: dict[str, Any], kill_at: int | None, answer: Connection) -> None:
-    """Run the recipe and send an Ended; with `kill_at` SIGKILL this process at that boundary of a stage."""
+def run(recipe: dict[str, Any], trouble: Trouble | None, answer: Connection) -> None:
+    """Run the recipe and send an Ended, whatever the trouble at a boundary of its stages."""
     from flows.finetune import finetune
     from flows.run.config import parse
-    from tasks.core.stage import StageEvent, observing
+    from tasks.core.stage import observing
 
     logging.getLogger("prefect").setLevel(logging.CRITICAL)
     stages: list[str] = []
-
-    def watch(progress: StageEvent) -> None:
-        if progress.state == "running" and progress.detail:
-            return
-        stages.append(f"{progress.stage} {progress.state}")
-        if len(stages) == kill_at:
-            os.kill(os.getpid(), signal.SIGKILL)
-
+    if trouble is not None:
+        trouble.prepare()
     begun = monotonic()
-    with ExitStack() as stack:
-        stack.enter_context(observing(watch))
-        state = finetune(parse(recipe, "sweep"), return_state=True)
-    completed = state.is_completed()
-    error = None if completed else state.result(raise_on_failure=False)
-    answer.send(
-        Ended(
-            completed=completed,
-            message=state.message or "" if completed else f"{error}",
-            clear=completed or is_clear(error),
-            stages=tuple(stages),
-            seconds=monotonic() - begun,
-        )
-    )
+    dollars = None
+    try:
+        with observing(watcher(trouble, stages)):
+            state = finetune(parse(recipe, "sweep"), return_state=True)
+        completed, message, clear = _said(state)
+        dollars = state.result().cost_usd if completed else None
+    except BaseException as error:  # noqa: BLE001 - a signal ends the flow, and is the outcome
+        completed, message, clear = False, f"{type(error).__name__}: {error}", _is_signal(error)
+    seconds = monotonic() - begun
+    answer.send(Ended(completed, message, clear, tuple(stages), seconds, dollars))
     answer.close()
+
+
+def _said(state: Any) -> tuple[bool, str, bool]:
+    """Whether the run completed, what it says, and whether that is clear."""
+    if state.is_completed() or state.is_cancelled():
+        message = state.message or ""
+        return state.is_completed(), message, bool(_WORDS.search(message)) and not _RAW.search(message)
+    error = state.result(raise_on_failure=False)
+    return False, str(error), is_clear(error)
+
+
+def _is_signal(error: BaseException) -> bool:
+    """Whether it is what a signal raises; the run's state and report say the rest."""
+    from prefect.exceptions import TerminationSignal
+
+    return isinstance(error, (KeyboardInterrupt, TerminationSignal))
 
 
 def is_clear(error: object) -> bool:

@@ -33,6 +33,9 @@ _SETTINGS = {
 }
 
 
+Place = tuple[str, Call | tuple[str, Call, str, Call] | int]
+
+
 @dataclass(frozen=True)
 class Sweep:
     """Processes that are ready, and what a run without a fault is like."""
@@ -72,19 +75,36 @@ def cases(
     """
     calls = [call for call in baseline.calls if call.nth == 1 or not once]
     boundaries = range(1, len(baseline.ended.stages) + 1)
-    every: list[tuple[str, Call | int]] = [
-        (kind, at) for kind in wanted for at in (boundaries if kind == kinds.KILL else calls)
-    ]
+    chance = random.Random(seed)
+    every: list[Place] = [(kind, at) for kind in wanted for at in _places(kind, calls, boundaries, chance)]
     if sample is not None:
-        every = _drawn(every, sample, random.Random(seed))
+        every = _drawn(every, sample, chance)
     return [Case(kind, at, serial) for serial, (kind, at) in enumerate(every, 2)]
 
 
-def _drawn(
-    every: Sequence[tuple[str, Call | int]], sample: int, chance: random.Random
-) -> list[tuple[str, Call | int]]:
+def _places(
+    kind: str, calls: Sequence[Call], boundaries: Sequence[int], chance: random.Random
+) -> Sequence[Call | tuple[str, Call, str, Call] | int]:
+    """Where this kind of trouble can come: at every call or boundary, or at pairs of calls by chance."""
+    if kind in kinds.TOGETHER:
+        return [0]
+    if kind in kinds.AT_STAGES:
+        return boundaries
+    if kind != kinds.PAIR:
+        return calls
+    # Without the delays, two of which take minutes, and prove no more than one.
+    quick = [name for name in kinds.FAULTS if name != "delay"]
+    found: list[Call | tuple[str, Call, str, Call] | int] = []
+    for _ in calls[1:]:
+        one, other = chance.sample(quick, 2)
+        first, then = sorted(chance.sample(range(len(calls)), 2))
+        found.append((one, calls[first], other, calls[then]))
+    return found
+
+
+def _drawn(every: Sequence[Place], sample: int, chance: random.Random) -> list[Place]:
     """So many of them by chance, of each kind as many as of every other: few cases meet many kinds."""
-    by_kind: dict[str, list[tuple[str, Call | int]]] = {}
+    by_kind: dict[str, list[Place]] = {}
     for case in chance.sample(every, len(every)):
         by_kind.setdefault(case[0], []).append(case)
     turns = chain.from_iterable(zip_longest(*by_kind.values()))

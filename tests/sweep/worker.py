@@ -14,13 +14,14 @@ from typing import Any
 import yaml
 
 from tests.support.own_workspace import Workspace, opened
-from tests.sweep import kinds
-from tests.sweep.audit import Audit, audit, mark
+from tests.sweep import kinds, together
+from tests.sweep.audit import Audit, audit, billed, mark
 from tests.sweep.kinds import Call
-from tests.sweep.run import Ended, run
+from tests.sweep.process import HUNG, started
+from tests.sweep.run import Ended
+from tests.sweep.trouble import Trouble
 
 RECIPE = Path(__file__).parent / "recipe.yaml"
-_LIMIT = 400.0  # seconds of one run
 
 _PRELOADED = [
     *("flows.finetune", "flows.artifacts.plots", "prefect.flow_engine", "prefect.task_engine"),
@@ -33,10 +34,13 @@ _workspace: Workspace | None = None
 
 @dataclass(frozen=True)
 class Case:
-    """One fault: of a call, or a SIGKILL at the boundary of a stage of that number, counted from one."""
+    """One trouble: a fault of a call, two of two calls, or something at a stage's boundary of that number.
+
+    Boundaries are counted from one; 0 is the place of what concerns several runs.
+    """
 
     kind: str
-    at: Call | int
+    at: Call | tuple[str, Call, str, Call] | int
     serial: int  # unlike every other case's
 
 
@@ -53,6 +57,8 @@ class Tried:
     second: Ended | None
     audit: Audit
     seconds: float
+    billed: tuple[str, ...] = ()  # right after a run that a person wanted gone
+    hung: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,7 +83,7 @@ def baseline(serial: int) -> Baseline:
     """Run without a fault; raises RuntimeError when that does not complete."""
     workspace = _here()
     workspace.let_fail(kinds.watching())
-    ended = _run(_recipe(workspace, serial))
+    ended = started(_recipe(workspace, serial)).ended()
     calls = kinds.calls(workspace.hit())
     if ended is None or not ended.completed:
         raise RuntimeError(f"a run without a fault does not complete: {ended}")
@@ -85,39 +91,26 @@ def baseline(serial: int) -> Baseline:
 
 
 def attempt(case: Case) -> Tried:
-    """Run with the fault; a second time, without it, where the first run did not complete."""
+    """Run with the trouble; a second time, without it, where the first run did not complete."""
     workspace = _here()
     begun = monotonic()
     recipe, before = _recipe(workspace, case.serial), mark(workspace)
-    if isinstance(case.at, int):
-        first = _run(recipe, kill_at=case.at)
-        happened = first is None
-    else:
-        workspace.let_fail(kinds.rule(case.kind, case.at))
-        first = _run(recipe)
-        happened = bool(workspace.hit())
+    if case.kind in kinds.TOGETHER:
+        first, happened = together.attempt(case.kind, recipe, before, workspace), True
+    elif isinstance(case.at, int):
+        trouble = Trouble(case.kind, case.at, workspace.state, workspace.url)
+        first = started(recipe, trouble).ended()
+        happened = first is None or len(first.stages) >= case.at
         workspace.let_fail()
-    second = None if first and first.completed else _run(recipe)
-    return Tried(case, happened, first, second, audit(workspace, before), monotonic() - begun)
-
-
-def _run(recipe: dict[str, Any], kill_at: int | None = None) -> Ended | None:
-    """None when the process ended without a word, or had to be killed."""
-    context = multiprocessing.get_context("forkserver")
-    here, there = context.Pipe(duplex=False)
-    process = context.Process(target=run, args=(recipe, kill_at, there))
-    process.start()
-    there.close()
-    try:
-        ended: Ended | None = here.recv() if here.poll(_LIMIT) else None
-        return ended
-    except EOFError:
-        return None
-    finally:
-        process.join(10)
-        if process.is_alive():
-            process.kill()
-            process.join()
+    else:
+        workspace.let_fail(*kinds.rules(case.kind, case.at))
+        first = started(recipe).ended()
+        happened = all(rule["hit"] for rule in workspace.admin("faults")["faults"])
+        workspace.let_fail()
+    still = billed(workspace, before) if case.kind in kinds.INTERRUPTING else ()
+    second = None if first and first.completed else started(recipe).ended()
+    hung = any(ended is not None and ended.message == HUNG for ended in (first, second))
+    return Tried(case, happened, first, second, audit(workspace, before), monotonic() - begun, still, hung)
 
 
 def _recipe(workspace: Workspace, serial: int) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class Audit:
 
     @property
     def paid_twice(self) -> bool:
-        """Whether more than one job, or more than one use of a node, was paid for; a cancelled job had one too."""
+        """Whether more than one job, or one use of a node, was paid for; a cancelled job had one too."""
         return len(self.jobs) > 1 or self.nodes > 1 + self.cancelled
 
     @property

@@ -38,13 +38,14 @@ def training(
     `released` is when the run has deleted the cluster, None where its nodes stay for their idle time. A job
     that another run holds is that run's to pay.
     """
+    held = [job for job in attempts if is_held_by(job.tags, run)]
+    if not held:
+        return Bill(at_least=False)
     steps: list[Step] = []
-    is_over = True
-    for job in attempts:
-        if is_held_by(job.tags, run):
-            meter.created(job.created)
-            steps += run_history.steps(session, job.name)
-            is_over = is_over and job.state in job_states.OVER
+    for job in held:
+        meter.created(job.created)
+        steps += run_history.steps(session, job.name)
+    is_over = all(job.state in job_states.OVER for job in held)
     if released is None:
         meter.look(nodes.look(session, meter.cluster.name), steps)
     now = service_clock.now()

@@ -15,7 +15,7 @@ from tasks.azure.errors import explain
 from tasks.core import signals
 from tasks.core.stage import logger
 from tasks.job import pipeline
-from tasks.job.meter import Bill
+from tasks.job.meter import Bill, Meter
 
 
 @contextmanager
@@ -57,11 +57,17 @@ def _training(run: Run) -> Bill:
     if meter is None:
         return Bill(at_least=False)
     if signals.leaving():
-        return meter.last
+        return _seen(run, meter)
     try:
         fresh_for = run.id if run.config.fresh else None
         attempts = pipeline.attempts(run.session, run.base.name, run.plan, fresh_for)
         return spending.training(run.session, run.id, attempts, meter, Run.released.of(run))
     except Exception as error:  # noqa: BLE001 - the run has ended in its own way
         logger().warning("What the job has cost in all cannot be seen: %s", explain(error).what)
-        return meter.last
+        return _seen(run, meter)
+
+
+def _seen(run: Run, meter: Meter) -> Bill:
+    """What was seen of the job while it was waited for; another run's job is that run's to pay."""
+    submission = Run.submission.of(run)
+    return Bill(at_least=False) if submission is not None and submission.reused else meter.last

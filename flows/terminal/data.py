@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from flows.terminal.reporting import reporting
+from flows.terminal.reporting import quiet, reporting
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -88,9 +87,9 @@ def _model(config: Finetune, what: str) -> _Model:
         return _Model(Window(), ["Name a recipe to see the model's own template, its tokens and its price."])
     from tasks.azure.errors import explain
 
-    logging.getLogger("prefect").setLevel(logging.CRITICAL)
     try:
-        return _asked(config)
+        with quiet("prefect"):
+            return _asked(config)
     except Exception as error:  # noqa: BLE001 - a look needs none of it, whatever is wrong
         return _Model(Window(), [f"The model and the price are not known: {explain(error)}"])
 

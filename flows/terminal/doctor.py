@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
-from flows.terminal.reporting import reporting
+from flows.terminal.reporting import quiet, reporting
 
 if TYPE_CHECKING:
     from flows.doctor.check import Line
@@ -48,8 +47,7 @@ def _examined(config: Finetune) -> Iterator[Line]:
     """The checks' lines; the workspace's log is left out, as the lines say what is in it."""
     from flows.run.workspace import opened
 
-    logging.getLogger("finetune").setLevel(logging.CRITICAL)
-    with opened(config.workspace.where, config.workspace.credentials):
+    with quiet("finetune"), opened(config.workspace.where, config.workspace.credentials):
         from flows.doctor.examination import examine
 
         yield from examine(config)

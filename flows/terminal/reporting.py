@@ -67,6 +67,18 @@ def leaving_by_signals(say: str) -> Iterator[None]:
             signal.signal(number, handler)
 
 
+@contextlib.contextmanager
+def quiet(logger: str) -> Iterator[None]:
+    """Keep a log to itself while the block runs, as the command says itself what it has found."""
+    log = logging.getLogger(logger)
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+
+
 class _Printed(io.TextIOBase):
     """Takes what libraries print, dots and all: it belongs to the log, at its lowest level."""
 

@@ -26,3 +26,8 @@ def note(date: str | None) -> None:
 def now() -> datetime:
     """The time of day, UTC: the machine's own, unless the service's last answer was far from it."""
     return datetime.now(UTC) + _ahead
+
+
+def here(moment: datetime) -> datetime:
+    """A moment of the service's by the machine's own clock, for what is compared with that."""
+    return moment - _ahead

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from pydantic import BaseModel, ConfigDict
 
@@ -22,7 +22,10 @@ from tasks.leased import Leased
 
 
 class JobStatus(BaseModel):
-    """Whether the job has ended, and the earliest moment at which it may reach its time-out or its budget."""
+    """Whether the job has ended, and the earliest moment at which it may reach its time-out or its budget.
+
+    The moment is by the machine's own clock.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -33,14 +36,14 @@ class JobStatus(BaseModel):
 @stage(Stage.LOOK)
 def look_at_job(session: Session, job: Submission, cluster: Cluster, wait: Wait, waiter: Waiter) -> JobStatus:
     """Look at the job once."""
-    now = service_clock.now()
-    status = listing.submitted(session, job.name).state
-    begun = waiter.since if job.reused else job.created or now
+    status, now = listing.submitted(session, job.name).state, datetime.now(UTC)
+    begun = waiter.since if job.reused else service_clock.here(durations.aware(job.created or now))
     limit = durations.aware(begun) + timedelta(hours=wait.timeout_hours)
     if wait.budget_usd is not None and cluster.hourly > 0:
         meter, steps = Meter(cluster), run_history.steps(session, job.name)
         meter.look(nodes.look(session, cluster.name), steps)
-        left = wait.budget_usd - meter.bill(steps, now, until=now).dollars
+        there = service_clock.now()
+        left = wait.budget_usd - meter.bill(steps, there, until=there).dollars
         limit = min(limit, now + timedelta(hours=max(left, 0.0) / cluster.hourly))
     return JobStatus(ended=status in job_states.FINAL, limit=limit)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from time import monotonic, sleep
 from typing import Any, NoReturn
 from uuid import UUID
@@ -252,7 +252,9 @@ class _JobPoller:
 
     def _age(self) -> float:
         """Seconds since the job was submitted, or since this run waits for another one's."""
-        created = self._job.created if self._is_own() else self._waiter.since
+        if not self._is_own():
+            return (datetime.now(UTC) - durations.aware(self._waiter.since)).total_seconds()
+        created = self._job.created
         return 0.0 if created is None else (service_clock.now() - durations.aware(created)).total_seconds()
 
     def _elapsed(self, ended: datetime | None = None) -> Durations:

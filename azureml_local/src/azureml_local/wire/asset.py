@@ -68,7 +68,9 @@ class AssetVersions:
         given = given_properties(request)
         check_label("name", name, NAME)
         check_label("version", version, VERSION)
-        if name == component_spec.ANONYMOUS and self.collection is COMPONENTS:
+        # Seen of workspaces alone; of a registry the SDK reads the address that it has put to afterwards.
+        nameless = name == component_spec.ANONYMOUS and self.collection is COMPONENTS
+        if nameless and not is_registry(request):
             return self._put_anonymous(request, given)
         full = f"{name}/{version}"
         if workspace.store.get(kind, full) is not None:

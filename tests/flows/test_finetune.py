@@ -157,7 +157,8 @@ def test_without_a_cluster_the_job_brings_its_machines_along(
 
     before = {each.name for each in ml_client.compute.list()}
     size = "Standard_NC24ads_A100_v4"
-    report = finetune(config("compute.name=serverless", f"compute.size={size}", "compute.identity=null"))
+    machines = ("compute.name=serverless", f"compute.size={size}", "compute.identity=null")
+    report = finetune(config(*machines, "fresh=true"))  # not the job of another test
     assert report.outcome == "completed"
     assert {each.name for each in ml_client.compute.list()} == before
     billed = [row for row in server.admin("ledger")["rows"] if row["name"] == "serverless"]

@@ -35,7 +35,7 @@ def clean(work: Work) -> list[Gone]:
     """Delete everything, each thing by itself, and look once more for whatever has our run in its tags."""
     name, session = work.plan.name, work.session
     ends: dict[str, Callable[[], str]] = {
-        f"job {name}": lambda: _job(session, name, work.plan.run),
+        f"job {name}": lambda: _job(work),
         f"endpoint {name}": lambda: _endpoint(work),
         f"cluster {name}": lambda: _cluster(work),
         f"model {name}": lambda: _model(session, name),
@@ -54,18 +54,26 @@ def _ended(thing: str, end: Callable[[], str]) -> Gone:
         return Gone(thing=thing, problem=str(explain(error)))
 
 
-def _job(session: Session, name: str, run: str) -> str:
+def _job(work: Work) -> str:
+    session, name = work.session, work.plan.name
     found = listing.job(session, name)
     if found is None:
         return "never made"
-    if not is_held_by(found.tags, run):
+    if not is_held_by(found.tags, work.plan.run):
         return "not ours"
-    if found.state not in job_states.OVER:
+    state = found.state
+    if state not in job_states.FINAL:
         cancel(session, name)
-        return f"cancelled at {_now()}"
+        state = work.until(lambda: _end(session, name), "the end of the cancelled job", DELETION_LIMIT)
     if not found.properties.get("isArchived"):
         clients.workspace(session).jobs.archive(name)
-    return f"{found.state}, archived"
+    return f"{state}, archived"
+
+
+def _end(session: Session, name: str) -> str | None:
+    """The state that the job has ended in, once it has."""
+    found = listing.job(session, name)
+    return found.state if found is not None and found.state in job_states.FINAL else None
 
 
 def _endpoint(work: Work) -> str:

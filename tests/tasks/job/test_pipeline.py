@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -27,18 +26,18 @@ from tasks.job import pipeline
 from tasks.job.meter import Meter
 from tasks.job.parameters import Optimisation, Parameters, Training
 from tasks.job.pipeline import Pipeline, Plan, Submission, Work, plan_job, submit_job
-from tasks.job.wait import TrainedJob, Wait, Waiter, wait_for_job
+from tasks.job.wait import TrainedJob, Wait, wait_for_job
 from tasks.metrics import Metrics, read_metrics
 from tasks.register import Register, RegisteredModel, register_model
 from tests.conftest import LetFail
 from tests.support.failures import fails
 from tests.support.tiny.code import tiny_chat
+from tests.tasks.job.waiting_run import waiter
 
 T4 = "Standard_NC4as_T4_v3"
 TINY = Pipeline(component="tiny_chat", registry=None)
 COMPUTE = Compute(name="pipeline-tests", size=T4)
 QUICK = Wait(poll_seconds=0.1, timeout_hours=0.1)
-WAITER = Waiter(run="00000000-0000-0000-0000-0000000000c0", since=datetime.now(UTC))
 
 MakePlan = Callable[..., Plan]
 Submit = Callable[..., Submission]
@@ -206,23 +205,23 @@ def test_a_job_that_failed_is_told_with_its_step_and_its_log_and_tried_anew(
     let_fail({**rule, "count": None})
     job = submit(planned)
     with fails(Cause.OUT_OF_MEMORY, job.name, "exited with status code 1") as caught:
-        wait_for_job.fn(session, job, Meter(cluster), QUICK, WAITER)
+        wait_for_job.fn(session, job, Meter(cluster), QUICK, waiter())
     assert "CUDA error: out of memory" in caught.value.details
     assert "Last log lines" in caught.value.details
     assert not caught.value.retryable
     let_fail()
     again = submit(planned)
     assert again.name == f"{job.name}-2"
-    assert wait_for_job.fn(session, again, Meter(cluster), QUICK, WAITER).name == again.name
+    assert wait_for_job.fn(session, again, Meter(cluster), QUICK, waiter()).name == again.name
 
 
 def test_an_adopted_jobs_metrics_are_found_in_its_own_experiment(
     session: Session, plan: MakePlan, submit: Submit, cluster: Cluster
 ) -> None:
     planned = plan(learning_rate=unlike_any())
-    first = wait_for_job.fn(session, submit(planned), Meter(cluster), QUICK, WAITER)
+    first = wait_for_job.fn(session, submit(planned), Meter(cluster), QUICK, waiter())
     elsewhere = planned.model_copy(update={"experiment": "another"})
-    adopted = wait_for_job.fn(session, submit(elsewhere), Meter(cluster), QUICK, WAITER)
+    adopted = wait_for_job.fn(session, submit(elsewhere), Meter(cluster), QUICK, waiter())
     assert adopted.name == first.name
     assert read_metrics.fn(session, adopted, elsewhere).eval_loss is not None
 
@@ -232,7 +231,7 @@ def test_the_steps_own_error_is_the_line(
 ) -> None:
     with fails(Cause.JOB, "RuntimeError: the loss is not a number: learning rate 1.5") as caught:
         wait_for_job.fn(
-            session, submit(plan(learning_rate=1.5 + unlike_any())), Meter(cluster), QUICK, WAITER
+            session, submit(plan(learning_rate=1.5 + unlike_any())), Meter(cluster), QUICK, waiter()
         )
     assert "base model with 0 answers" in caught.value.details
 
@@ -303,7 +302,7 @@ def test_a_cluster_that_its_run_has_deleted_meanwhile_is_made_anew(
     planned = plan_job.fn(session, work, parameters)
     assert delete_cluster.fn(session, compute.name, other)
     job = submit_job.fn(session, work, planned, lease, False)
-    assert wait_for_job.fn(session, job, Meter(found), QUICK, WAITER).name == job.name
+    assert wait_for_job.fn(session, job, Meter(found), QUICK, waiter()).name == job.name
     assert delete_cluster.fn(session, compute.name, lease)
 
 

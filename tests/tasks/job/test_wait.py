@@ -23,16 +23,16 @@ from tasks.core.stage import StageEvent, observing
 from tasks.job.meter import Meter
 from tasks.job.pipeline import Submission, find
 from tasks.job.status import Unattended, find_unattended
-from tasks.job.wait import TrainedJob, Wait, Waiter, cancel_own, wait_for_job
+from tasks.job.wait import TrainedJob, Wait, cancel_own, wait_for_job
 from tasks.sign_in import Workspace, sign_in
 from tests.conftest import LetFail, LocalServer
 from tests.support.failures import fails
 from tests.support.waiting import until
+from tests.tasks.job.waiting_run import RUN, waiter
 
 _ENVIRONMENT = "azureml://registries/azureml/environments/any/versions/1"
 _SOON = {"Retry-After": "0.01"}  # what the SDK waits before it asks again
 _QUICK = Wait(poll_seconds=0.1, timeout_hours=0.1)
-_WAITER = Waiter(run="00000000-0000-0000-0000-0000000000c0", since=datetime.now(UTC))
 
 IDLE = 120  # seconds
 
@@ -96,10 +96,8 @@ def until_file(path: Path) -> str:
     return f"i=0; while [ ! -e {path} ] && [ $i -lt 600 ]; do sleep 0.1; i=$((i+1)); done"
 
 
-def wait(
-    session: Session, job: Submission, cluster: Cluster, how: Wait = _QUICK, waiter: Waiter = _WAITER
-) -> TrainedJob:
-    return wait_for_job.fn(session, job, Meter(cluster), how, waiter)
+def wait(session: Session, job: Submission, cluster: Cluster, how: Wait = _QUICK) -> TrainedJob:
+    return wait_for_job.fn(session, job, Meter(cluster), how, waiter())
 
 
 def status(session: Session, job: Submission) -> str:
@@ -352,7 +350,7 @@ def test_a_job_that_cannot_be_cancelled_is_told_as_what_goes_on_to_cost(
 def test_an_interrupted_wait_leaves_the_job_to_whoever_knows_why(
     session: Session, cluster: Cluster, submit: Submit, tmp_path: Path
 ) -> None:
-    job = submit(until_file(tmp_path / "never"), Lease.of_run(_WAITER.run, hours=1))
+    job = submit(until_file(tmp_path / "never"), Lease.of_run(RUN, hours=1))
 
     def press_ctrl_c(progress: StageEvent) -> None:
         if progress.detail:  # it waits
@@ -362,9 +360,9 @@ def test_an_interrupted_wait_leaves_the_job_to_whoever_knows_why(
         wait(session, job, cluster)
     assert status(session, job) not in ("CancelRequested", "Canceled")
     assert not cancel_own(session, job.name, "another run")
-    assert cancel_own(session, job.name, _WAITER.run)
+    assert cancel_own(session, job.name, RUN)
     becomes(session, job, "Canceled")
-    assert not cancel_own(session, job.name, _WAITER.run)
+    assert not cancel_own(session, job.name, RUN)
 
 
 @pytest.mark.parametrize(
@@ -406,5 +404,4 @@ def test_the_time_out_of_a_run_that_reused_a_job_counts_its_own_waiting(
             (tmp_path / "go").touch()
 
     with observing(let_it_end):
-        now = _WAITER.model_copy(update={"since": datetime.now(UTC)})
-        assert wait(session, job.model_copy(update=old), cluster, waiter=now).name == job.name
+        assert wait(session, job.model_copy(update=old), cluster).name == job.name

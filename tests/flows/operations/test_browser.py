@@ -80,7 +80,7 @@ def test_the_form_is_filled_in_and_submitted(page: Any, deployed: PrefectServer)
     page.get_by_label("Max New Tokens").fill("40")
     page.get_by_role("button", name="Submit").click()
     page.get_by_text("scheduled to start").wait_for()
-    (run,) = runs_of(deployed, DEPLOYMENT)
+    (run,) = until(lambda: runs_of(deployed, DEPLOYMENT), "the run is not there")
     config = read(deployed, run).parameters["config"]
     assert config["data"]["train"]["take"] == "10%"
     assert config["invoke"]["max_new_tokens"] == 40

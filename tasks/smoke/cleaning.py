@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from types import ModuleType
 
 from azure.core.exceptions import HttpResponseError
 from pydantic import BaseModel, ConfigDict
@@ -36,8 +37,8 @@ def clean(work: Work) -> list[Gone]:
     name, session = work.plan.name, work.session
     ends: dict[str, Callable[[], str]] = {
         f"job {name}": lambda: _job(work),
-        f"endpoint {name}": lambda: _endpoint(work),
-        f"cluster {name}": lambda: _cluster(work),
+        f"endpoint {name}": lambda: _deleted(work, endpoint),
+        f"cluster {name}": lambda: _deleted(work, compute),
         f"model {name}": lambda: _model(session, name),
     }
     gone = [_ended(thing, end) for thing, end in ends.items()]
@@ -76,21 +77,13 @@ def _end(session: Session, name: str) -> str | None:
     return found.state if found is not None and found.state in job_states.FINAL else None
 
 
-def _endpoint(work: Work) -> str:
-    name = work.plan.name
-    found = endpoint.find(work.session, name)
-    if found is not None and is_held_by(found.tags, work.plan.run):
-        work.insist(lambda: endpoint.remove(work.session, name, work.plan.run), DELETION_LIMIT)
-        found = endpoint.find(work.session, name)
-    return f"404 at {_now()}" if found is None else "not ours"
-
-
-def _cluster(work: Work) -> str:
-    name = work.plan.name
-    found = compute.find(work.session, name)
-    if found is not None and is_held_by(found.tags, work.plan.run):
-        work.insist(lambda: compute.remove(work.session, name, work.plan.run), DELETION_LIMIT)
-        found = compute.find(work.session, name)
+def _deleted(work: Work, kind: ModuleType) -> str:
+    """An endpoint or a cluster: both are found and removed by name, each by the module of its stage."""
+    name, run = work.plan.name, work.plan.run
+    found = kind.find(work.session, name)
+    if found is not None and is_held_by(found.tags, run):
+        work.insist(lambda: kind.remove(work.session, name, run), DELETION_LIMIT)
+        found = kind.find(work.session, name)
     return f"404 at {_now()}" if found is None else "not ours"
 
 

@@ -27,6 +27,7 @@ from tasks.core.lease import Lease
 from tasks.sections.compute import Compute
 from tasks.sign_in import Workspace, sign_in
 from tests.support import tiny_model
+from tests.support.any_model import ANY_MODEL
 from tests.support.waiting import until
 
 SIZE = "Standard_NC4as_T4_v3"
@@ -61,16 +62,7 @@ def client(keyless: Session) -> Any:
 
 @pytest.fixture
 def base() -> BaseModelVersion:
-    return BaseModelVersion(
-        id="x",
-        name="any",
-        version="1",
-        description="",
-        finetune_sizes=None,
-        inference_sizes=None,
-        defaults={},
-        warnings=(),
-    )
+    return ANY_MODEL
 
 
 def cluster(client: Any, name: str, identity: IdentityConfiguration | None = None) -> Any:

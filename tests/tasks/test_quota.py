@@ -27,6 +27,7 @@ from tasks.deploy import Deploy, check_deployment
 from tasks.job.queue import QueueWatch
 from tasks.quota import Need, Usage, Verdict
 from tests.conftest import LetFail, LocalServer
+from tests.support.any_model import ANY_MODEL
 from tests.support.waiting import until
 
 A100 = "StandardNCADSA100v4Family"
@@ -142,16 +143,7 @@ def limit(server: LocalServer) -> Iterator[Any]:
 
 @pytest.fixture
 def base() -> BaseModelVersion:
-    return BaseModelVersion(
-        id="x",
-        name="any",
-        version="1",
-        description="",
-        finetune_sizes=None,
-        inference_sizes=None,
-        defaults={},
-        warnings=(),
-    )
+    return ANY_MODEL
 
 
 @pytest.fixture

@@ -13,7 +13,11 @@ T = TypeVar("T")
 PATIENCE = 600.0
 # Seconds between two looks of the SDK at an operation. The service names none, and its own are 5 and 30.
 OFTEN = 0.2
-_POLL = 0.02
+# Between two looks: at least so many seconds, and so many times what a look takes, so that a look which asks
+# servers leaves the processor to what is waited for.
+_PAUSE = 0.02
+_SHARE = 4
+_LONGEST = 1.0
 
 
 def until(
@@ -33,7 +37,9 @@ def holds(condition: Callable[[], object], limit: float = PATIENCE) -> bool:
 
 
 def _first(condition: Callable[[], T | None], limit: float) -> T | None:
-    deadline = time.monotonic() + limit
-    while not (value := condition()) and time.monotonic() < deadline:
-        time.sleep(_POLL)
+    begins = time.monotonic()
+    deadline = begins + limit
+    while not (value := condition()) and (looked := time.monotonic()) < deadline:
+        time.sleep(min(max(_PAUSE, _SHARE * (looked - begins)), _LONGEST))
+        begins = time.monotonic()
     return value

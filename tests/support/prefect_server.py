@@ -2,13 +2,59 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
-from flows.operations.stand import POOL, PrefectServer, end, free_port, serving, start_worker, working
+from flows.operations import stand
+from flows.operations.stand import POOL, PrefectServer, end, free_port, start_worker, working
+from tests.support.checkout import ROOT
 
-__all__ = ["POOL", "PrefectServer", "end", "free_port", "joined", "serving", "start_worker", "working"]
+__all__ = [
+    "POOL",
+    "PrefectServer",
+    "end",
+    "free_port",
+    "joined",
+    "migrated",
+    "serving",
+    "start_worker",
+    "working",
+]
+
+# Beside pytest's own cache: an empty database of this version, whose migrations are half of a server's start.
+_MIGRATED = ROOT / ".pytest_cache" / "d" / f"prefect-{version('prefect')}.db"
+
+
+def migrated(home: Path) -> Path:
+    """That home of a Prefect server with the database that an earlier server has migrated, if one has."""
+    home.mkdir(parents=True, exist_ok=True)
+    if _MIGRATED.exists():
+        shutil.copyfile(_MIGRATED, home / "prefect.db")
+    return home
+
+
+@contextmanager
+def serving(home: Path, **extra: str) -> Iterator[PrefectServer]:
+    """A server while the block runs; `extra` are variables of whatever talks to it."""
+    with stand.serving(migrated(home), **extra) as server:
+        if not _MIGRATED.exists() and (home / "prefect.db").exists():  # not on PostgreSQL
+            _keep(home / "prefect.db")
+        yield server
+
+
+def _keep(database: Path) -> None:
+    """Copy a database that is in use, before anything is in it."""
+    fresh = _MIGRATED.with_suffix(f".{os.getpid()}")
+    fresh.parent.mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(fresh)) as target:
+        source.backup(target)
+    fresh.replace(_MIGRATED)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from tests.conftest import LocalServer
 from tests.support import ours
 from tests.support.checkout import ROOT
 from tests.support.imports import HEAVY, imported, packages
-from tests.support.prefect_server import PrefectServer
+from tests.support.prefect_server import PrefectServer, migrated
 from tests.support.tiny_recipe import RECIPE
 from tests.support.waiting import PATIENCE, until
 
@@ -28,12 +28,13 @@ Start = Callable[..., subprocess.Popen[str]]
 def start(tmp_path: Path) -> Iterator[Start]:
     """Starts the command line in a process group of its own, as a shell does."""
     started: list[subprocess.Popen[str]] = []
+    home = migrated(tmp_path / "prefect")
 
     def begin(*arguments: str, python: tuple[str, ...] = (), **variables: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
             [sys.executable, *python, "-m", "flows.terminal.cli", *arguments],
             cwd=ROOT,
-            env={**_without_prefect(), "PREFECT_HOME": str(tmp_path / "prefect"), **variables},
+            env={**_without_prefect(), "PREFECT_HOME": str(home), **variables},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -31,6 +31,10 @@ sys.dont_write_bytecode = False
 # The models here are tiny, and tests run side by side: more threads wait for each other longer than they
 # compute (on two busy processors the components' tests took 44 s of them with two threads, and 10 with one).
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Nothing but loopback is asked. The SDK and Prefect parse all authorities for every connection pool: with the
+# 145 public ones that was a third of the processor time of a run in this process.
+for _variable in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
+    os.environ[_variable] = str(Path(__file__).parent / "support" / "nobody.pem")
 
 # The same examples every time, whatever else the machine does.
 settings.register_profile(

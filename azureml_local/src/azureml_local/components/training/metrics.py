@@ -8,7 +8,7 @@ import queue
 import threading
 import time
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 
 class Reporter(Protocol):
@@ -47,18 +47,15 @@ class Metrics:
             self._thread.join()
 
     def _send_all(self) -> None:
-        from mlflow.entities import Metric
-        from mlflow.exceptions import MlflowException
-        from mlflow.tracking import MlflowClient
+        from azureml_local.components.training.tracking import NotTracked, Tracking
 
-        client = MlflowClient()
+        tracking = Tracking.of_environment()
         while (entry := self._waiting.get()) is not None:
             values, step, moment = entry
-            metrics: list[Any] = [Metric(name, value, moment, step) for name, value in values.items()]
             for run in self._runs:
                 try:
-                    client.log_batch(run, metrics=metrics)
-                except MlflowException as error:  # after a minute or two of tries; the log has the values
+                    tracking.log_batch(run, values, step, moment)
+                except NotTracked as error:  # after two minutes of tries; the log has the values
                     print(f"The metrics of step {step} could not be sent to run {run}: {error}", flush=True)
 
 

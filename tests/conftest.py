@@ -46,6 +46,9 @@ pytest_plugins = ["tests.azureml_local.contract.plugin", "tests.support.leftover
 
 LetFail = Callable[..., None]
 
+# Minutes each: a process of the suite that took one of them last would be left alone with it.
+LONGEST = ("test_survival.py", "test_resilience.py", "test_worker.py", "test_wheels.py")
+
 
 @dataclass(frozen=True)
 class LocalServer:
@@ -74,8 +77,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The fast tests first, so that what is wrong is said soon."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+    """The fast tests first, so that what is wrong is said soon; of the slow ones the longest."""
+
+    def turn(item: pytest.Item) -> int:
+        if item.get_closest_marker("slow") is None:
+            return 0
+        return 1 if item.path.name in LONGEST else 2
+
+    items.sort(key=turn)
 
 
 @pytest.fixture(scope="session")

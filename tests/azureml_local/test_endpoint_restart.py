@@ -21,6 +21,8 @@ from azureml_local.server import Address
 from tests.azureml_local.test_endpoint import code, deployment, route
 from tests.support.waiting import OFTEN, PATIENCE, until
 
+pytestmark = pytest.mark.slow
+
 ENDPOINT = "survivor"
 
 

@@ -17,6 +17,8 @@ from azureml_local import switch
 from azureml_local.server import Address
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.slow
+
 # Waits a minute at most, so that a test that fails leaves nothing behind.
 SUBMIT = "i=0; while [ ! -e {go} ] && [ $i -lt 1200 ]; do sleep 0.05; i=$((i+1)); done; echo went on"
 

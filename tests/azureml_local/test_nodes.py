@@ -14,6 +14,8 @@ from azureml_local import switch
 from azureml_local.server import Address
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.slow
+
 IDLE = 600  # seconds
 ENVIRONMENT = "azureml://registries/azureml/environments/any/versions/1"
 Admin = Callable[..., dict[str, Any]]

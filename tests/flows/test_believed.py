@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tasks.azure import clients
 from tasks.core.reuse import Reused
 from tasks.sign_in import Workspace, sign_in
 from tests.conftest import LocalServer
 from tests.flows.conftest import MakeConfig
 from tests.support.prefect_server import PrefectServer
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_job_that_was_deleted_is_trained_again(

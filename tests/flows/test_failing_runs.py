@@ -16,6 +16,8 @@ from tests.flows.conftest import MakeConfig
 from tests.flows.reports import report_of
 from tests.support.prefect_server import PrefectServer
 
+pytestmark = pytest.mark.slow
+
 FailingRun = Callable[..., tuple[Failure, RunReport]]
 
 

@@ -17,6 +17,8 @@ from tests.support.checkout import ROOT
 from tests.support.prefect_server import PrefectServer
 from tests.support.tiny.code.tiny_chat import NOTHING_LEARNT
 
+pytestmark = pytest.mark.slow
+
 # Of no other test's run: equal inputs would adopt each other's jobs.
 INPUTS = ("data.train.take=30", "deploy.compare_with_base=true")
 CLUSTER = ("compute.name=whole-run", "compute.keep=false")

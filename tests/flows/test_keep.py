@@ -20,6 +20,8 @@ from tests.flows.conftest import MakeConfig
 from tests.support import ours
 from tests.support.prefect_server import PrefectServer
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_kept_endpoint_lives_as_long_as_was_said(
     prefect_server: PrefectServer, server: LocalServer, config: MakeConfig

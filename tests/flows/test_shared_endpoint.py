@@ -16,6 +16,8 @@ from tests.support import ours
 from tests.support.flow_clock import FlowClock
 from tests.support.prefect_server import PrefectServer
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("stage", ["deploy", "invoke"])
 def test_an_endpoint_deleted_by_another_run_is_made_anew(

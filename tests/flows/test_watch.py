@@ -20,6 +20,8 @@ from tests.support.past_runs import PastRuns, past_runs
 from tests.support.prefect_server import PrefectServer
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.slow
+
 ENVIRONMENT = "azureml://registries/azureml/environments/any/versions/1"
 PLANNED = ["recipe: tiny"]
 

@@ -99,6 +99,7 @@ def test_a_wrong_option_is_told_with_the_usage(start: Start) -> None:
     assert "No such option: --frsh" in err
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("environment", "tiny")
 def test_json_alone_is_on_stdout(start: Start, prefect_server: PrefectServer, tmp_path: Path) -> None:
     run = start(*tiny_run(tmp_path, "data.train.take=12"), "--json", **prefect_server.environment)
@@ -113,6 +114,7 @@ def test_json_alone_is_on_stdout(start: Start, prefect_server: PrefectServer, tm
     assert [stage for stage in report["seconds_by_stage"] if f"✓ {stage}" not in err] == []
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("environment", "tiny")
 def test_a_failure_is_told_and_ends_with_1(
     start: Start, prefect_server: PrefectServer, tmp_path: Path

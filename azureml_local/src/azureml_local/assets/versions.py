@@ -5,7 +5,7 @@ from __future__ import annotations
 from azureml_local.errors import NotFound
 from azureml_local.state.clock import Clock, iso
 from azureml_local.state.document import Json, Kind
-from azureml_local.state.documents import AssetDocument
+from azureml_local.state.documents import AssetDocument, by_age, by_number
 from azureml_local.state.store import Store
 from azureml_local.state.workspace import WorkspaceState
 
@@ -37,20 +37,16 @@ def put(
 
 def latest(store: Store, kind: Kind[AssetDocument], name: str) -> str:
     """The version created last of an asset; raises NotFound."""
-    versions = [
-        (found["systemData"]["createdAt"], full.rsplit("/", 1)[-1])
-        for full, found in store.list(kind, f"{name}/")
-    ]
-    if not versions:
+    found = store.last(by_age(kind), name)
+    if found is None:
         raise NotFound(f"The asset {name} does not exist in {kind.name}.")
-    return max(versions)[1]
+    return found["version"]
 
 
 def following(store: Store, kind: Kind[AssetDocument], name: str) -> str:
     """The version after the last: the number after the highest that one of that name has."""
-    versions = [full.rsplit("/", 1)[-1] for full, _ in store.list(kind, f"{name}/")]
-    numbers = [int(version) for version in versions if version.isascii() and version.isdigit()]
-    return str(max(numbers, default=0) + 1)
+    found = store.last(by_number(kind), name)
+    return "1" if found is None else str(int(found["version"]) + 1)
 
 
 _DEFAULTS = {"description": None, "isArchived": False, "isAnonymous": False}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -13,15 +13,18 @@ from azureml_local.state.document import Json
 from azureml_local.state.documents import (
     COUNTERS,
     JOBS,
+    JOBS_RUN_HERE,
+    ROOT_JOBS,
+    UNFINISHED_JOBS,
     CounterDocument,
     JobDocument,
     JobError,
     JobProperties,
-    has_ended,
     holds_others,
     status,
 )
 from azureml_local.state.job_states import JobState
+from azureml_local.state.order import Position
 from azureml_local.state.store import Store
 
 
@@ -51,8 +54,6 @@ class JobRecords:
         self._store = store
         self._clock = clock
         self._tracking = tracking
-        # Lists of thousands, as a client reads them page by page, are decoded once.
-        self._listed: tuple[tuple[int, int], tuple[JobDocument, ...]] = ((-1, -1), ())
 
     def get(self, name: str) -> JobDocument:
         """The job's document; raises NotFound."""
@@ -153,17 +154,17 @@ class JobRecords:
             (run for run in self.below(name) if not holds_others(run)), key=lambda run: run["number"]
         )
 
-    def roots(self) -> list[JobDocument]:
-        """The jobs that were submitted, newest first."""
-        return [document for document in self._all() if document["parent"] is None]
+    def roots(self, after: Position | None = None) -> Iterator[tuple[Position, JobDocument]]:
+        """The jobs that were submitted, the newest first, each with its position in this order."""
+        return self._store.newest(ROOT_JOBS, after=after)
 
     def live(self) -> list[JobDocument]:
-        """Root jobs that have not ended, and run here."""
-        return [d for d in self.roots() if not has_ended(d) and not d.get("foreign")]
+        """Root jobs that have not ended, and run here, the newest first."""
+        return [document for document in self._unfinished() if document["parent"] is None]
 
     def unfinished(self) -> list[str]:
         """The names of all jobs, steps of pipelines too, that have not ended, and run here."""
-        return [d["name"] for d in self._all() if not has_ended(d) and not d.get("foreign")]
+        return [document["name"] for document in self._unfinished()]
 
     def forget(self, document: JobDocument) -> None:
         """Delete the job and all below it; what they wrote stays."""
@@ -172,18 +173,8 @@ class JobRecords:
 
     def report_again(self) -> None:
         """Let MLflow hear, when it is next used, what a server that was killed has not reported."""
-        for document in self._all():
-            if not document.get("foreign"):
-                self._tracking.owe(_run(document))
-
-    def _all(self) -> tuple[JobDocument, ...]:
-        """Every job, the newest first."""
-        changes, found = self._listed
-        if changes != (now := self._store.changes(JOBS)):
-            documents = (document for _, document in self._store.list(JOBS))
-            found = tuple(sorted(documents, key=lambda document: -document["number"]))
-            self._listed = (now, found)
-        return found
+        for _, document in self._store.newest(JOBS_RUN_HERE):
+            self._tracking.owe(_run(document))
 
     def next_number(self) -> int:
         """The number of the next job: the newest have the highest."""
@@ -192,6 +183,9 @@ class JobRecords:
             counter: CounterDocument = {"value": last["value"] + 1 if last else 1}
             self._store.put(COUNTERS, JOBS.name, counter)
             return counter["value"]
+
+    def _unfinished(self) -> Iterator[JobDocument]:
+        return (d for _, d in self._store.newest(UNFINISHED_JOBS) if not d.get("foreign"))
 
     def _changed(self, name: str, change: Callable[[JobDocument], JobDocument]) -> JobDocument:
         document = self._store.update(JOBS, name, change)

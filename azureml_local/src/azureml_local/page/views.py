@@ -52,7 +52,8 @@ def job_list(workspace: Workspace) -> Values:
     """Every submitted job, the newest first."""
     return {
         "jobs": [
-            {**_job(workspace, d), "steps": _steps_done(workspace, d)} for d in workspace.jobs.records.roots()
+            {**_job(workspace, document), "steps": _steps_done(workspace, document)}
+            for _, document in workspace.jobs.records.roots()
         ]
     }
 

@@ -6,7 +6,7 @@ adds to them what is not kept; the functions here read what lies deep in that sh
 
 from __future__ import annotations
 
-from typing import NotRequired, Required, TypedDict
+from typing import Any, NotRequired, Required, TypedDict
 
 from azureml_local.state.document import Json, Kind, SystemData
 from azureml_local.state.endpoint_documents import (
@@ -15,6 +15,7 @@ from azureml_local.state.endpoint_documents import (
     HeldNameDocument,
 )
 from azureml_local.state.job_states import JobState
+from azureml_local.state.order import Order, at
 
 
 class JobError(TypedDict):
@@ -236,10 +237,47 @@ COUNTERS = Kind[CounterDocument]("counters")
 COMPLETED_STEPS = Kind[CompletedStepDocument]("completed-steps")
 TRACKED_RUNS = Kind[Json]("tracked-runs")  # what MLflow has heard of each run
 
+_NUMBER = at("$.number")  # of a job: the newest have the highest
+ROOT_JOBS = Order("root jobs", JOBS, _NUMBER, lacking="$.parent")
+UNFINISHED_JOBS = Order("unfinished jobs", JOBS, _NUMBER, lacking="$.ended")
+JOBS_RUN_HERE = Order("jobs run here", JOBS, _NUMBER, lacking="$.foreign")
+UNFINISHED_OPERATIONS = Order("unfinished operations", OPERATIONS, at("$.started"), lacking="$.endTime")
+
+COLLECTIONS = ("models", "data", "codes", "environments", "components")  # of assets
+_CREATED = at("$.systemData.createdAt")
+_VERSION = at("$.version")
+# A version that is a number, as text that sorts as the number does, of whatever length.
+_NUMERAL = (
+    f"CASE WHEN {_VERSION} NOT GLOB '*[^0-9]*' "
+    f"THEN printf('%03d', length(ltrim({_VERSION}, '0'))) || ltrim({_VERSION}, '0') END"
+)
+
 
 def assets(collection: str, *, registry: bool = False) -> Kind[AssetDocument]:
     """The versions of a collection such as "models", of the workspace or of the registry."""
     return Kind(f"registry/{collection}" if registry else collection)
+
+
+def by_age(kind: Kind[AssetDocument]) -> Order[AssetDocument]:
+    """The versions of each name, by when they were made."""
+    return Order(f"{kind.name} by age", kind, _CREATED, group="$.name")
+
+
+def by_hash(kind: Kind[AssetDocument]) -> Order[AssetDocument]:
+    """The versions of each content, by when they were made."""
+    return Order(f"{kind.name} by hash", kind, _CREATED, group="$.properties.properties.hash_sha256")
+
+
+def by_number(kind: Kind[AssetDocument]) -> Order[AssetDocument]:
+    """The versions of each name that are numbers, by these."""
+    return Order(f"{kind.name} by number", kind, _NUMERAL, group="$.name")
+
+
+def orders() -> list[Order[Any]]:
+    """All orders in which documents are read."""
+    kinds = [assets(name, registry=registry) for name in COLLECTIONS for registry in (False, True)]
+    found: list[Order[Any]] = [ROOT_JOBS, UNFINISHED_JOBS, JOBS_RUN_HERE, UNFINISHED_OPERATIONS]
+    return found + [order for kind in kinds for order in (by_age(kind), by_hash(kind), by_number(kind))]
 
 
 def shared_by_versions(kind: Kind[AssetDocument]) -> Kind[Json]:

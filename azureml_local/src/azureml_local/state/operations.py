@@ -12,7 +12,13 @@ from azureml_local.errors import NotFound, ServiceError
 from azureml_local.settings import WORKSPACE_GUID, Pace
 from azureml_local.state.clock import Clock, iso
 from azureml_local.state.document import D, Json, Kind
-from azureml_local.state.documents import DEPLOYMENTS, ENDPOINTS, OPERATIONS, OperationDocument
+from azureml_local.state.documents import (
+    DEPLOYMENTS,
+    ENDPOINTS,
+    OPERATIONS,
+    UNFINISHED_OPERATIONS,
+    OperationDocument,
+)
 from azureml_local.state.faults import operation_sticks
 from azureml_local.state.store import Store
 from azureml_local.state.transitions import Transition
@@ -79,10 +85,8 @@ class Operations:
         """The ids of operations on that document that have not ended."""
         return [
             operation_id
-            for operation_id, operation in self._store.list(OPERATIONS)
-            if operation["status"] == "InProgress"
-            and operation["kind"] == kind.name
-            and operation["name"].lower() == name.lower()
+            for (_, operation_id), operation in self._store.oldest(UNFINISHED_OPERATIONS)
+            if operation["kind"] == kind.name and operation["name"].lower() == name.lower()
         ]
 
     def finish(self, operation_id: str, error: ServiceError | None = None) -> None:
@@ -112,8 +116,7 @@ class Operations:
 
     def waiting(self) -> list[str]:
         """The ids of all operations that have not ended, oldest first."""
-        pending = [(o["started"], i) for i, o in self._store.list(OPERATIONS) if o["status"] == "InProgress"]
-        return [operation_id for _, operation_id in sorted(pending)]
+        return [operation_id for (_, operation_id), _ in self._store.oldest(UNFINISHED_OPERATIONS)]
 
     def resume(self) -> None:
         """After a restart: go on with what waited for time; who gave an operation work finishes it.

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from azureml_local.errors import Conflict, NotFound, StorageFull
 from azureml_local.state.document import D, Kind
+from azureml_local.state.documents import orders
+from azureml_local.state.order import Order, Position
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS documents (
@@ -21,6 +23,7 @@ CREATE TABLE IF NOT EXISTS documents (
     PRIMARY KEY (kind, key)
 ) WITHOUT ROWID
 """
+_AT_ONCE = 128  # documents that are read in one query
 
 
 class Store:
@@ -36,7 +39,8 @@ class Store:
         # With WAL the page cache survives the death of the process; only a power cut would need FULL.
         self._connection.execute("PRAGMA synchronous=NORMAL")
         self._connection.execute(_SCHEMA)
-        self._changes: dict[str, int] = {}
+        for order in orders():
+            self._connection.execute(order.index)
 
     def get(self, kind: Kind[D], name: str) -> D | None:
         """The document, None when there is none."""
@@ -76,7 +80,6 @@ class Store:
             cursor = connection.execute(
                 "DELETE FROM documents WHERE kind = ? AND key = ?", (kind.name, _key(kind, name))
             )
-            self._note(kind)
         return cursor.rowcount > 0
 
     def list(
@@ -98,14 +101,43 @@ class Store:
             ).fetchall()
         return [(name, _document(kind, body)) for name, body in rows]
 
-    def changes(self, kind: Kind[D]) -> tuple[int, int]:
-        """How often documents of the kind were changed here, and which version others have left.
+    def newest(
+        self, order: Order[D], group: str = "", *, after: Position | None = None
+    ) -> Iterator[tuple[Position, D]]:
+        """The documents of an order from its end on, those that follow a position in this direction.
 
-        While it stays the same, so does what a list was made of.
+        They are read by and by: who takes a hundred of a hundred thousand has read no more.
         """
-        with self._lock:
-            (others,) = self._connection.execute("PRAGMA data_version").fetchone()
-            return self._changes.get(kind.name, 0), others
+        return self._walk(order, group, after, descending=True)
+
+    def oldest(
+        self, order: Order[D], group: str = "", *, after: Position | None = None
+    ) -> Iterator[tuple[Position, D]]:
+        """The documents of an order from its beginning on, as `newest`."""
+        return self._walk(order, group, after, descending=False)
+
+    def last(self, order: Order[D], group: str = "") -> D | None:
+        """The document at the end of an order, None when there is none."""
+        rows = self._ordered(_select(order, None, descending=True), (group.lower(), 1))
+        return _document(order.kind, rows[0][2]) if rows else None
+
+    def first_parts(self, kind: Kind[D], after: str = "") -> Iterator[str]:
+        """What stands before the `/` of names, each once, in their order; those that follow `after`.
+
+        All names of the kind have a slash, and no two with the same beginning differ by case alone.
+        """
+        part = after
+        while True:
+            low = f"{_key(kind, part)}0" if part else ""  # a zero is the character that follows a slash
+            with self._lock:
+                row = self._connection.execute(
+                    "SELECT name FROM documents WHERE kind = ? AND key > ? ORDER BY key LIMIT 1",
+                    (kind.name, low),
+                ).fetchone()
+            if row is None:
+                return
+            part = row[0].partition("/")[0]
+            yield part
 
     def close(self) -> None:
         """Close the database."""
@@ -130,21 +162,44 @@ class Store:
                 self._rollback()
                 raise
 
+    def _walk(
+        self, order: Order[D], group: str, after: Position | None, *, descending: bool
+    ) -> Iterator[tuple[Position, D]]:
+        while True:
+            query = _select(order, after, descending=descending)
+            rows = self._ordered(query, (group.lower(), *((after[0], *after) if after else ()), _AT_ONCE))
+            for value, key, body in rows:
+                after = (value, key)
+                yield after, _document(order.kind, body)
+            if len(rows) < _AT_ONCE:
+                return
+
+    def _ordered(self, query: str, values: tuple[str | int, ...]) -> Sequence[tuple[str | int, str, str]]:
+        with self._lock:
+            return self._connection.execute(query, values).fetchall()
+
     def _write(self, kind: Kind[D], name: str, body: D) -> None:
         self._connection.execute(
             "INSERT INTO documents (kind, key, name, body) VALUES (?, ?, ?, ?) "
             "ON CONFLICT (kind, key) DO UPDATE SET body = excluded.body",
             (kind.name, _key(kind, name), name, json.dumps(body, separators=(",", ":"))),
         )
-        self._note(kind)
-
-    def _note(self, kind: Kind[D]) -> None:
-        """Count a change; one that is rolled back counts as well, and costs no more than another look."""
-        self._changes[kind.name] = self._changes.get(kind.name, 0) + 1
 
     def _rollback(self) -> None:
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
+
+
+def _select(order: Order[D], after: Position | None, *, descending: bool) -> str:
+    """The query of an order; it takes the group, the position with its value once more, and how many."""
+    beyond, direction = ("<", "DESC") if descending else (">", "ASC")
+    # The first condition says nothing more than the second, but is one that SQLite looks up in the index.
+    start = "" if after is None else f" AND {order.by} {beyond}= ? AND ({order.by}, key) {beyond} (?, ?)"
+    return (
+        f'SELECT {order.by}, key, body FROM documents INDEXED BY "{order.name}" '
+        f"WHERE {order.among} AND {order.grouped} = ?{start} "
+        f"ORDER BY {order.by} {direction}, key {direction} LIMIT ?"
+    )
 
 
 def _key(kind: Kind[D], name: str) -> str:

@@ -7,7 +7,8 @@ import binascii
 import gzip
 import json
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, TypeVar, cast
 from urllib.parse import urlencode
 
@@ -19,6 +20,7 @@ from starlette.routing import Route
 from azureml_local.errors import BadRequest, TooLarge, UnknownScope
 from azureml_local.execution.workspace import Workspace
 from azureml_local.settings import PROVIDER
+from azureml_local.state.order import Position
 from azureml_local.wire import authorization
 
 SUBSCRIPTION = "/subscriptions/{subscription}"
@@ -108,15 +110,35 @@ def page(
     size: int = 100,
     show: Callable[[T], Any] = lambda item: item,
 ) -> Response:
-    """One page of a list. `$skip` of the query says where it begins, `$top` where the list ends.
+    """One page of a list that is at hand whole; as `pages`."""
 
-    Only what is on the page is shown, which matters where there are thousands.
+    def rows(after: Position | None) -> Iterator[tuple[Position, T]]:
+        last = -1 if after is None else after[0]
+        if not isinstance(last, int):
+            raise _foreign_token()
+        return (((number, ""), items[number]) for number in range(last + 1, len(items)))
+
+    return pages(request, rows, size=size, show=show)
+
+
+def pages(
+    request: Request,
+    rows: Callable[[Position | None], Iterator[tuple[Position, T]]],
+    *,
+    size: int = 100,
+    show: Callable[[T], Any] = lambda item: item,
+) -> Response:
+    """One page of a list that is read from a position on, and of which no more is read than is shown.
+
+    `$skip` of the query says where the list begins, `$top` where it ends.
     """
-    items = items[: integer(request, "$top", len(items))]
-    start = _skip(request)
-    answer: dict[str, Any] = {"value": [show(item) for item in items[start : start + size]]}
-    if start + size < len(items):
-        query = dict(request.query_params) | {"$skipToken": _token(start + size)}
+    after, given = _continuation(request)
+    left = max(0, integer(request, "$top", given + size + 1) - given)
+    following = islice(rows(after), 0 if given else integer(request, "$skip", 0), None)
+    taken = list(islice(following, min(size, left)))
+    answer: dict[str, Any] = {"value": [show(item) for _, item in taken]}
+    if taken and len(taken) < left and next(following, None) is not None:
+        query = dict(request.query_params) | {"$skipToken": _token(taken[-1][0], given + len(taken))}
         query.pop("$skip", None)
         answer["nextLink"] = f"{workspace_of(request).settings.base_url}{request.url.path}?{urlencode(query)}"
     return JSONResponse(answer)
@@ -138,19 +160,33 @@ def flag(request: Request, name: str, default: bool = False) -> bool:
     return default if text is None else text.casefold() == "true"
 
 
-def _skip(request: Request) -> int:
+def _continuation(request: Request) -> tuple[Position | None, int]:
+    """The position of the last item given so far, and how many were; raises BadRequest."""
     token = request.query_params.get("$skipToken")
     if token is None:
-        return integer(request, "$skip", 0)
+        return None, 0
     try:
-        return int(gzip.decompress(base64.urlsafe_b64decode(token)).decode())
-    except (ValueError, binascii.Error, OSError, EOFError, zlib.error) as error:
-        raise BadRequest("The $skipToken is not one of this list's.", target="$skipToken") from error
+        value, key, given = json.loads(gzip.decompress(base64.urlsafe_b64decode(token)))
+        if not (_is_number(given) and isinstance(key, str) and (_is_number(value) or isinstance(value, str))):
+            raise ValueError(token)
+        f"{value}{key}".encode()  # raises for half a surrogate pair, which no document has
+    except (TypeError, ValueError, RecursionError, binascii.Error, OSError, EOFError, zlib.error) as error:
+        raise _foreign_token() from error
+    return (value, key), given
 
 
-def _token(start: int) -> str:
+def _foreign_token() -> BadRequest:
+    return BadRequest("The $skipToken is not one of this list's.", target="$skipToken")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) and 0 <= value < 2**63
+
+
+def _token(last: Position, given: int) -> str:
     """Where the next page begins; as the service's, zipped text that is no client's to read (recorded)."""
-    return base64.urlsafe_b64encode(gzip.compress(str(start).encode(), mtime=0)).decode()
+    text = json.dumps([*last, given]).encode()
+    return base64.urlsafe_b64encode(gzip.compress(text, mtime=0)).decode()
 
 
 def _check_scope(request: Request) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -15,9 +16,10 @@ from azureml_local.execution.workspace import Workspace
 from azureml_local.state import transitions
 from azureml_local.state.clock import iso
 from azureml_local.state.document import Json
-from azureml_local.state.documents import AssetDocument
+from azureml_local.state.documents import AssetDocument, by_age, by_hash
+from azureml_local.state.order import Position
 from azureml_local.wire import asset_name, component_spec
-from azureml_local.wire.arm import REGISTRY, WORKSPACE, page, route, workspace_of
+from azureml_local.wire.arm import REGISTRY, WORKSPACE, pages, route, workspace_of
 from azureml_local.wire.asset_collection import (
     COLLECTIONS,
     COMPONENTS,
@@ -48,14 +50,17 @@ class AssetVersions:
         """The versions of a name, the newest first."""
         name, query = request.path_params["name"], request.query_params
         self._offer_curated(request)
+        kind, store = self.collection.kind(request), workspace_of(request).store
         # Code is looked up by the hash of its content, whatever name it was given.
-        prefix = "" if "hash" in query else f"{name}/"
-        kind = self.collection.kind(request)
-        found = [document for _, document in workspace_of(request).store.list(kind, prefix)]
-        found = [d for d in found if in_view(request, d["properties"]) and _matches(request, d)]
+        order, group = (by_hash(kind), query["hash"]) if "hash" in query else (by_age(kind), name)
         descending = "desc" in query.get("$orderBy", "createdtime desc").lower()
-        found.sort(key=lambda d: d["systemData"]["createdAt"], reverse=descending)
-        return page(request, [self.collection.resource(request, d) for d in found])
+        read = store.newest if descending else store.oldest
+
+        def found(after: Position | None) -> Iterator[tuple[Position, AssetDocument]]:
+            rows = read(order, group, after=after)
+            return ((p, d) for p, d in rows if in_view(request, d["properties"]) and _matches(request, d))
+
+        return pages(request, found, show=lambda document: self.collection.resource(request, document))
 
     def get(self, request: Request) -> Response:
         """One version."""
@@ -193,15 +198,13 @@ def start_upload(request: Request) -> Response:
 
 
 def _matches(request: Request, document: AssetDocument) -> bool:
-    """Whether the version has the tags, the stage and the content hash that the query asks for."""
+    """Whether the version has the tags and the stage that the query asks for."""
     query, given = request.query_params, document["properties"]
     for wanted in filter(None, query.get("tags", "").split(",")):
         key, _, value = wanted.partition("=")
         if key not in given["tags"] or (value and given["tags"][key] != value):
             return False
-    if "stage" in query and query["stage"] != given.get("stage"):
-        return False
-    return "hash" not in query or query["hash"] == given["properties"].get("hash_sha256")
+    return "stage" not in query or query["stage"] == given.get("stage")
 
 
 _REGISTRY_UPLOAD = REGISTRY + "/tempdatarefs/{name}/versions/{version}"

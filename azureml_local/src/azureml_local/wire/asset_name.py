@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,9 +12,10 @@ from starlette.routing import Route
 
 from azureml_local.assets import versions
 from azureml_local.state.document import Json, SystemData
-from azureml_local.state.documents import AssetDocument, shared_by_versions
+from azureml_local.state.documents import AssetDocument, by_age, by_number, shared_by_versions
+from azureml_local.state.order import Position
 from azureml_local.wire import asset_request
-from azureml_local.wire.arm import REGISTRY, WORKSPACE, page, resource, route, workspace_of
+from azureml_local.wire.arm import REGISTRY, WORKSPACE, pages, resource, route, workspace_of
 from azureml_local.wire.asset_collection import (
     COLLECTIONS,
     COMPONENTS,
@@ -39,13 +41,20 @@ class AssetNames:
 
     def list_all(self, request: Request) -> Response:
         """Every name that has versions, or of which something was set."""
-        found = [self._container(request, name) for name in self._names(request)]
-        return page(request, [c for c in found if in_view(request, c["properties"])])
+
+        def found(after: Position | None) -> Iterator[tuple[Position, Json]]:
+            containers = (
+                (place, self._container(request, name)) for place, name in self._names(request, after)
+            )
+            return ((place, shown) for place, shown in containers if in_view(request, shown["properties"]))
+
+        return pages(request, found)
 
     def get(self, request: Request) -> Response:
         """One name, with its latest version and the next."""
+        store, kind = workspace_of(request).store, self.collection.kind(request)
         name = request.path_params["name"]
-        if name.casefold() not in (known.casefold() for known in self._names(request)):
+        if store.get(shared_by_versions(kind), name) is None and not store.list(kind, f"{name}/", limit=1):
             raise self.collection.missing(request, name)
         return JSONResponse(self._container(request, name))
 
@@ -78,35 +87,40 @@ class AssetNames:
             route(path + "/{name}", GET=self.get, PUT=self.put, DELETE=self.delete) for path in paths
         ]
 
-    def _following(self, request: Request, name: str, documents: list[AssetDocument]) -> str:
-        numbered = not documents or any(each["version"].isdigit() for each in documents)
+    def _names(self, request: Request, after: Position | None) -> Iterator[tuple[Position, str]]:
+        """The names that have versions, then those of which nothing but what versions share was set."""
+        store, kind = workspace_of(request).store, self.collection.kind(request)
+        group, last = after or (0, "")
+        if group == 0:
+            yield from (((0, name), name) for name in store.first_parts(kind, last))
+            last = ""
+        for name, _ in store.list(shared_by_versions(kind), after=last or None):
+            if not store.list(kind, f"{name}/", limit=1):
+                yield (1, name), name
+
+    def _following(self, request: Request, name: str, latest: AssetDocument | None) -> str:
+        store, kind = workspace_of(request).store, self.collection.kind(request)
+        numbered = latest is None or store.last(by_number(kind), name) is not None
         if self.collection is COMPONENTS and not numbered:
             return _moment(workspace_of(request).clock.now())
-        return versions.following(workspace_of(request).store, self.collection.kind(request), name)
-
-    def _names(self, request: Request) -> list[str]:
-        store, kind = workspace_of(request).store, self.collection.kind(request)
-        names = [full.rsplit("/", 1)[0] for full, _ in store.list(kind)]
-        names += [name for name, _ in store.list(shared_by_versions(kind))]
-        return sorted({name.casefold(): name for name in names}.values())
+        return versions.following(store, kind, name)
 
     def _container(self, request: Request, name: str) -> Json:
         store, kind = workspace_of(request).store, self.collection.kind(request)
-        documents = [document for _, document in store.list(kind, f"{name}/")]
         shared = store.get(shared_by_versions(kind), name) or {}
-        latest = max(documents, key=lambda v: v["systemData"]["createdAt"], default=None)
+        latest = store.last(by_age(kind), name)
         answer: Json = {
             "description": shared.get("description"),
             "tags": shared.get("tags") or {},
             "properties": shared.get("properties") or {},
             "isArchived": bool(shared.get("isArchived", False)),
             "latestVersion": latest["version"] if latest else None,
-            "nextVersion": self._following(request, name, documents),
+            "nextVersion": self._following(request, name, latest),
         }
         if self.collection is DATA:
             answer["dataType"] = _data_type(latest, shared)
         system: SystemData | Json = latest["systemData"] if latest else {}
-        path = f"{base(request)}/{self.collection.name}/{documents[0]['name'] if documents else name}"
+        path = f"{base(request)}/{self.collection.name}/{latest['name'] if latest else name}"
         return resource(path, f"{scope(request)}/{self.collection.name}", answer, systemData=system)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from starlette.requests import Request
@@ -24,8 +24,9 @@ from azureml_local.state.documents import (
     status,
 )
 from azureml_local.state.job_states import JobState
+from azureml_local.state.order import Position
 from azureml_local.wire import job_request
-from azureml_local.wire.arm import WORKSPACE, page, properties, resource, route, workspace_of
+from azureml_local.wire.arm import WORKSPACE, pages, properties, resource, route, workspace_of
 from azureml_local.wire.fields import texts
 
 # All that may change once a job exists.
@@ -72,14 +73,18 @@ def list_all(request: Request) -> Response:
     """Submitted jobs, the newest first; children are run history's to show."""
     workspace, query = workspace_of(request), request.query_params
     view, kind = query.get("listViewType", "ActiveOnly"), query.get("jobType", "")
-    found = [
-        document
-        for document in workspace.jobs.records.roots()
-        if (view == "All" or document["hidden"] == (view == "ArchivedOnly"))
-        and kind.casefold() in ("", job_type(document).casefold())
-        and _has_tag(document, query.get("tag", ""))
-    ]
-    return page(request, found, show=lambda document: resource_of(workspace, document))
+
+    def wanted(document: JobDocument) -> bool:
+        return (
+            (view == "All" or document["hidden"] == (view == "ArchivedOnly"))
+            and kind.casefold() in ("", job_type(document).casefold())
+            and _has_tag(document, query.get("tag", ""))
+        )
+
+    def found(after: Position | None) -> Iterator[tuple[Position, JobDocument]]:
+        return ((place, d) for place, d in workspace.jobs.records.roots(after) if wanted(d))
+
+    return pages(request, found, show=lambda document: resource_of(workspace, document))
 
 
 def cancel(request: Request) -> Response:

@@ -107,12 +107,16 @@ def measure(installed: Path, scratch: Path, seconds: float) -> str:
     with switch.joined(state):
         pass  # makes the certificates that all three serve with
     trust = ssl.create_default_context(cafile=state / "tls" / "ca.pem")
-    services = [_workspace(state, trust), _azurite(installed, scratch, trust), _moto(installed, state, trust)]
+    services = [
+        local_workspace(state, trust),
+        azurite(installed, scratch, trust),
+        moto(installed, state, trust),
+    ]
     rows: dict[str, list[float]] = {}
     starts = [[_start_seconds(service, trust) for service in services] for _ in range(1 + STARTS)]
     rows["start, s"] = [median(each) for each in zip(*starts[1:], strict=True)]
-    with ExitStack() as running:
-        processes = [running.enter_context(_running(service, trust)) for service in services]
+    with ExitStack() as started:
+        processes = [started.enter_context(running(service, trust)) for service in services]
         calls = [service.prepare() for service in services]
         for kind, what in enumerate(("get", "put 1 MB")):
             for connections in CONNECTIONS:
@@ -129,7 +133,8 @@ def measure(installed: Path, scratch: Path, seconds: float) -> str:
     return _table([service.name for service in services], rows)
 
 
-def _workspace(state: Path, trust: ssl.SSLContext) -> Service:
+def local_workspace(state: Path, trust: ssl.SSLContext) -> Service:
+    """Our server, with its state directory."""
     port = _free_port()
 
     def prepare() -> tuple[Call, Call]:
@@ -162,7 +167,8 @@ def _workspace(state: Path, trust: ssl.SSLContext) -> Service:
     return Service("azureml-local", command, port, prepare)
 
 
-def _azurite(installed: Path, scratch: Path, trust: ssl.SSLContext) -> Service:
+def azurite(installed: Path, scratch: Path, trust: ssl.SSLContext) -> Service:
+    """Azurite from npm, with our certificate."""
     folder, port, tls = installed / "azurite", _free_port(), scratch / "state" / "tls" / "server.pem"
     package = folder / "node_modules" / "azurite" / "package.json"
     if not package.exists():
@@ -176,7 +182,7 @@ def _azurite(installed: Path, scratch: Path, trust: ssl.SSLContext) -> Service:
             ACCOUNT,
             ACCOUNT_KEY,
             ResourceTypes(container=True, object=True),
-            AccountSasPermissions(read=True, write=True, create=True),
+            AccountSasPermissions(read=True, write=True, create=True, list=True),
             datetime.now(UTC) + timedelta(days=1),
         )
         container = f"/{ACCOUNT}/benchmark"
@@ -192,7 +198,8 @@ def _azurite(installed: Path, scratch: Path, trust: ssl.SSLContext) -> Service:
     return Service(f"Azurite {json.loads(package.read_text())['version']}", command, port, prepare)
 
 
-def _moto(installed: Path, state: Path, trust: ssl.SSLContext) -> Service:
+def moto(installed: Path, state: Path, trust: ssl.SSLContext) -> Service:
+    """Moto's server from PyPI, with our certificate."""
     folder, port, tls = installed / "moto", _free_port(), state / "tls" / "server.pem"
     python = folder / "bin" / "python"
     if not python.exists():
@@ -221,12 +228,12 @@ def _moto(installed: Path, state: Path, trust: ssl.SSLContext) -> Service:
 
 def _start_seconds(service: Service, trust: ssl.SSLContext) -> float:
     began = time.perf_counter()
-    with _running(service, trust):
+    with running(service, trust):
         return time.perf_counter() - began
 
 
 @contextmanager
-def _running(service: Service, trust: ssl.SSLContext) -> Iterator[psutil.Process]:
+def running(service: Service, trust: ssl.SSLContext) -> Iterator[psutil.Process]:
     """The server's process, once it answers."""
     with psutil.Popen(
         service.command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

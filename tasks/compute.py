@@ -12,17 +12,13 @@ from tasks.azure.clients import Session
 from tasks.azure.errors import explain, unless_missing
 from tasks.azure.failure import Cause, Failure
 from tasks.azure.operation import Billed
-from tasks.azure.sizes import Size
-from tasks.base_model import BaseModelVersion, allows
 from tasks.core.lease import Lease, unless_anew
 from tasks.core.limit import OPERATION
 from tasks.core.stage import logger, report, stage
 from tasks.core.stages import Stage
+from tasks.model_version import BaseModelVersion, check_training_size
 from tasks.quota import Tier
 from tasks.sections.compute import Compute as Compute
-
-# K80 machines, whose GPUs lack what the training stack needs; the rule where a model has no allow-list.
-_UNSUITED = frozenset({"standard_nc6", "standard_nc12", "standard_nc24", "standard_nc24r"})
 
 
 class Cluster(BaseModel):
@@ -81,7 +77,7 @@ def check_cluster(session: Session, found: Any, compute: Compute, base: BaseMode
         if (other := find(session, name)) is not None:
             cluster_identity.check_found(session, other)
     size = sizes.find(session, found.size)
-    check_size(size, base)
+    check_training_size(size, base)
     if found.max_instances is not None and found.max_instances < compute.nodes:
         raise Failure(
             f"The cluster {found.name!r} has {found.max_instances} nodes at most, not {compute.nodes}.",
@@ -101,7 +97,7 @@ def check_cluster(session: Session, found: Any, compute: Compute, base: BaseMode
 def _serverless(session: Session, compute: Compute, base: BaseModelVersion) -> Cluster:
     """The machines that the service will bring along: there is nothing to find, to create or to delete."""
     size = sizes.find(session, compute.size)
-    check_size(size, base)
+    check_training_size(size, base)
     quota.check(session, quota.training(size, compute.nodes, "dedicated", exists=False))
     logger().info("Serverless compute: %s with %d GPUs a node", size.name, size.gpus)
     return Cluster(
@@ -112,31 +108,6 @@ def _serverless(session: Session, compute: Compute, base: BaseModelVersion) -> C
         price=size.hourly(),
         created=False,
     )
-
-
-def check_size(size: Size, base: BaseModelVersion) -> None:
-    """Refuse a size that the model cannot be fine-tuned on; its own allow-list decides where it has one."""
-    allowed = base.finetune_sizes
-    if allowed is not None:
-        if not allows(allowed, size.name):
-            raise Failure(
-                f"{base.name} cannot be fine-tuned on {size.name}.",
-                f"Its allow-list: {', '.join(allowed)}.",
-                cause=Cause.COMPUTE,
-            )
-        return
-    if size.name.casefold() in _UNSUITED:
-        raise Failure(
-            f"{size.name} has K80 GPUs, which cannot fine-tune {base.name}.",
-            "Choose a cluster with V100, A100 or newer GPUs.",
-            cause=Cause.COMPUTE,
-        )
-    if size.gpus < 1:
-        raise Failure(
-            f"{size.name} has no GPU, and {base.name} does not say that it can be fine-tuned without.",
-            "Set compute.name or compute.size to a cluster with GPUs.",
-            cause=Cause.COMPUTE,
-        )
 
 
 def find(session: Session, name: str) -> Any:
@@ -157,7 +128,7 @@ def ensure(session: Session, compute: Compute, base: BaseModelVersion, lease: Le
         return held, False
     # Before there is anything to pay for.
     size = sizes.find(session, compute.size)
-    check_size(size, base)
+    check_training_size(size, base)
     cluster_identity.check_wanted(session, compute)
     quota.check(session, quota.training(size, compute.nodes, compute.tier, exists=False))
     return _create(session, compute, lease), True

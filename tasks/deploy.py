@@ -15,13 +15,13 @@ from tasks.azure.errors import explain, unless_missing
 from tasks.azure.failure import Cause, Failure
 from tasks.azure.operation import Billed
 from tasks.azure.sizes import Size
-from tasks.base_model import BaseModelVersion, allows
 from tasks.core.lease import Lease
 from tasks.core.limit import OPERATION
 from tasks.core.reuse import Reused
 from tasks.core.stage import logger, report, stage
 from tasks.core.stages import Stage
 from tasks.endpoint import JOB, Endpoint
+from tasks.model_version import BaseModelVersion, check_serving_size
 from tasks.sections.deploy import BASE as BASE
 from tasks.sections.deploy import LONGEST_START
 from tasks.sections.deploy import Deploy as Deploy
@@ -58,19 +58,8 @@ class Wanted(BaseModel):
 def check_deployment(session: Session, deploy: Deploy, base: BaseModelVersion) -> Size:
     """Refuse a size that cannot serve the model, or has no quota, before anything is trained or paid for."""
     size = sizes.find(session, deploy.instance_type)
-    if not allows(base.inference_sizes, size.name):
-        raise Failure(
-            f"{base.name} cannot be deployed on {size.name}.",
-            f"Set deploy.instance_type to one of its allow-list: {', '.join(base.inference_sizes or ())}.",
-            cause=Cause.COMPUTE,
-        )
-    if not size.can_serve:
-        raise Failure(
-            f"{size.name} can serve no managed endpoint.",
-            "Set deploy.instance_type to a size that can.",
-            cause=Cause.COMPUTE,
-        )
-    quota.check(session, quota.serving(size, deploy.instance_count, 2 if deploy.compare_with_base else 1))
+    check_serving_size(size, base)
+    quota.check(session, quota.serving(size, deploy.instance_count, deploy.deployments))
     return size
 
 

@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict
 
 from tasks.azure import clients
 from tasks.azure.clients import Session
-from tasks.base_model import BaseModelVersion
 from tasks.data import model_files
+from tasks.model_version import BaseModelVersion
 from tasks.sections.base import Base
 
 _MLMODEL = "MLmodel"

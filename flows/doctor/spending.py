@@ -9,6 +9,7 @@ from azure.core.exceptions import HttpResponseError
 
 from flows.doctor.check import Finding, Registry, fails, passes, warns
 from flows.doctor.look import Look
+from flows.run import cores
 from tasks import compute, endpoint, quota
 from tasks.azure import sizes
 from tasks.azure.clients import Session
@@ -16,6 +17,7 @@ from tasks.azure.listing import Listed
 from tasks.azure.sizes import Size
 from tasks.core.lease import Lease
 from tasks.deploy import check_deployment
+from tasks.model_version import check_training_size
 from tasks.quota import Room
 
 registry = Registry()
@@ -55,7 +57,7 @@ def cluster(look: Look) -> Iterator[Finding]:
     seen = look.cluster.own()
     base = look.base.get()
     if config.is_serverless:
-        compute.check_size(sizes.find(session, config.size), base)
+        check_training_size(sizes.find(session, config.size), base)
         yield passes(f"none: serverless machines of {config.size} come with the job")
         return
     if seen is None:
@@ -65,7 +67,7 @@ def cluster(look: Look) -> Iterator[Finding]:
                 "Create it, or set compute.create.",
             )
             return
-        compute.check_size(sizes.find(session, config.size), base)
+        check_training_size(sizes.find(session, config.size), base)
         yield passes(f"{config.training} does not exist yet, and would be created")
         return
     found = compute.check_cluster(session, look.found_cluster(session), config, base)
@@ -88,10 +90,7 @@ def room(look: Look) -> Iterator[Finding]:
     seen = look.cluster.get()
     tuning = sizes.find(session, _size_of(seen) or config.compute.size)
     serving = sizes.find(session, config.deploy.instance_type)
-    needs = (
-        quota.training(tuning, config.compute.nodes, config.compute.tier, exists=seen is not None),
-        quota.serving(serving, config.deploy.instance_count, 2 if config.deploy.compare_with_base else 1),
-    )
+    needs = cores.needs(config, tuning, serving, exists=seen is not None)
     try:
         rows = quota.usages(session)
     except HttpResponseError as error:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import logging
+import sys
 import traceback
 from types import TracebackType
 from typing import Any
-
-from prefect.exceptions import MissingContextError
-from prefect.logging import get_run_logger
 
 from tasks.azure.redaction import keep_environment_out, redact
 
 
 def logger() -> logging.Logger | logging.LoggerAdapter[Any]:
-    """The run's log inside a run, a plain one elsewhere."""
+    """The run's log inside a run, a plain one elsewhere; Prefect is not imported for it."""
+    if "prefect.context" not in sys.modules:  # nobody can be inside a run
+        return logging.getLogger("finetune")
+    from prefect.exceptions import MissingContextError
+    from prefect.logging import get_run_logger
+
     try:
         return get_run_logger()
     except MissingContextError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -32,6 +33,11 @@ def experiment_name(model: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "-", f"chat_completion_{model}")[:256]
 
 
+def dataset_name(source: str) -> str:
+    """The data's name within other names: the last part of where it comes from."""
+    return source.rstrip("/").replace("\\", "/").rsplit("/", 1)[-1].removesuffix(".jsonl") or "data"
+
+
 def model_name(base: str, dataset: str) -> str:
     """A registered model's name: letters, digits, dots, dashes and underscores, at most 255 of them."""
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{base}-{dataset}").strip("-._")
@@ -56,14 +62,15 @@ def suffixed(name: str, run: str) -> str:
     return f"{name[:25].rstrip('-')}-{hashlib.sha256(run.encode()).hexdigest()[:6]}"
 
 
+def effective_batch(parameters: Mapping[str, Any], gpus: int, nodes: int) -> int:
+    """Rows between two updates of the weights, over all GPUs."""
+    rows = int(parameters.get("per_device_train_batch_size", 1))
+    return rows * int(parameters.get("gradient_accumulation_steps", 1)) * max(gpus, 1) * nodes
+
+
 def display_name(model: str, dataset: str, parameters: dict[str, Any], gpus: int, nodes: int) -> str:
     """What the studio lists the job as: the choices that most shape it."""
-    batch = (
-        int(parameters.get("per_device_train_batch_size", 1))
-        * int(parameters.get("gradient_accumulation_steps", 1))
-        * max(gpus, 1)
-        * nodes
-    )
+    batch = effective_batch(parameters, gpus, nodes)
     deepspeed = parameters.get("apply_deepspeed") == "true"
     return "-".join(
         [

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from tasks.azure import private
 from tasks.azure.errors import explain, is_unauthorised
-from tasks.core.stage import logger
+from tasks.core.log import logger
 from tasks.data.window import Window
 
 _CONFIG, _TOKENIZER = "config.json", "tokenizer.json"

@@ -18,7 +18,7 @@ from tasks.azure.listing import Listed
 from tasks.base_model import BaseModelVersion
 from tasks.compute import Cluster, Compute
 from tasks.core.lease import PREFIX, Lease
-from tasks.core.names import display_name, experiment_name, fingerprint, job_name
+from tasks.core.names import dataset_name, display_name, experiment_name, fingerprint, job_name
 from tasks.core.reuse import Reused
 from tasks.core.stage import logger, report, stage
 from tasks.core.stages import Stage
@@ -110,7 +110,7 @@ def plan_job(session: Session, work: Work, parameters: Parameters) -> Plan:
     bindings: dict[str, Value] = {
         name: value for name, value in _bindings(work.compute, cluster).items() if name in inputs
     }
-    dataset = dataset_name(work.data)
+    dataset = dataset_name(work.data.source)
     return Plan(
         fingerprint=fingerprint(
             model=base.id,
@@ -209,11 +209,6 @@ def live_on(session: Session, cluster: str) -> list[Listed]:
 
 def _is_before(job: datetime | None, cluster: datetime | None) -> bool:
     return job is not None and cluster is not None and job < cluster - _CLOCKS
-
-
-def dataset_name(data: PreparedData) -> str:
-    """The data's name within other names: the last part of where it came from."""
-    return data.source.rstrip("/").replace("\\", "/").rsplit("/", 1)[-1].removesuffix(".jsonl") or "data"
 
 
 def find_component(session: Session, pipeline: Pipeline) -> Any:

@@ -92,6 +92,11 @@ class Deploy(BaseModel):
             raise ValueError(f"{text!r} is not between 1m and {LONGEST / 24:.0f}d; for ever is `{_FOREVER}`")
         return text or None
 
+    @property
+    def deployments(self) -> int:
+        """How many deployments of that size are up together."""
+        return 2 if self.compare_with_base else 1
+
     def kept_hours(self) -> float | None:
         """How long the endpoint is kept; None for ever. Asks only where keep_endpoint is set."""
         return _hours(self.keep_endpoint or _FOREVER)

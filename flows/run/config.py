@@ -13,6 +13,7 @@ from flows.run import values
 from tasks.azure.failure import Cause, Failure
 from tasks.data.section import Data
 from tasks.job.parameters import Parameters
+from tasks.sections.approval import Approval
 from tasks.sections.base import Base
 from tasks.sections.compute import Compute
 from tasks.sections.deploy import Deploy
@@ -32,6 +33,7 @@ class Finetune(BaseModel):
 
     recipe: str = Field("custom", description="What lists of runs call this configuration.")
     fresh: bool = Field(False, description="Train again even if a job with the same inputs exists.")
+    approval: Approval = Approval()
     workspace: Workspace = Workspace()
     base: Base = Base()
     compute: Compute = Compute()

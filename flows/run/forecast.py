@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flows.run.config import Finetune
+from flows.run.most import Bound, most
 from tasks.azure.failure import Cause, Failure
 from tasks.azure.sizes import Size
 from tasks.compute import Cluster
@@ -20,9 +21,9 @@ def forecast(config: Finetune, cluster: Cluster, serving: Size) -> str:
             "(Microsoft.MachineLearningServices/locations/vmSizes/read on the subscription).",
             cause=Cause.CONFIGURATION,
         )
-    hourly = serving.hourly() * config.deploy.instance_count * (2 if config.deploy.compare_with_base else 1)
+    hourly = serving.hourly() * config.deploy.instance_count * config.deploy.deployments
     kept = f", kept for {config.deploy.keep_endpoint}" if config.deploy.keep_endpoint else ""
-    whose = "Azure would charge" if config.workspace.where == "local" else "it costs"
+    whose = "it costs" if config.workspace.bills else "Azure would charge"
     return (
         f"{whose} {_dollars(cluster.hourly)} an hour for training, {_most(config, cluster)}; "
         f"then {_dollars(hourly)} an hour for serving{kept}"
@@ -31,13 +32,11 @@ def forecast(config: Finetune, cluster: Cluster, serving: Size) -> str:
 
 def _most(config: Finetune, cluster: Cluster) -> str:
     """The wait ends at whichever comes first: its time-out, or its budget."""
-    budget, hours = config.wait.budget_usd, config.wait.timeout_hours
-    if not cluster.hourly:
-        return f"for {hours:g} h at most"
-    until_timeout = cluster.hourly * hours
-    if budget is not None and budget < until_timeout:
-        return f"at most {_dollars(budget)} (budget)"
-    return f"at most {_dollars(until_timeout)} (time-out {hours:g} h)"
+    found = most(config, cluster.hourly, None)
+    if found.training is None:
+        return f"for {found.training_hours:g} h at most"
+    bound = Bound.BUDGET.value if found.bound is Bound.BUDGET else f"{found.bound} {found.training_hours:g} h"
+    return f"at most {_dollars(found.training)} ({bound})"
 
 
 def _dollars(amount: float) -> str:

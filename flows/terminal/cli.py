@@ -12,6 +12,7 @@ from flows.terminal import (
     history,
     logs,
     metrics,
+    plan,
     ps,
     reap,
     run,
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 
 for command in (
+    plan.plan,
     run.run,
     doctor.doctor,
     data.data,

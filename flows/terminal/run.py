@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.terminal.reporting import leaving_by_signals, reporting
+from flows.terminal.reporting import leaving_by_signals, quiet, reporting
 
 if TYPE_CHECKING:
     from flows.run.config import Finetune
@@ -31,10 +32,13 @@ def run(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Train again even if a job with the same inputs exists.")
     ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do not ask before anything is paid for, as a terminal is asked.")
+    ] = False,
 ) -> None:
     """Run the whole fine-tune here and now."""
     with leaving_by_signals(_GOES_ON), reporting("nothing was started"):
-        report = _run(recipe, [*(changes or ()), *(["fresh=true"] if fresh else ())])
+        report = _run(recipe, [*(changes or ()), *(["fresh=true"] if fresh else ())], yes=yes)
     if as_json:
         typer.echo(report.model_dump_json(indent=2))
     else:
@@ -43,7 +47,7 @@ def run(
         summary(report)
 
 
-def _run(recipe: str, changes: Iterable[str]) -> RunReport:
+def _run(recipe: str, changes: Iterable[str], *, yes: bool) -> RunReport:
     """Run a recipe in this process; raises Failure when it does not complete."""
     from flows.run.workspace import opened
     from flows.terminal import prefect_server
@@ -58,6 +62,7 @@ def _run(recipe: str, changes: Iterable[str]) -> RunReport:
         # Held from here on, so that the flow finds it running; the flow itself opens it as well.
         stack.enter_context(opened(config.workspace.where, config.workspace.credentials))
         prefect.result()
+        _plan(config, yes=yes)
         return _observed(config)
 
 
@@ -67,6 +72,30 @@ def _check_files(data: Data) -> None:
 
     if resolve.is_path(data.dataset) and "://" not in data.dataset:
         choice.parts(data, resolve.resolve(data))
+
+
+def _plan(config: Finetune, *, yes: bool) -> None:
+    """Show what the run will do and, at a terminal and before anything is paid for, have it approved.
+
+    A run that nobody is asked about begins also where no plan can be made: it says itself what is wrong.
+    """
+    from flows.plan import history, workspace
+    from flows.plan.making import plan_of
+    from flows.terminal.plan import show
+    from tasks.azure.errors import explain
+
+    asking = not yes and config.workspace.bills and sys.stdin.isatty() and sys.stderr.isatty()
+    try:
+        with quiet("finetune"):
+            plan = plan_of(config, workspace.facts(config, like=history.like(config)))
+    except Exception as error:
+        if asking:
+            raise
+        typer.echo(f"No plan beforehand: {explain(error)}", err=True)
+        return
+    show(plan, sys.stderr)
+    if asking and plan.must_be_asked and not typer.confirm("Run it?", err=True):
+        raise KeyboardInterrupt("Not run: nothing was started.")
 
 
 def _observed(config: Finetune) -> RunReport:

@@ -55,6 +55,18 @@ class ParquetRows:
     def total(self) -> int:
         return sum(file.metadata.num_rows for file in self._files)
 
+    def sizes(self, rows: Rows) -> tuple[int, int]:
+        """The bytes to fetch for the wanted rows, and those of the rows alone once unpacked, as the footers
+        say it."""
+        fetched = unpacked = 0
+        for span in self._spans(rows):
+            for group in span.groups:
+                first = span.base + group.first
+                low, high = (bisect.bisect_left(span.wanted, at) for at in (first, first + group.rows))
+                fetched += sum(last - begin for begin, last in span.file.ranges(group, span.columns))
+                unpacked += span.file.unpacked(group, span.columns) * (high - low) // max(group.rows, 1)
+        return fetched, unpacked
+
     def batches(self, rows: Rows) -> Iterator[Batch]:
         """The wanted rows, in order; what comes next is fetched, and one batch decoded, meanwhile."""
         batches = self._decoded(rows)
@@ -147,12 +159,20 @@ class _File:
 
     def ranges(self, group: _Group, columns: Sequence[str]) -> Iterator[Range]:
         """Where the columns of a row group lie in the file."""
+        for chunk in self._chunks(group, columns):
+            first = min(filter(None, (chunk.dictionary_page_offset, chunk.data_page_offset)))
+            yield first, first + chunk.total_compressed_size
+
+    def unpacked(self, group: _Group, columns: Sequence[str]) -> int:
+        """The bytes of the columns of a row group once they are unpacked."""
+        return sum(int(chunk.total_uncompressed_size) for chunk in self._chunks(group, columns))
+
+    def _chunks(self, group: _Group, columns: Sequence[str]) -> Iterator[Any]:
         found = self.metadata.row_group(group.number)
         for index in range(found.num_columns):
             chunk = found.column(index)
             if chunk.path_in_schema.split(".")[0] in columns:
-                first = min(filter(None, (chunk.dictionary_page_offset, chunk.data_page_offset)))
-                yield first, first + chunk.total_compressed_size
+                yield chunk
 
 
 @dataclass

@@ -46,12 +46,23 @@ def prepare(data: Data, on_progress: OnProgress = ignored, window: Window = _UNK
         source = resolve(data)
         parts = choice.parts(data, source)
         window = window.chosen(data)
-        root = data.directory.expanduser() if data.directory else _cache()
-        folder = root / _request(data, source, window)
+        folder = _folder(data, source, window)
         if found := _prepared_before(folder):
             reused = Reused(kind="data", name=found.source)
             return found.model_copy(update={"reused": reused, "bytes_read": 0, "window": window})
         return _Preparing(data, source, parts, window, folder).run(on_progress)
+
+
+def prepared_before(data: Data, source: Source, window: Window = _UNKNOWN) -> PreparedData | None:
+    """What an equal request has prepared, if it is still there; nothing of the source is read."""
+    window = window.chosen(data)
+    found = _prepared_before(_folder(data, source, window))
+    return found.model_copy(update={"window": window}) if found else None
+
+
+def _folder(data: Data, source: Source, window: Window) -> Path:
+    root = data.directory.expanduser() if data.directory else _cache()
+    return root / _request(data, source, window)
 
 
 def _request(data: Data, source: Source, window: Window) -> str:

@@ -87,6 +87,11 @@ class Workspace(BaseModel):
         description="Sign in in the browser when nothing else works at a terminal.",
     )
 
+    @property
+    def bills(self) -> bool:
+        """Whether what runs there is paid for."""
+        return self.where == "azure"
+
     @field_serializer("credentials")
     def _by_reference(self, credentials: AzureSignIn | None) -> dict[str, Any] | None:
         return None if credentials is None else credentials.reference()

@@ -110,7 +110,11 @@ def test_json_alone_is_on_stdout(start: Start, prefect_server: PrefectServer, tm
     assert report["recipe"] == "recipe"
     assert report["eval_loss"] < report["base_loss"]
     said = err.replace("\x1b[39m", "").splitlines()  # the SDK ends an upload with a line of no colour
-    assert [line for line in said if line.strip() and not line.startswith(("recipe: ", "● ", "✓ "))] == []
+    begins = next(number for number, line in enumerate(said) if line.startswith("● "))
+    plan, live = said[:begins], said[begins:]
+    assert any(line.startswith("recipe: tiny-chat-base:1 on sample") for line in plan)
+    assert "Cost" in plan
+    assert [line for line in live if line.strip() and not line.startswith(("recipe: ", "● ", "✓ "))] == []
     assert [stage for stage in report["seconds_by_stage"] if f"✓ {stage}" not in err] == []
 
 

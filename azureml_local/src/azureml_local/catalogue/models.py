@@ -18,6 +18,14 @@ from azureml_local.catalogue.weights import WEIGHTS_VARIABLE, own_weights
 
 STAND_IN_TAG = "local_stand_in"
 
+# How many parameters each model has, by its card on the hub: no document of the registry says it.
+PARAMETERS = {
+    smollm2.NAME: 134_515_008,
+    "Phi-3-mini-4k-instruct": 3_821_079_552,
+    "Phi-3.5-mini-instruct": 3_821_079_552,
+    "Phi-4": 14_659_507_200,
+}
+
 _T4 = tuple(f"Standard_NC{n}as_T4_v3" for n in (4, 8, 16, 64))
 _V100 = tuple(f"Standard_NC{n}s_v3" for n in (6, 12, 24))
 _A100 = tuple(f"Standard_NC{n}ads_A100_v4" for n in (24, 48, 96))

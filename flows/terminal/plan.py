@@ -1,0 +1,79 @@
+"""`finetune plan`: what a run would do, with what, for how much; it reads, and makes nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, TextIO
+
+import typer
+
+from flows.terminal.reporting import quiet, reporting
+
+if TYPE_CHECKING:
+    from flows.plan.plan import Plan
+    from flows.run.config import Finetune
+
+_WIDE = 32  # characters of the first column, where names are longer than that
+
+
+def plan(
+    recipe: Annotated[str, typer.Argument(help="The name of a recipe, or a YAML file.")] = "local",
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="A.B=C", help="Set a field of the recipe; may be repeated."),
+    ] = None,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Ask nobody: by the shipped catalogue, without credentials.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON on stdout.")] = False,
+) -> None:
+    """Say what a run would do, stage by stage, and what it would cost: reads only, starts nothing."""
+    with reporting("nothing was changed"):
+        from flows.run.config import load
+
+        config = load(recipe, changes or ())
+        found = _offline(config) if offline else _asked(config)
+    if as_json:
+        typer.echo(found.model_dump_json(indent=2))
+    else:
+        show(found)
+    raise typer.Exit(1 if found.problems else 0)
+
+
+def show(plan: Plan, out: TextIO | None = None) -> None:
+    """Print the plan, on stdout unless another file is given."""
+    from rich.console import Console
+    from rich.text import Text
+
+    from flows.plan.sections import LEGEND, sections, title
+
+    console = Console(file=out, highlight=False, soft_wrap=True)
+    console.print(Text(title(plan), style="bold"))
+    for section in sections(plan):
+        console.print()
+        console.print(Text(section.title, style="bold"))
+        wide = min(max(len(name) for name, _ in section.rows), _WIDE)
+        for name, says in section.rows:
+            console.print(Text(f"  {name:{wide}}  {says}"))
+        if section.title == "Stages":
+            console.print(Text(f"  ({LEGEND})", style="dim"))
+
+
+def _offline(config: Finetune) -> Plan:
+    from flows.plan import shipped
+    from flows.plan.making import plan_of
+
+    return plan_of(config, shipped.facts(config))
+
+
+def _asked(config: Finetune) -> Plan:
+    """The plan by the workspace; what is logged meanwhile is in the plan as well."""
+    from flows.terminal import prefect_server
+
+    prefect_server.configure()
+    from flows.run.workspace import opened
+
+    with quiet("finetune"), opened(config.workspace.where, config.workspace.credentials):
+        from flows.plan import history, workspace
+        from flows.plan.making import plan_of
+
+        return plan_of(config, workspace.facts(config, like=history.of_configured(config)))

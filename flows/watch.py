@@ -178,7 +178,7 @@ def _look_after(client: SyncPrefectClient, workspace: Workspace, group: list[_Wa
 def _clear_up(client: SyncPrefectClient, session: Session, one: _Waiting, done: _Done) -> None:
     """Release what an ended run holds; a job that may go on, only at the limits that the run had set."""
     run = str(one.run.id)
-    unattended = find_unattended(session, run, one.config.wait) if one.wanted else None
+    unattended = find_unattended(session, run, one.config.compute, one.config.wait) if one.wanted else None
     if unattended is None or unattended.exceeding:
         if unattended is not None:
             logger().warning("%s, and no process minds it: %s", one.run.name, unattended.exceeding)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ConfigDict
 
 from tasks.azure.failure import Cause, Failure
-from tasks.azure.sizes import Size
+from tasks.azure.sizes import Size, check_serves
 from tasks.core.log import logger
 from tasks.data.window import Window
 from tasks.sections.base import Base
@@ -119,12 +119,7 @@ def check_serving_size(size: Size, base: BaseModelVersion) -> None:
             f"Set deploy.instance_type to one of its allow-list: {', '.join(base.inference_sizes or ())}.",
             cause=Cause.COMPUTE,
         )
-    if not size.can_serve:
-        raise Failure(
-            f"{size.name} can serve no managed endpoint.",
-            "Set deploy.instance_type to a size that can.",
-            cause=Cause.COMPUTE,
-        )
+    check_serves(size, "Set deploy.instance_type to a size that can.")
 
 
 def _sizes(tag: str | None, metadata: list[str] | None) -> tuple[str, ...] | None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
+from prefect.context import FlowRunContext
 from prefect.exceptions import Pause
 
 from flows.run.context import Run
@@ -60,11 +62,18 @@ def _training(run: Run) -> Bill:
         return _seen(run, meter)
     try:
         fresh_for = run.id if run.config.fresh else None
-        attempts = pipeline.attempts(run.session, run.base.name, run.plan, fresh_for)
+        named = pipeline.names(run.base.name, run.plan, fresh_for)
+        attempts = pipeline.attempts(run.session, named, run.id, _created())
         return spending.training(run.session, run.id, attempts, meter, Run.released.of(run))
     except Exception as error:  # noqa: BLE001 - the run has ended in its own way
         logger().warning("What the job has cost in all cannot be seen: %s", explain(error).what)
         return _seen(run, meter)
+
+
+def _created() -> datetime | None:
+    """When the flow run was, whichever of its processes this is: it has submitted nothing before."""
+    context = FlowRunContext.get()
+    return context.flow_run.created if context and context.flow_run else None
 
 
 def _seen(run: Run, meter: Meter) -> Bill:

@@ -59,6 +59,12 @@ def find(session: Session, name: str) -> Size:
     return size
 
 
+def check_serves(size: Size, do: str) -> None:
+    """Raise Failure, which says to `do` that, for a size on which no managed endpoint runs."""
+    if not size.can_serve:
+        raise Failure(f"{size.name} can serve no managed endpoint.", do, cause=Cause.COMPUTE)
+
+
 def parse(row: dict[str, Any]) -> Size:
     """A size from one row of the service's answer."""
     prices = {

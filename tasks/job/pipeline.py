@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
-from itertools import count, takewhile
+from itertools import takewhile
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -17,7 +17,7 @@ from tasks.azure.failure import Cause, Failure
 from tasks.azure.listing import Listed
 from tasks.base_model import BaseModelVersion
 from tasks.compute import Cluster, Compute
-from tasks.core.lease import PREFIX, Lease
+from tasks.core.lease import PREFIX, Lease, is_held_by
 from tasks.core.names import dataset_name, display_name, experiment_name, fingerprint, job_name
 from tasks.core.reuse import Reused
 from tasks.core.stage import logger, report, stage
@@ -141,31 +141,37 @@ def submit_job(session: Session, work: Work, plan: Plan, lease: Lease, fresh: bo
     follows a job that failed or was cancelled.
     """
 
-    def named(attempt: int) -> str:
-        return job_name(work.base.name, plan.fingerprint, attempt, lease.run if fresh else None)
-
+    named = names(work.base.name, plan, lease.run if fresh else None)
     attempt, last = _last_attempt(session, named)
     if last is not None:
-        status = clients.state(last.status)
-        if status not in job_states.GIVEN_UP:
-            return _reuse(session, last, lease)
-        logger().info("Job %s is %s: a new attempt follows", named(attempt), status)
+        if last.state not in job_states.GIVEN_UP:
+            return _reuse(session, find(session, last.name), lease)
+        logger().info("Job %s is %s: a new attempt follows", last.name, last.state)
     if not work.compute.is_serverless:
         # The run that had made the cluster may have ended since it was found, and deleted it.
         clusters.ensure(session, work.compute, work.base, lease)
     return _submit(session, work, plan, lease, named(attempt + 1))
 
 
-def attempts(session: Session, base: str, plan: Plan, fresh_for: str | None) -> Iterator[Listed]:
-    """The jobs of the plan, one attempt after the other; `fresh_for` is a run that wants jobs of its own.
+def names(base: str, plan: Plan, fresh_for: str | None) -> Callable[[int], str]:
+    """The names of the plan's jobs by attempt; `fresh_for` is a run that wants jobs of its own."""
+    return lambda attempt: job_name(base, plan.fingerprint, attempt, fresh_for)
 
-    By their names: a workspace may have thousands of jobs, and to list them takes as long.
+
+def attempts(
+    session: Session, named: Callable[[int], str], run: str, since: datetime | None
+) -> Iterator[Listed]:
+    """The jobs of those names that the run may hold, the last attempt first.
+
+    By their names: a workspace may have thousands of jobs, and to list them takes as long. What was submitted
+    before the run was, `since` then, is none of its own unless it says so, nor is anything before that: of a
+    job that fails each week there are hundreds of attempts.
     """
-    for attempt in count(1):
-        found = listing.job(session, job_name(base, plan.fingerprint, attempt, fresh_for))
-        if found is None:
-            return
+    attempt, found = _last_attempt(session, named)
+    while found is not None and (is_held_by(found.tags, run) or not _is_before(found.created, since)):
         yield found
+        attempt -= 1
+        found = listing.job(session, named(attempt)) if attempt else None
 
 
 def find(session: Session, name: str) -> Any:
@@ -173,23 +179,23 @@ def find(session: Session, name: str) -> Any:
     return unless_missing(lambda: clients.workspace(session).jobs.get(name))
 
 
-def _last_attempt(session: Session, named: Callable[[int], str]) -> tuple[int, Any]:
+def _last_attempt(session: Session, named: Callable[[int], str]) -> tuple[int, Listed | None]:
     """The number of the last attempt, and its job: 0 and None before the first.
 
     Jobs are never deleted, so that those there are have the numbers from one on: the last of a thousand is
     found by some twenty looks.
     """
     last, found, beyond = 0, None, 1
-    while (job := find(session, named(beyond))) is not None:
+    while (job := listing.job(session, named(beyond))) is not None:
         last, found, beyond = beyond, job, 2 * beyond
-        if clients.state(job.status) not in job_states.GIVEN_UP:
+        if job.state not in job_states.GIVEN_UP:
             return last, found
     while beyond - last > 1:
         middle = (last + beyond) // 2
-        job = find(session, named(middle))
+        job = listing.job(session, named(middle))
         if job is None:
             beyond = middle
-        elif clients.state(job.status) not in job_states.GIVEN_UP:
+        elif job.state not in job_states.GIVEN_UP:
             return middle, job
         else:
             last, found = middle, job
@@ -207,8 +213,8 @@ def live_on(session: Session, cluster: str) -> list[Listed]:
     return [job for job in newer if job.is_live and job.needs(cluster)]
 
 
-def _is_before(job: datetime | None, cluster: datetime | None) -> bool:
-    return job is not None and cluster is not None and job < cluster - _CLOCKS
+def _is_before(job: datetime | None, moment: datetime | None) -> bool:
+    return job is not None and moment is not None and job < moment - _CLOCKS
 
 
 def find_component(session: Session, pipeline: Pipeline) -> Any:

@@ -19,6 +19,7 @@ from tasks.job.meter import Meter
 from tasks.job.pipeline import Submission
 from tasks.job.wait import Wait, Waiter
 from tasks.leased import Leased
+from tasks.sections.compute import Compute
 
 
 class JobStatus(BaseModel):
@@ -40,10 +41,7 @@ def look_at_job(session: Session, job: Submission, cluster: Cluster, wait: Wait,
     begun = waiter.since if job.reused else service_clock.here(durations.aware(job.created or now))
     limit = durations.aware(begun) + timedelta(hours=wait.timeout_hours)
     if wait.budget_usd is not None and cluster.hourly > 0:
-        meter, steps = Meter(cluster), run_history.steps(session, job.name)
-        meter.look(nodes.look(session, cluster.name), steps)
-        there = service_clock.now()
-        left = wait.budget_usd - meter.bill(steps, there, until=there).dollars
+        left = wait.budget_usd - _spent(session, job.name, cluster)
         limit = min(limit, now + timedelta(hours=max(left, 0.0) / cluster.hourly))
     return JobStatus(ended=status in job_states.FINAL, limit=limit)
 
@@ -58,22 +56,41 @@ class Unattended(BaseModel):
 
 
 @stage(Stage.LOOK)
-def find_unattended(session: Session, run: str, wait: Wait) -> Unattended:
+def find_unattended(session: Session, run: str, compute: Compute, wait: Wait) -> Unattended:
     """Look at the jobs that a run without a process still holds, as the run itself would have."""
     held = [job for job in leased.live_jobs(session) if job.run == run and not job.kept]
-    reached = (_limit_reached(session, job, wait) for job in held)
+    reached = (_limit_reached(session, job, compute, wait) for job in held)
     return Unattended(jobs=tuple(job.name for job in held), exceeding=next(filter(None, reached), ""))
 
 
-def _limit_reached(session: Session, job: Leased, wait: Wait) -> str:
+def _limit_reached(session: Session, job: Leased, compute: Compute, wait: Wait) -> str:
     now = service_clock.now()
     if job.created is not None and now - durations.aware(job.created) >= timedelta(hours=wait.timeout_hours):
         return f"the job {job.name} took longer than {wait.timeout_hours:g} h"
     if wait.budget_usd is None:
         return ""
-    hours = sum(step.seconds(now) for step in run_history.steps(session, job.name)) / 3600
-    spent = hours * job.hourly
+    spent = _spent(session, job.name, _cluster(job, compute))
     return f"the job {job.name} has cost ${spent:.2f}" if spent >= wait.budget_usd else ""
+
+
+def _cluster(job: Leased, compute: Compute) -> Cluster:
+    """What the job trains on, at the price that its lease has for all of the nodes."""
+    return Cluster(
+        name=compute.training,
+        size=compute.size,
+        gpus=0,  # not known here, and nothing that a price depends on
+        nodes=compute.nodes,
+        price=job.hourly / compute.nodes,
+        created=False,
+    )
+
+
+def _spent(session: Session, job: str, cluster: Cluster) -> float:
+    """What a live job has cost so far, in US dollars."""
+    meter, steps = Meter(cluster), run_history.steps(session, job)
+    meter.look(nodes.look(session, cluster.name), steps)
+    now = service_clock.now()
+    return meter.bill(steps, now, until=now).dollars
 
 
 @stage(Stage.LIST_JOBS)

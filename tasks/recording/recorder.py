@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
 import requests
-from requests.adapters import HTTPAdapter
 
 from tasks.azure.known_errors import KNOWN
 from tasks.recording import words
 from tasks.recording.exchange import Exchange
 from tasks.recording.route import Route, Service, route_of
 from tasks.recording.shape import Shaper
+from tasks.recording.tap import tapped
 
 # Lists in which other people's things stand beside our own, and say nothing of how the service answers us.
 _SHARED = ("/jobs", "/computes", "/onlineEndpoints")
@@ -45,25 +44,9 @@ class Recorder:
         """All that is to be hidden."""
         return frozenset(self._names)
 
-    @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Record until the block ends.
-
-        azure-core's transport, MLflow and our own requests have no hook in common but the adapter of
-        requests, through which each of them sends; what is sent and what is answered stays as it is.
-        """
-        send = HTTPAdapter.send
-
-        def seen(adapter: HTTPAdapter, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> Any:
-            response = send(adapter, request, *args, **kwargs)
-            self._see(request, response)
-            return response
-
-        HTTPAdapter.send = seen  # type: ignore[method-assign, assignment]
-        try:
-            yield
-        finally:
-            HTTPAdapter.send = send  # type: ignore[method-assign]
+    def listening(self) -> AbstractContextManager[None]:
+        """Record until the block ends."""
+        return tapped(self._see)
 
     def exchanges(self) -> tuple[Exchange, ...]:
         """What was recorded; what came again within a step stands where it came first."""

@@ -7,7 +7,7 @@ from uuid import uuid4
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tasks.azure.failure import Cause, Failure
-from tasks.azure.sizes import Size
+from tasks.azure.sizes import Size, check_serves
 from tasks.sections.compute import Compute
 
 # Of those that Azure offers in every workspace, one that has both MLflow, for the steps, and Azure's
@@ -60,12 +60,7 @@ def planned(size: Size, environment: str, max_usd: float) -> Plan:
             "Raise --max-usd, or choose a cheaper size by --size. Most smokes cost a third of that.",
             cause=Cause.BUDGET,
         )
-    if not size.can_serve:
-        raise Failure(
-            f"{size.name} can serve no managed endpoint.",
-            "Choose another size by --size.",
-            cause=Cause.COMPUTE,
-        )
+    check_serves(size, "Choose another size by --size.")
     return plan
 
 

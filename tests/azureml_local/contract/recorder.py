@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, fields
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
 
+from tasks.recording.tap import tapped
 from tests.azureml_local.contract.deviations import Side, reason
 from tests.azureml_local.contract.openapi import Contract, Operation
 
@@ -65,23 +64,9 @@ class Recorder(Tally):
         """What was seen, without the documents."""
         return Tally(**{each.name: getattr(self, each.name) for each in fields(Tally)})
 
-    @contextmanager
-    def recording(self) -> Iterator[None]:
+    def recording(self) -> AbstractContextManager[None]:
         """Look at every request that the `requests` library sends while the block runs."""
-        original = HTTPAdapter.send
-
-        def send(
-            adapter: HTTPAdapter, request: requests.PreparedRequest, *args: Any, **kwargs: Any
-        ) -> requests.Response:
-            response = original(adapter, request, *args, **kwargs)
-            self.look_at(request, response)
-            return response
-
-        HTTPAdapter.send = send  # type: ignore[method-assign, assignment]
-        try:
-            yield
-        finally:
-            HTTPAdapter.send = original  # type: ignore[method-assign]
+        return tapped(self.look_at)
 
     def look_at(self, request: requests.PreparedRequest, response: requests.Response) -> None:
         """Hold one exchange with a server on this machine against the contract."""

@@ -15,9 +15,9 @@ import pytest
 import requests
 import yaml
 from azure.identity import DefaultAzureCredential
-from requests.adapters import HTTPAdapter
 
 from azureml_local.settings import Settings
+from tasks.recording.tap import tapped
 from tests.azureml_local.contract.shape import differences
 from tests.azureml_local.contract.wire import Wire
 from tests.conftest import LocalServer
@@ -331,15 +331,11 @@ def assert_in_order(seen: list[tuple[str, str, int]], *steps: tuple[str, int]) -
 def sent() -> Iterator[list[tuple[str, str, int]]]:
     """Method, path and status of each exchange of the block."""
     seen: list[tuple[str, str, int]] = []
-    original = HTTPAdapter.send
 
-    def send(adapter: HTTPAdapter, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> Any:
-        response = original(adapter, request, *args, **kwargs)
+    def see(request: requests.PreparedRequest, response: requests.Response) -> None:
         seen.append((str(request.method), urlsplit(str(request.url)).path, response.status_code))
-        return response
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(HTTPAdapter, "send", send)
+    with tapped(see):
         yield seen
 
 

@@ -16,7 +16,7 @@ from tasks.azure import clients
 from tasks.azure.clients import Session
 from tasks.azure.failure import Cause
 from tasks.azure.run_history import Log
-from tasks.compute import Cluster
+from tasks.compute import Cluster, Compute
 from tasks.core.lease import Lease
 from tasks.core.reuse import Reused
 from tasks.core.stage import StageEvent, observing
@@ -319,14 +319,14 @@ def test_the_budget_cancels_the_job_and_says_so(
 
 
 def test_the_budget_holds_as_well_where_no_process_waits(
-    session: Session, submit: Submit, tmp_path: Path
+    session: Session, cluster: Cluster, submit: Submit, tmp_path: Path
 ) -> None:
-    run = uuid4().hex
-    job = submit(until_file(tmp_path / "go"), Lease.of_run(run, hours=1).priced(3600))
+    run, compute = uuid4().hex, Compute(name=cluster.name, nodes=2, max_nodes=2)
+    job = submit(until_file(tmp_path / "go"), Lease.of_run(run, hours=1).priced(7200))  # of both nodes
     becomes(session, job, "Running")
 
     def found(budget: float) -> Unattended:
-        return find_unattended.fn(session, run, _QUICK.model_copy(update={"budget_usd": budget}))
+        return find_unattended.fn(session, run, compute, _QUICK.model_copy(update={"budget_usd": budget}))
 
     assert found(1e6) == Unattended(jobs=(job.name,))
     until(lambda: found(1e-6).exceeding.startswith(f"the job {job.name} has cost $"))  # seconds are whole

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from wsgiref.simple_server import WSGIServer
 
 _BUCKETS = (1, 5, 15, 60, 300, 900, 1800, 3600, 7200, 14400, 28800, 86400)  # seconds
+_QUANTILES = (0.5, 0.95)
 _FRESH = 30.0  # seconds: several scrapers cost one reading
 
 
@@ -42,17 +43,15 @@ class History(Collector):
             "stage",
             ((stage, value) for run in _completed(runs) for stage, value in run.seconds_by_stage.items()),
         )
+        took = [(run.recipe, run.seconds) for run in _completed(runs) if run.seconds is not None]
+        queued = [(run.recipe, run.queued_seconds) for run in runs if run.queued_seconds is not None]
+        yield _histogram("finetune_run_seconds", "Seconds that a completed run took.", "recipe", took)
+        yield _quantiles("finetune_run_quantile_seconds", "Seconds that completed runs took.", took)
         yield _histogram(
-            "finetune_run_seconds",
-            "Seconds that a completed run took.",
-            "recipe",
-            ((run.recipe, run.seconds) for run in _completed(runs) if run.seconds is not None),
+            "finetune_queue_seconds", "Seconds that a job waited for the cluster.", "recipe", queued
         )
-        yield _histogram(
-            "finetune_queue_seconds",
-            "Seconds that a job waited for the cluster.",
-            "recipe",
-            ((run.recipe, run.queued_seconds) for run in runs if run.queued_seconds is not None),
+        yield _quantiles(
+            "finetune_queue_quantile_seconds", "Seconds that jobs waited for the cluster.", queued
         )
         yield _dollars(runs)
         yield _failed(runs)
@@ -197,6 +196,26 @@ def _histogram(name: str, help_: str, label: str, values: Iterable[tuple[str, fl
         within = [(str(bound), sum(value <= bound for value in seconds)) for bound in map(float, _BUCKETS)]
         metric.add_metric((key,), [*within, ("+Inf", len(seconds))], sum(seconds))
     return metric
+
+
+def _quantiles(name: str, help_: str, values: Iterable[tuple[str, float]]) -> Metric:
+    """Of the values themselves: from a histogram they are known to the width of a bucket only."""
+    metric = GaugeMetricFamily(name, help_, labels=("recipe", "quantile"))
+    found: dict[str, list[float]] = defaultdict(list)
+    for recipe, value in values:
+        found[recipe].append(value)
+    for recipe, seconds in sorted(found.items()):
+        for quantile in _QUANTILES:
+            metric.add_metric((recipe, str(quantile)), _quantile(sorted(seconds), quantile))
+    return metric
+
+
+def _quantile(ordered: Sequence[float], quantile: float) -> float:
+    """The value below which that share lies, between two values in proportion."""
+    place = quantile * (len(ordered) - 1)
+    below = int(place)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
 
 
 def _completed(runs: Iterable[RunRecord]) -> Iterator[RunRecord]:

@@ -65,14 +65,16 @@ COLUMNS = (
         "queued", lambda run: figures.duration(run.queued_seconds), lambda run: run.queued_seconds, width=150
     ),
     Column(COST, lambda run: figures.dollars(run.cost_usd), lambda run: run.cost_usd),
-    Column("eval loss", losses, lambda run: run.eval_loss),
+    Column("eval loss", losses, lambda run: run.eval_loss, width=80),
     Column("endpoint", _endpoint, width=130),
     Column("reused", _reused, width=160),
     Column("trigger", lambda run: run.trigger, width=130),
 )
+NAMES = frozenset({"recipe", "model"})  # as long as people make them
 # Numbers are read from the right; a time is read like a name.
 RIGHT = frozenset(column.name for column in COLUMNS if column.number is not None) - {WHEN}
 
+_GAP = 2  # between two columns
 _TONES = {"completed": "green", "failed": "red", "crashed": "red", "cancelled": "yellow", "running": "cyan"}
 
 
@@ -96,22 +98,37 @@ def show(runs: Sequence[RunRecord]) -> None:
 
     console = Console(highlight=False)
     if runs:
-        console.print(_table(runs, [column for column in COLUMNS if column.width <= console.width]))
+        columns = [column for column in COLUMNS if column.width <= console.width]
+        console.print(_table(runs, columns, console.width))
     else:
         console.print("No such run. Start one: finetune run local")
 
 
-def _table(runs: Iterable[RunRecord], columns: Sequence[Column]) -> Table:
+def _table(runs: Sequence[RunRecord], columns: Sequence[Column], width: int) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+    table = Table(box=None, header_style="dim", padding=(0, _GAP, 0, 0))
+    names = _room_for_names(runs, columns, width)
     for column in columns:
-        right = column.name in RIGHT
-        table.add_column(column.name, justify="right" if right else "left", overflow="fold")
+        table.add_column(
+            column.name,
+            justify="right" if column.name in RIGHT else "left",
+            overflow="ellipsis",
+            no_wrap=True,
+            max_width=names if column.name in NAMES else None,
+        )
     for run in runs:
         tone = _TONES.get(run.state, "")
         table.add_row(
             *(Text(column.text(run), style=tone if column.name == STATE else "") for column in columns)
         )
     return table
+
+
+def _room_for_names(runs: Sequence[RunRecord], columns: Sequence[Column], width: int) -> int:
+    """How wide a column of names may be: a time or a number that is cut would be another one."""
+    names = [column for column in columns if column.name in NAMES]
+    others = [column for column in columns if column.name not in NAMES]
+    taken = sum(max(len(column.name), *(len(column.text(run)) for run in runs)) for column in others)
+    return max((width - taken - _GAP * len(columns)) // max(len(names), 1), 1)

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.request import urlopen
 
 import pytest
+import yaml
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -70,6 +71,18 @@ def test_the_buckets_of_a_stage_grow_to_the_number_of_its_runs() -> None:
         value = _value(found, "finetune_stage_seconds_bucket", stage="train", le=str(bound))
         assert value == sum(seconds <= bound for seconds in trained)
     assert _value(found, "finetune_stage_seconds_count", stage="train") == len(trained)
+
+
+def test_the_median_is_that_of_the_runs_and_not_of_a_bucket() -> None:
+    completed = next(run for run in HISTORY if run.state == "completed")
+    alone = completed.model_copy(update={"recipe": "one", "seconds": 385.0})
+    two = [completed.model_copy(update={"recipe": "two", "seconds": seconds}) for seconds in (10.0, 20.0)]
+    found = registry(lambda: [alone, *two], NOW)
+    assert _value(found, "finetune_run_quantile_seconds", recipe="one", quantile="0.5") == 385
+    assert _value(found, "finetune_run_quantile_seconds", recipe="two", quantile="0.5") == 15
+    assert _value(found, "finetune_run_quantile_seconds", recipe="two", quantile="0.95") == pytest.approx(
+        19.5
+    )
 
 
 def test_an_endpoint_is_live_until_its_lease_ends() -> None:
@@ -154,6 +167,23 @@ def test_the_labels_that_the_dashboard_filters_by_exist() -> None:
         for target in panel["targets"]:
             for name, matchers in re.findall(r"(finetune_\w+)\{([^}]*)\}", target["expr"]):
                 assert set(re.findall(r"(\w+)=~?", matchers)) <= labels[name], target["expr"]
+
+
+def test_every_alert_asks_for_what_is_exported_and_says_what_has_happened() -> None:
+    samples = list(_samples(exposition(HISTORY, NOW)))
+    labels = {sample.name: set(sample.labels) for sample in samples}
+    (group,) = yaml.safe_load((ROOT / "dashboards" / "alerts.yaml").read_text())["groups"]
+    for rule in group["rules"]:
+        names = set(re.findall(r"\bfinetune_\w+", rule["expr"]))
+        assert names, rule["alert"]
+        assert names <= labels.keys(), rule["alert"]
+        known = set().union(*(labels[name] for name in names))
+        for matched in re.findall(r"(\w+)=~?\"|by \((.*?)\)", rule["expr"]):
+            assert set(re.split(r",\s*", matched[0] or matched[1])) <= known, rule["alert"]
+        assert rule["annotations"]["summary"]
+    causes = re.findall(r'cause="(\w+)"', str(group))
+    assert causes
+    assert set(causes) <= set(Cause)
 
 
 def test_the_panels_of_the_dashboard_do_not_overlap() -> None:

@@ -47,6 +47,22 @@ def test_a_wider_terminal_shows_more_columns(
     assert shown[0] < shown[1]
 
 
+def test_sixty_columns_show_whole_times_and_figures(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    found = [run.model_copy(update={"recipe": "phi-4-ultrachat-of-the-night"}) for run in RUNS]
+    table.show(found)
+    _, *rest = capsys.readouterr().out.splitlines()
+    assert len(rest) == len(found)  # no line is broken
+    assert max(map(len, rest)) <= 60
+    whole = {column.name: column.text for column in table.COLUMNS if column.name not in table.NAMES}
+    for run, line in zip(found, rest, strict=True):
+        for name in (table.WHEN, table.STATE, table.DURATION, table.COST):
+            assert whole[name](run) in line
+        assert "phi-4" in line
+
+
 def test_no_run_is_a_line_that_says_how_to_begin(capsys: pytest.CaptureFixture[str]) -> None:
     table.show([])
     assert "finetune run local" in capsys.readouterr().out

@@ -27,8 +27,9 @@ _INTRODUCTION = """\
 
 <!-- Made by `uv run python -m docs.recipes` from the model in flows/run/config.py: change it there. -->
 
-A recipe is a YAML file, and the whole configuration of a run. The same model is the flow's parameter, the
-form that Prefect shows for a deployment, and what `--set` changes on the command line. A field that is left
+A recipe is a YAML file, and the whole configuration of a run. The same model makes the flow's parameters with
+the form that Prefect shows for a deployment ([operations.md](operations.md#the-form)), and is what `--set`
+changes on the command line. A field that is left
 out has its default; a field that does not exist is an error that names it. The project ships {recipes} in
 [flows/recipes/](../flows/recipes); any other YAML file is given by its path.
 

@@ -16,7 +16,7 @@ from prefect.runtime import flow_run as this_run
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.artifacts import run as artifacts
-from flows.operations import epilogue
+from flows.operations import epilogue, looks
 from flows.plan import approval, page
 from flows.plan.of_run import plan_of_run
 from flows.run import interruption, outcome, parameters, pricing, suspension
@@ -25,6 +25,7 @@ from flows.run.context import Run
 from flows.run.forecast import forecast
 from flows.run.forewarning import forewarn
 from flows.run.report import RunReport, report_of
+from flows.run.signature import DEFAULT_RECIPE, RECIPE, taking_the_configuration
 from flows.run.workspace import opened
 from tasks.azure import service_clock
 from tasks.azure.errors import explained
@@ -52,7 +53,6 @@ from tasks.sign_in import sign_in
 _GRACE = 10.0
 # How many other runs of the same job may take the endpoint from under this one before it gives up.
 _OTHERS = 3
-_DEFAULTS = Finetune()
 
 
 # A hook's parameters must have these names, and it must be a plain function.
@@ -80,10 +80,17 @@ def release_what_is_left(flow: Flow[Any, Any], flow_run: FlowRun, state: State[A
     on_cancellation=[release_what_is_left],
     on_crashed=[release_what_is_left],
 )
-def finetune(config: Finetune = _DEFAULTS) -> RunReport:
-    """Fine-tune a chat model on Azure ML, register it, prove it behind an endpoint, delete the endpoint."""
+@taking_the_configuration
+def finetune(recipe: str | Finetune = DEFAULT_RECIPE, **over: Any) -> RunReport:
+    """Fine-tune a chat model on Azure ML, register it, prove it behind an endpoint, delete the endpoint.
+
+    By the name of a recipe with settings and sections over it, or, in Python, by a whole configuration.
+    """
     with output.unread(), signals.heeded(), explained():
-        report: RunReport = _run(Run(parameters.completed(config), id=str(this_run.id), trigger=_trigger()))
+        config = parameters.completed({RECIPE: recipe, **over})
+        if deployment.id is not None:
+            looks.ask_for_closer()
+        report: RunReport = _run(Run(config, id=str(this_run.id), trigger=_trigger()))
         return report
 
 
@@ -155,7 +162,7 @@ def _train(run: Run, work: Work) -> None:
     """Submit or find the job, and wait for it."""
     session, config = run.session, run.config
     run.plan = plan_job(session, work, config.parameters)
-    outcome.show_plan(config, run.plan)
+    outcome.show_plan(config)
     price = forecast(config, run.cluster, run.serving)
     logger().info("Before anything is submitted: %s", price)
     announce(Stage.SUBMIT, price)

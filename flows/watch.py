@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from uuid import UUID
 
 from prefect import flow
@@ -23,7 +24,8 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.states import Completed
 from pydantic import BaseModel, ConfigDict
 
-from flows.operations.healing import LOST, SILENT_SECONDS, Healed, heal
+from flows.operations import looks
+from flows.operations.healing import LOST, SILENT_SECONDS, Healed, heal, is_live
 from flows.run import outcome
 from flows.run.config import Finetune
 from flows.run.flow_runs import flow_runs
@@ -98,6 +100,7 @@ def watch(silent_seconds: int = SILENT_SECONDS) -> Watching:
                     _look_after(client, workspace, group, done)
             except Exception as error:  # noqa: BLE001 - the runs of other workspaces wait as well
                 done.unseen.append(f"{workspace.name or workspace.where}: {explain(error)}")
+        looks.arrange(client, lambda: _to_watch(client))
         if done.unseen:
             raise Failure(
                 "Runs wait in workspaces that cannot be watched.",
@@ -111,6 +114,12 @@ def watch(silent_seconds: int = SILENT_SECONDS) -> Watching:
         healed=healed,
     )
     return Completed(message=str(watching), data=watching)  # type: ignore[return-value]
+
+
+def _to_watch(client: SyncPrefectClient) -> bool:
+    """Whether anything is there that the next look, in two minutes, may find changed."""
+    waiting = chain(_suspended(client), _cancelled(client), _left(client))
+    return is_live(client) or any(True for _ in waiting)
 
 
 def _suspended(client: SyncPrefectClient) -> Iterator[_Waiting]:

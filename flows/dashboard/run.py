@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from flows.run import parameters
 from flows.run.report import RunReport
 from tasks.azure.failure import LIMITS, Cause
 from tasks.azure.redaction import redact
@@ -116,11 +117,10 @@ def report_in(data: Any) -> RunReport | None:
 
 def _known(record: FlowRun, tasks: list[TaskRun]) -> dict[str, Any]:
     """What Prefect knows by itself: all there is of a run whose process was killed."""
-    config = (record.parameters or {}).get("config")
-    config = config if isinstance(config, dict) else {}
+    config = parameters.document(record.parameters or {})
     base = config.get("base")
     state = record.state_type.value.lower() if record.state_type else "pending"
-    ran = record.total_run_time.total_seconds() if record.start_time else None
+    ran = record.estimated_run_time.total_seconds() if record.start_time else None
     return {
         "id": str(record.id),
         "name": record.name,

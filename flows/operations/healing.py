@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient
@@ -70,6 +71,13 @@ def heal(client: SyncPrefectClient, silent: timedelta, at: datetime | None = Non
     ended = [run.name for run in _ending(client) if _is_lost(client, run, now, silent) and _end(client, run)]
     rescheduled = [run.name for run in _crashed(client, now) if _go_on(client, run)]
     return Healed(lost=tuple(lost), ended=tuple(ended), rescheduled=tuple(rescheduled))
+
+
+def is_live(client: SyncPrefectClient, at: datetime | None = None) -> bool:
+    """Whether any run has, should have or may get a process, so that it may be lost, or has just been."""
+    again = (run for run in flow_runs(client, _deployed(StateType.SCHEDULED)) if run.run_count)
+    runs = chain(_live(client), _ending(client), _crashed(client, at or datetime.now(UTC)), again)
+    return any(True for _ in runs)
 
 
 def _was_watched(client: SyncPrefectClient, since: datetime) -> bool:

@@ -2,37 +2,45 @@
 
 from __future__ import annotations
 
-import re
+from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun, State
+from prefect.runtime import deployment
 from prefect.runtime import flow_run as this_run
 from prefect.states import Cancelled, Completed, Failed
 
-from flows.run import events, figures, parameters
+from flows.run import events, figures, parameters, run_name
 from flows.run.config import Finetune
+from flows.run.flow_runs import FLOW
 from flows.run.report import RunReport, failure_of
 from tasks.azure.errors import explain
 from tasks.azure.failure import Cause, Failure
 from tasks.core.stage import displaying, logger
-from tasks.job.pipeline import Plan
 
 BUDGET_BEGINS = "Budget reached"  # the state's message of a run that has spent it
 _RECIPE = "recipe: "
 
 
 def initial_name() -> str:
-    """Model and data share of the run that begins; Prefect asks for its name before the flow is called."""
-    return _name(parameters.completed(this_run.parameters["config"]))
+    """The name of the run that begins; Prefect asks for it before each call of the flow."""
+    given = str(this_run.name)
+    if run_name.is_given(given):
+        return given
+    try:
+        config = parameters.config_in(this_run.parameters, UUID(deployment.id) if deployment.id else None)
+    except Failure:  # which is the run's, a moment later
+        return given
+    return run_name.name_of(config, datetime.now(UTC))
 
 
-def show_plan(config: Finetune, plan: Plan) -> None:
-    """Add what is known of the run by now to its name, and to its tags what people filter by."""
-    tags = {*this_run.tags, f"{_RECIPE}{config.recipe}", f"model: {config.base.name}"}
+def show_plan(config: Finetune) -> None:
+    """Add to the run's tags what people filter by: those of a deployment's run, and what it trains."""
+    tags = {FLOW, config.workspace.where, f"{_RECIPE}{config.recipe}", f"model: {config.base.name}"}
     with displaying(), get_client(sync_client=True) as client:
-        name = f"{_name(config)}, {plan.fingerprint}"
-        client.update_flow_run(this_run.id, name=name, tags=sorted(tags))
+        client.update_flow_run(this_run.id, tags=sorted({*this_run.tags, *tags}))
 
 
 def is_planned(run: FlowRun) -> bool:
@@ -76,13 +84,6 @@ def outcome(report: RunReport) -> str:
         return f"{_served(report)}: {model} answers{_loss(report)}{_reused(report)}"
     begin = BUDGET_BEGINS if report.cause is Cause.BUDGET else report.outcome.capitalize()
     return f"{begin} at {report.failed_stage or 'the start'}: {report.failure}"
-
-
-def _name(config: Finetune) -> str:
-    take = config.data.train.take
-    share = take if take.endswith("%") else f"{take} rows"
-    dataset = re.split(r"[?#]", config.data.dataset)[0].rstrip("/").rsplit("/", 1)[-1]
-    return f"{config.base.name}, {share} of {dataset}"
 
 
 def _served(report: RunReport) -> str:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowFilter, FlowFilterName
+from prefect.client.schemas.objects import State
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.context import FlowRunContext
+from prefect.exceptions import Pause
 from prefect.flow_runs import suspend_flow_run
 from prefect.runtime import deployment
 from prefect.runtime import flow_run as this_run
@@ -16,7 +20,7 @@ from pydantic import BaseModel, ConfigDict
 from tasks.azure.clients import Session
 from tasks.azure.failure import Cause, Failure
 from tasks.compute import Cluster
-from tasks.core.stage import logger
+from tasks.core.stage import displaying, logger
 from tasks.job.pipeline import Submission
 from tasks.job.status import look_at_job
 from tasks.job.wait import Wait, Waiter
@@ -109,4 +113,18 @@ def suspend_while_live(
     suspension = Suspension(job=job.name, until=status.limit)
     logger().info("Waiting for job %s without a process", job.name)
     # Without a time-out of Prefect's: a run that exceeded that would be failed unasked, its job left running.
-    suspend_flow_run(key=suspension.key, timeout=None)
+    try:
+        suspend_flow_run(key=suspension.key, timeout=None)
+    except Pause as pause:
+        if pause.state is not None:
+            _say(pause.state, suspension)
+        raise
+
+
+def _say(state: State[Any], suspension: Suspension) -> None:
+    """Put into a suspended run's state what it waits for: Prefect's own has no words."""
+    until = f"{suspension.until.astimezone(UTC):%d %b %H:%M} UTC"
+    message = f"Waits for job {suspension.job} without a process; goes on when that has ended, or at {until}."
+    with_message = state.model_copy(update={"message": message})
+    with displaying(), get_client(sync_client=True) as client:
+        client.set_flow_run_state(UUID(this_run.id), with_message, force=True)

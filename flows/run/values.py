@@ -27,6 +27,12 @@ def kind_of(model: type[BaseModel], path: list[str]) -> Any:
     return kind
 
 
+def section(kind: Any) -> type[BaseModel] | None:
+    """The model that a field of this type holds; None for a value."""
+    models = [one for one in _alternatives(kind) if isinstance(one, type) and issubclass(one, BaseModel)]
+    return models[0] if models else None
+
+
 def _meant(value: Any, written: Any, kind: Any) -> Any:
     """The value, with what was `written` in every place that takes texts and nothing else of the sort."""
     if isinstance(value, dict):

@@ -13,7 +13,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.variables import Variable
 from pydantic import BaseModel, ValidationError
 
-from flows.run import outcome
+from flows.run import outcome, parameters
 from flows.run.config import load, names
 from flows.run.flow_runs import flow_runs
 from tasks.azure.failure import Failure
@@ -76,7 +76,7 @@ def _of_recipes() -> Iterator[Workspace]:
 
 def _section(run: FlowRun) -> dict[str, Any] | None:
     """The section of a run that has, or may have, made something in Azure."""
-    given = (run.parameters.get("config") or {}).get("workspace") or {}
+    given = parameters.document(run.parameters).get("workspace") or {}
     if given.get("where") != "azure":
         return None
     # One that the environment named there may be named nowhere here: then it must have come far enough.

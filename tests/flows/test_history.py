@@ -87,13 +87,13 @@ def test_a_run_that_is_killed_is_told_by_its_tasks(prefect_server: PrefectServer
     recipe = f"{MARK}killed"
 
     @flow(name=reader.FLOW)
-    def dummy(config: dict[str, str]) -> None: ...
+    def dummy(recipe: str) -> None: ...
 
     @task(name="train")
     def train() -> None: ...
 
     with get_client(sync_client=True) as client:
-        run = client.create_flow_run(dummy, parameters={"config": {"recipe": recipe}})
+        run = client.create_flow_run(dummy, parameters={"recipe": recipe})
         client.set_flow_run_state(run.id, Running(), force=True)
         made = client.create_task_run(train, run.id, dynamic_key="0", name="train ft-1")
         client.set_task_run_state(made.id, Running(), force=True)

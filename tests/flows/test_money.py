@@ -15,6 +15,7 @@ import pytest
 from prefect.states import AwaitingRetry
 
 from azureml_local import switch
+from flows.run import parameters
 from flows.run.config import Finetune
 from flows.run.report import RunReport
 from tasks.azure.failure import Cause
@@ -90,14 +91,12 @@ def run(prefect: PrefectServer, config: Finetune, watch: Once, run_id: UUID | No
 
     with prefect.client() as client:
         if run_id is None:
-            run_id = client.create_flow_run(
-                finetune, parameters={"config": config.model_dump(mode="json")}
-            ).id
+            run_id = client.create_flow_run(finetune, parameters=parameters.of(config)).id
         else:
             client.set_flow_run_state(run_id, AwaitingRetry(), force=True)
         found = client.read_flow_run(run_id)
     with observing(watch), suppress(KeyboardInterrupt, SystemExit):
-        run_flow(finetune, flow_run=found, parameters={"config": config}, return_type="state")
+        run_flow(finetune, flow_run=found, parameters={"recipe": config}, return_type="state")
     return report_of(str(run_id))
 
 

@@ -50,7 +50,7 @@ def past_run() -> Iterator[Callable[..., None]]:
         with get_client(sync_client=True) as client:
             run = client.create_flow_run(
                 flow(name="finetune")(print),
-                parameters={"config": {"workspace": {"where": "azure", **workspace}}},
+                parameters={"workspace": {"where": "azure", **workspace}},
                 tags=["recipe: phi-4-ultrachat"],
                 state=Crashed(),
             )

@@ -25,6 +25,7 @@ from prefect.client.schemas.sorting import ArtifactSort
 from prefect.states import AwaitingRetry, Cancelling
 
 from flows.dashboard.run import row_of
+from flows.run import parameters
 from tests.conftest import LocalServer
 from tests.flows.conftest import MakeConfig
 from tests.support import ours
@@ -254,15 +255,17 @@ def test_what_a_run_leaves_out_is_its_deployments(
 ) -> None:
     whole = config(*own(cluster), "wait.budget_usd=7", "parameters.more.seconds=0")
     run = run_of(
-        prefect_server, deploy(prefect_server, whole, cluster), {"fresh": True, "wait": {"poll_seconds": 0.2}}
+        prefect_server,
+        deploy(prefect_server, whole, cluster),
+        {"settings": {"fresh": True}, "wait": {"poll_seconds": 0.2}},
     )
     process = start.engine(run)
     assert process.wait() == 0, start.said(process)
     found = read(prefect_server, run)
-    wanted = whole.model_dump(mode="json")
-    wanted["fresh"], wanted["wait"]["poll_seconds"] = True, 0.2
-    assert found.parameters["config"] == wanted
-    assert found.name.startswith("tiny-chat-base, ")
+    wanted = parameters.of(whole)
+    wanted["settings"]["fresh"], wanted["wait"]["poll_seconds"] = True, 0.2
+    assert found.parameters == wanted
+    assert found.name.startswith("tiny ")
     assert report_row(prefect_server, run)["base_model"] == "tiny-chat-base:1"
 
 

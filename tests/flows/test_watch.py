@@ -14,6 +14,7 @@ from prefect.states import Cancelled, Completed, Crashed, Failed, Running
 
 from flows.operations.healing import ATTEMPTS
 from flows.run.config import Finetune, parse
+from flows.run.parameters import of
 from flows.watch import watch
 from tasks.core.lease import Lease
 from tests.support.past_runs import PastRuns, past_runs
@@ -54,7 +55,7 @@ def train(ml_client: Any) -> Iterator[Train]:
 def config(**changes: Any) -> dict[str, Any]:
     """A whole configuration, as `prefect deploy` fills it in."""
     whole: Finetune = parse({"workspace": {"where": "local"}, **changes}, "tiny")
-    return {"config": whole.model_dump(mode="json")}
+    return of(whole)
 
 
 def run_of(
@@ -62,10 +63,9 @@ def run_of(
 ) -> FlowRun:
     """A deployment's run that had its plan and is in that state; `given` are its own parameters."""
     owner = past.deploy("finetune", parameters=config(**section), enforce_parameter_schema=False)
-    parameters = {"config": given or {}}
     # One that has crashed often enough: until then it is scheduled again.
     before: list[Any] = [Running(), state] * (ATTEMPTS if state.is_crashed() else 1)
-    return past.of(owner, *before, parameters=parameters, tags=PLANNED)
+    return past.of(owner, *before, parameters=given or {}, tags=PLANNED)
 
 
 def status(ml_client: Any, job: str) -> str:
@@ -77,7 +77,7 @@ def test_a_run_cancelled_before_it_began_has_its_deployments_settings(
     past: PastRuns, train: Train, ml_client: Any
 ) -> None:
     """Its own parameters are a part only: taken for the whole, it would not be one that was suspended."""
-    run = run_of(past, Cancelled(), given={"fresh": True}, wait={"mode": "suspend"})
+    run = run_of(past, Cancelled(), given={"settings": {"fresh": True}}, wait={"mode": "suspend"})
     job = train(run)
     watching = watch()
     assert run.name in watching.released
@@ -114,7 +114,7 @@ def test_a_run_whose_parameters_cannot_be_read_keeps_no_other_from_being_watched
     past: PastRuns, train: Train, ml_client: Any
 ) -> None:
     owner = past.deploy("finetune", enforce_parameter_schema=False)
-    unreadable = {"config": {"no": "such field"}}
+    unreadable = {"settings": {"no": "such field"}}
     past.of(owner, Running(), Failed(), parameters=unreadable, tags=PLANNED)
     run = run_of(past, Cancelled(), wait={"mode": "suspend"})
     job = train(run)

@@ -13,6 +13,7 @@ from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.schedules import IntervalSchedule
 
+from flows.run import parameters
 from flows.run.config import Finetune
 from tests.support.checkout import ROOT
 from tests.support.prefect_server import POOL, PrefectServer, serving, working
@@ -35,9 +36,9 @@ class Deployed:
 
     def run(self, flow: str, config: Finetune | None = None) -> UUID:
         """Start a run of `finetune` with that configuration, or of a flow that takes none."""
-        parameters = {} if config is None else {"config": config.model_dump(mode="json")}
+        given = {} if config is None else parameters.of(config)
         with self.prefect.client() as client:
-            made = client.create_flow_run_from_deployment(self.deployments[flow], parameters=parameters)
+            made = client.create_flow_run_from_deployment(self.deployments[flow], parameters=given)
         return made.id
 
     def read(self, run: UUID) -> FlowRun:

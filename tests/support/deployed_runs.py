@@ -16,6 +16,7 @@ from flows.operations.deployed_runs import (
 )
 from flows.operations.deployed_runs import row as reported
 from flows.operations.show import DEPLOYMENT
+from flows.run import parameters
 from flows.run.config import Finetune
 from tests.support import ours
 from tests.support.prefect_server import PrefectServer
@@ -34,10 +35,9 @@ def runs_of(server: PrefectServer, deployment: str) -> list[UUID]:
 
 def start(server: PrefectServer, deployment: str, config: Finetune) -> UUID:
     """Ask for a run of a deployment, now; the worker takes it up."""
-    parameters = {"config": config.model_dump(mode="json")}
     identity = deployment_id(server, deployment)
     with server.client() as client:
-        return client.create_flow_run_from_deployment(identity, parameters=parameters).id
+        return client.create_flow_run_from_deployment(identity, parameters=parameters.of(config)).id
 
 
 def training(server: PrefectServer, run: UUID) -> bool:

@@ -15,6 +15,7 @@ from uuid import UUID
 
 from prefect.client.schemas.objects import FlowRun
 
+from flows.run import parameters
 from flows.run.config import Finetune
 from flows.run.flow_runs import FLOW
 from tests.support.checkout import ROOT, TINY
@@ -86,16 +87,15 @@ def deploy(prefect: PrefectServer, config: Finetune, name: str) -> UUID:
             flow_id=client.create_flow_from_name(FLOW),
             name=name,
             entrypoint=_ENTRYPOINT,
-            parameters={"config": config.model_dump(mode="json")},
+            parameters=parameters.of(config),
             enforce_parameter_schema=False,
         )
 
 
-def run_of(prefect: PrefectServer, deployment: UUID, config: dict[str, Any] | None = None) -> UUID:
-    """A run of the deployment with what is given of its configuration."""
-    parameters = {} if config is None else {"config": config}
+def run_of(prefect: PrefectServer, deployment: UUID, given: dict[str, Any] | None = None) -> UUID:
+    """A run of the deployment with these parameters of its own."""
     with prefect.client() as client:
-        return client.create_flow_run_from_deployment(deployment, parameters=parameters).id
+        return client.create_flow_run_from_deployment(deployment, parameters=given or {}).id
 
 
 def read(prefect: PrefectServer, run: UUID) -> FlowRun:

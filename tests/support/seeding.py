@@ -81,7 +81,7 @@ def _record(db: Any, flow: UUID, run: RunRecord) -> Any:
         flow_id=flow,
         deployment_id=None if run.trigger == "ad hoc" else flow,
         auto_scheduled=run.trigger == "schedule",
-        parameters={"config": {"recipe": run.recipe, "base": {"name": run.base}}},
+        parameters={"recipe": run.recipe, "base": {"name": run.base}},
         expected_start_time=run.when,
         start_time=run.when,
         end_time=run.ended,

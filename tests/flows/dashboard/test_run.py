@@ -21,11 +21,11 @@ from tests.support.seeding import report_of
 from tests.support.synthetic import NOW, runs
 
 BEGUN = datetime(2026, 11, 2, 6, tzinfo=UTC)
-CONFIG = {"config": {"recipe": "nightly", "base": {"name": "Phi-4"}}}
+NIGHTLY = {"recipe": "nightly", "base": {"name": "Phi-4"}}
 
 
 def _record(state: Any, **values: Any) -> FlowRun:
-    known = {"flow_id": uuid4(), "parameters": CONFIG, "start_time": BEGUN, "state": state}
+    known = {"flow_id": uuid4(), "parameters": NIGHTLY, "start_time": BEGUN, "state": state}
     return FlowRun(**{**known, "state_type": state.type, **values})
 
 
@@ -63,8 +63,15 @@ def test_a_run_that_crashed_is_told_by_its_tasks() -> None:
 
 
 def test_a_run_whose_parameters_are_anything_is_still_a_run() -> None:
-    run = run_of(_record(Failed(message="Validation failed"), parameters={"config": "?"}), None, [])
+    run = run_of(
+        _record(Failed(message="Validation failed"), parameters={"recipe": 7, "base": "?"}), None, []
+    )
     assert (run.recipe, run.model, run.cause) == ("custom", "unknown", Cause.CONFIGURATION)
+
+
+def test_a_run_of_an_earlier_version_has_its_recipe_and_its_model() -> None:
+    run = run_of(_record(Completed(), parameters={"config": NIGHTLY}), None, [])
+    assert (run.recipe, run.model) == ("nightly", "Phi-4")
 
 
 def test_a_report_of_another_version_leaves_what_prefect_knows() -> None:

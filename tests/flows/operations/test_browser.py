@@ -75,27 +75,41 @@ def test_the_deployments_are_listed(page: Any, deployed: PrefectServer) -> None:
 
 def test_the_form_is_filled_in_and_submitted(page: Any, deployed: PrefectServer) -> None:
     open_form(page, deployed)
-    assert page.get_by_label("Dataset").input_value() == "sample"  # the recipe's value
-    page.get_by_label("Take").first.fill("10%")
+    assert page.get_by_label("Select recipe").inner_text() == "local"  # the deployment's
+    page.get_by_label("Share of the training data").fill("10%")
+    page.get_by_role("tab", name="Invoke").click()
     page.get_by_label("Max New Tokens").fill("40")
     page.get_by_role("button", name="Submit").click()
     page.get_by_text("scheduled to start").wait_for()
     (run,) = until(lambda: runs_of(deployed, DEPLOYMENT), "the run is not there")
-    config = read(deployed, run).parameters["config"]
-    assert config["data"]["train"]["take"] == "10%"
-    assert config["invoke"]["max_new_tokens"] == 40
-    assert config["data"]["dataset"] == "sample"
+    # Nothing else: what nobody has touched stays as in the recipe.
+    given = {name: value for name, value in read(deployed, run).parameters.items() if value is not None}
+    assert given == {
+        "recipe": "local",
+        "settings": {"share": "10%"},
+        "invoke": {"max_new_tokens": 40},
+    }
+
+
+def test_the_form_is_short_until_a_section_is_opened(page: Any, deployed: PrefectServer) -> None:
+    """Three screens of it, and the fields that people change on the first."""
+    open_form(page, deployed)
+    assert page.get_by_label("Budget").bounding_box()["y"] < 900
+    assert page.get_by_role("button", name="Submit").bounding_box()["y"] < 3 * 900
+    assert page.get_by_label("Instance Count").count() == 0
+    page.get_by_role("tab", name="Deploy").click()
+    page.get_by_label("Instance Count").wait_for()
 
 
 def test_the_form_refuses_a_wrong_value_and_says_which(page: Any, deployed: PrefectServer) -> None:
     before = runs_of(deployed, DEPLOYMENT)
     open_form(page, deployed)
-    count = page.get_by_label("Instance Count")
+    count = page.get_by_label("Epochs")
     count.fill("0")
     page.get_by_role("button", name="Submit").click()
     assert count.evaluate("field => field.validationMessage") == "Value must be greater than or equal to 1."
     count.fill("1")
-    page.get_by_label("Take").first.fill("a few")
+    page.get_by_label("Share of the training data").fill("a few")
     page.get_by_role("button", name="Submit").click()
     page.get_by_text("'a few' does not match").first.wait_for()
     assert runs_of(deployed, DEPLOYMENT) == before
@@ -105,7 +119,7 @@ def test_a_run_shows_its_outcome_and_its_artifacts(
     page: Any, deployed: PrefectServer, report: dict[str, Any]
 ) -> None:
     page.goto(f"{deployed.url}/v2/runs/flow-run/{report['run']}?tab=Artifacts")
-    page.get_by_text(f"tiny-chat-base, 35 rows of sample, {report['fingerprint']}").first.wait_for()
+    page.get_by_text(read(deployed, UUID(report["run"])).name).first.wait_for()
     page.get_by_text("Completed").first.wait_for()
     for key in artifacts(deployed, UUID(report["run"])):
         page.get_by_text(key, exact=True).first.wait_for()

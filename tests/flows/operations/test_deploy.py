@@ -13,7 +13,8 @@ import pytest
 import yaml
 from prefect.client.schemas.responses import DeploymentResponse
 
-from flows.run.config import Finetune, load
+from flows.run.config import load
+from flows.run.parameters import config_in
 from tests.support import postgresql
 from tests.support.checkout import ROOT
 from tests.support.prefect_server import POOL, PrefectServer, serving
@@ -70,8 +71,8 @@ def test_everything_is_deployed_from_a_fresh_clone_twice(prefect_server: Prefect
         assert pull == {"prefect.deployments.steps.set_working_directory": {"directory": str(clone)}}
         assert deployment.enforce_parameter_schema
         assert deployment.global_concurrency_limit is not None
-    assert Finetune.model_validate(again["local"].parameters["config"]) == load("local")
-    assert Finetune.model_validate(again["weekly"].parameters["config"]) == load("phi-4-ultrachat")
+    assert config_in(again["local"].parameters) == load("local")
+    assert config_in(again["weekly"].parameters) == load("phi-4-ultrachat")
     (weekly,) = again["weekly"].schedules
     assert not weekly.active
     assert weekly.schedule.timezone == "Europe/Berlin"  # type: ignore[union-attr]

@@ -9,9 +9,10 @@ import pytest
 import yaml
 from prefect.flows import Flow, load_flow_from_entrypoint
 
-from flows.operations.form import filled
+from flows.operations.form import checked
 from flows.operations.healing import SILENT_SECONDS
-from flows.run.config import Finetune, load
+from flows.run import config
+from flows.run.config import load
 from tasks.azure.failure import Cause
 from tests.support.checkout import ROOT
 from tests.support.failures import fails
@@ -46,26 +47,24 @@ def test_only_what_watches_and_tidies_up_runs_by_itself() -> None:
     assert [(each["cron"], each["timezone"]) for each in weekly] == [("0 6 * * 1", "Europe/Berlin")]
 
 
-@pytest.mark.parametrize("recipe", ["local", "phi-4-ultrachat"])
-def test_a_form_holds_the_whole_recipe(recipe: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
-    outputs = filled(recipe)
-    assert Finetune.model_validate(outputs["config"]) == load(recipe)
-    assert set(outputs["config"]) == set(Finetune.model_fields)
-    assert outputs["clone"] == str(ROOT)
-
-
-def test_every_fine_tune_takes_its_form_from_a_recipe_and_from_nowhere_else() -> None:
+def test_every_fine_tune_goes_by_a_recipe_and_holds_no_value_of_one() -> None:
     for deployment in DEPLOYMENTS:
-        if deployment["entrypoint"] != "flows/finetune.py:finetune":
-            continue
-        assert deployment["parameters"] == {"config": "{{ config }}"}
-        _, step = deployment["build"]
-        load(step["flows.operations.form.filled"]["recipe"])
+        if deployment["entrypoint"] == "flows/finetune.py:finetune":
+            assert deployment["parameters"].keys() == {"recipe"}
+            load(deployment["parameters"]["recipe"])
 
 
-def test_a_recipe_that_is_none_is_refused_before_anything_is_deployed(tmp_path: Path) -> None:
-    wrong = tmp_path / "wrong.yaml"
-    wrong.write_text("deploy: {instance_count: 0}")
+def test_the_directory_deployed_from_is_where_a_worker_finds_the_flows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(ROOT)
+    assert checked() == {"clone": str(ROOT)}
+
+
+def test_a_recipe_that_is_none_is_refused_before_anything_is_deployed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config, "RECIPES", tmp_path)
+    (tmp_path / "wrong.yaml").write_text("deploy: {instance_count: 0}")
     with fails(Cause.CONFIGURATION, "deploy.instance_count"):
-        filled(str(wrong))
+        checked()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -156,6 +157,7 @@ def test_suspended_runs_hold_no_process_until_the_watcher_resumes_them(
     long = runs.run("finetune", unlike(1800, "wait.mode=suspend"))
     for run in (*short, long):
         runs.becomes(run, "Suspended")
+        until(partial(says, runs, run, "Waits for job"), "a suspended run does not say what it waits for")
     until(lambda: not runs.prefect.runs(), "the suspended runs' processes have not ended")
 
     (cancelled,) = jobs_of(long)
@@ -175,3 +177,9 @@ def test_suspended_runs_hold_no_process_until_the_watcher_resumes_them(
         assert [each.name for each in jobs_of(run)] == [report_of(runs, run).job]
         assert report_of(runs, run).reused == ()
     assert_nothing_is_left(ml_client, server, *short, long)
+
+
+def says(runs: Deployed, run: UUID, words: str) -> bool:
+    """Whether these words are in the message of the run's state."""
+    state = runs.read(run).state
+    return state is not None and words in (state.message or "")

@@ -68,15 +68,15 @@ def test_the_outcome_is_one_line(fields: dict[str, Any], line: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_is_listed_with_model_share_and_fingerprint(
+def test_a_run_is_listed_by_its_recipe_and_the_tags_of_a_deployments_run(
     prefect_server: PrefectServer, config: MakeConfig
 ) -> None:
     from flows.finetune import finetune
 
     report = finetune(config())
     run = read(prefect_server, report.run)
-    assert run.name == f"tiny-chat-base, 40 rows of sample, {report.fingerprint}"
-    assert set(run.tags) == {"recipe: tiny", "model: tiny-chat-base"}
+    assert run.name == f"tiny {report.started:%d %b %H:%M}"
+    assert set(run.tags) == {"finetune", "local", "recipe: tiny", "model: tiny-chat-base"}
     assert run.state is not None
     assert run.state.name == "Completed"
     assert run.state.message == outcome(report)

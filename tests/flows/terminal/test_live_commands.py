@@ -56,12 +56,10 @@ def make_run() -> Iterator[MakeRun]:
             if deployed:
                 owner = client.create_deployment(client.create_flow(flow(name="finetune")(print)), name)
                 deployments.append(owner)
-                run = client.create_flow_run_from_deployment(owner, name=name, parameters={"config": {}})
+                run = client.create_flow_run_from_deployment(owner, name=name)
                 client.set_flow_run_state(run.id, state, force=True)
             else:
-                run = client.create_flow_run(
-                    flow(name="finetune")(print), name=name, parameters={"config": {}}, state=state
-                )
+                run = client.create_flow_run(flow(name="finetune")(print), name=name, state=state)
         made.append(run.id)
         return run.id, name
 

@@ -21,7 +21,7 @@ from tasks.azure.sizes import Size
 from tasks.compute import Cluster
 from tasks.core.lease import RUN
 from tasks.core.log import logger
-from tasks.core.names import dataset_name, endpoint_name, job_name, model_name
+from tasks.core.names import dataset_name, endpoint_name, model_name
 from tasks.data.expected import expect
 from tasks.data.prepared import PreparedData
 from tasks.data.window import Window, tokenizer_file
@@ -132,11 +132,10 @@ def _with_job(session: Session, config: Finetune, facts: Facts, data: PreparedDa
     if config.fresh and run is None:  # named after a flow run that there is not yet
         return found
     fresh_for = run if config.fresh else None
-    attempts = list(pipeline.attempts(session, facts.base.name, planned, fresh_for))
-    last = attempts[-1] if attempts else None
+    named = pipeline.names(facts.base.name, planned, fresh_for)
+    attempt, last = pipeline.last_attempt(session, named)
     if last is None or last.state in job_states.GIVEN_UP:
-        name = job_name(facts.base.name, planned.fingerprint, len(attempts) + 1, fresh_for)
-        return replace(found, job_name=name)
+        return replace(found, job_name=named(attempt + 1))
     name = config.registration.name or model_name(facts.base.name, dataset_name(data.source))
     model = register.find(session, name, last.name)
     dataset = dataset_name(data.source)

@@ -142,7 +142,7 @@ def submit_job(session: Session, work: Work, plan: Plan, lease: Lease, fresh: bo
     """
 
     named = names(work.base.name, plan, lease.run if fresh else None)
-    attempt, last = _last_attempt(session, named)
+    attempt, last = last_attempt(session, named)
     if last is not None:
         if last.state not in job_states.GIVEN_UP:
             return _reuse(session, find(session, last.name), lease)
@@ -167,7 +167,7 @@ def attempts(
     before the run was, `since` then, is none of its own unless it says so, nor is anything before that: of a
     job that fails each week there are hundreds of attempts.
     """
-    attempt, found = _last_attempt(session, named)
+    attempt, found = last_attempt(session, named)
     while found is not None and (is_held_by(found.tags, run) or not _is_before(found.created, since)):
         yield found
         attempt -= 1
@@ -179,7 +179,7 @@ def find(session: Session, name: str) -> Any:
     return unless_missing(lambda: clients.workspace(session).jobs.get(name))
 
 
-def _last_attempt(session: Session, named: Callable[[int], str]) -> tuple[int, Listed | None]:
+def last_attempt(session: Session, named: Callable[[int], str]) -> tuple[int, Listed | None]:
     """The number of the last attempt, and its job: 0 and None before the first.
 
     Jobs are never deleted, so that those there are have the numbers from one on: the last of a thousand is

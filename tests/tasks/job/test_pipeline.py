@@ -304,7 +304,7 @@ def test_of_a_thousand_attempts_a_run_looks_at_those_since_it_was_created(
 ) -> None:
     planned = plan(learning_rate=unlike_any())
     attempts = Attempts(1234, work.base.name, planned)
-    # It has submitted the last and the last but two, and one before it was created is held by it all the same.
+    # It has submitted the last and the last but two, and holds one from before it was created all the same.
     attempts.held = {attempts.names[number]: "mine" for number in (1229, 1231, 1233)}
     monkeypatch.setattr(listing, "job", attempts.job)
     since = attempts.begun + timedelta(hours=1231)

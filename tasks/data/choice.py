@@ -126,6 +126,8 @@ def _found(role: str, source: Source, train: str = "") -> str | None:
         if not fitting and len(source.splits) == 1:
             return next(iter(source.splits))
         if not fitting and not any(map(layout.purpose, source.splits)):
+            if any(map(layout.hints, source.splits)):
+                return None
             return _ALL if len({kind.family for kind in source.formats.values()}) == 1 else None
         return fitting[0] if len(fitting) == 1 else None
     partner = train.replace("training", role).replace("train", role)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import io
 import json
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -14,6 +14,7 @@ import orjson
 
 from tasks.azure.failure import Cause, Failure
 from tasks.data.shape import is_row
+from tasks.data.whole_document import is_table, rows_in
 
 _FIRST_LINE = 8 * 2**20  # bytes: longer than any row
 
@@ -29,11 +30,17 @@ class Unreadable:
 Row = dict[str, Any] | list[Any] | Unreadable
 
 
-def rows(file: io.BufferedReader, path: str, unused: set[str]) -> Generator[Row, None, None]:
+def rows(
+    file: io.BufferedReader, path: str, unused: set[str], member: str | None = None
+) -> Generator[Row, None, None]:
     """The rows of a JSON file, streamed; what a document holds beside them is added to `unused`.
 
-    Raises Failure for a document that has several lists of rows.
+    With a `member`, those of an object's list of that name alone. Raises Failure for a document that has
+    several lists of rows.
     """
+    if member is not None:
+        yield from _list(_Checked(b"", file), f"{member}.item")
+        return
     ahead = _first_lines(file)
     if not ahead:
         return
@@ -44,7 +51,7 @@ def rows(file: io.BufferedReader, path: str, unused: set[str]) -> Generator[Row,
         # A list of messages is one row; a list of anything else, pairs of texts as well, is one of rows.
         alone = bool(first) and isinstance(first[0], dict) and is_row(first)
         yield from [first] if alone else map(_as_row, first)
-    elif isinstance(first, dict) and is_row(first):
+    elif isinstance(first, dict) and not is_table(first) and is_row(first):
         yield first
     elif ahead[0].lstrip().startswith(b"["):
         yield from _list(_Checked(b"".join(ahead), file))
@@ -76,6 +83,8 @@ def _are_lines(ahead: list[bytes], first: Any) -> bool:
     spoken = [line for line in ahead if line.strip()]
     if first is not _NOTHING:
         return len(spoken) > 1 or not isinstance(first, dict | list)
+    if spoken[0].lstrip().startswith(b"[") and all(line.rstrip().endswith(b",") for line in spoken):
+        return False  # a list with a row a line
     others = [_loaded(line) for line in spoken[1:]]
     return bool(others) and all(isinstance(other, dict | list) for other in others)
 
@@ -92,6 +101,8 @@ def _line(line: bytes, start: int) -> Row:
     try:
         return _as_row(orjson.loads(line))
     except orjson.JSONDecodeError as error:
+        if line.rstrip().endswith(b","):  # lines that were cut out of a list
+            return _line(line.rstrip()[:-1], start)
         text = decoded(line, start)
         found = _loaded_leniently(text)
         return _as_row(found) if found is not _NOTHING else Unreadable(f"no JSON: {error}", text.rstrip("\n"))
@@ -110,6 +121,8 @@ def _loaded(line: bytes) -> Any:
     try:
         return orjson.loads(line)
     except orjson.JSONDecodeError:
+        if line.rstrip().endswith(b","):
+            return _loaded(line.rstrip()[:-1])
         try:
             return _loaded_leniently(line.decode())
         except UnicodeDecodeError:
@@ -124,10 +137,10 @@ def _loaded_leniently(text: str) -> Any:
         return _NOTHING
 
 
-def _list(content: _Checked) -> Generator[Row, None, None]:
+def _list(content: _Checked, prefix: str = "item") -> Generator[Row, None, None]:
     import ijson
 
-    yield from map(_as_row, ijson.items(content, "item", use_float=True))
+    yield from map(_as_row, ijson.items(content, prefix, use_float=True))
 
 
 def _objects(content: _Checked, path: str, unused: set[str]) -> Generator[Row, None, None]:
@@ -141,10 +154,12 @@ def _objects(content: _Checked, path: str, unused: set[str]) -> Generator[Row, N
             continue
         members = _Members(path)
         yield from members.read(events)
-        if members.rows_in is not None:
-            unused |= {f"{path.rsplit('/', 1)[-1]}: {key}" for key in members.rest}
-        else:
-            yield members.rest
+        beside = set(members.rest)
+        if members.rows_in is None:
+            found = None if is_row(members.rest) else rows_in(members.rest)
+            inside, beside = found or ([members.rest], set())
+            yield from map(_as_row, inside)
+        unused |= {f"{path.rsplit('/', 1)[-1]}: {key}" for key in beside}
 
 
 class _Members:
@@ -171,6 +186,11 @@ class _Members:
         if event == "end_array":
             self.rest[key] = []
             return
+        columns: Any = self.rest.get("columns") if key == "data" else None
+        if is_table({"columns": columns, "data": []}):
+            self.rest.pop("columns")
+            yield from self._table(columns, chain([_built(event, value, events)], _elements(events)))
+            return
         first = _built(event, value, events)
         if not is_row(first):
             self.rest[key] = [first, *_elements(events)]
@@ -184,6 +204,15 @@ class _Members:
         self.rows_in = key
         yield _as_row(first)
         yield from map(_as_row, _elements(events))
+
+    def _table(self, columns: list[str], lines: Iterable[Any]) -> Iterator[Row]:
+        """Rows of a table whose columns are named once, as pandas writes it with orient="split"."""
+        self.rows_in = "data"
+        for cells in lines:
+            if isinstance(cells, list) and len(cells) == len(columns):
+                yield dict(zip(columns, cells, strict=True))
+            else:
+                yield Unreadable(f"not the {len(columns)} cells that there are columns", json.dumps(cells))
 
 
 def _elements(events: Any) -> Iterator[Any]:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tasks.azure.failure import Cause, Failure
-from tasks.data import card, layout
+from tasks.data import card, layout, split_lists
 from tasks.data.layout import READ, Format
 from tasks.data.packed import sniffed
+from tasks.data.ranges import is_local
 from tasks.data.section import Data
 from tasks.data.source import Source
 
+_UNPACK, _EXPORT = "Unpack it. ", "Save it as CSV in UTF-8. "
+_OPENED = dict.fromkeys((".zip", ".tar", ".tgz", ".gz", ".7z", ".rar"), _UNPACK) | dict.fromkeys(
+    (".xlsx", ".xls", ".ods", ".db", ".sqlite"), _EXPORT
+)
 _STATE = "state.json"  # of `save_to_disk`: which of the folder's Arrow files are the data
 
 
@@ -58,14 +64,19 @@ def _source(fs: Any, path: str, name: str, listing: _Listing, data: Data) -> Sou
         names = ", ".join(PurePosixPath(file).name for file in list(listing.files)[:5])
         raise Failure(
             f"There are no data files at {name}{f' (there is {names})' if names else ''}.",
-            f"Name a file, a folder or a pattern of files ({READ}).",
+            _OPENED.get(PurePosixPath(names.lower()).suffix, "")
+            + f"Name a file, a folder or a pattern of files ({READ}).",
             cause=Cause.NOT_FOUND,
         )
     splits = card.splits(fs, listing.root, formats, data) if listing.is_folder else None
     if splits is None:
         splits = _by_split(formats, path if listing.is_folder else "")
+    within = _within(fs, [file for paths in splits.values() for file in paths], formats)
+    formats |= dict.fromkeys(within, Format.JSON)
+    splits = _taken_apart(splits, within)
     used = {file for paths in splits.values() for file in paths}
-    others = [file for file in listing.files if file not in used]
+    held = {file for file, _ in within.values()}
+    others = [file for file in listing.files if file not in used | held]
     identity = "\n".join(f"{file} {_stamp(info)}" for file, info in sorted(listing.files.items()))
     return Source(
         name=name,
@@ -75,6 +86,7 @@ def _source(fs: Any, path: str, name: str, listing: _Listing, data: Data) -> Sou
         formats={file: found for file, found in formats.items() if file in used},
         identity=f"{data.subset} {identity}",
         root=listing.root,
+        within=within,
         others=tuple(file.removeprefix(listing.root).lstrip("/") for file in sorted(others)),
     )
 
@@ -92,11 +104,15 @@ class _Listing:
         found: dict[str, Format | None] = {}
         kept = _kept_by_state(fs, self.files)
         for file in sorted(self.files):
-            named = len(self.files) == 1 and not self.is_folder
-            if (layout.is_described(file) and not named) or (kept is not None and file not in kept):
+            alone = len(self.files) == 1 and not self.is_folder
+            below = file.removeprefix(self.root).lstrip("/")
+            named = layout.format_of(file)
+            if (layout.is_described(below) and not alone) or (kept is not None and file not in kept):
                 found[file] = None
+            elif named and not is_local(fs):
+                found[file] = named  # a look into each file of a server would take longer than all the rest
             else:
-                found[file] = layout.format_of(file) or sniffed(fs, file)
+                found[file] = sniffed(fs, file, named)
         return found
 
 
@@ -104,7 +120,7 @@ def _listing(fs: Any, path: str) -> _Listing:
     """Files below a folder, the one file, or else those of a pattern: a name may hold its signs as well."""
     if fs.isdir(path):
         root = path.rstrip("/")
-        return _Listing(_only_files(fs.find(path, detail=True)), root, True)
+        return _Listing(_below(fs, root), root, True)
     if fs.exists(path):
         return _Listing({path: fs.info(path)}, str(PurePosixPath(path).parent), False)
     if not any(mark in path for mark in "*?["):
@@ -113,6 +129,20 @@ def _listing(fs: Any, path: str) -> _Listing:
     if not found:
         raise FileNotFoundError(path)
     return _Listing(found, path[: min(path.find(m) for m in "*?[" if m in path)].rpartition("/")[0], False)
+
+
+def _below(fs: Any, folder: str, above: frozenset[str] = frozenset()) -> dict[str, Mapping[str, Any]]:
+    """The files below a folder, and below folders that are linked into it, but for those that it is in."""
+    found = _only_files(fs.find(folder, detail=True))
+    if not is_local(fs):
+        return found
+    above |= {os.path.realpath(folder)}
+    for link in [file for file, info in found.items() if info.get("islink") and fs.isdir(file)]:
+        del found[link]
+        real = os.path.realpath(link)
+        if not any(f"{one}/".startswith(f"{real}/") for one in above):
+            found |= _below(fs, link, above)
+    return found
 
 
 def _only_files(found: Any) -> dict[str, Mapping[str, Any]]:
@@ -160,6 +190,29 @@ def _by_split(formats: Mapping[str, Format], root: str) -> dict[str, tuple[str, 
     for file in sorted(formats):
         splits.setdefault(layout.split_of(file, root), []).append(file)
     return {name: tuple(found) for name, found in splits.items()}
+
+
+def _within(fs: Any, files: Iterable[str], formats: Mapping[str, Format]) -> dict[str, tuple[str, str]]:
+    """The splits that lie in one document; a server's files are not read to find them."""
+    if not is_local(fs):
+        return {}
+    documents = [file for file in files if formats[file] is Format.JSON]
+    return {f"{file}#{name}": (file, name) for file in documents for name in split_lists.names(fs, file)}
+
+
+def _taken_apart(
+    splits: Mapping[str, tuple[str, ...]], within: Mapping[str, tuple[str, str]]
+) -> dict[str, tuple[str, ...]]:
+    """The splits with each document replaced by those that lie in it."""
+    documents = {file for file, _ in within.values()}
+    found = {
+        name: tuple(file for file in files if file not in documents)
+        for name, files in splits.items()
+        if not documents.issuperset(files)
+    }
+    for part, (_, name) in within.items():
+        found[name] = (*found.get(name, ()), part)
+    return found
 
 
 def _stamp(info: Mapping[str, Any]) -> str:

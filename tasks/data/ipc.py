@@ -59,10 +59,10 @@ class ArrowRows:
                 base += batch.num_rows
 
     def _local(self, fs: Any, path: str) -> Path:
-        if ranges.is_local(fs):
-            return Path(path)
         folder = Path(self._stack.enter_context(TemporaryDirectory(prefix="finetune-data-")))
-        return copied(fs, path, folder / "data.arrow", self._meter.read)
+        is_local = ranges.is_local(fs)
+        stored = Path(path) if is_local else copied(fs, path, folder / "stored", self._meter.read)
+        return packed.whole(stored, path, folder / "data.arrow")
 
     def _batches(self, file: Path) -> Iterator[Any]:
         reader = _reader(str(file), file)
@@ -83,8 +83,6 @@ def _reader(path: str, file: Path) -> Any:
     from pyarrow import ipc
 
     try:
-        with file.open("rb") as opened:
-            packed.check_pointer(opened.read(64), path)
         mapped = pyarrow.memory_map(str(file))
         try:
             return ipc.open_file(mapped)

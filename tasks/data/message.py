@@ -22,8 +22,11 @@ CONTENT_KEYS = ("content", "value", "text", "message", "parts")
 ALIASES = {
     **dict.fromkeys(("human", "prompter", "customer", "instruction"), "user"),
     **dict.fromkeys(("gpt", "model", "bot", "chatbot", "chatgpt", "ai", "agent", "output"), "assistant"),
+    **dict.fromkeys(("bard", "bing", "claude"), "assistant"),  # FastChat's
+    "developer": "system",  # OpenAI's name for it since its reasoning models
     **{name: name for name in ("system", "user", "assistant")},
 }
+_SPEAKERS = {"system", "user", "human", "assistant", "bot", "gpt"}  # as keys of an object
 _CALLS = ("tool_calls", "function_call", "function_calls")
 _MEDIA = ("image", "images", "audio", "video", "videos", "attachments", "image_url")
 _LEARNT = ("weight", "train", "training", "loss", "trainable")  # whether an answer is to be learnt
@@ -58,7 +61,8 @@ class Reading:
             return _in_turn(value)
         if value and all(_is_pair(turn) for turn in value):
             return _in_turn([text for pair in value for text in pair])
-        return [self._message(at, from_entries(message)) for at, message in enumerate(value)]
+        turns = [turn for message in value for turn in _by_role(from_entries(message))]
+        return [self._message(at, turn) for at, turn in enumerate(turns)]
 
     def role(self, name: Any) -> Any:
         """Our name of a role, or the one given where it is unknown."""
@@ -157,6 +161,17 @@ def from_entries(message: Any) -> Any:
 
 def _is_pair(turn: Any) -> bool:
     return isinstance(turn, list | tuple) and len(turn) == 2 and all(isinstance(text, str) for text in turn)
+
+
+def is_by_role(message: Any) -> bool:
+    """Whether an object holds texts by who says them: {"human": …, "assistant": …}."""
+    return isinstance(message, Mapping) and len(message) > 0 and message.keys() <= _SPEAKERS
+
+
+def _by_role(message: Any) -> list[Any]:
+    if not is_by_role(message):
+        return [message]
+    return [{"role": role, "content": text} for role, text in message.items() if text is not None]
 
 
 def _in_turn(texts: list[str]) -> list[Message]:

@@ -84,9 +84,9 @@ class ParquetRows:
             yield from span.batches()
 
     def _opened(self, fs: Any, paths: Sequence[str], folder: Path) -> list[_File]:
-        if ranges.is_local(fs):
-            return [_local(path) for path in paths]
         copies = (folder / f"{number}.parquet" for number in range(len(paths)))
+        if ranges.is_local(fs):
+            return [_local(Path(path), path, copy) for path, copy in zip(paths, copies, strict=False)]
         return list(self._pool.map(partial(_remote, fs, self._meter), paths, copies))
 
     def _spans(self, rows: Rows) -> Iterator[_Span]:
@@ -245,13 +245,12 @@ class _Span:
         return positions, frame[[position - start for position in positions]]
 
 
-def _local(path: str) -> _File:
+def _local(stored: Path, path: str, copy: Path) -> _File:
     import pyarrow.parquet
 
     try:
-        with Path(path).open("rb") as file:
-            _check_head(file.read(64), path)
-        return _File(path, pyarrow.parquet.read_metadata(path), Path(path))
+        file = packed.whole(stored, path, copy)
+        return _File(path, pyarrow.parquet.read_metadata(file), file, copied=stored != Path(path))
     except (pyarrow.lib.ArrowException, OSError) as error:
         raise _broken(path, error) from error
 
@@ -263,9 +262,9 @@ def _remote(fs: Any, meter: ProgressCounter, path: str, local: Path) -> _File:
     try:
         remote = RemoteFile(fs, path, meter.read)
         tail = remote.tail(_FOOTER)
-        if tail is None or remote.size is None:
-            copied(fs, path, local, meter.read)
-            return _File(path, pyarrow.parquet.read_metadata(local), local, copied=True)
+        if tail is None or remote.size is None or not tail.endswith(b"PAR1"):  # no ranges, or compressed
+            stored = copied(fs, path, local.with_suffix(".stored"), meter.read)
+            return _local(stored, path, local)
         first = remote.size - len(tail)
         with local.open("wb") as file:
             file.truncate(remote.size)
@@ -279,17 +278,6 @@ def _remote(fs: Any, meter: ProgressCounter, path: str, local: Path) -> _File:
         return _File(path, pyarrow.parquet.read_metadata(local), local, remote)
     except (pyarrow.lib.ArrowException, OSError) as error:
         raise _broken(path, error) from error
-
-
-def _check_head(head: bytes, path: str) -> None:
-    """Raise Failure for what is a parquet file only by its name."""
-    packed.check_pointer(head, path)
-    if kind := packed.packing(head):
-        raise Failure(
-            f"{path} is compressed ({kind}) from outside, which a parquet file is within.",
-            f"Unpack it with {kind}.",
-            cause=Cause.DATA,
-        )
 
 
 def _broken(path: str, error: BaseException) -> Failure:

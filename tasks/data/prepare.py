@@ -34,6 +34,7 @@ _UNKNOWN = Window()
 _UNUSABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR}
 _FORMAT = 4  # of the files written; part of the request, so that an older layout is not taken for this one
 _NAMED = 20  # files beside the data
+_FEW = 3  # rows: a file of so few is rather one whose rows are not where they are looked for
 
 
 def prepare(data: Data, on_progress: OnProgress = ignored, window: Window = _UNKNOWN) -> PreparedData:
@@ -184,6 +185,8 @@ class _Preparing:
         """Which rows were taken. Only a share, a cut or a sample makes it necessary to count lines first."""
         at_once = self._data.rows == "first" and not part.cut and not part.split.take.endswith("%")
         total = None if at_once and self._source.formats[part.files[0]].family == "text" else reader.total
+        if part.cut and total and total <= _FEW:
+            self._filter.check_shape(batch for _, batch in reader.batches(range(total)))
         rows = (
             range(int(part.split.take))
             if total is None
@@ -214,7 +217,7 @@ class _Preparing:
             examples = "; ".join(f"row {bad.position:,}: {bad.reason}" for bad in output.examples)
             raise Failure(
                 f"No row of {part.title} is left to train on{f' ({examples})' if examples else ''}.",
-                "Take more rows, or fix the source.",
+                f"Take more rows, or fix the source{_switches([output])}.",
                 cause=Cause.DATA,
             )
 
@@ -247,6 +250,8 @@ def _switches(outputs: Sequence[Output]) -> str:
     found = []
     if any(reason.startswith("longer") for reason in reasons):
         found.append(" or data.max_tokens")
+    if any("unknown role" in reason for reason in reasons):
+        found.append(", or say who it is: data.roles={NAME: assistant}")
     if LEAK in reasons:
         found.append(", or set data.checks.leaks=warn")
     if DUPLICATE in reasons:

@@ -46,4 +46,4 @@ def opened(data: Data, source: Source, files: Sequence[str], counter: ProgressCo
         return ArrowRows(source.fs, files, columns, counter)
     from tasks.data.text import TextRows
 
-    return TextRows(source.fs, source.formats, files, counter)
+    return TextRows(source, files, counter)

@@ -112,6 +112,13 @@ class RowFilter:
         frame = pl.DataFrame(good, schema={**SCHEMA, "position": pl.Int64})
         return self._unique(_completed(frame), bad)
 
+    def check_shape(self, batches: Iterable[Any]) -> None:
+        """Raise Failure for rows of no known shape."""
+        for batch in batches:
+            rows = batch if isinstance(batch, list) else batch.to_dicts()
+            if self.recognised is None:
+                self._recognise([row for row in rows if not isinstance(row, Unreadable)])
+
     def lengths(self) -> Lengths:
         """Totals of what was found good in this split."""
         return Lengths(

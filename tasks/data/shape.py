@@ -15,14 +15,16 @@ from tasks.data.message import (
     Reading,
     Unfit,
     from_entries,
+    is_by_role,
     is_empty,
     parsed,
 )
 from tasks.data.section import Column, Data, Shape
 
+_LISTS = ("items", "data")  # of messages or, in a document, of rows
 _CONVERSATIONS = (
     *("messages", "conversations", "conversation", "dialogue", "dialog", "dialogs", "chat", "turns"),
-    *("contents", "items", "data"),
+    *("contents", *_LISTS),
 )
 _QUESTIONS: dict[Shape, tuple[str, ...]] = {
     Shape.INSTRUCTION: ("instruction",),
@@ -51,6 +53,7 @@ _NAMES = {
     Shape.PROMPT: "prompts and completions",
     Shape.QUESTION: "questions and answers",
 }
+_OBJECTS = (Shape.MESSAGES, Shape.SHAREGPT)
 _SHOWN = 300  # characters of a row
 _LOOKED_AT = 50  # rows
 
@@ -87,16 +90,20 @@ class Recognised:
             if column == "weight" and value in (0, False) and value is not None:
                 raise Unfit("the row has the weight 0: the component would train on it like on the others")
             if column not in self.used and not is_empty(value):
-                reading.unused[f"column {column}"] += 1
+                reading.unused[f"column {column or '(without a name)'}"] += 1
         if (column := self.columns.get("messages")) is not None:
             return self._listed(row, column, reading)
         return self._paired(row, reading)
+
+    def _value(self, row: Mapping[str, Any], ours: Column) -> Any:
+        """What the row has in one of our columns; None where the shape has no such column."""
+        return row.get(self.columns[ours]) if ours in self.columns else None
 
     def _listed(self, row: Mapping[str, Any], column: str, reading: Reading) -> Any:
         if column not in row:
             raise Unfit(f"there is no column {column}")
         found = reading.conversation(row[column])
-        system = row.get(self.columns.get("system", ""))
+        system = self._value(row, "system")
         if isinstance(system, str) and system.strip() and isinstance(found, list):
             if found and isinstance(found[0], dict) and found[0].get("role") == "system":
                 raise Unfit("the row has two system messages, one of them in a column")
@@ -105,7 +112,7 @@ class Recognised:
 
     def _paired(self, row: Mapping[str, Any], reading: Reading) -> Any:
         """The question's and the answer's columns as a conversation, with what belongs before them."""
-        question, answer = (row.get(self.columns[ours]) for ours in ("prompt", "completion"))
+        question, answer = self._value(row, "prompt"), self._value(row, "completion")
         if isinstance(question, str) and isinstance(answer, str) and question[:1] == answer[:1] == "[":
             # Lists of messages as JSON, in a table of text: both columns are, so that no question is.
             lists = [parsed(value) for value in (question, answer)]
@@ -120,7 +127,7 @@ class Recognised:
                 there = self.columns[ours]  # type: ignore[index]
                 raise Unfit(f"{there} is not text" if value is not None else f"{there} is empty")
             messages += turns
-        more = row.get(self.columns.get("input", ""))
+        more = self._value(row, "input")
         if isinstance(more, str) and more.strip():
             at = max(at for at, message in enumerate(messages) if message["role"] == "user")
             joined = f"{messages[at]['content']}\n{more}"
@@ -130,7 +137,7 @@ class Recognised:
         return messages
 
     def _before(self, row: Mapping[str, Any], reading: Reading) -> list[Message]:
-        system, history = (row.get(self.columns.get(ours, "")) for ours in ("system", "history"))
+        system, history = self._value(row, "system"), self._value(row, "history")
         found: list[Message] = []
         if isinstance(system, str) and system.strip():
             found.append({"content": system, "role": "system"})
@@ -160,7 +167,11 @@ def recognise(rows: Iterable[Any], data: Data) -> Recognised | None:
 
 def is_row(value: Any) -> bool:
     """Whether a value, as a document holds it, is a row of a shape that is known."""
-    return _recognised(value, _DEFAULT) is not None
+    found = _recognised(value, _DEFAULT)
+    if found is None or found.bare or "messages" in found.columns:
+        return found is not None
+    pair = (value[found.columns[ours]] for ours in ("prompt", "completion"))
+    return all(not isinstance(one, Mapping | list) or _kind(one) in _OBJECTS for one in pair)
 
 
 def wanted(columns: Sequence[str], data: Data) -> list[str]:
@@ -172,7 +183,7 @@ def wanted(columns: Sequence[str], data: Data) -> list[str]:
     if not listed or (data.format not in (None, Shape.MESSAGES, Shape.SHAREGPT, Shape.TURNS)):
         known |= {*_ANSWERS, *_HISTORY, *(name for names in _MORE.values() for name in names)}
         known |= {name for names in _QUESTIONS.values() for name in names}
-    return [column for column in columns if column in known or column.lower() in known]
+    return [column for column in columns if column in known or column.strip().lower() in known]
 
 
 def shortened(row: Any) -> str:
@@ -209,6 +220,8 @@ def _listed(row: Mapping[str, Any], data: Data) -> Recognised | None:
     mapped = data.columns.get("messages")
     for column in [mapped] if mapped else _present(_CONVERSATIONS, row):
         kind = _kind(row.get(column))
+        if kind is None and column.strip().lower() not in _LISTS and _is_by_roles(row.get(column)):
+            kind = Shape.MESSAGES
         if kind is None or data.format not in (None, kind):
             continue
         # Whether or not this row has them: another may.
@@ -235,8 +248,7 @@ def _paired(row: Mapping[str, Any], data: Data) -> Recognised | None:
             continue
         columns: dict[Column, str] = {"prompt": question, "completion": answer}
         others = {"system": _MORE["system"], "history": _HISTORY}
-        if shape is Shape.INSTRUCTION:
-            others["input"] = _MORE["input"]
+        others["input"] = _MORE["input"] if shape is Shape.INSTRUCTION else ("context",)
         for ours, theirs in others.items():
             found = _mapped((ours,), theirs, row, data)  # type: ignore[arg-type]
             if found and found not in columns.values():
@@ -256,7 +268,7 @@ def _mapped(ours: tuple[Column], known: Sequence[str], row: Mapping[str, Any], d
 
 def _present(names: Sequence[str], columns: Iterable[str]) -> list[str]:
     """Of the names those that are there, in any letter case, as they are written there."""
-    there = {str(column).lower(): str(column) for column in columns}
+    there = {str(column).strip().lower(): str(column) for column in columns}
     return [there[name] for name in names if name in there]
 
 
@@ -281,6 +293,14 @@ def _kind(value: Any) -> Shape | None:
         for turn in value
     )
     return Shape.TURNS if turns or pairs else None
+
+
+def _is_by_roles(value: Any) -> bool:
+    try:
+        value = parsed(value)
+    except Unfit:
+        return False
+    return isinstance(value, list) and bool(value) and all(is_by_role(from_entries(turn)) for turn in value)
 
 
 def _by_keys(keys: set[str]) -> Shape | None:

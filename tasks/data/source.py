@@ -28,7 +28,8 @@ class Source:
     identity: str
     root: str = ""
     others: tuple[str, ...] = ()
-    described: Mapping[str, str] = field(default_factory=dict)  # what is to be said of how it was read
+    # Of a document that holds its splits: what stands for one of them here -> the file, the list's name.
+    within: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
     def files(self, split: str) -> tuple[str, ...]:
         """The files of a split by its name, or those that a file's, a folder's name or a pattern says.

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
-from collections.abc import Generator, Iterator, Mapping, Sequence
+import re
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import chain, islice
+from itertools import chain, dropwhile, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from tasks.azure.failure import Cause, Failure
 from tasks.data import document, packed, ranges
@@ -20,17 +19,20 @@ from tasks.data.choice import Rows
 from tasks.data.document import Row, Unreadable, decoded
 from tasks.data.layout import Format
 from tasks.data.progress_counter import ProgressCounter
+from tasks.data.source import Source
 from tasks.data.stream import buffered, copied
+from tasks.data.utf8 import as_utf8
 
 csv.field_size_limit(2**31 - 1)  # a conversation is longer than the default of 128 KiB may hold
 _BATCH = 2000  # rows
-_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_CHUNK = 2**20  # bytes
 
 
 @dataclass(frozen=True)
 class _File:
     path: str
     format: Format
+    member: str | None = None  # of a document that holds its splits: the name of the list
 
 
 class TextRows:
@@ -39,11 +41,13 @@ class TextRows:
     Use as a context manager. Raises Failure for a file that is not UTF-8 or cannot be parsed as a whole.
     """
 
-    def __init__(
-        self, fs: Any, formats: Mapping[str, Format], paths: Sequence[str], meter: ProgressCounter
-    ) -> None:
-        self._fs = fs
-        self._files = [_File(path, formats[path]) for path in paths]
+    def __init__(self, source: Source, paths: Sequence[str], meter: ProgressCounter) -> None:
+        self._fs = source.fs
+        self._files = [
+            _File(file, source.formats[path], member)
+            for path in paths
+            for file, member in [source.within.get(path, (path, None))]
+        ]
         self._meter = meter
         self._stack = ExitStack()
         self.unused: set[str] = set()  # parts of documents that hold no rows
@@ -82,7 +86,8 @@ class TextRows:
         copies = []
         for number, file in enumerate(self._files):
             copy = folder / f"{number}-{Path(file.path).name[-80:]}"
-            copies.append(_File(str(copied(self._fs, file.path, copy, self._meter.read)), file.format))
+            copied(self._fs, file.path, copy, self._meter.read)
+            copies.append(replace(file, path=str(copy)))
         self._fs, self._files = fsspec.filesystem("file"), copies
 
     def _read(self, file: _File) -> Generator[Row, None, None]:
@@ -91,9 +96,8 @@ class TextRows:
         path = file.path
         try:
             with buffered(self._fs, path, self._meter.read) as stored:
-                packed.check_pointer(stored.peek(64)[:64], path)
                 if packed.packing(stored.peek(6)[:6]) != "zip":
-                    yield from self._parsed(packed.unpacked(stored), file)
+                    yield from self._parsed(stored, file)
                     return
             # An archive's table of contents stands at its end.
             with packed.only_member(self._on_disk(file), path) as content:
@@ -101,17 +105,25 @@ class TextRows:
         except UnicodeDecodeError as error:
             raise Failure(
                 f"{path} is not UTF-8 (byte {error.start:,}).",
-                f"Convert it: iconv -f {error.encoding if error.encoding == 'UTF-16' else 'OLD-ENCODING'} "
-                "-t UTF-8.",
+                "Convert it: iconv -f CP1252 -t UTF-8, if an older Windows program wrote it.",
                 cause=Cause.DATA,
             ) from error
         except packed.ERRORS as error:
             raise Failure(
                 f"{path} is cut off or damaged: {_line(error)}.", "Download it again.", cause=Cause.DATA
             ) from error
-        except (csv.Error, JSONError) as error:
+        except JSONError as error:
             raise Failure(
-                f"{path} cannot be read: {_line(error)}.", "Check that the file is whole.", cause=Cause.DATA
+                f"{path} is not valid JSON: {_line(error)}.",
+                "Correct it there (JSON has no comments, and no comma before a closing bracket), or fetch it "
+                "again if it is cut off.",
+                cause=Cause.DATA,
+            ) from error
+        except csv.Error as error:
+            raise Failure(
+                f"{path} cannot be read as a table: {_line(error)}.",
+                "Check that each quotation mark is closed, and that the file is whole.",
+                cause=Cause.DATA,
             ) from error
         except OSError as error:
             raise Failure(
@@ -128,23 +140,23 @@ class TextRows:
         return copied(self._fs, file.path, folder / "archive.zip", self._meter.read)
 
     def _parsed(self, content: io.BufferedReader, file: _File) -> Generator[Row, None, None]:
-        if content.peek(3).startswith(codecs.BOM_UTF8):
-            content.read(3)
-        elif content.peek(2)[:2] in _UTF16:
-            raise UnicodeDecodeError("UTF-16", content.peek(2)[:2], 0, 2, "is UTF-16")
+        content = as_utf8(packed.unpacked(content))
+        packed.check_pointer(content.peek(64)[:64], file.path)
         if file.format is Format.JSON:
-            yield from document.rows(content, file.path, self.unused)
+            yield from document.rows(content, file.path, self.unused, file.member)
         else:
             yield from _table(content, file)
 
 
 def _table(content: io.BufferedReader, file: _File) -> Generator[Row, None, None]:
     """Columns by the header. A row of another width is rejected, as its cells are in wrong columns."""
-    lines = _text(content)
+    lines = dropwhile(lambda line: not line.strip(), _text(content))
     header_line = next(lines, "")
     delimiter = _delimiter(header_line, file.format)
+    if said := _SEPARATOR.fullmatch(header_line):
+        delimiter, header_line = said[1], next(lines, "")
     reader = csv.reader(chain([header_line], lines), strict=True, delimiter=delimiter)
-    header = next(reader, [])
+    header = [name.strip() for name in next(reader, [])]
     if len(set(header)) < len(header):
         double = next(name for name in header if header.count(name) > 1)
         raise Failure(
@@ -157,6 +169,9 @@ def _table(content: io.BufferedReader, file: _File) -> Generator[Row, None, None
             yield Unreadable(f"{len(cells)} cells where the header has {len(header)}", str(cells))
 
 
+_SEPARATOR = re.compile(r"sep=(.)\s*", re.I)  # Excel's first line for itself
+
+
 def _delimiter(header: str, kind: Format) -> str:
     """What separates the header's names: spreadsheets write semicolons where a comma is in numbers."""
     marks = "\t,;|" if kind is Format.TSV else ",;\t|"
@@ -164,10 +179,22 @@ def _delimiter(header: str, kind: Format) -> str:
 
 
 def _text(file: io.BufferedReader) -> Generator[str, None, None]:
+    """Lines; those that end with a carriage return alone, as Excel for Mac writes them, where no other is."""
+    head = file.peek(_BATCH)
+    lines: Iterable[bytes] = file if b"\n" in head or b"\r" not in head else _of_returns(file)
     read = 0
-    for line in file:
+    for line in lines:
         yield decoded(line, read)
         read += len(line)
+
+
+def _of_returns(file: io.BufferedReader) -> Iterator[bytes]:
+    left = b""
+    while content := file.read(_CHUNK):
+        *whole, left = (left + content).split(b"\r")
+        yield from (line + b"\r" for line in whole)
+    if left:
+        yield left
 
 
 def _line(error: BaseException) -> str:

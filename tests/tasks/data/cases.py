@@ -169,6 +169,41 @@ def _cut_off(folder: Path) -> Path:
     return folder / "all.jsonl.gz"
 
 
+def _file(name: str, content: bytes) -> Make:
+    def make(folder: Path) -> Path:
+        (folder / name).write_bytes(content)
+        return folder
+
+    return make
+
+
+def _parts_of(folder: Path) -> Path:
+    for number in (1, 2):
+        _write(
+            folder / f"train.part{number}of3.jsonl", [SHAPES["messages"](c) for c in chats(4, str(number))]
+        )
+    return folder
+
+
+def _unclear_names(folder: Path) -> Path:
+    for name in ("supporttraining1", "supporttests1"):
+        _write(folder / f"{name}.jsonl", [SHAPES["messages"](chat) for chat in chats(10, name)])
+    return folder
+
+
+def _unnamed_column(folder: Path) -> Path:
+    (folder / "all.csv").write_text(
+        ",prompt,response\n" + "".join(f"{n},question {n},answer {n}\n" for n in range(10))
+    )
+    return folder
+
+
+def _numbered(folder: Path) -> Path:
+    rows = [{"question": f"{n} + {n}?", "answer": 2 * n} for n in range(10)]
+    _write(folder / "all.jsonl", rows)
+    return folder
+
+
 LAX = {"quarantine_limit": 50}
 PICTURE = [{"type": "text", "text": "see"}, {"type": "image_url", "image_url": {"url": "x"}}]
 
@@ -378,6 +413,57 @@ CASES = [
         _surplus_cells,
         "1 rejected: 3 cells where the header has 2",
         LAX,
+    ),
+    Case(
+        "F04i",
+        "parts 1 and 2 of 3, named otherwise",
+        "the rest, silently",
+        _parts_of,
+        "2 of 3 files of train",
+    ),
+    Case(
+        "F08",
+        "names that may mean splits",
+        "all in one, silently",
+        _unclear_names,
+        "refused: {in} has several splits that may be meant for train: supporttests1, supporttraining1.",
+    ),
+    Case(
+        "F03",
+        "a column without a name (pandas' index)",
+        "not known",
+        _unnamed_column,
+        "8 + 1 + 1 rows (prompts and completions: prompt, response → messages); not used: column (without",
+    ),
+    Case(
+        "F11",
+        "an answer that is a number",
+        "not known",
+        _numbered,
+        "8 of 8 rows of all are rejected (100.0%, more than 1%): row 0: answer is not text",
+    ),
+    Case(
+        "F01",
+        "a role that nobody knows",
+        "no remedy",
+        _lines({"messages": [{"role": "Orakel", "content": "x"}]}),
+        "or say who it is: data.roles={NAME: assistant}",
+    ),
+    Case(
+        "F04j",
+        "a web page for data",
+        "'cannot be read'",
+        _file("train.json", b"<!DOCTYPE html>\n<html>"),
+        "is a web page",
+    ),
+    Case("F04", "a workbook", "'damaged'", _file("all.xlsx", b"PK\x03\x04"), "Save it as CSV in UTF-8."),
+    Case("F04", "an archive of files", "no remedy", _file("all.tar.gz", gzip.compress(b"x")), "Unpack it."),
+    Case(
+        "F04j",
+        "letters of an older Windows",
+        "OLD-ENCODING",
+        _file("all.csv", "prompt,response\nü,ß\n".encode("cp1252")),
+        "iconv -f CP1252",
     ),
     Case("–", "a gzip file that is cut off", "'not UTF-8'", _cut_off, "is cut off or damaged"),
 ]

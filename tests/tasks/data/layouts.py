@@ -9,6 +9,7 @@ LLaMA-Factory reads by its documentation.
 from __future__ import annotations
 
 import bz2
+import codecs
 import csv
 import gzip
 import io
@@ -83,6 +84,14 @@ SHAPES: dict[str, Callable[[Chat], Row]] = {
     "question/answer": lambda chat: {"question": chat[0]["content"], "answer": chat[1]["content"]},
     "list of turns": lambda chat: {"dialog": [m["content"] for m in chat]},
     "list of pairs": lambda chat: {"conversation": [[chat[0]["content"], chat[1]["content"]]]},
+    "turns by who says them": lambda chat: {
+        "conversations": [{"human": chat[0]["content"], "assistant": chat[1]["content"]}]
+    },
+    "question/context/answer": lambda chat: {
+        "question": chat[0]["content"].split("\n")[0],
+        "context": chat[0]["content"].split("\n")[1],
+        "answer": chat[1]["content"],
+    },
     "lists of columns": lambda chat: {
         "conversations": {"from": ["human", "gpt"], "value": [m["content"] for m in chat]}
     },
@@ -113,6 +122,34 @@ def _object(rows: Sequence[Row]) -> bytes:
     return json.dumps(
         {"version": 1, "tags": ["a"], "authors": [{"name": "x"}], "data": rows}, indent=1
     ).encode()
+
+
+def _rows_of_a_list(rows: Sequence[Row]) -> bytes:
+    return ("[" + ",\n".join(json.dumps(row) for row in rows) + "]").encode()
+
+
+def _lines_with_commas(rows: Sequence[Row]) -> bytes:
+    return ",\n".join(json.dumps(row) for row in rows).encode()
+
+
+def _by_columns(rows: Sequence[Row]) -> bytes:
+    """What pandas' `to_json` writes by default."""
+    columns = {name: {str(at): row[name] for at, row in enumerate(rows)} for name in rows[0]}
+    return json.dumps(columns).encode()
+
+
+def _table_of_rows(rows: Sequence[Row]) -> bytes:
+    """What pandas' `to_json(orient="split")` writes."""
+    cells = [list(row.values()) for row in rows]
+    return json.dumps({"columns": list(rows[0]), "index": list(range(len(rows))), "data": cells}).encode()
+
+
+def _by_ids(rows: Sequence[Row]) -> bytes:
+    return json.dumps({f"chat-{at}": row for at, row in enumerate(rows)}, indent=1).encode()
+
+
+def _further_inside(rows: Sequence[Row]) -> bytes:
+    return json.dumps({"version": 2, "export": {"at": "noon", "chats": rows}}).encode()
 
 
 def _list_of_lists(rows: Sequence[Row]) -> bytes:
@@ -160,6 +197,39 @@ def _zip(content: bytes) -> bytes:
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("inside.jsonl", content)
     return buffer.getvalue()
+
+
+def _lz4(content: bytes) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(sink, "lz4") as packing:
+        packing.write(content)
+    packed: bytes = sink.getvalue().to_pybytes()
+    return packed
+
+
+def _zip_with_a_note(content: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("data/rows", content)
+        archive.writestr("README.md", "[Chats]")
+        archive.writestr("__MACOSX/._rows", b"\0\5\x16\7")
+    return buffer.getvalue()
+
+
+def _utf16(content: bytes) -> bytes:
+    return content.decode().encode("utf-16")
+
+
+def _utf16_without_a_mark(content: bytes) -> bytes:
+    return content.decode().encode("utf-16-be")
+
+
+def _of_windows(content: bytes) -> bytes:
+    return codecs.BOM_UTF8 + content.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+
+
+def _of_excel(content: bytes) -> bytes:
+    return b"sep=;\r\n" + content
 
 
 def _files(train: str, test: str, write: Text, packed: Callable[[bytes], bytes] = bytes) -> Write:
@@ -252,6 +322,33 @@ def _made(folder: Path) -> Path:
     return folder
 
 
+def _one_document(folder: Path, trained: list[Row], tested: list[Row]) -> Path:
+    (folder / "all.json").write_text(json.dumps({"train": trained, "licence": "MIT", "test": tested}))
+    return folder
+
+
+def _linked(folder: Path, trained: list[Row], tested: list[Row]) -> Path:
+    elsewhere = _made(folder.with_name(f"{folder.name}-elsewhere"))
+    _files("train/one.jsonl", "two.jsonl", _lines)(elsewhere, trained, tested)
+    (folder / "train").symlink_to(elsewhere / "train")
+    (folder / "test.jsonl").symlink_to(elsewhere / "two.jsonl")
+    (folder / "again").symlink_to(folder)
+    return folder
+
+
+def _hidden(folder: Path, trained: list[Row], tested: list[Row]) -> Path:
+    return _files("train.jsonl", "test.jsonl", _lines)(_made(folder / ".cache"), trained, tested)
+
+
+def _littered(folder: Path, trained: list[Row], tested: list[Row]) -> Path:
+    _files("train.jsonl", "test.jsonl", _lines)(folder, trained, tested)
+    for name in ("train.jsonl~", "train.jsonl.bak", ".train.jsonl.swp", "._test.jsonl"):
+        (folder / name).write_bytes(_lines(trained[:1]))
+    for name in ("LICENSE.txt", "Thumbs.db", "notes.xlsx", ".DS_Store"):
+        (folder / name).write_bytes(b"PK\x03\x04 {")
+    return folder
+
+
 LAYOUTS: dict[str, Write] = {
     "jsonl": _files("train.jsonl", "test.jsonl", _lines),
     "jsonl.gz": _files("train.jsonl.gz", "test.jsonl.gz", _lines, gzip.compress),
@@ -290,7 +387,38 @@ LAYOUTS: dict[str, Write] = {
     "save_to_disk": _saved,
     "one file": _one_file,
     "names with [ ] ? *": _odd_name,
+    "lz4": _files("train.jsonl.lz4", "test.jsonl.lz4", _lines, _lz4),
+    "lzma": _files("train.lzma", "test.lzma", _lines, lambda b: lzma.compress(b, lzma.FORMAT_ALONE)),
+    "gzip twice": _files("train.json.gz", "test.json.gz", _array, lambda b: gzip.compress(gzip.compress(b))),
+    "zip with a note, no suffix inside": _files("train.zip", "test.zip", _lines, _zip_with_a_note),
+    "parquet.gz": _files("train.parquet.gz", "test.parquet.gz", _parquet, gzip.compress),
+    "zip of arrow": _files("train.zip", "test.zip", _arrow, _zip),
+    "UTF-16": _files("train.jsonl", "test.jsonl", _lines, _utf16),
+    "UTF-16 without a mark": _files("train.json", "test.json", _pretty, _utf16_without_a_mark),
+    "UTF-16 table of Excel": _files("train.csv", "test.csv", _table("\t"), _utf16),
+    "mark and line ends of Windows": _files("train.jsonl", "test.jsonl", _lines, _of_windows),
+    "Excel's sep=;": _files("train.csv", "test.csv", _table(";"), _of_excel),
+    "parquet called .json": _files("train.json", "test.json", _parquet),
+    "arrow called .parquet": _files("train.parquet", "test.parquet", _feather),
+    "jsonl called .parquet": _files("train.parquet", "test.parquet", _lines),
+    "jsonl called .csv": _files("train.csv", "test.csv", _lines),
+    "csv called .jsonl": _files("train.jsonl", "test.jsonl", _table(",")),
+    "tsv called .txt": _files("train.txt", "test.txt", _table("\t")),
+    "list with a row a line": _files("train.json", "test.json", _rows_of_a_list),
+    "lines that end with a comma": _files("train.jsonl", "test.jsonl", _lines_with_commas),
+    "pandas' columns": _files("train.json", "test.json", _by_columns),
+    "pandas' table": _files("train.json", "test.json", _table_of_rows),
+    "rows by their ids": _files("train.json", "test.json", _by_ids),
+    "list further inside": _files("train.json", "test.json", _further_inside),
+    "splits in one document": _one_document,
+    "linked folders": _linked,
+    "below a hidden folder": _hidden,
+    "what editors leave": _littered,
+    "mytrain and mytest": _files("mytrain.jsonl", "mytest.jsonl", _lines),
+    "ChatTrain and ChatTest": _files("ChatTrain.jsonl", "ChatTest.jsonl", _lines),
 }
+# Tables are told from other text by the names in their headers, of which there must be two.
+NAMED_COLUMNS = {"csv called .jsonl", "tsv called .txt"}
 
 
 # What data/README.md of LLaMA-Factory says: files of json, jsonl, csv, parquet and arrow, those of a folder

@@ -88,7 +88,7 @@ def test_every_form_of_json_is_read(
 def test_a_document_that_breaks_off_is_refused(tmp_path: Path, prepared: Preparing) -> None:
     for split in ("train_sft", "test_sft"):
         (tmp_path / f"{split}.json").write_text(_array(rows(12, split))[:-20], encoding="utf-8")
-    with fails(Cause.DATA, "train_sft.json", "whole"):
+    with fails(Cause.DATA, "train_sft.json", "not valid JSON", "cut off"):
         prepared(tmp_path)
 
 

@@ -37,6 +37,7 @@ from tasks.core.ending import Ending, ending_of
 from tasks.core.stage import announce, displaying, logger, observing
 from tasks.core.stages import Stage
 from tasks.data import prepare_data
+from tasks.data.datastore import addressed
 from tasks.delete import Deletion, delete_cluster, delete_endpoint, keep_endpoint
 from tasks.deploy import BASE, Deployment, Wanted, check_deployment, deploy_model
 from tasks.endpoint import Endpoint, lost, name_of, open_endpoint, route
@@ -146,7 +147,7 @@ def _prepare(run: Run) -> Work:
     session, config = run.session, run.config
     run.base = find_model(session, config.base)
     forewarn(session, config, run.base)
-    preparing = prepare_data.submit(config.data, run.base.window)
+    preparing = prepare_data.submit(addressed(config.data, session), run.base.window)
     finding = find_compute.submit(session, config.compute, run.base, run.lease)
     with _settled(run, finding):
         run.serving = check_deployment(session, config.deploy, run.base)

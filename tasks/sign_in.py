@@ -32,7 +32,7 @@ def sign_in(workspace: Workspace) -> Session:
 
     Raises Failure naming what is missing and how to supply it.
     """
-    address = _address(workspace)
+    address = address_of(workspace)
     credential = clients.credential(workspace.browser_login)
     manager = clients.resource_manager()
     report("asking for a token")
@@ -70,7 +70,7 @@ def _missing(session: Session, error: Exception) -> Failure:
     return Failure(what, do, str(error), cause=Cause.NOT_FOUND)
 
 
-def _address(workspace: Workspace) -> dict[str, str]:
+def address_of(workspace: Workspace) -> dict[str, str]:
     """Subscription, group and name: each from the config, else the environment, else config.json."""
     found = _given(workspace)
     if not all(found.values()):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from flows.doctor.check import Finding, Registry, passes
 from flows.doctor.look import Look
-from tasks.data import choice
+from tasks.data import choice, datastore
 from tasks.data.resolve import resolve
 
 registry = Registry()
@@ -16,6 +16,8 @@ registry = Registry()
 def source(look: Look) -> Iterator[Finding]:
     """The listing of the source, and the files of each split."""
     data = look.config.data
+    if datastore.is_meant(data.dataset):
+        data = datastore.addressed(data, look.session.get())
     found = resolve(data)
     parts = choice.parts(data, found)
     files = sorted({file for part in parts for file in part.files})

@@ -42,9 +42,7 @@ def data(
     with reporting("nothing was kept"):
         config = _config(what, changes or ())
         model = _model(config, what)
-        from tasks.data.look import look
-
-        found = look(config.data, model.window, config.base.name, rows)
+        found = _looked(config, model, rows)
         cost = _cost(config, found, model)
     if as_json:
         body = found.model_dump(mode="json") | {
@@ -54,6 +52,21 @@ def data(
         typer.echo(json.dumps(body, indent=2, ensure_ascii=False))
     else:
         _show(found, cost, model.notes)
+
+
+def _looked(config: Finetune, model: _Model, rows: int) -> Look:
+    """The look, in the recipe's workspace where the data is in it."""
+    from tasks.data import datastore
+    from tasks.data.look import look
+
+    if not datastore.is_meant(config.data.dataset):
+        return look(config.data, model.window, config.base.name, rows)
+    from flows.run.workspace import opened
+    from tasks.sign_in import sign_in
+
+    with opened(config.workspace.where, config.workspace.credentials):
+        data = datastore.addressed(config.data, sign_in.fn(config.workspace))
+        return look(data, model.window, config.base.name, rows)
 
 
 class _Model(NamedTuple):

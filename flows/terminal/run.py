@@ -68,9 +68,9 @@ def _run(recipe: str, changes: Iterable[str], *, yes: bool) -> RunReport:
 
 def _check_files(data: Data) -> None:
     """Refuse files of this machine that are not there, or not told apart; only their names are read."""
-    from tasks.data import choice, resolve
+    from tasks.data import choice, datastore, resolve
 
-    if resolve.is_path(data.dataset) and "://" not in data.dataset:
+    if resolve.is_path(data.dataset) and "://" not in data.dataset and not datastore.is_meant(data.dataset):
         choice.parts(data, resolve.resolve(data))
 
 

@@ -139,6 +139,11 @@ def write(session: Session, path: str, api_version: str, body: Any) -> Any:
     return _send(session, "PUT", _address(session, path, {"api-version": api_version}), body)
 
 
+def post(session: Session, path: str, api_version: str) -> Any:
+    """POST an action that changes nothing, such as a look at secrets; retried like `read`."""
+    return _send(session, "POST", _address(session, path, {"api-version": api_version}))
+
+
 def remove(session: Session, path: str, api_version: str) -> None:
     """DELETE what the SDK has no method for; retried like `read`."""
     _answer(session, "DELETE", _address(session, path, {"api-version": api_version}))

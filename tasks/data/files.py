@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tasks.azure.failure import Cause, Failure
-from tasks.data import card, layout, split_lists
+from tasks.data import card, datastore, layout, split_lists
 from tasks.data.layout import READ, Format
 from tasks.data.packed import sniffed
 from tasks.data.ranges import is_local
@@ -31,14 +31,15 @@ def listed(where: str, name: str, data: Data) -> Source:
     """
     import fsspec
 
-    address = where if "://" in where else str(Path(where).expanduser())
+    address = where if "://" in where or datastore.is_meant(where) else str(Path(where).expanduser())
     try:
-        fs, path = fsspec.core.url_to_fs(address)
+        fs, path = (
+            datastore.opened(address) if datastore.is_meant(address) else fsspec.core.url_to_fs(address)
+        )
     except (ImportError, ValueError) as error:  # ValueError: the protocol comes with a package
         raise Failure(
             f"Reading {name} needs a package that is not installed: {_line(error)}.",
-            "Install it beside this one, such as adlfs for abfss://, s3fs for s3://, gcsfs for gs://, "
-            "azureml-fsspec for azureml://.",
+            "Install it beside this one, such as adlfs for abfss://, s3fs for s3://, gcsfs for gs://.",
             cause=Cause.CONFIGURATION,
         ) from error
     try:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from importlib import resources
 from pathlib import Path, PurePosixPath
 
-from tasks.data import files, hub
+from tasks.data import datastore, files, hub
 from tasks.data.layout import FORMATS
 from tasks.data.section import SAMPLE, Data
 from tasks.data.source import Source
@@ -24,7 +24,12 @@ def resolve(data: Data) -> Source:
 
 def is_path(dataset: str) -> bool:
     """Whether a dataset is files, and not a name of the hub's."""
-    if "://" in dataset or any(mark in dataset for mark in "*?[\\") or dataset.startswith((".", "/", "~")):
+    if (
+        "://" in dataset
+        or datastore.is_meant(dataset)
+        or any(mark in dataset for mark in "*?[\\")
+        or dataset.startswith((".", "/", "~"))
+    ):
         return True
     if Path(dataset).exists() or dataset.count("/") > 1:
         return True

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tasks.data.window import Window
 
 _BAR = 40  # characters of the longest bar
+_BESIDE = 31  # characters beside it
 _SHOWN = 2000  # characters of a conversation
 
 
@@ -181,7 +182,7 @@ def _show_split(console: Console, split: SplitLook) -> None:
         ("rows", f"{split.rows:,}"),
         ("taken", split.taken),
         ("messages", ", ".join(f"{role} {count:,}" for role, count in split.roles.items())),
-        ("turns", ", ".join(f"{turns}: {count:,}" for turns, count in split.lengths.turns.items())),
+        ("turns", ", ".join(f"{count:,} of {turns}" for turns, count in split.lengths.turns.items())),
         (
             f"tokens{estimated}",
             f"{lengths.tokens:,}, mean {mean:,.0f}, longest {lengths.longest:,}",
@@ -198,11 +199,13 @@ def _show_split(console: Console, split: SplitLook) -> None:
     ):
         _show_counts(console, title, counts)
     for found in split.personal:
-        shown = f"{found.times:,} in {found.conversations:,} conversations: {', '.join(found.examples)}"
+        of = f"{found.conversations:,} conversation{'s' * (found.conversations != 1)}"
+        shown = f"{found.times:,} in {of}: {', '.join(found.examples)}"
         console.print(f"  {found.kind:18}{shown}")
     most = max(split.lengths.buckets.values(), default=1)
+    longest = max(1, min(_BAR, console.width - _BESIDE))
     for upper, count in split.lengths.buckets.items():
-        console.print(f"  ≤ {upper:>8,} tokens  {'█' * max(1, round(_BAR * count / most))} {count:,}")
+        console.print(f"  ≤ {upper:>8,} tokens  {'█' * max(1, round(longest * count / most))} {count:,}")
     for text in split.examples:
         console.print("  " + "─" * _BAR, style="dim")
         console.print(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}… ({len(text):,} characters)")

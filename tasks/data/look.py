@@ -12,7 +12,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict
 
 from tasks.data.chat_template import ChatTemplate
-from tasks.data.personal import PersonalData
+from tasks.data.personal import PersonalData, hidden
 from tasks.data.prepare import prepare
 from tasks.data.prepared import Lengths, PreparedSplit
 from tasks.data.progress_counter import OnProgress, ignored
@@ -50,7 +50,7 @@ class SplitLook(BaseModel):
     lengths: Lengths
     estimated: bool
     bytes: int
-    examples: tuple[str, ...]  # conversations as the model reads them
+    examples: tuple[str, ...]  # conversations as the model reads them, with personal data masked
     personal: tuple[Personal, ...]
 
 
@@ -118,7 +118,7 @@ def _looked_at(split: PreparedSplit, template: ChatTemplate, rows: int) -> Split
             roles.update(message["role"] for message in messages)
             personal.look([message["content"] for message in messages])
             if len(examples) < rows:
-                examples.append(template.render(messages))
+                examples.append(hidden(template.render(messages)))
     return SplitLook(
         name=split.name,
         recognised=split.recognised,

@@ -12,6 +12,7 @@ _EXAMPLES = 3  # of a kind
 _KEYS = (
     r"sk-[A-Za-z0-9_-]{20,}|AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{36,}|github_pat_\w{50,}|hf_[A-Za-z0-9]{30,}"
     r"|AIza[0-9A-Za-z_-]{35}|xox[abpr]-[0-9A-Za-z-]{10,}|AccountKey=[A-Za-z0-9+/=]{40,}"
+    r"|(?<=[?&]sig=)[A-Za-z0-9%/+=]{20,}"
     r"|eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}|-----BEGIN [A-Z ]*PRIVATE KEY-----"
 )
 
@@ -65,6 +66,13 @@ class PersonalData:
                 if len(shown) < _EXAMPLES and (hidden := masked(found)) not in shown:
                     shown.append(hidden)
         self.conversations.update(seen)
+
+
+def hidden(text: str) -> str:
+    """A text with what was noticed in it masked."""
+    for _, found in noticed(text):
+        text = text.replace(found, masked(found))
+    return text
 
 
 def noticed(text: str) -> Iterator[tuple[str, str]]:

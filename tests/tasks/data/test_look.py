@@ -29,6 +29,7 @@ from tests.tasks.data.layouts import chats
         ("378282246310005", "card numbers"),
         ("sk-abcdefghijklmnopqrstuvwx", "keys"),
         ("AKIAIOSFODNN7EXAMPLE", "keys"),
+        ("https://x.blob.core.windows.net/c?sv=1&sig=aB3%2Babcdefghijklmnopqrs%3D", "keys"),
         ("-----BEGIN RSA PRIVATE KEY-----", "keys"),
     ],
 )
@@ -68,7 +69,7 @@ def test_examples_are_few_and_counts_are_whole() -> None:
 
 def test_a_look_says_what_a_run_would_take(tmp_path: Path) -> None:
     rows: list[Any] = [{"messages": chat, "lang": "en"} for chat in chats(20)]
-    rows[3]["messages"][1]["content"] = "mail me@example.org"
+    rows[1]["messages"][1]["content"] = "mail me@example.org"
     write_lines(tmp_path / "train.jsonl", [*rows, rows[5], {"messages": []}])
     write_lines(tmp_path / "test.jsonl", [*({"messages": chat} for chat in chats(4, "t")), rows[1]])
     before = sorted(tmp_path.rglob("*"))
@@ -83,6 +84,7 @@ def test_a_look_says_what_a_run_would_take(tmp_path: Path) -> None:
     ]
     assert len(train.examples) == 2
     assert rows[0]["messages"][0]["content"] in train.examples[0]
+    assert "mail m***@***.org" in train.examples[1]  # what is shown may be copied into a ticket
     assert found.fails
     assert "9.1% of the rows of train" in found.fails
     assert sorted(tmp_path.rglob("*")) == before

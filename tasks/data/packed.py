@@ -123,11 +123,16 @@ def _format(head: bytes) -> Format | None:
 
 
 def _table(head: bytes) -> Format | None:
-    """The kind of a table whose header is made of names, with a second line of as many cells."""
+    """The kind of a table whose header is made of names, above a row of as many cells.
+
+    One column alone is one where the row holds a list.
+    """
     text = head.decode(errors="replace")
     for mark, kind in (("\t", Format.TSV), (",", Format.CSV), (";", Format.CSV)):
         found = list(islice(csv.reader(io.StringIO(text, newline=""), delimiter=mark), 2))
-        if len(found) == 2 and 1 < len(found[0]) == len(found[1]) and all(map(_NAME.fullmatch, found[0])):
+        if len(found) < 2 or len(found[0]) != len(found[1]) or not all(map(_NAME.fullmatch, found[0])):
+            continue
+        if len(found[0]) > 1 or found[1][0].startswith(("[", "{")):
             return kind
     return None
 

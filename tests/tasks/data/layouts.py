@@ -417,8 +417,6 @@ LAYOUTS: dict[str, Write] = {
     "mytrain and mytest": _files("mytrain.jsonl", "mytest.jsonl", _lines),
     "ChatTrain and ChatTest": _files("ChatTrain.jsonl", "ChatTest.jsonl", _lines),
 }
-# Tables are told from other text by the names in their headers, of which there must be two.
-NAMED_COLUMNS = {"csv called .jsonl", "tsv called .txt"}
 
 
 # What data/README.md of LLaMA-Factory says: files of json, jsonl, csv, parquet and arrow, those of a folder

@@ -243,6 +243,7 @@ def _job_unless_cancelled(run: Run) -> Iterator[None]:
     except (Exception, Pause):
         raise
     except BaseException as error:
+        signals.hold()
         run.stages.interrupt()
         if ending_of(error) is Ending.CANCELLED:
             _released(run, lambda: _cancel_jobs(run))
@@ -321,6 +322,7 @@ def _cluster_released(run: Run) -> Iterator[None]:
         keep = True
         raise
     except BaseException as error:
+        signals.hold()
         run.stages.interrupt()
         keep = keep or ending_of(error) is Ending.LOST
         raise

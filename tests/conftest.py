@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,6 +36,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # 145 public ones that was a third of the processor time of a run in this process.
 for _variable in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
     os.environ[_variable] = str(Path(__file__).parent / "support" / "nobody.pem")
+
+# What a shell without job control starts in the background ignores Ctrl-C, and so does whatever that starts:
+# a run that a test interrupts would go on to its end.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples every time, whatever else the machine does.
 settings.register_profile(

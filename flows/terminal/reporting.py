@@ -15,6 +15,8 @@ from typing import NoReturn
 
 import typer
 
+from tasks.core.insistence import raising_interrupts
+
 _INTERRUPTED = 130
 
 
@@ -49,20 +51,29 @@ def reporting(interrupted: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def leaving_by_signals(say: str) -> Iterator[None]:
-    """Unwind at SIGTERM and SIGHUP as at Ctrl-C, so that what was started, or must be deleted, ends."""
+    """Unwind at SIGTERM and SIGHUP as at Ctrl-C, so that what was started, or must be deleted, ends.
+
+    Ctrl-C is raised again where a library has swallowed it. What is ignored when the command begins stays
+    so: a script that starts it in the background does not want it ended by a Ctrl-C that is meant for
+    another program, and neither does nohup by the end of the terminal.
+    """
+    insistence, interrupt = raising_interrupts()
 
     def leave(number: int, frame: FrameType | None) -> NoReturn:
         with contextlib.suppress(OSError):  # the terminal may be what has gone
             typer.echo(f"Ended by {signal.Signals(number).name}. {say}", err=True)
         raise SystemExit(128 + number)
 
-    before = {}
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_DFL:  # not where nohup has it ignored
-            before[number] = signal.signal(number, leave)
+    handlers = {signal.SIGTERM: leave, signal.SIGHUP: leave, signal.SIGINT: interrupt}
+    before = {
+        number: signal.signal(number, handler)
+        for number, handler in handlers.items()
+        if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler)
+    }
     try:
         yield
     finally:
+        insistence.end()
         for number, handler in before.items():
             signal.signal(number, handler)
 

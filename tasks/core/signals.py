@@ -12,6 +12,8 @@ from types import FrameType
 
 from prefect.exceptions import TerminationSignal
 
+from tasks.core.insistence import Insistence, is_on_its_way
+
 # Ctrl-C, what managers of processes send, and a terminal or a connection that closes; Windows lacks the last.
 _ENDING = tuple(
     number for name in ("SIGINT", "SIGTERM", "SIGHUP") if (number := getattr(signal, name, None)) is not None
@@ -29,7 +31,7 @@ class _Received:
         self.further = 0
         self.replaced: dict[int, signal._HANDLER] = {}
         self.hook = sys.unraisablehook
-        self.again: threading.Timer | None = None
+        self.insistence = Insistence()
 
 
 _received: _Received | None = None
@@ -39,6 +41,7 @@ _received: _Received | None = None
 def heeded() -> Iterator[None]:
     """While the block runs, a first signal raises in it, a second is only noted, and a third raises again.
 
+    What the first one raises is raised again where something has swallowed it, until `hold` is called.
     SIGTERM stays with Prefect until it comes: a process with another handler does not hear that its run is
     cancelled, and the run would end as crashed, to be started again. Whoever catches what it raises calls
     `hold`. What is ignored when the block begins, as by nohup, stays ignored.
@@ -57,8 +60,7 @@ def heeded() -> Iterator[None]:
     finally:
         _received = None
         sys.unraisablehook = received.hook
-        if received.again is not None:
-            received.again.cancel()
+        received.insistence.end()
         for number, before in received.replaced.items():
             signal.signal(number, before)
 
@@ -68,6 +70,7 @@ def hold() -> None:
     received = _received
     if received is not None and threading.current_thread() is threading.main_thread():
         received.is_caught = True
+        received.insistence.end()
         _replace_all(received)
 
 
@@ -93,13 +96,20 @@ def _arrive(number: int, frame: FrameType | None) -> None:
     received = _received
     if received is None:
         return
-    if received.is_caught:
+    if received.insistence.is_sender():
+        if received.is_caught and not leaving():
+            return
+        if is_on_its_way(KeyboardInterrupt, TerminationSignal):
+            received.insistence.begin(number)
+            return
+    elif received.is_caught:
         received.further += 1
         if received.further < _BREAKS_AT:
             with suppress(OSError):  # not through a log: its locks may be held by what this interrupts
                 os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, _NOTICE)
             return
     _replace_all(received)
+    received.insistence.begin(number)
     raise KeyboardInterrupt if number == signal.SIGINT else TerminationSignal(signal=number)
 
 
@@ -112,9 +122,4 @@ def _send_again(lost: sys.UnraisableHookArgs) -> None:
         received.hook(lost)
         return
     number = error.signal if isinstance(error, TerminationSignal) else signal.SIGINT
-    main = threading.main_thread().ident
-    assert main is not None
-    # A moment later: at once it would reach the same callback.
-    received.again = threading.Timer(_AGAIN, signal.pthread_kill, (main, number))
-    received.again.daemon = True
-    received.again.start()
+    received.insistence.begin(number, _AGAIN)  # a moment later: at once it would reach the same callback

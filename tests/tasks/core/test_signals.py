@@ -5,13 +5,21 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 from prefect.exceptions import TerminationSignal
 
-from tasks.core import signals
+from tasks.core import insistence, signals
+from tests.support.waiting import PATIENCE
 
 NUMBERS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test waits for a second."""
+    monkeypatch.setattr(insistence, "SECONDS", 0.01)
 
 
 @pytest.fixture(autouse=True)
@@ -59,6 +67,40 @@ def test_a_signal_whose_exception_python_throws_away_comes_again(number: signal.
 
     with signals.heeded(), pytest.raises((KeyboardInterrupt, TerminationSignal)):
         run()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])  # SIGTERM is Prefect's, and then SIGKILL
+def test_a_signal_that_a_library_swallows_comes_again(number: signal.Signals) -> None:
+    def swallow() -> None:
+        with suppress(BaseException):
+            signal.raise_signal(number)
+        threading.Event().wait(PATIENCE)
+
+    with signals.heeded(), pytest.raises((KeyboardInterrupt, TerminationSignal)):
+        swallow()
+
+
+def test_what_clears_up_after_a_signal_is_not_disturbed_by_its_coming_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked = threading.Event()
+
+    def look(*raised: type[BaseException]) -> bool:
+        looked.set()
+        return insistence.is_on_its_way(*raised)
+
+    monkeypatch.setattr(signals, "is_on_its_way", look)
+    cleared_up = []
+
+    def run() -> None:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        finally:
+            cleared_up.append(looked.wait(PATIENCE))
+
+    with signals.heeded(), pytest.raises(KeyboardInterrupt):
+        run()
+    assert cleared_up == [True]
 
 
 def test_a_signal_that_nobody_has_caught_is_no_reason_to_ignore_the_next() -> None:

@@ -26,7 +26,7 @@ from tasks.azure.failure import Failure
 from tasks.azure.redaction import redact
 from tasks.core import outage, signals
 from tasks.core.ending import Ending, ending_of
-from tasks.core.limit import TALK, limited
+from tasks.core.limit import TALK, within
 from tasks.core.log import logger as logger
 from tasks.core.stages import Stage
 
@@ -75,21 +75,23 @@ def stage(
 
     def decorate(function: Callable[P, R]) -> Task[P, R]:
         def attempt(*args: P.args, **kwargs: P.kwargs) -> R:
-            with limited(which.value, limit):
-                try:
-                    return function(*args, **kwargs)
-                except Exception as error:
-                    if not is_unauthorised(error):
-                        raise
-                    logger().info("A token was refused: signing in again")
-                clients.forget()
-                return function(*args, **kwargs)  # a second refusal is no matter of an expired token
+            try:
+                return function(*args, **kwargs)
+            except Exception as error:
+                if not is_unauthorised(error):
+                    raise
+                logger().info("A token was refused: signing in again")
+            clients.forget()
+            return function(*args, **kwargs)  # a second refusal is no matter of an expired token
+
+        def limited(*args: P.args, **kwargs: P.kwargs) -> R:
+            return within(which.value, limit, lambda: attempt(*args, **kwargs))
 
         @functools.wraps(function)
         def run(*args: P.args, **kwargs: P.kwargs) -> R:
             try:
                 with observed(which):
-                    return outage.outlast(lambda: attempt(*args, **kwargs), patience)
+                    return outage.outlast(lambda: limited(*args, **kwargs), patience)
             except Exception:
                 raise
             except BaseException as signal:

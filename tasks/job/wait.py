@@ -19,6 +19,7 @@ from tasks.azure.failure import Cause, Failure
 from tasks.azure.run_history import Step
 from tasks.core.artifacts import create_progress_artifact, update_progress_artifact
 from tasks.core.lease import Lease, is_held_by
+from tasks.core.limit import TALK, within
 from tasks.core.stage import displaying, logger, report, stage
 from tasks.core.stages import Stage
 from tasks.job import durations
@@ -120,7 +121,7 @@ class _JobPoller:
         unseen_since: float | None = None
         while True:
             try:
-                status = self._look()
+                status = within(Stage.TRAIN.value, TALK, self._look)
                 unseen_since = None
             except Exception as error:
                 unseen_since = unseen_since or monotonic()

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import signal
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar, copy_context
+
+import pytest
 
 from tasks.azure.failure import Cause
-from tasks.core.limit import limited
+from tasks.core.limit import within
 from tests.support.failures import fails
+from tests.support.waiting import PATIENCE
 
 
 def test_a_lock_that_nobody_releases_ends_with_the_limit() -> None:
     lock = threading.Lock()
     before = signal.getsignal(signal.SIGALRM)
     lock.acquire()
-    with fails(Cause.TIMED_OUT, "The stage sign in took longer than") as caught, limited("sign in", 0.05):
-        lock.acquire()
+    with fails(Cause.TIMED_OUT, "The stage sign in took longer than") as caught:
+        within("sign in", 0.05, lock.acquire)
     assert caught.value.retryable
     assert signal.getsignal(signal.SIGALRM) is before
 
 
 def test_what_ends_in_time_hears_nothing_of_its_limit() -> None:
-    with limited("sign in", 600):
-        pass
+    assert within("sign in", 600, lambda: 7) == 7
     timers = (each for each in threading.enumerate() if isinstance(each, threading.Timer))
     assert all(timer.finished.is_set() for timer in timers)
 
@@ -36,5 +40,29 @@ def test_a_library_that_catches_everything_does_not_catch_the_limit() -> None:
         except Exception:  # noqa: BLE001 - as the SDKs' retries do
             never.wait()
 
-    with fails(Cause.TIMED_OUT), limited("sign in", 0.05):
-        stubborn()
+    with fails(Cause.TIMED_OUT):
+        within("sign in", 0.05, stubborn)
+
+
+def test_a_stage_in_a_thread_that_hangs_for_ever_is_ended_as_well() -> None:
+    never = threading.Event()
+    with ThreadPoolExecutor() as pool:  # whose end waits for its threads
+        hung = pool.submit(within, "compute", 0.05, never.wait)
+        with fails(Cause.TIMED_OUT, "The stage compute took longer than") as caught:
+            hung.result(PATIENCE)
+    assert caught.value.retryable
+    never.set()
+
+
+def test_what_is_limited_in_a_thread_knows_its_context_and_raises_its_own_errors() -> None:
+    known: ContextVar[str] = ContextVar("known")
+    known.set("of the stage")
+    inside = copy_context()
+
+    def wrong() -> None:
+        raise KeyError(known.get())
+
+    with ThreadPoolExecutor() as pool:
+        assert pool.submit(inside.run, within, "compute", 600, known.get).result(PATIENCE) == "of the stage"
+        with pytest.raises(KeyError, match="of the stage"):
+            pool.submit(inside.run, within, "compute", 600, wrong).result(PATIENCE)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import chain
+from typing import Any
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient
@@ -25,7 +26,7 @@ from prefect.client.schemas.filters import (
     LogFilterFlowRunId,
     LogFilterTimestamp,
 )
-from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.client.schemas.sorting import ArtifactSort
 from prefect.events.filters import EventFilter, EventNameFilter, EventOccurredFilter, EventResourceFilter
 from prefect.runtime import flow_run as this_run
@@ -157,41 +158,30 @@ def _has_published(client: SyncPrefectClient, run: UUID, since: datetime) -> boo
 
 
 def _crash(client: SyncPrefectClient, run: FlowRun) -> bool:
-    if not _is_still(client, run):
-        return False
-    client.set_flow_run_state(
-        run.id, Crashed(message="Its process is gone: no sign of life for minutes."), force=True
-    )
-    logger().warning("%s has crashed: its process has shown no sign of life", run.name)
-    return True
+    state: State[Any] = Crashed(message="Its process is gone: no sign of life for minutes.")
+    return _change(client, run, state, "has crashed: its process has shown no sign of life")
 
 
 def _end(client: SyncPrefectClient, run: FlowRun) -> bool:
-    if not _is_still(client, run):
-        return False
-    client.update_flow_run(
-        run.id, tags=sorted({*run.tags, LOST})
-    )  # first: the watcher releases what it holds
-    client.set_flow_run_state(
-        run.id, Cancelled(message="Its process was lost while it was cancelled."), force=True
-    )
-    logger().warning("%s is cancelled: the process that was to end it is gone", run.name)
-    return True
+    """Tagged first: by the tag the watcher releases what the run holds."""
+    state: State[Any] = Cancelled(message="Its process was lost while it was cancelled.")
+    return _change(client, run, state, "is cancelled: the process that was to end it is gone", tags=(LOST,))
 
 
 def _go_on(client: SyncPrefectClient, run: FlowRun) -> bool:
-    if not _is_still(client, run):
-        return False
-    client.set_flow_run_state(
-        run.id,
-        AwaitingRetry(message="Its process was lost: scheduled again."),
-        force=True,  # out of a state that is final otherwise
-    )
-    logger().info("%s goes on in another process", run.name)
-    return True
+    state: State[Any] = AwaitingRetry(message="Its process was lost: scheduled again.")
+    return _change(client, run, state, "goes on in another process")
 
 
-def _is_still(client: SyncPrefectClient, run: FlowRun) -> bool:
-    """Whether nothing has happened to the run since it was listed."""
+def _change(
+    client: SyncPrefectClient, run: FlowRun, state: State[Any], said: str, tags: tuple[str, ...] = ()
+) -> bool:
+    """Put the run into the state, unless something has happened to it since it was listed."""
     now = client.read_flow_run(run.id).state
-    return now is not None and run.state is not None and now.id == run.state.id
+    if now is None or run.state is None or now.id != run.state.id:
+        return False
+    if tags:
+        client.update_flow_run(run.id, tags=sorted({*run.tags, *tags}))
+    client.set_flow_run_state(run.id, state, force=True)  # also out of a state that is final otherwise
+    logger().warning("%s %s", run.name, said)
+    return True

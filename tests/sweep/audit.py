@@ -8,6 +8,9 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any
 
+from tasks.azure import listing
+from tasks.azure.listing import Listed
+from tasks.core.lease import RUN
 from tests.support.own_workspace import Workspace
 
 _LATER = timedelta(days=1)  # by then every lease of a swept run has ended
@@ -34,6 +37,7 @@ class Audit:
     left: tuple[str, ...]
     leaked: tuple[str, ...]
     running: tuple[str, ...]
+    touched: tuple[str, ...] = ()  # other people's things that are not as they were
     cancelled: int = 0  # jobs that a person has ended
     dollars: float = 0.0  # by the ledger, for all of it
 
@@ -67,7 +71,7 @@ def audit(workspace: Workspace, before: Mark) -> Audit:
     for item in due:
         end.fn(session, item, later)
     jobs = [job for job in _newest_jobs() if job.name not in before.jobs]
-    completed = [job.name for job in jobs if job.status == "Completed"]
+    completed = [job.name for job in jobs if job.state == "Completed"]
     ledger = workspace.admin("ledger")["rows"]
     new = [row for row in ledger if row["id"] not in before.rows]
     nodes = sum(row["uses"] for row in new if row["kind"] == "node")
@@ -75,13 +79,11 @@ def audit(workspace: Workspace, before: Mark) -> Audit:
         jobs=tuple(completed),
         nodes=nodes,
         left=tuple(item.label for item in due),
-        leaked=(
-            *(f"endpoint {found.name}" for found in _client().online_endpoints.list()),
-            *(f"cluster {found.name}" for found in _client().compute.list()),
-        ),
+        leaked=(*workspace.made(), *live(before)),
+        touched=workspace.touched(),
         running=tuple(f"{row['kind']} of {row['owner']}" for row in ledger if row["running"]),
         dollars=sum(row["dollars"] for row in new),
-        cancelled=sum(job.status in ("Canceled", "CancelRequested") for job in jobs),
+        cancelled=sum(job.state in ("Canceled", "CancelRequested") for job in jobs),
     )
 
 
@@ -95,7 +97,12 @@ def billed(workspace: Workspace, before: Mark) -> tuple[str, ...]:
 
 def training(before: Mark) -> list[str]:
     """The new jobs that run at this moment."""
-    return [job.name for job in _newest_jobs() if job.name not in before.jobs and job.status == "Running"]
+    return [job.name for job in _newest_jobs() if job.name not in before.jobs and job.state == "Running"]
+
+
+def live(before: Mark) -> list[str]:
+    """The new jobs that have not ended."""
+    return [job.name for job in _newest_jobs() if job.name not in before.jobs and job.is_live]
 
 
 def reap_now() -> None:
@@ -109,9 +116,9 @@ def reap_now() -> None:
         end.fn(session, item)
 
 
-def _newest_jobs() -> list[Any]:
-    """Enough of them to see every one that a case has submitted."""
-    return list(islice(_client().jobs.list(), _NEWEST))
+def _newest_jobs() -> list[Listed]:
+    """Enough of them to see every one that a case has submitted; without other people's."""
+    return list(islice(listing.jobs(_session(), tag=RUN), _NEWEST))
 
 
 @lru_cache(maxsize=1)
@@ -120,9 +127,3 @@ def _session() -> Any:
     from tasks.sign_in import sign_in
 
     return sign_in.fn(Named())
-
-
-def _client() -> Any:
-    from tasks.azure.clients import workspace
-
-    return workspace(_session())

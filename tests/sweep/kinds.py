@@ -15,6 +15,8 @@ INTERRUPT, TWICE = "Ctrl-C", "Ctrl-C twice"
 # Of the service: it is away for so many minutes on the flow's own clock.
 AWAY = {"away 1 min": 1.0, "away 10 min": 10.0}
 LOCKED = "Prefect's database locked"
+RESTARTED = "Prefect's server killed, restarted"
+WORKER = "worker killed alone"  # at the beginning of a stage of a deployment's run
 PAIR = "two faults"  # of two calls, of two kinds
 # Of several runs of one job; the other run is given up, and the first one's training must not notice.
 CANCELLED, TIMED_OUT, BUDGET = "other run cancelled", "other run timed out", "other run over budget"
@@ -50,9 +52,10 @@ FAULTS: Mapping[str, Mapping[str, Any]] = {
 }
 LOSING = (KILL, TERM, HUP)  # the process is lost, and another one goes on with its job
 INTERRUPTING = (INTERRUPT, TWICE)  # a person wants the run gone
-AT_STAGES = (*LOSING, *INTERRUPTING, STOP, *AWAY, LOCKED)
+AT_STAGES = (*LOSING, *INTERRUPTING, STOP, *AWAY, LOCKED, RESTARTED)
+OF_OWN_SERVER = (LOCKED, RESTARTED, WORKER)  # nobody else may be at Prefect's server
 TOGETHER = (CANCELLED, TIMED_OUT, BUDGET, TEN, REAPED)
-KINDS = (*FAULTS, PAIR, *AT_STAGES, *TOGETHER)
+KINDS = (*FAULTS, PAIR, *AT_STAGES, WORKER, *TOGETHER)
 
 
 @dataclass(frozen=True)

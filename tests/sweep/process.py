@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
@@ -22,17 +23,19 @@ _POLL = 0.1
 
 @dataclass
 class Started:
-    """The process of a run, and where its Ended comes from."""
+    """The process of a run, and where its Ended comes from; `beside` is done again and again meanwhile."""
 
     process: ForkServerProcess
     answer: Connection
     stops: bool
+    beside: Callable[[], None]
 
     def ended(self) -> Ended | None:
         """How it ended; None for a process that ended without a word, HUNG for one that did not end."""
         deadline = monotonic() + _LIMIT
         try:
             while not self.answer.poll(_POLL):
+                self.beside()
                 if self.stops:
                     self._let_go_on()
                 if monotonic() > deadline:
@@ -55,11 +58,14 @@ class Started:
                 process.resume()
 
 
-def started(recipe: dict[str, Any], trouble: Trouble | None = None) -> Started:
+def started(
+    recipe: dict[str, Any], trouble: Trouble | None = None, beside: Callable[[], None] = lambda: None
+) -> Started:
     """Start the run."""
     context = multiprocessing.get_context("forkserver")
     here, there = context.Pipe(duplex=False)
     process = context.Process(target=run, args=(recipe, trouble, there))
     process.start()
     there.close()
-    return Started(process, here, stops=trouble is not None and trouble.kind == kinds.STOP)
+    stops = trouble is not None and trouble.kind == kinds.STOP
+    return Started(process, here, stops, beside)

@@ -55,7 +55,7 @@ def _said(state: Any) -> tuple[bool, str, bool]:
     """Whether the run completed, what it says, and whether that is clear."""
     if state.is_completed() or state.is_cancelled():
         message = state.message or ""
-        return state.is_completed(), message, bool(_WORDS.search(message)) and not _RAW.search(message)
+        return state.is_completed(), message, is_line(message)
     error = state.result(raise_on_failure=False)
     return False, str(error), is_clear(error)
 
@@ -71,5 +71,9 @@ def is_clear(error: object) -> bool:
     """Whether a run's error is what people can read: a failure in one line without a program's innards."""
     from tasks.azure.failure import Failure
 
-    text = str(error)
-    return isinstance(error, Failure) and bool(_WORDS.search(text)) and not _RAW.search(text)
+    return isinstance(error, Failure) and is_line(str(error))
+
+
+def is_line(text: str) -> bool:
+    """Whether it is one clear line, as people read them."""
+    return bool(_WORDS.search(text)) and not _RAW.search(text)

@@ -8,32 +8,34 @@ import random
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice, zip_longest
 from math import inf
 from pathlib import Path
 from time import monotonic
 
+from flows.operations.stand import serving
 from tests.sweep import kinds, worker
 from tests.sweep.kinds import Call
-from tests.sweep.worker import Baseline, Case, Tried
+from tests.sweep.server import OwnServer
+from tests.sweep.worker import At, Baseline, Case, Tried
 
 # What a run waits for, made short; each is a setting that whoever runs the flow has as well.
 _SETTINGS = {
     "FINETUNE_READ_TIMEOUT": f"{kinds.READ_TIMEOUT:g}",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": f"{kinds.READ_TIMEOUT:.0f}",
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    "PREFECT_LOGGING_LEVEL": "CRITICAL",
+    "TQDM_DISABLE": "1",
+}
+_PREFECT = {
     "PREFECT_LOGGING_TO_API_ENABLED": "false",
     "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED": "false",
     "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "false",
     "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": "false",
-    "TQDM_DISABLE": "1",
 }
 
 
-Place = tuple[str, Call | tuple[str, Call, str, Call] | int]
+Place = tuple[str, At]
 
 
 @dataclass(frozen=True)
@@ -57,11 +59,14 @@ class Sweep:
 
 @contextmanager
 def sweep(processes: int) -> Iterator[Sweep]:
-    """Servers and processes while the block runs; everything they keep is in a temporary folder."""
+    """Servers and processes while the block runs; everything they keep is in a temporary folder.
+
+    Each process has a Prefect server of its own, as what happens to it shall happen to no other run; where
+    PREFECT_API_URL names one, that is theirs.
+    """
     with tempfile.TemporaryDirectory(prefix="sweep-") as folder:
         home = Path(folder)
-        settings = _SETTINGS | {"PREFECT_HOME": str(home / "prefect")}
-        with _environment(settings), _prefect_server(), _pool(processes, home) as pool:
+        with _environment(_SETTINGS), _pool(processes, home) as pool:
             pool.submit(worker.baseline, 0).result()  # longer than those after it: MLflow starts in it
             yield Sweep(pool, pool.submit(worker.baseline, 1).result())
 
@@ -74,27 +79,27 @@ def cases(
     With `once` only the first call of each method and path.
     """
     calls = [call for call in baseline.calls if call.nth == 1 or not once]
-    boundaries = range(1, len(baseline.ended.stages) + 1)
     chance = random.Random(seed)
-    every: list[Place] = [(kind, at) for kind in wanted for at in _places(kind, calls, boundaries, chance)]
+    every = [(kind, at) for kind in wanted for at in _places(kind, calls, baseline.ended.stages, chance)]
     if sample is not None:
         every = _drawn(every, sample, chance)
     return [Case(kind, at, serial) for serial, (kind, at) in enumerate(every, 2)]
 
 
-def _places(
-    kind: str, calls: Sequence[Call], boundaries: Sequence[int], chance: random.Random
-) -> Sequence[Call | tuple[str, Call, str, Call] | int]:
+def _places(kind: str, calls: Sequence[Call], stages: Sequence[str], chance: random.Random) -> Sequence[At]:
     """Where this kind of trouble can come: at every call or boundary, or at pairs of calls by chance."""
     if kind in kinds.TOGETHER:
         return [0]
     if kind in kinds.AT_STAGES:
-        return boundaries
+        return range(1, len(stages) + 1)
+    if kind == kinds.WORKER:
+        begun = (name.removesuffix(" running") for name in stages if name.endswith(" running"))
+        return list(dict.fromkeys(begun))
     if kind != kinds.PAIR:
         return calls
     # Without the delays, two of which take minutes, and prove no more than one.
     quick = [name for name in kinds.FAULTS if name != "delay"]
-    found: list[Call | tuple[str, Call, str, Call] | int] = []
+    found: list[At] = []
     for _ in calls[1:]:
         one, other = chance.sample(quick, 2)
         first, then = sorted(chance.sample(range(len(calls)), 2))
@@ -113,16 +118,19 @@ def _drawn(every: Sequence[Place], sample: int, chance: random.Random) -> list[P
 
 @contextmanager
 def _pool(processes: int, home: Path) -> Iterator[ProcessPoolExecutor]:
-    pool = ProcessPoolExecutor(
-        processes,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=worker.start,
-        initargs=(home,),
-    )
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
+    context = multiprocessing.get_context("spawn")
+    with ExitStack() as stack, context.Manager() as manager:
+        servers = manager.Queue()
+        for number in range(0 if "PREFECT_API_URL" in os.environ else processes):
+            server = stack.enter_context(serving(home / f"prefect-{number}", **_PREFECT))
+            servers.put(OwnServer(server.home, server.port, server.pid, server.extra))
+        pool = ProcessPoolExecutor(
+            processes, mp_context=context, initializer=worker.start, initargs=(home, servers)
+        )
+        try:
+            yield pool
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 @contextmanager
@@ -135,20 +143,3 @@ def _environment(variables: Mapping[str, str]) -> Iterator[None]:
     finally:
         os.environ.clear()
         os.environ.update(before)
-
-
-@contextmanager
-def _prefect_server() -> Iterator[None]:
-    """One for all runs, unless PREFECT_API_URL names one."""
-    if "PREFECT_API_URL" in os.environ:
-        yield
-        return
-    from prefect.server.api.server import SubprocessASGIServer
-
-    server = SubprocessASGIServer()
-    server.start(timeout=600)  # a busy machine takes minutes
-    try:
-        with _environment({"PREFECT_API_URL": server.api_url}):
-            yield
-    finally:
-        server.stop()

@@ -63,7 +63,7 @@ def judge(tried: Tried) -> Verdict:
         survived=survived,
         unclear=not survived and (last is None or not last.clear) or not again,
         left=bool(tried.audit.left),
-        leaked=bool(tried.audit.leaked or tried.billed),
+        leaked=bool(tried.audit.leaked or tried.billed or tried.audit.touched),
         paid_twice=tried.audit.paid_twice,
         hung=tried.hung,
         disagrees=tried.audit.disagrees,

@@ -41,6 +41,7 @@ KILLED = Tried(Case(kinds.KILL, 3, 2), True, None, COMPLETED, NOTHING_LEFT, 2)
         (replace(KILLED, second=FAILED), {"unclear"}),
         (replace(SURVIVED, audit=replace(NOTHING_LEFT, left=("cluster c",))), {"survived", "left"}),
         (replace(SURVIVED, audit=replace(NOTHING_LEFT, leaked=("cluster c",))), {"survived", "leaked"}),
+        (replace(SURVIVED, audit=replace(NOTHING_LEFT, touched=("jobs j",))), {"survived", "leaked"}),
         (replace(SURVIVED, audit=replace(NOTHING_LEFT, nodes=2)), {"survived", "paid_twice"}),
         (replace(SURVIVED, hung=True), {"survived", "hung"}),
         (replace(SURVIVED, first=replace(COMPLETED, dollars=0.02)), {"survived", "dollars_off"}),
@@ -126,8 +127,8 @@ def test_a_sample_leaves_nothing_pays_nothing_twice_and_says_why_it_failed(
     monkeypatch.delenv("AZUREML_LOCAL_STATE", raising=False)
     # Of the answers with a status one stands for all: what tries them again is the same code.
     faults = [kind for kind in kinds.FAULTS if kind not in ("429", "503", "reset before")]
-    # Ten runs take minutes, and so does a database that is locked; the whole sweep has them.
-    left_out = (*kinds.FAULTS, kinds.KILL, kinds.TEN, kinds.LOCKED)
+    # Ten runs take minutes, and a Prefect server that is killed is no other test's; the whole sweep has them.
+    left_out = (*kinds.FAULTS, kinds.KILL, kinds.TEN, *kinds.OF_OWN_SERVER)
     others = [kind for kind in kinds.KINDS if kind not in left_out]
     wanted = [*faults, kinds.KILL, *random.Random(SEED).sample(others, 5)]
     with sweep(processes=1) as swept:

@@ -13,6 +13,7 @@ from pathlib import Path
 from azureml_local import switch
 from azureml_local.server import Address
 from tests.support.flow_clock import FlowClock
+from tests.support.waiting import until
 from tests.sweep import kinds
 
 _LOCKED = 15.0  # seconds of real time: Prefect's server gives up a statement before that
@@ -59,6 +60,14 @@ class Trouble:
             self._go_away(kinds.AWAY[self.kind])
         elif self.kind == kinds.LOCKED:
             _lock(Path(os.environ["PREFECT_HOME"]) / "prefect.db")
+        elif self.kind == kinds.RESTARTED:
+            self.server_wanted_gone.touch()
+            until(lambda: not self.server_wanted_gone.exists(), "nobody has killed Prefect's server")
+
+    @property
+    def server_wanted_gone(self) -> Path:
+        """The file by which the worker of the sweep is asked to kill Prefect's server."""
+        return self.state / "kill-prefect"
 
     def _go_away(self, minutes: float) -> None:
         """The service answers 503 until so many minutes have passed on the flow's clock."""

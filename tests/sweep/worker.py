@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import queue
 import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from tests.sweep.audit import Audit, audit, billed, mark
 from tests.sweep.kinds import Call
 from tests.sweep.process import HUNG, started
 from tests.sweep.run import Ended
+from tests.sweep.server import OwnServer
 from tests.sweep.trouble import Trouble
 
 RECIPE = Path(__file__).parent / "recipe.yaml"
@@ -30,17 +32,21 @@ _PRELOADED = [
 ]
 _open = ExitStack()  # for the life of the process; the workspace ends when nobody holds it any more
 _workspace: Workspace | None = None
+_server: OwnServer | None = None  # None where PREFECT_API_URL names one for all
+
+
+At = Call | tuple[str, Call, str, Call] | int | str
 
 
 @dataclass(frozen=True)
 class Case:
     """One trouble: a fault of a call, two of two calls, or something at a stage's boundary of that number.
 
-    Boundaries are counted from one; 0 is the place of what concerns several runs.
+    Boundaries are counted from one; 0 is the place of what concerns several runs, and a name is a stage's.
     """
 
     kind: str
-    at: Call | tuple[str, Call, str, Call] | int
+    at: At
     serial: int  # unlike every other case's
 
 
@@ -69,9 +75,12 @@ class Baseline:
     ended: Ended
 
 
-def start(folder: Path) -> None:
-    """Open this process' workspace; the initializer of a pool's process."""
-    global _workspace
+def start(folder: Path, servers: queue.Queue[OwnServer]) -> None:
+    """Open this process' workspace and take one of the servers; the initializer of a pool's process."""
+    global _workspace, _server
+    if "PREFECT_API_URL" not in os.environ:
+        _server = servers.get()
+        os.environ.update(_server.prefect.environment)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the SDK's pollers print dots; runs inherit this
     state = Path(tempfile.mkdtemp(dir=folder))
     _workspace = _open.enter_context(opened(state))
@@ -83,7 +92,7 @@ def baseline(serial: int) -> Baseline:
     """Run without a fault; raises RuntimeError when that does not complete."""
     workspace = _here()
     workspace.let_fail(kinds.watching())
-    ended = started(_recipe(workspace, serial)).ended()
+    ended = started(recipe_of(workspace, serial)).ended()
     calls = kinds.calls(workspace.hit())
     if ended is None or not ended.completed:
         raise RuntimeError(f"a run without a fault does not complete: {ended}")
@@ -94,12 +103,14 @@ def attempt(case: Case) -> Tried:
     """Run with the trouble; a second time, without it, where the first run did not complete."""
     workspace = _here()
     begun = monotonic()
-    recipe, before = _recipe(workspace, case.serial), mark(workspace)
+    recipe, before = recipe_of(workspace, case.serial), mark(workspace)
     if case.kind in kinds.TOGETHER:
         first, happened = together.attempt(case.kind, recipe, before, workspace), True
+    elif isinstance(case.at, str):
+        first, happened = _own_server().lose_worker(recipe, case.at), True
     elif isinstance(case.at, int):
         trouble = Trouble(case.kind, case.at, workspace.state, workspace.url)
-        first = started(recipe, trouble).ended()
+        first = started(recipe, trouble, lambda: _restart_server(trouble)).ended()
         happened = first is None or len(first.stages) >= case.at
         workspace.let_fail()
     else:
@@ -113,13 +124,24 @@ def attempt(case: Case) -> Tried:
     return Tried(case, happened, first, second, audit(workspace, before), monotonic() - begun, still, hung)
 
 
-def _recipe(workspace: Workspace, serial: int) -> dict[str, Any]:
+def recipe_of(workspace: Workspace, serial: int) -> dict[str, Any]:
+    """The recipe of a run that reuses nothing of any other's."""
     recipe: dict[str, Any] = yaml.safe_load(RECIPE.read_text())
     recipe["data"] |= {"seed": serial, "directory": str(workspace.state / "data" / str(serial))}
     recipe["compute"] |= {"name": f"sweep-{serial}"}
     recipe["registration"] = {"name": f"sweep-{serial}"}
     recipe["parameters"] = {"training": {"learning_rate": round(2e-5 + serial * 1e-9, 12)}}
     return recipe
+
+
+def _restart_server(trouble: Trouble) -> None:
+    if _server is not None:
+        _server.restart_once_wanted(trouble.server_wanted_gone)
+
+
+def _own_server() -> OwnServer:
+    assert _server is not None, f"PREFECT_API_URL must not name a server for {', '.join(kinds.OF_OWN_SERVER)}"
+    return _server
 
 
 def _here() -> Workspace:

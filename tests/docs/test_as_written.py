@@ -5,16 +5,21 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from flows.operations.deployed_runs import ended, scheduled
 from tests.docs.documents import named
+from tests.support import postgresql
 from tests.support.checkout import ROOT
-from tests.support.prefect_server import serving
+from tests.support.prefect_server import PrefectServer, end, serving
+from tests.support.waiting import PATIENCE, until
 
 # What runs until it is stopped; tests/flows has tests of both.
-_STAYS = ("prefect worker start", "finetune metrics")
+_STAYS = ("prefect server start", "prefect worker start", "finetune metrics")
 
 
 def typed(text: str, cwd: Path, environment: dict[str, str]) -> str:
@@ -36,22 +41,46 @@ def test_the_first_session_of_a_stranger(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_project_is_deployed_and_its_history_written(tmp_path: Path) -> None:
-    deploying, staying = ending(named("operate").text)
+@pytest.mark.skipif(postgresql.programs() is None, reason="no PostgreSQL is installed")
+def test_from_nothing_to_a_scheduled_run_and_its_history(tmp_path: Path) -> None:
+    preparing, starting = ending(named("server").text)
+    deploying, working = ending(named("operate").text)
     looking, serving_metrics = ending(named("history").text)
-    assert len(staying) == len(serving_metrics) == 1
-    with serving(tmp_path / "prefect") as server:
-        typed(deploying, ROOT, server.environment)  # prefect.yaml is there
-        with server.client() as client:
-            assert len(client.read_deployments()) == 6
-        said = typed(looking, tmp_path, server.environment)
+    assert len(starting) == len(working) == len(serving_metrics) == 1
+    with postgresql.running() as address:
+        database = {"DATABASE": address}
+        typed(preparing, tmp_path, {**os.environ, **database, "PREFECT_HOME": str(tmp_path / "prefect")})
+        with (
+            serving(tmp_path / "prefect", PREFECT_API_DATABASE_CONNECTION_URL=address) as server,
+            staying(working[0], server),
+        ):
+            typed(deploying, ROOT, server.environment)  # prefect.yaml is there
+            with server.client() as client:
+                assert len(client.read_deployments()) == 6
+            typed(named("schedule").text, tmp_path, server.environment)
+            made = until(lambda: scheduled(server, "history/history"), "the schedule makes no run")
+            run = ended(server, made.id, PATIENCE)
+            assert run.state is not None
+            assert run.state.is_completed(), run.state.message
+            said = typed(looking, tmp_path, server.environment)
     assert said.strip().startswith("[")  # the failed runs as JSON: none
     assert "<html" in (tmp_path / "history.html").read_text(encoding="utf-8")
     assert "finetune_runs" in (tmp_path / "finetune.prom").read_text(encoding="utf-8")
 
 
+@contextmanager
+def staying(line: str, server: PrefectServer) -> Iterator[None]:
+    """A command that runs until it is stopped, while the block runs."""
+    server.extra |= {"UV_NO_SYNC": "1", "UV_PROJECT": str(ROOT)}
+    process = server.spawn(["bash", "-c", f"exec {line}"], server.home / "worker.log", ROOT)
+    try:
+        yield
+    finally:
+        end(process)
+
+
 def ending(text: str) -> tuple[str, list[str]]:
     """The lines that end by themselves, and the others."""
     lines = text.splitlines()
-    staying = [line for line in lines if any(each in line for each in _STAYS)]
-    return "\n".join(line for line in lines if line not in staying), staying
+    stay = [line for line in lines if any(each in line for each in _STAYS)]
+    return "\n".join(line for line in lines if line not in stay), stay

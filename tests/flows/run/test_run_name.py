@@ -18,9 +18,9 @@ def test_a_name_that_somebody_has_typed_stays(name: str) -> None:
     assert is_given(name)
 
 
-@pytest.mark.parametrize("name", [*(generate_slug(2) for _ in range(50)), "Refined-Tapir"])
-def test_a_name_that_prefect_has_made_up_does_not(name: str) -> None:
-    assert not is_given(name)
+def test_a_name_that_prefect_has_made_up_does_not() -> None:
+    made_up = ["Refined-Tapir", *(generate_slug(2) for _ in range(200))]
+    assert [name for name in made_up if is_given(name)] == []
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,12 @@ T = TypeVar("T")
 PATIENCE = 600.0
 # Seconds between two looks of the SDK at an operation. The service names none, and its own are 5 and 30.
 OFTEN = 0.2
-# Between two looks: at least so many seconds, and so many times what a look takes, so that a look which asks
-# servers leaves the processor to what is waited for.
+# Between two looks: at least so many seconds, so many times what a look takes, and this share of the time
+# since the first. A look asks servers, and leaves the processor to what is waited for.
 _PAUSE = 0.02
-_SHARE = 4
-_LONGEST = 1.0
+_LOOKS = 4
+_WAITED = 0.05
+_LONGEST = 0.5
 
 
 def until(
@@ -37,9 +38,9 @@ def holds(condition: Callable[[], object], limit: float = PATIENCE) -> bool:
 
 
 def _first(condition: Callable[[], T | None], limit: float) -> T | None:
-    begins = time.monotonic()
-    deadline = begins + limit
-    while not (value := condition()) and (looked := time.monotonic()) < deadline:
-        time.sleep(min(max(_PAUSE, _SHARE * (looked - begins)), _LONGEST))
-        begins = time.monotonic()
+    began = looks = time.monotonic()
+    while not (value := condition()) and (looked := time.monotonic()) < began + limit:
+        pause = max(_PAUSE, _LOOKS * (looked - looks), _WAITED * (looked - began))
+        time.sleep(min(pause, _LONGEST))
+        looks = time.monotonic()
     return value

@@ -31,7 +31,8 @@ _START_LIMIT = 240.0  # seconds; its database is migrated first, and the machine
 _COMMAND_LIMIT = 180.0
 _STOP_LIMIT = 30.0
 _CLEAN_LIMIT = 60.0  # for a run that deletes what it has made before it ends
-_POLL = 0.2
+# Between two looks: a share of the time that has been waited already, at least and at most so many seconds.
+_SHARE, _LEAST, _MOST = 0.05, 0.1, 2.0
 
 
 @dataclass
@@ -227,13 +228,14 @@ def end(process: subprocess.Popen[bytes], number: int = signal.SIGTERM) -> None:
 
 def until(condition: Callable[[], T | None], otherwise: str, limit: float) -> T:
     """The first true answer of the condition; raises Failure with `otherwise` after so many seconds."""
-    ends = time.monotonic() + limit
+    begun = time.monotonic()
     while not (answer := condition()):
-        if time.monotonic() > ends:
+        waited = time.monotonic() - begun
+        if waited > limit:
             raise Failure(
                 otherwise,
                 f"It was waited for {limit:.0f} s: try again when the machine is less busy.",
                 cause=Cause.TIMED_OUT,
             )
-        time.sleep(_POLL)
+        time.sleep(min(max(_SHARE * waited, _LEAST), _MOST))
     return answer

@@ -32,6 +32,10 @@ _DENIED = re.compile(r"perform action '(?P<action>[^']+)'.{0,80}? over scope '(?
 # "…; however, it does not have permission to perform action(s) '…' on the linked scope(s) '…'": of what a
 # resource is to be given, such as an identity.
 _LINKED = re.compile(r"action\(s\) '(?P<action>[^']+)' on the linked scope\(s\) '(?P<scope>[^']+)'")
+# "The specified subscription has a standardNCADSA100v4Family vCPU quota of 0 and cannot accomodate for at …"
+_FAMILY = re.compile(
+    r"subscription has an? (?P<family>[\w ]{1,60}?)( family)? vCPU quota of (?P<limit>\d+)", re.IGNORECASE
+)
 _NOT_THE_JOBS = frozenset({Cause.QUOTA, Cause.CAPACITY, Cause.STORAGE, Cause.PERMISSION})
 
 # What the resolver and the sockets of each platform say, within the words of a credential that failed.
@@ -54,6 +58,8 @@ def explain(error: BaseException) -> Failure:
     pause = retry_after(error)
     if denied := _LINKED.search(text) or _DENIED.search(text):
         return _may_not(denied["action"], denied["scope"], details)
+    if short := _FAMILY.search(text):
+        return _too_few(short["family"], short["limit"], details)
     for known in KNOWN:
         # A rate of requests may be called a quota as well, but more cores are of no help there.
         if status != _TOO_MANY and re.search(known.pattern, text, re.IGNORECASE | re.DOTALL):
@@ -75,12 +81,7 @@ def explain(error: BaseException) -> Failure:
             cause=Cause.SIGN_IN,
         )
     if status == 403:
-        return Failure(
-            "The signed-in identity may not do this.",
-            "Give it a role that may, such as AzureML Data Scientist on the workspace.",
-            details,
-            cause=Cause.PERMISSION,
-        )
+        return _refused(text, details)
     if is_transient(error):
         return Failure(
             f"Azure could not be reached or was busy: {_headline(text)}",
@@ -125,6 +126,30 @@ def _may_not(action: str, scope: str, details: str) -> Failure:
         details,
         cause=Cause.PERMISSION,
     )
+
+
+def _too_few(family: str, limit: str, details: str) -> Failure:
+    """A family of sizes of which the subscription may not have one machine: a new one has none with GPUs."""
+    return Failure(
+        f"The subscription's quota of the family {family} is {limit} vCPUs, too few for one machine.",
+        "Ask for more cores of that family in the studio (Quota), or choose a size of another family.",
+        details,
+        cause=Cause.QUOTA,
+    )
+
+
+def _refused(text: str, details: str) -> Failure:
+    """A refusal that does not say what is missing; of MLflow's calls, which give no reason, it is known.
+
+    Documented: the actions of MLflow's operations (how-to-assign-roles).
+    """
+    what, action = "The signed-in identity may not do this.", "Microsoft.MachineLearningServices/workspaces"
+    if "/mlflow/" in text:
+        what = "The signed-in identity may not read the workspace's metrics."
+        do = f"Give it a role with {action}/experiments/read and {action}/experiments/runs/read there."
+    else:
+        do = "Give it a role that may, such as AzureML Data Scientist on the workspace."
+    return Failure(what, do, details, cause=Cause.PERMISSION)
 
 
 def _cause(error: BaseException, status: int | None) -> Cause:

@@ -43,6 +43,12 @@ KNOWN = (
         retryable=True,
     ),
     Known(
+        r"Endpoint Quota reached",
+        "The subscription has as many online endpoints as it may have.",
+        "Delete those that nobody needs (`finetune reap` lists this project's), or ask Azure for more.",
+        cause=Cause.QUOTA,
+    ),
+    Known(
         r"JobNodeCountExceedsCoreQuota|ClusterCoreQuotaReached|not enough quota|OutOfQuota|QuotaExceeded"
         r"|exceed(s|ed)? .{0,60}quota|quota of \d",
         "The subscription's quota does not leave room for this.",

@@ -328,6 +328,13 @@ def test_azures_own_words_are_recognised(status: int, message: str, cause: Cause
     assert (failure.cause, failure.retryable) == (cause, retryable)
 
 
+def test_a_family_without_quota_is_named() -> None:
+    failure = explain(
+        http(400, "The specified subscription has a Standard NCADSA100v4 family vCPU quota of 0")
+    )
+    assert "family Standard NCADSA100v4 is 0 vCPUs" in failure.what
+
+
 def test_a_refusal_names_the_action_and_the_scope() -> None:
     error = http(
         403,

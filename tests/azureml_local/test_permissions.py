@@ -12,6 +12,7 @@ import requests
 from azure.ai.ml.entities import AmlCompute
 from azure.core.exceptions import HttpResponseError
 from azure.identity import DefaultAzureCredential
+from mlflow.exceptions import MlflowException
 from starlette.routing import Route
 from typer.testing import CliRunner
 
@@ -23,6 +24,8 @@ from azureml_local.wire.app import GUARDED
 from azureml_local.wire.authorization import needed_for
 from tasks.azure.errors import explain
 from tasks.azure.failure import Cause
+from tasks.metrics import of_job
+from tasks.sign_in import Workspace, sign_in
 from tests.conftest import LocalServer
 from tests.support.waiting import PATIENCE
 
@@ -95,24 +98,7 @@ def test_every_route_behind_the_token_takes_an_action_or_is_known_to_take_none()
             WORKSPACE + "/datastores/d",
         ),
         ("PUT", REGISTRY + "/models/m/versions/1", "registries/assets/write", REGISTRY),
-        (
-            "POST",
-            f"/mlflow/v2.0{WORKSPACE}/api/2.0/mlflow/runs/log-batch",
-            "workspaces/experiments/runs/write",
-            WORKSPACE,
-        ),
-        (
-            "POST",
-            f"/mlflow/v2.0{WORKSPACE}/api/2.0/mlflow/runs/search",
-            "workspaces/experiments/runs/read",
-            WORKSPACE,
-        ),
-        (
-            "GET",
-            f"/mlflow/v2.0{WORKSPACE}/api/2.0/mlflow/model-versions/get",
-            "workspaces/models/read",
-            WORKSPACE,
-        ),
+        ("GET", f"/history/v1.0{WORKSPACE}/runs/r", "workspaces/experiments/runs/read", WORKSPACE),
     ],
 )
 def test_without_a_role_the_refusal_names_action_and_scope(
@@ -126,6 +112,46 @@ def test_without_a_role_the_refusal_names_action_and_scope(
         f"authorization to perform action '{PROVIDER}/{action}' over scope '{scope}' or " in error["message"]
     )
     assert error["message"].startswith("The client '00000000-0000-0000-0000-00000000000c' with object id ")
+
+
+def test_resource_manager_refuses_in_a_shape_of_its_own(
+    ask: Callable[..., requests.Response], allow: Allow
+) -> None:
+    allow([])
+    answer = ask("GET", WORKSPACE + "/jobs")
+    assert answer.json().keys() == {"error"}
+    assert answer.json()["error"].keys() == {"code", "message"}
+    assert answer.headers["x-ms-failure-cause"] == "gateway"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "action"),
+    [
+        ("POST", "runs/log-batch", "experiments/runs/write"),
+        ("POST", "runs/search", "experiments/runs/read"),
+        ("GET", "experiments/get-by-name", "experiments/read"),
+        ("GET", "model-versions/get", "models/read"),
+    ],
+)
+def test_mlflow_takes_an_action_and_refuses_without_a_word(
+    ask: Callable[..., requests.Response], allow: Allow, method: str, path: str, action: str
+) -> None:
+    whole = f"/mlflow/v2.0{WORKSPACE}/api/2.0/mlflow/{path}"
+    allow([role(f"{PROVIDER}/workspaces/*/*", but=(f"{PROVIDER}/workspaces/{action}",))])
+    answer = ask(method, whole, {})
+    assert (answer.status_code, answer.text) == (403, "")
+    allow([role(f"{PROVIDER}/workspaces/{action}")])
+    assert ask(method, whole, {}).status_code != 403
+
+
+def test_metrics_that_may_not_be_read_name_the_actions(environment: dict[str, str], allow: Allow) -> None:
+    session = sign_in.fn(Workspace())
+    allow([role(f"{PROVIDER}/workspaces/read")])
+    with pytest.raises(MlflowException) as refused:
+        of_job(session, "any", "job")
+    failure = explain(refused.value)
+    assert failure.cause is Cause.PERMISSION
+    assert f"{PROVIDER}/workspaces/experiments/runs/read" in failure.do
 
 
 def test_the_public_registry_is_read_without_a_role(

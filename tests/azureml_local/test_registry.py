@@ -96,6 +96,8 @@ def test_a_model_of_ones_own_is_put_into_the_registry(registry_client: Any, tmp_
     )
     found = registry_client.models.get("own-model", label="latest")
     assert found.id == "azureml://registries/azureml/models/own-model/versions/1"
+    again = Model(name="own-model", version="1", path=str(tmp_path / "weights.bin"), type="custom_model")
+    assert registry_client.models.create_or_update(again).id == found.id  # nothing is uploaded again
 
 
 def test_a_model_of_ones_own_comes_back_as_it_was(registry_client: Any, tmp_path: Path) -> None:

@@ -14,14 +14,11 @@ from uuid import UUID, uuid4
 import mlflow
 import pytest
 import requests
-from azure.identity import DefaultAzureCredential
 
 from tests.conftest import LocalServer
-from tests.support.checkout import SHARED
 from tests.support.waiting import PATIENCE, until
 
 FINAL = {"Completed", "Failed", "Canceled"}
-RECORDED = "wire_examples_more.json"
 ENVIRONMENT = "azureml://registries/azureml/environments/any/versions/1"
 
 
@@ -250,45 +247,3 @@ def test_the_page_shows_the_tree(ml_client: Any, cluster: str, server: LocalServ
     assert "node/first: Completed" in page  # in the drawing, where only steps are
     assert page.count('class="node completed') == 2
     assert "2 of 2" in jobs
-
-
-@pytest.mark.skipif(not (SHARED / RECORDED).exists(), reason="the recorded exchanges are not at hand")
-def test_a_run_is_answered_as_recorded(
-    ml_client: Any, cluster: str, server: LocalServer, environment: dict[str, str]
-) -> None:
-    examples = {each["what"]: each for each in json.loads((SHARED / RECORDED).read_text())["interactions"]}
-    pair = two_steps()
-    roots = []
-    for _ in range(2):  # the second one's steps are reused
-        job = ml_client.jobs.create_or_update(around(pair, cluster), experiment_name="tree")
-        ended(ml_client, job.name)
-        roots.append(job.name)
-    bearer = DefaultAzureCredential().get_token("https://management.azure.com/.default").token
-    workspace = job.id.partition("/jobs/")[0]
-
-    def get(path: str) -> dict[str, Any]:
-        headers = {"Authorization": f"Bearer {bearer}"}
-        found: dict[str, Any] = requests.get(server.url + path, headers=headers, timeout=PATIENCE).json()
-        return found
-
-    def steps(root: str) -> dict[str, Any]:
-        history = f"/history/v1.0{workspace}/runs"
-        (node,) = get(f"{history}/{root}/children")["value"]
-        (pipeline,) = get(f"{history}/{node['runId']}/children")["value"]
-        return get(f"{history}/{pipeline['runId']}/children")
-
-    ran, reused = (steps(root) for root in roots)
-    seen = examples["children of a pipeline (flat, two command nodes, both reused)"]["response"]["body"]
-    assert seen.keys() == reused.keys()
-    assert seen["value"][0].keys() == reused["value"][0].keys()
-    assert seen["value"][0]["properties"].keys() == reused["value"][0]["properties"].keys()
-    (executed,) = [step for step in ran["value"] if step["displayName"] == "first"]
-    differs = examples["a step that really ran: what differs from the reused one"]["response"]["body_diff"]
-    assert executed["runTypeV2"] == differs["runTypeV2"]
-    assert executed["compute"].keys() == differs["compute"].keys()
-    assert executed["computeRequest"] == differs["computeRequest"]
-    assert executed["outputs"]["made"]["type"] == differs["outputs"]["<name>"]["type"]
-    missing = examples["ARM GET of a step's job: no properties key at all"]["response"]["body"]
-    assert (
-        get(f"{workspace}/jobs/{executed['runId']}?api-version=2022-12-01-preview").keys() == missing.keys()
-    )

@@ -137,6 +137,13 @@ class TooLarge(_Preset):
     status_code, usual_code = 413, "RequestEntityTooLarge"
 
 
+class Throttled(_Preset):
+    """The subscription has asked for more than it may within a minute."""
+
+    by_gateway = True
+    status_code, usual_code = 429, "ResourceRequestsThrottled"
+
+
 class StorageFull(_Preset):
     """The disk under the state directory has no room left, or does not let itself be written."""
 

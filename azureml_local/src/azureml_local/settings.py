@@ -13,11 +13,13 @@ Pace = Literal["instant", "real", "manual"]
 Storage = Literal["keys", "identity"]
 
 PROVIDER = "Microsoft.MachineLearningServices"
-# The workspace's own id. Fixed, so that asset ids that carry it mean the same on every machine.
-WORKSPACE_GUID = "11111111-1111-1111-1111-111111111111"
 
-# Azure creates these two with every workspace: datastore name -> container.
+# Azure creates these with every workspace: datastore name -> container, and -> file share.
 CONTAINERS = {"workspaceblobstore": "azureml-blobstore", "workspaceartifactstore": "azureml"}
+SHARES = {
+    "workspacefilestore": f"azureml-filestore-{WORKSPACE_GUID}",
+    "workspaceworkingdirectory": f"code-{WORKSPACE_GUID}",
+}
 DEFAULT_DATASTORE = "workspaceblobstore"
 ARTIFACT_DATASTORE = "workspaceartifactstore"
 # What the registry offers from the start lies in this one.

@@ -8,7 +8,7 @@ from azureml_local.assets import addresses
 from azureml_local.errors import NotFound
 from azureml_local.execution.graph import Graph, Step
 from azureml_local.execution.outputs import register
-from azureml_local.execution.run_properties import of_reused
+from azureml_local.execution.run_properties import compute_target_status, of_reused
 from azureml_local.execution.runtime import Runtime
 from azureml_local.state.documents import (
     COMPLETED_STEPS,
@@ -53,9 +53,13 @@ class Reuse:
     def complete(self, step: Step, name: str, earlier: JobDocument) -> None:
         """Complete the step's job `name` with the outputs of the earlier job."""
         records = self._runtime.records
-        outputs = outputs_of(earlier)
-        properties = of_reused(run_properties(records.get(name)), earlier["name"], earlier["root"])
-        records.show(name, {"outputs": outputs, "properties": properties})
+        outputs, record = outputs_of(earlier), records.get(name)
+        properties = of_reused(run_properties(record), earlier["name"], earlier["root"])
+        # As seen, such a step has looked at its cluster as well.
+        clusters = self._runtime.clusters
+        seen = compute_target_status(clusters.live(clusters.find(step.compute).name))
+        tags = {**record["properties"]["tags"], **seen}
+        records.show(name, {"outputs": outputs, "properties": properties, "tags": tags})
         self._show(step, outputs)
         register(self._runtime.state, name, step.outputs)
         records.move(name, JobState.COMPLETED)

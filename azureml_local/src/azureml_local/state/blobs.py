@@ -99,9 +99,10 @@ class Blobs:
     def datastore_container(self, datastore: str) -> str:
         """The container of the datastore; raises NotFound."""
         document = self._store.get(DATASTORES, datastore)
-        if document is None:
+        container = document["properties"].get("containerName") if document else None
+        if container is None:
             raise NotFound(f"The datastore {datastore} does not exist or is not a blob datastore.")
-        return document["properties"]["containerName"]
+        return container
 
     def get(self, container: str, name: str) -> Blob:
         """The blob's properties; raises NotFound."""

@@ -135,17 +135,27 @@ class AssetDocument(TypedDict):
 
 
 class DatastoreProperties(TypedDict, total=False):
-    """A datastore's container and what its maker says of it."""
+    """What a datastore is a name for, and what its maker says of it.
 
-    containerName: Required[str]
+    `containerName` is a blob datastore's, and lies here. The others are a share's or a file system's in an
+    account elsewhere, of which nothing but the name is kept.
+    """
+
     datastoreType: Required[str]
+    credentialsType: str
+    containerName: str
+    fileShareName: str
+    filesystem: str
+    accountName: str
+    endpoint: str
+    protocol: str
     description: str | None
-    properties: dict[str, str]
+    properties: dict[str, str] | None
     tags: dict[str, str]
 
 
 class DatastoreDocument(TypedDict):
-    """A name for a blob container."""
+    """A name for a place in a storage account."""
 
     properties: DatastoreProperties
     createdAt: str

@@ -30,11 +30,14 @@ operation_sticks: ContextVar[bool] = ContextVar("operation_sticks", default=Fals
 
 @dataclass(frozen=True)
 class Status:
-    """The server does nothing and answers that; without a body, with an error in the service's shape."""
+    """The server does nothing and answers that; without a body, with an error in the service's shape.
+
+    Without a code, with the error that such a status has: of too many requests, or of a busy server.
+    """
 
     status: int = 503
-    code: str = "ServerBusy"
-    message: str = "The server is busy. Try again later."
+    code: str = ""
+    message: str = ""
     body: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
 

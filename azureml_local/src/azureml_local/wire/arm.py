@@ -144,6 +144,13 @@ def pages(
     return JSONResponse(answer)
 
 
+def created(request: Request, shown: Mapping[str, Any]) -> Response:
+    """201 with a resource that takes no long operation, and where it is: the address as it was asked."""
+    query = f"?{request.url.query}" if request.url.query else ""
+    address = f"{workspace_of(request).settings.base_url}{request.url.path}{query}"
+    return JSONResponse(shown, 201, {"Location": address})
+
+
 def integer(request: Request, name: str, default: int) -> int:
     """A non-negative whole number of the query; raises BadRequest."""
     text = request.query_params.get(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from uuid import uuid4
@@ -16,10 +17,10 @@ from azureml_local.execution.workspace import Workspace
 from azureml_local.state import transitions
 from azureml_local.state.clock import iso
 from azureml_local.state.document import Json
-from azureml_local.state.documents import AssetDocument, by_age, by_hash
+from azureml_local.state.documents import AssetDocument, assets, by_age, by_hash
 from azureml_local.state.order import Position
-from azureml_local.wire import asset_name, component_spec
-from azureml_local.wire.arm import REGISTRY, WORKSPACE, pages, route, workspace_of
+from azureml_local.wire import asset_name, component_spec, fields
+from azureml_local.wire.arm import REGISTRY, WORKSPACE, body, pages, route, workspace_of
 from azureml_local.wire.asset_collection import (
     COLLECTIONS,
     COMPONENTS,
@@ -175,6 +176,19 @@ class AssetVersions:
         }
 
 
+def refer_for_upload(request: Request) -> Response:
+    """A place for the files of a registry's version; 409 where there is one already.
+
+    As users printed it (azure-sdk-for-python #30208), and as azure-ai-ml reads it.
+    """
+    asset_id = fields.text(body(request), "assetId") or ""
+    if (match := _REGISTRY_ASSET.match(asset_id)) and match["collection"].lower() in _UPLOADED:
+        kind = assets(match["collection"].lower(), registry=True)
+        if workspace_of(request).store.get(kind, f"{match['name']}/{match['version']}") is not None:
+            raise Conflict(f"Asset {match['name']}:{match['version']} already exists.", code="UserError")
+    return start_upload(request)
+
+
 def start_upload(request: Request) -> Response:
     """A container of its own for an asset's files, and a signature that opens it."""
     workspace = workspace_of(request)
@@ -207,9 +221,13 @@ def _matches(request: Request, document: AssetDocument) -> bool:
     return "stage" not in query or query["stage"] == given.get("stage")
 
 
+_REGISTRY_ASSET = re.compile(
+    r"azureml://registries/[^/]+/(?P<collection>\w+)/(?P<name>[^/]+)/versions/(?P<version>[^/]+)$", re.I
+)
+_UPLOADED = frozenset(collection.name for collection in COLLECTIONS)
 _REGISTRY_UPLOAD = REGISTRY + "/tempdatarefs/{name}/versions/{version}"
 routes = [
-    route(_REGISTRY_UPLOAD, PUT=start_upload),
+    route(_REGISTRY_UPLOAD, PUT=refer_for_upload),
     *asset_name.routes,
     *(found for collection in COLLECTIONS for found in AssetVersions(collection).routes()),
 ]

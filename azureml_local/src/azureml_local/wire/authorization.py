@@ -15,7 +15,8 @@ from starlette.requests import Request
 from azureml_local.settings import PROVIDER
 from azureml_local.state.access import Access, Caller
 
-_RUNS = f"{PROVIDER}/workspaces/experiments/runs"
+_EXPERIMENTS = f"{PROVIDER}/workspaces/experiments"
+_RUNS = f"{_EXPERIMENTS}/runs"
 _MODELS = f"{PROVIDER}/workspaces/models"
 _REGISTRY_ASSETS = f"{PROVIDER}/registries/assets"
 _VERBS = {"GET": "read", "HEAD": "read", "PUT": "write", "PATCH": "write", "DELETE": "delete"}
@@ -30,6 +31,7 @@ _REGISTRATION = "/subscriptions/{subscription}/providers/{namespace}"
 # MLflow's calls that ask by POST; every other POST writes (documented: how-to-assign-roles).
 _MLFLOW_QUESTIONS = ("search", "get-latest-versions", "get-history", "get-history-bulk-interval")
 _MLFLOW_MODELS = ("registered-models", "model-versions")
+_MLFLOW_EXPERIMENTS = "experiments"
 _HISTORY_QUESTIONS = ("rundata", "batchGetResolvedUris")
 
 
@@ -114,5 +116,13 @@ def _services(template: str, method: str, path: str) -> str:
     """The action of MLflow's calls and of the run history's."""
     last = path.rsplit("/", 1)[-1]
     asked = method in ("GET", "HEAD") or last in (*_MLFLOW_QUESTIONS, *_HISTORY_QUESTIONS)
-    of_models = template.startswith("/mlflow/") and any(f"/{name}/" in path for name in _MLFLOW_MODELS)
-    return f"{_MODELS if of_models else _RUNS}/{'read' if asked else 'write'}"
+    return f"{_type(template, path)}/{'read' if asked else 'write'}"
+
+
+def _type(template: str, path: str) -> str:
+    if template.startswith("/mlflow/"):
+        if any(f"/{name}/" in path for name in _MLFLOW_MODELS):
+            return _MODELS
+        if f"/mlflow/{_MLFLOW_EXPERIMENTS}/" in path:
+            return _EXPERIMENTS
+    return _RUNS

@@ -39,6 +39,7 @@ _ENVELOPE = ("tags", "location", "kind", "identity", "sku", "systemData")
 
 _PATH = WORKSPACE + "/onlineEndpoints"
 _TOKEN_REFRESH = 0.5  # of a token's life: when its holder should ask for the next
+_MOST = 300  # endpoints of a subscription (as users printed it)
 _BUSY = ("Creating", "Updating", "Deleting", "Scaling")
 
 
@@ -217,6 +218,8 @@ def audience(workspace: Workspace, name: str) -> str:
 
 def _create(request: Request, workspace: Workspace, name: str, given: Json) -> Response:
     _check_free(workspace, name)
+    if len(workspace.store.list(ENDPOINTS)) >= _MOST:
+        raise inferencing.too_many_endpoints(workspace.settings.subscription_id, _MOST)
     document: EndpointDocument = {
         "name": name,
         "kind": "Managed",

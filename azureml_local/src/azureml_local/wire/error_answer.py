@@ -4,6 +4,10 @@ Recorded: four shapes. Resource Manager's own errors have a code and a message (
 workspace adds where and when, and the inner codes beside those (2022 to 2025); the workspace's own provider
 `account-rp`, and the services that answer beside Resource Manager, have inner codes within the error and the
 rest around it (2022, 2023). A missing compute has no body at all (wire/compute.py).
+
+What no role allows is refused by Resource Manager itself, in its own shape (as users printed it:
+pipelines-azureml #27), and by MLflow with an empty body (azure-sdk-for-python #31429). That run history has
+the shape of the other services then is assumed.
 """
 
 from __future__ import annotations
@@ -21,6 +25,7 @@ from azureml_local.state.workspace import WorkspaceState
 
 _DATA_PLANE = "data-plane"
 _ARM = re.compile("/subscriptions/", re.IGNORECASE)
+_MLFLOW = re.compile("/mlflow/", re.IGNORECASE)
 _ACCOUNT = re.compile(
     rf".*/providers/{re.escape(PROVIDER)}/workspaces(/[^/]+(/(listKeys|connections)(/.*)?)?)?$", re.IGNORECASE
 )
@@ -30,7 +35,9 @@ def answer(state: WorkspaceState, path: str, error: ServiceError, request_id: st
     """The error as the service behind that path answers it."""
     headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
     ids = _correlation(request_id or str(uuid4()))
-    if not _ARM.match(path):
+    if error.status == 403 and _MLFLOW.match(path):
+        return Response(status_code=403)
+    if not is_resource_managers(path):
         return JSONResponse(_around(state, error, ids, _DATA_PLANE), error.status, headers)
     if error.by_gateway:
         shown = {"error": {"code": error.code, "message": error.message}}
@@ -40,6 +47,11 @@ def answer(state: WorkspaceState, path: str, error: ServiceError, request_id: st
     return JSONResponse(
         _front_end(state, error, ids), error.status, {**headers, "x-ms-response-type": "error"}
     )
+
+
+def is_resource_managers(path: str) -> bool:
+    """Whether Resource Manager answers there, not a service beside it."""
+    return bool(_ARM.match(path))
 
 
 def _front_end(state: WorkspaceState, error: ServiceError, ids: dict[str, str]) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from azureml_local.errors import BadRequest, QuotaExceeded, ServiceError, Unauthorized
+from azureml_local.errors import BadRequest, QuotaExceeded, ServiceError, Throttled, Unauthorized
+from azureml_local.settings import PROVIDER
 from azureml_local.state.faults import (
     BadRule,
     Delay,
@@ -139,12 +140,25 @@ def _error(path: str, fault: Fault | None) -> ServiceError | None:
 
 def _status(state: WorkspaceState, path: str, fault: Status) -> Response:
     if fault.body is None:
-        answer = error_answer.answer(state, path, ServiceError(fault.status, fault.code, fault.message))
+        answer = error_answer.answer(state, path, _of_status(path, fault))
         answer.headers.update(fault.headers)
         return answer
     if isinstance(fault.body, str):
         return Response(fault.body, fault.status, dict(fault.headers), "text/plain")
     return JSONResponse(fault.body, fault.status, dict(fault.headers))
+
+
+def _of_status(path: str, fault: Status) -> ServiceError:
+    if fault.status == 429 and not fault.code and error_answer.is_resource_managers(path):
+        seconds = fault.headers.get("Retry-After", "5")
+        # As users printed it, of other providers behind the same gateway (alzlib #168, azqr #34).
+        return Throttled(
+            fault.message
+            or f"Number of requests for {PROVIDER} exceeded the limit of '120' for time interval '00:01:00'. "
+            f"Please try again after '{seconds}' seconds."
+        )
+    usual = "The server is busy. Try again later."
+    return ServiceError(fault.status, fault.code or "ServerBusy", fault.message or usual)
 
 
 def _quota(path: str, fault: Quota) -> ServiceError:

@@ -28,6 +28,16 @@ def name_taken() -> ServiceError:
     return _invalid(_CALL_FAILED, body.replace("{", "{{").replace("}", "}}"))
 
 
+def too_many_endpoints(subscription: str, limit: int) -> ServiceError:
+    """One more endpoint than a subscription may have (azureml-examples #1635); the status is assumed."""
+    # The quotation marks are the service's.
+    why = (
+        f'"Endpoint Quota reached for subscription {subscription}.Current usage/limit: {limit}/{limit}.'
+        'Please clean up existing endpoints and try again"'
+    )
+    return BadRequest(why, code=_CALL_FAILED)
+
+
 def name_not_free() -> ServiceError:
     """A name whose endpoint was deleted some time ago (azure-cli-extensions #7660 and #7107)."""
     nested = ServiceError(404, _CALL_FAILED, '{{"title":"Not Found"}}')

@@ -26,7 +26,7 @@ from azureml_local.state.documents import (
 from azureml_local.state.job_states import JobState
 from azureml_local.state.order import Position
 from azureml_local.wire import job_request
-from azureml_local.wire.arm import WORKSPACE, pages, properties, resource, route, workspace_of
+from azureml_local.wire.arm import WORKSPACE, created, pages, properties, resource, route, workspace_of
 from azureml_local.wire.fields import texts
 
 # All that may change once a job exists.
@@ -47,6 +47,10 @@ _COMMAND: Mapping[str, Any] = {
     "parameters": {},
     "queueSettings": {"jobTier": "Null"},
 }
+# What the service fills in where a request does not say how data is reached, as seen.
+_PORT: Mapping[str, Any] = {"description": None, "uri": None}
+_INPUT: Mapping[str, Any] = {**_PORT, "mode": "ReadOnlyMount"}
+_OUTPUT: Mapping[str, Any] = {**_PORT, "mode": "ReadWriteMount"}
 # What a client sends back when it has read a job, and the service says itself.
 _SAID_BY_SERVICE = frozenset({"status", "services", "notificationSetting"})
 
@@ -60,7 +64,7 @@ def put(request: Request) -> Response:
         return JSONResponse(resource_of(workspace, _changed(workspace, document, given)))
     kinds.check_environment(workspace, given.get("environmentId"))
     submitted = workspace.jobs.submit(name, job_request.read(name, given))
-    return JSONResponse(resource_of(workspace, submitted), 201)
+    return created(request, resource_of(workspace, submitted))
 
 
 def get(request: Request) -> Response:
@@ -126,7 +130,10 @@ def _properties(workspace: Workspace, document: JobDocument) -> Json:
     studio = (
         f"{workspace.settings.base_url}/jobs/{document['name']}?wsid={workspace.settings.workspace_arm_id}"
     )
-    outputs: Json = {**outputs_of(document)}
+    outputs: Json = {
+        name: {**_OUTPUT, **output, "uri": output["uri"] if has_ended(document) else None}
+        for name, output in outputs_of(document).items()
+    }
     if has_ended(document):
         # Only then: while a job runs, the SDK would read its log through the storage account's key, which
         # nobody has here, instead of through run history.
@@ -143,8 +150,9 @@ def _properties(workspace: Workspace, document: JobDocument) -> Json:
         "identity": None,
         "notificationSetting": None,
         "inputs": {},
+        "sourceJobId": None,
         **(_COMMAND if shown["jobType"] == "Command" else {}),
-        **_said(shown),
+        **_filled(_said(shown)),
         "isArchived": document["hidden"],
         "properties": {**shown["properties"], **times, **_stages(document)},
         "services": {
@@ -178,7 +186,7 @@ def _service(kind: str, endpoint: str) -> Json:
 def _changed(workspace: Workspace, document: JobDocument, given: Mapping[str, Any]) -> JobDocument:
     """The job with what the request changes of it; raises BadRequest when it would change the work itself."""
     usual = _COMMAND if job_type(document) == "Command" else {}
-    asked, wanted = {**usual, **_said(document["request"])}, {**usual, **_said(given)}
+    asked, wanted = ({**usual, **_filled(_said(each))} for each in (document["request"], given))
     wrong = [
         key
         for key in sorted(asked.keys() | wanted.keys())
@@ -207,6 +215,19 @@ def _changed(workspace: Workspace, document: JobDocument, given: Mapping[str, An
 def _as_named(key: str) -> str:
     """A property as the service names it in an error."""
     return key[:1].upper() + key[1:]
+
+
+def _filled(properties: Json) -> Json:
+    """The properties with what the service says of every input that is data."""
+    inputs = properties.get("inputs")
+    if not isinstance(inputs, Mapping):
+        return properties
+    return {**properties, "inputs": {name: _input(value) for name, value in inputs.items()}}
+
+
+def _input(value: Any) -> Any:
+    is_data = isinstance(value, Mapping) and str(value.get("jobInputType")).casefold() != "literal"
+    return {**_INPUT, **_said(value)} if is_data else value
 
 
 def _said(properties: Mapping[str, Any]) -> Json:

@@ -13,7 +13,10 @@ _API = "/api/2.0/mlflow/"
 
 
 def forward(request: Request) -> Response:
-    """MLflow's own answer; what it does not offer here, such as logged models, is 404 as on Azure."""
+    """MLflow's own answer; of what it does not offer, such as logged models, a 404 that says nothing.
+
+    As users printed it of Azure's (azure-sdk-for-python #44896).
+    """
     path = "/api/" + quote(request.path_params["path"])
     if query := request.scope["query_string"]:
         path += "?" + quote(query, safe="=&%+,:;/?@!$'()*[]~")
@@ -21,7 +24,7 @@ def forward(request: Request) -> Response:
         request.method, path, request.state.raw, request.headers.get("content-type", "application/json")
     )
     if answer.status in (404, 405) and "json" not in answer.content_type:
-        return _missing(request)
+        return Response(status_code=404)
     return Response(answer.body, answer.status, media_type=answer.content_type)
 
 
@@ -33,11 +36,6 @@ def log_batch_async(request: Request) -> Response:
     if answer.status != 200:
         return Response(answer.body, answer.status, media_type=answer.content_type)
     return JSONResponse({"batch_tracking_id": ""})
-
-
-def _missing(request: Request) -> Response:
-    message = f"The tracking service has no {request.method} {request.url.path}."
-    return JSONResponse({"error_code": "ENDPOINT_NOT_FOUND", "message": message}, 404)
 
 
 _PREFIX = "/mlflow/{version}" + WORKSPACE

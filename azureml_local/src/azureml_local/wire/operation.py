@@ -8,7 +8,13 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from azureml_local.state.documents import CLUSTERS, DEPLOYMENTS, ENDPOINTS, OperationDocument
+from azureml_local.state.documents import (
+    CLUSTERS,
+    COMPUTE_INSTANCES,
+    DEPLOYMENTS,
+    ENDPOINTS,
+    OperationDocument,
+)
 from azureml_local.wire.arm import LOCATION, route, workspace_of
 
 # Seconds. Assumed: of clusters and of a registry's assets no answer was recorded with or without the header.
@@ -23,7 +29,8 @@ def accepted(request: Request, operation_id: str, body: dict[str, Any] | None, s
     """The answer to a request that began a long operation: 201 with the resource, or 202 with null.
 
     Seen: the Azure-AsyncOperation is signed for endpoints and deployments, so that it must be polled as it
-    was given; a 202 has a Location to poll as well; no answer says when to ask again.
+    was given; a 202 has a Location to poll as well; no answer says when to ask again. A cluster's 201 has the
+    first of these headers alone (OpenAPI 2024-04-01).
     """
     workspace = workspace_of(request)
     operation = workspace.operations.get(operation_id)
@@ -31,12 +38,13 @@ def accepted(request: Request, operation_id: str, body: dict[str, Any] | None, s
     signature = f"&{workspace.tokens.operation_query(operation_id)}" if signed else ""
     own = f"{workspace.settings.base_url}{request.url.path}?api-version={_version(request)}"
     result_of = address(request, operation_id, "mfeOperationResults") + signature
-    headers = {
-        "Azure-AsyncOperation": address(request, operation_id) + signature,
-        "Location": result_of if status == 202 else own,
-        "x-ms-async-operation-timeout": "PT30M",
-        **_retry_after(operation),
-    }
+    headers = {"Azure-AsyncOperation": address(request, operation_id) + signature, **_retry_after(operation)}
+    if status == 202:
+        headers["Location"] = result_of
+    elif not _is_of_compute(operation):
+        headers["Location"] = own
+    if not _is_of_compute(operation):
+        headers["x-ms-async-operation-timeout"] = "PT30M"
     return JSONResponse(body, status, headers)
 
 
@@ -45,7 +53,7 @@ def address(request: Request, operation_id: str, collection: str | None = None) 
     workspace = workspace_of(request)
     settings = workspace.settings
     region = LOCATION.format(subscription=settings.subscription_id, location=settings.location)
-    of_compute = workspace.operations.get(operation_id)["kind"] == CLUSTERS.name
+    of_compute = _is_of_compute(workspace.operations.get(operation_id))
     usual = "computeOperationsStatus" if of_compute else "mfeOperationsStatus"
     query = f"api-version={_version(request)}" + ("&service=new" if of_compute else "")
     return f"{settings.base_url}{region}/{collection or usual}/{operation_id}?{query}"
@@ -91,6 +99,10 @@ def _asked(request: Request) -> tuple[str, OperationDocument]:
     if any(name in request.query_params for name in "tcsh"):
         workspace.tokens.check_operation(request.query_params, operation_id)
     return operation_id, workspace.operations.get(operation_id)
+
+
+def _is_of_compute(operation: OperationDocument) -> bool:
+    return operation["kind"] in (CLUSTERS.name, COMPUTE_INSTANCES.name)
 
 
 def _is_running(operation: OperationDocument) -> bool:

@@ -66,21 +66,31 @@ def discover(request: Request) -> Response:
 
 
 def get(request: Request) -> Response:
-    """The registry itself."""
+    """The registry itself, with the properties that one was recorded to have.
+
+    Its accounts are left out: the weights come from elsewhere, and no client asks for them. So are the tags
+    of its group, which the version of 2022 had and today's does not (OpenAPI 2024-04-01).
+    """
     settings = workspace_of(request).settings
     discovery = f"/registrymanagement/v1.0/registries/{settings.registry}/discovery"
+    managed = f"/subscriptions/{settings.subscription_id}/resourceGroups/azureml-rg-{settings.registry}"
     return JSONResponse(
         resource(
             settings.registry_arm_id,
             "registries",
             {
-                "publicNetworkAccess": "Disabled",
+                "publicNetworkAccess": "Enabled",
+                "intellectualPropertyPublisher": None,
+                "managedResourceGroup": {"resourceId": managed},
                 "discoveryUrl": settings.base_url + discovery,
                 "mlFlowRegistryUri": f"azureml://localhost:{settings.port}/mlflow/v1.0{settings.registry_arm_id}",
-                "regionDetails": [{"location": settings.location}],
+                "regionDetails": [
+                    {"location": settings.location, "acrDetails": [], "storageAccountDetails": []}
+                ],
             },
             location=settings.location,
             tags={},
+            systemData=None,
         )
     )
 

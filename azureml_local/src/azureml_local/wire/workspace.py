@@ -12,6 +12,20 @@ from azureml_local.execution.workspace import Workspace
 from azureml_local.settings import PROVIDER, WORKSPACE_GUID
 from azureml_local.wire.arm import GROUP, SUBSCRIPTION, WORKSPACE, page, resource, route, workspace_of
 
+# What Azure's discovery names (recorded in 2023). Clients use two of them: api, and old ones history.
+_SERVICES = (
+    "api",
+    "catalog",
+    "experimentation",
+    "gallery",
+    "history",
+    "hyperdrive",
+    "labeling",
+    "modelmanagement",
+    "pipelines",
+    "studio",
+)
+
 
 def get(request: Request) -> Response:
     """The workspace."""
@@ -73,9 +87,7 @@ def permissions(request: Request) -> Response:
 
 def discovery(request: Request) -> Response:
     """The addresses of the workspace's services."""
-    base = workspace_of(request).settings.base_url
-    services = ("api", "experimentation", "history", "hyperdrive", "modelmanagement", "studio", "mlflow")
-    return JSONResponse(dict.fromkeys(services, base))
+    return JSONResponse(dict.fromkeys(_SERVICES, workspace_of(request).settings.base_url))
 
 
 def _workspace(workspace: Workspace) -> dict[str, Any]:

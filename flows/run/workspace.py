@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tasks.azure.failure import Cause, Failure
 from tasks.azure.redaction import keep_environment_out
+from tasks.core.lease import EXPIRES, KEPT
 
 if TYPE_CHECKING:
     from tasks.azure.credentials import AzureSignIn
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 @contextmanager
 def opened(where: Literal["local", "azure"], credentials: AzureSignIn | None = None) -> Iterator[None]:
     """While the block runs, SDK clients reach the workspace; a local one is started when none runs.
+
+    A local one that was started stays after the block for as long as an endpoint is kept in it.
 
     Credentials go into the environment, as not all of the SDKs take them in another way.
     """
@@ -36,7 +39,10 @@ def opened(where: Literal["local", "azure"], credentials: AzureSignIn | None = N
             cause=Cause.CONFIGURATION,
         ) from error
     try:
-        with switch.joined() as variables, _environment(variables):
+        with (
+            switch.joined(stay=switch.Stay(marked=KEPT, until=EXPIRES)) as variables,
+            _environment(variables),
+        ):
             _import_sdks()
             yield
     except CannotServe as error:

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from azure.identity import DefaultAzureCredential
 
 from azureml_local import switch
 from azureml_local.server import Address
+from azureml_local.state.stay import Stay
 from tests.azureml_local.test_endpoint import code, deployment, route
 from tests.support.waiting import OFTEN, PATIENCE, until
 
@@ -27,9 +29,9 @@ ENDPOINT = "survivor"
 
 
 @contextmanager
-def workspace(state: Path) -> Iterator[MLClient]:
+def workspace(state: Path, stay: Stay | None = None) -> Iterator[MLClient]:
     """Join the workspace of that state, starting its server when none runs."""
-    with switch.joined(state) as environment, pytest.MonkeyPatch.context() as patch:
+    with switch.joined(state, stay=stay) as environment, pytest.MonkeyPatch.context() as patch:
         for name, value in environment.items():
             patch.setenv(name, value)
         yield MLClient(
@@ -59,8 +61,8 @@ def pid(client: MLClient) -> int | None:
     return int(answer.json()["pid"]) if answer.status_code == 200 else None
 
 
-def deploy(client: MLClient, wanted: ManagedOnlineDeployment) -> None:
-    endpoint = ManagedOnlineEndpoint(name=ENDPOINT, auth_mode="key")
+def deploy(client: MLClient, wanted: ManagedOnlineDeployment, **tags: str) -> None:
+    endpoint = ManagedOnlineEndpoint(name=ENDPOINT, auth_mode="key", tags=tags)
     client.online_endpoints.begin_create_or_update(endpoint).result()
     client.online_deployments.begin_create_or_update(wanted).result()
     route(client, ENDPOINT, {"demo": 100})
@@ -112,6 +114,39 @@ def test_a_deployment_that_was_starting_is_completed_by_the_next_server(tmp_path
             until(lambda: again.online_deployments.get("demo", ENDPOINT).provisioning_state == "Succeeded")
             assert poller.result().provisioning_state == "Succeeded"
             again.online_endpoints.begin_delete(ENDPOINT).wait()
+
+
+def test_a_workspace_stays_for_an_endpoint_that_is_kept_and_ends_by_itself_after_it(tmp_path: Path) -> None:
+    state, until_then = tmp_path / "state", (datetime.now(UTC) + timedelta(hours=4)).isoformat()
+    with workspace(state, Stay(marked="kept", until="expires")) as client:
+        wanted = deployment(ENDPOINT, "demo", code(tmp_path))
+        deploy(client, wanted, kept="true", expires=until_then)
+        first = pid(client)
+    server = current(state)
+    assert server.leaves
+    with workspace(state) as client:  # whoever comes finds the same, and ends nothing by going
+        assert pid(client) == first
+    assert current(state) == server
+    switch.ask(state, server, "/admin/clock", {"seconds": 5 * 3600})
+    assert first is not None
+    until(lambda: not psutil.pid_exists(first))
+
+
+@pytest.mark.parametrize(
+    ("tags", "wanted"),
+    [
+        ({"kept": "true", "expires": "never"}, True),
+        ({"kept": "true", "expires": "2026-01-02T00:00:00"}, True),
+        ({"kept": "true", "expires": "2026-01-01T00:00:00+00:00"}, False),
+        ({"kept": "true", "expires": "soon"}, False),
+        ({"kept": "true"}, False),
+        ({"expires": "never"}, False),
+        ({}, False),
+    ],
+)
+def test_tags_say_whether_an_endpoint_is_wanted(tags: dict[str, str], wanted: bool) -> None:
+    noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    assert Stay(marked="kept", until="expires").wanted(tags, noon) is wanted
 
 
 def current(state: Path) -> Address:

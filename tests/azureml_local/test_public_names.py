@@ -14,6 +14,7 @@ def test_the_public_names_are_these() -> None:
         "CannotServe",
         "Scenario",
         "Settings",
+        "Stay",
         "__version__",
         "ask",
         "default_state",

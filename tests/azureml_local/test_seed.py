@@ -134,7 +134,7 @@ def test_a_workspace_is_seeded_once_and_its_server_ends_while_others_jobs_run(tm
         with switch.joined(state, scenario=Scenario(seed=str(seed))):
             address = Address.read(state)
             assert address is not None
-            assert switch.ask(state, address, "/admin/live") == {"jobs": []}
+            assert switch.ask(state, address, "/admin/live") == {"jobs": [], "endpoints": []}
         assert not is_served(state)
     store = Store(state / "workspace.sqlite")
     found = [(name, job["properties"]["status"], job["number"]) for name, job in store.list(JOBS)]

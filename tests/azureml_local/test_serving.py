@@ -273,3 +273,69 @@ def test_a_folder_that_is_no_model_ends_the_server_with_the_reason(tmp_path: Pat
     ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert ended.returncode != 0
     assert "not an MLflow model folder" in ended.stderr
+
+
+@pytest.fixture(scope="module")
+def openai(chat: Server) -> Iterator[Any]:
+    """OpenAI's own client, led to the model server."""
+    client = pytest.importorskip("openai").OpenAI(base_url=f"{chat.url}/v1", api_key="none", max_retries=0)
+    with client:
+        yield client
+
+
+def test_openais_client_gets_the_same_answer_whole_and_in_pieces(chat: Server, openai: Any) -> None:
+    scored = chat.chat([user("the moon")], max_new_tokens=8, do_sample=False).json()["output"]
+    asked: dict[str, Any] = {
+        "model": "any",
+        "messages": [user("the moon")],
+        "max_tokens": 8,
+        "temperature": 0,
+    }
+
+    whole = openai.chat.completions.create(**asked)
+    assert whole.choices[0].message.content == scored
+    assert (whole.choices[0].finish_reason, whole.usage.completion_tokens) == ("length", 8)
+    assert whole.model == "model"  # its folder's name, as its MLmodel names no base model
+
+    usage = {"include_usage": True}
+    chunks = list(openai.chat.completions.create(**asked, stream=True, stream_options=usage))
+    pieces = [each.choices[0].delta.content or "" for each in chunks if each.choices]
+    assert "".join(pieces) == scored
+    assert len([piece for piece in pieces if piece]) > 1
+    assert chunks[-2].choices[0].finish_reason == "length"
+    assert chunks[-1].usage == whole.usage
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"messages": []}, "list of messages"),
+        ({"messages": [{"role": "robot", "content": "x"}]}, "role must be one of"),
+        ({"messages": [user("moon " * CONTEXT)]}, "leave out its first messages"),
+        ({"temperature": -1}, "temperature must be"),
+        ({"n": 2}, "n must be 1"),
+        ({"stop": ["."]}, "stop is not supported"),
+    ],
+)
+def test_openais_client_is_told_what_to_change(openai: Any, change: dict[str, Any], why: str) -> None:
+    with pytest.raises(openai_error(), match=why):
+        openai.chat.completions.create(**{"model": "any", "messages": [user("the moon")], **change})
+
+
+def openai_error() -> type[Exception]:
+    error: type[Exception] = pytest.importorskip("openai").BadRequestError
+    return error
+
+
+def test_a_content_of_several_texts_is_read_as_one(openai: Any) -> None:
+    parts = [{"type": "text", "text": "the "}, {"type": "text", "text": "moon"}]
+    asked: dict[str, Any] = {"model": "any", "max_tokens": 4, "temperature": 0}
+    one, other = (
+        openai.chat.completions.create(**asked, messages=[{"role": "user", "content": content}])
+        for content in (parts, "the moon")
+    )
+    assert one.choices[0].message.content == other.choices[0].message.content
+
+
+def test_a_model_that_does_not_chat_has_no_openai_route(adder: Server) -> None:
+    assert requests.post(f"{adder.url}/v1/chat/completions", json={}, timeout=PATIENCE).status_code == 404

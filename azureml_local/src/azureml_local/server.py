@@ -11,7 +11,7 @@ import signal
 import socket
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +72,8 @@ def serve(
 ) -> None:
     """Serve until SIGINT or SIGTERM; `ready` is called with the final settings once requests are answered.
 
-    With `while_held` it also stops when no process holds the state (see switch.joined) and no job runs.
+    With `while_held` it also stops when no process holds the state (see switch.joined) and nothing in it is
+    wanted any more: no job runs, and it stays for no endpoint.
     Raises CannotServe when the directory cannot be used, the port is taken, or another server has the state.
     """
     with _exclusive(settings.state), _listening(settings) as (sockets, settings):
@@ -100,8 +101,7 @@ def serve(
         server = _server(workspace, certificate=made.server, started=announce)
         signal.signal(signal.SIGTERM, _exit)
         if while_held:
-            unfinished = workspace.jobs.records.unfinished
-            watch = (settings.state, unfinished, server)
+            watch = (settings.state, workspace.in_use, server)
             threading.Thread(target=_stop_when_released, args=watch, daemon=True).start()
         try:
             workspace.start()
@@ -208,8 +208,10 @@ def _announce(settings: Settings, *, leaves: bool) -> None:
     os.replace(fresh, settings.address_path)
 
 
-def _stop_when_released(state: Path, live_jobs: Callable[[], list[str]], server: uvicorn.Server) -> None:
-    """Wait until nobody holds the state and no job runs, then stop the server.
+def _stop_when_released(
+    state: Path, in_use: Callable[[], Mapping[str, list[str]]], server: uvicorn.Server
+) -> None:
+    """Wait until nobody holds the state and nothing in it is wanted, then stop the server.
 
     The exclusive lock is kept to the end of the process: who wants to join meanwhile waits for it, finds no
     server, and starts one.
@@ -218,7 +220,7 @@ def _stop_when_released(state: Path, live_jobs: Callable[[], list[str]], server:
     lock = (state / "holders.lock").open("a")
     while True:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not live_jobs():
+        if not any(in_use().values()):
             break
         fcntl.flock(lock, fcntl.LOCK_UN)
         look_again.wait(0.5)

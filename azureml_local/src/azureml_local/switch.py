@@ -18,6 +18,7 @@ from typing import Any
 
 from azureml_local.server import Address, CannotServe, is_served
 from azureml_local.settings import Pace, Scenario, Settings
+from azureml_local.state.stay import Stay as Stay
 
 _START_LIMIT = 60.0  # seconds; a start takes one
 _STOP_LIMIT = 20.0
@@ -37,17 +38,25 @@ def default_state() -> Path:
 
 @contextmanager
 def joined(
-    state: Path | None = None, *, pace: Pace = "instant", port: int = 0, scenario: Scenario = _USUAL
+    state: Path | None = None,
+    *,
+    pace: Pace = "instant",
+    port: int = 0,
+    scenario: Scenario = _USUAL,
+    stay: Stay | None = None,
 ) -> Iterator[dict[str, str]]:
     """Hold the server of `state` while the block runs; yields the environment that leads clients to it.
 
     Starts a server when none serves that state; such a server ends itself, deployments included, when nobody
-    holds it any more and no job runs. Raises CannotServe when it does not come up.
+    holds it any more, no job runs, and there is no endpoint for which it is to `stay`. Raises CannotServe
+    when it does not come up.
     """
     directory = (state or default_state()).absolute()
     _make(directory)
     with (directory / "holders.lock").open("a") as holders:
         fcntl.flock(holders, fcntl.LOCK_SH)
+        if stay is not None:
+            stay.write(directory)
         server = _join_or_start(directory, ["--pace", pace, "--port", str(port), *scenario.options()])
         try:
             yield environment(directory)
@@ -156,12 +165,12 @@ def _address_of(directory: Path, server: subprocess.Popen[bytes]) -> Address | N
 
 
 def _leaving(directory: Path) -> Address | None:
-    """The server if it ends when nobody holds it: not one started by hand, nor while a job runs."""
+    """The server if it ends when nobody holds it: not one started by hand, nor while it is in use."""
     address = Address.read(directory)
     if address is None or not address.leaves:
         return None
     try:
-        return None if ask(directory, address, "/admin/live")["jobs"] else address
+        return None if any(ask(directory, address, "/admin/live").values()) else address
     except OSError:  # it has just ended
         return None
 

@@ -18,6 +18,11 @@ from typing import Any
 import yaml
 
 TASK = "chat-completion"
+IMAGE_KEY = "azureml.base_image"
+"""In the MLmodel file's metadata: the image that serves the model on Azure."""
+
+# Of a live chat model's MLmodel in the registry (azureml-assets, July 2026): the one with OpenAI's routes.
+IMAGE = "mcr.microsoft.com/azureml/curated/foundation-model-inference:94"
 _CODE = "chat_python_model.py"
 _PACKAGES = ("mlflow", "torch", "transformers")
 

@@ -17,7 +17,7 @@ WEIGHTS_VARIABLE = "AZUREML_LOCAL_WEIGHTS"
 STAND_IN_KEY = "stand_in"
 """In the MLmodel file's metadata: the model whose weights stand in for those of `name`."""
 
-_LAYOUT = "1"  # to be raised when what a cached folder holds changes
+_LAYOUT = "2"  # to be raised when what a cached folder holds changes
 
 
 def materialise(name: str, version: str, cache: Path) -> Path:
@@ -71,7 +71,12 @@ def own_weights(name: str) -> Path | None:
 def _write(folder: Path, name: str, version: str, own: Path | None, cache: Path) -> None:
     weights = folder / "artifacts" / "model"
     weights.mkdir(parents=True)
-    metadata = {"name": name, "version": version}
+    metadata = {
+        "name": name,
+        "version": version,
+        "base_model_name": name,
+        chat_model.IMAGE_KEY: chat_model.IMAGE,
+    }
     if own is not None:
         for file in own.iterdir():
             if file.is_file():

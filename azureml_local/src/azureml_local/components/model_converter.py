@@ -39,9 +39,10 @@ def _convert(model: Path, folder: Path) -> None:
     for file in model.iterdir():
         if file.is_file() and file.name not in (SOURCE, RECORD):
             shutil.copyfile(file, weights / file.name)
-    metadata = {"base_model": source.get("name", "")}
-    if STAND_IN_KEY in source:
-        metadata[STAND_IN_KEY] = source[STAND_IN_KEY]
+    name = source.get("name", "")
+    metadata = {"base_model": name, "base_model_name": name}
+    # Azure's keeps the image where the base model's own settings enable vLLM, which is what it is named for.
+    metadata |= {key: source[key] for key in (STAND_IN_KEY, chat_model.IMAGE_KEY) if key in source}
     adapter = model / ADAPTER
     if adapter.is_dir():
         shutil.copytree(adapter, folder / "artifacts" / ADAPTER, dirs_exist_ok=True)

@@ -159,4 +159,4 @@ class Deployments:
             except ServiceError as error:
                 logger.error("the deployment %s cannot be started again: %s", deployment.name, error.message)
                 return
-        self.servers.put(server, deployment)
+        self.servers.put(server, deployment, ready=False)

@@ -1,4 +1,9 @@
-"""The liveness probe: a server that has ended or stopped answering is started again."""
+"""The liveness probe: a server that has ended or stopped answering is started again.
+
+It begins with the first readiness. Counted from the launch, a model that loads for longer than the probe has
+patience, as on a machine that has just been started, would be killed and launched again without end. The
+readiness probe's own patience bounds that time.
+"""
 
 from __future__ import annotations
 
@@ -33,23 +38,19 @@ class Liveness:
         if self._thread.is_alive():
             self._thread.join()
 
-    def _watch(self) -> None:
-        while not self._servers.closed.wait(_LOOK_AGAIN):
-            for serving in self._servers.all():
-                try:
-                    self._probe(serving)
-                except ServiceError as error:
-                    logger.info("%s: %s", serving.deployment.name, error.message)
-
-    def _probe(self, serving: Serving) -> None:
+    def look(self, serving: Serving) -> None:
+        """Ask the server if it is time to, and start one again that has failed; raises ServiceError."""
         now, probe = time.monotonic(), serving.deployment.liveness
         if serving.restart_at is not None:
             if now >= serving.restart_at:
                 serving.server = self._start.launch(serving.deployment, serving.server.directory)
-                serving.restart_at, serving.failures, serving.probed = None, 0, now + probe.initial_delay
+                serving.restart_at, serving.failures = None, 0
+                serving.ready, serving.launched = False, now
             return
         crashed = serving.server.exit_code() is not None
-        if not crashed and now - serving.probed >= probe.period:
+        if not serving.ready and not crashed:
+            crashed = not self._await_ready(serving, now)
+        elif not crashed and now - serving.probed >= probe.period:
             serving.probed = now
             alive = serving.server.healthy(probe.timeout)
             serving.failures = 0 if alive else serving.failures + 1
@@ -59,3 +60,19 @@ class Liveness:
             serving.server.kill()
             serving.restart_at = now + min(_MAX_BACKOFF, 2**serving.crashes - 1)
             serving.crashes += 1
+
+    def _watch(self) -> None:
+        while not self._servers.closed.wait(_LOOK_AGAIN):
+            for serving in self._servers.all():
+                try:
+                    self.look(serving)
+                except ServiceError as error:
+                    logger.info("%s: %s", serving.deployment.name, error.message)
+
+    def _await_ready(self, serving: Serving, now: float) -> bool:
+        """See whether the server is ready by now; False when it is given up."""
+        readiness = serving.deployment.readiness
+        if serving.server.healthy(readiness.timeout):
+            serving.ready, serving.probed = True, now + serving.deployment.liveness.initial_delay
+            return True
+        return now - serving.launched <= readiness.patience

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 
 import httpx
 
 from azureml_local.errors import NotFound, ServiceError
 from azureml_local.execution.deployment import Deployment
+from azureml_local.execution.scoring_stream import ScoringStream
 from azureml_local.execution.servers import Servers
 from azureml_local.state.documents import DEPLOYMENTS
 from azureml_local.state.endpoint_documents import EndpointDocument
@@ -27,19 +29,22 @@ _KEEP_ALIVE = 2.0
 
 @dataclass(frozen=True)
 class ScoringRequest:
-    """What a client sends to an endpoint."""
+    """What a client sends to an endpoint; `path` is the one below it, with its query."""
 
     body: bytes
     media_type: str
+    method: str = "POST"
+    path: str = "/score"
 
 
 @dataclass(frozen=True)
 class ModelAnswer:
-    """What a model answers."""
+    """What a model answers; one that comes in pieces has a `stream` in the place of a body."""
 
     status: int
     body: bytes
     media_type: str | None
+    stream: ScoringStream | None = None
 
     @property
     def is_success(self) -> bool:
@@ -96,9 +101,17 @@ class Router:
                 502, "BadGateway", f"The deployment '{name}' has no instance that answers: see its logs."
             )
         deployment = Deployment.of(name, document)
+        deadline = asyncio.get_running_loop().time() + deployment.timeout
         try:
-            async with asyncio.timeout(deployment.timeout), self._servers.gate(deployment).enter():
-                return await self._post(server.port, request)
+            async with asyncio.timeout_at(deadline), AsyncExitStack() as held:
+                await held.enter_async_context(self._servers.gate(deployment).enter())
+                answer = await held.enter_async_context(self._sent(server.port, request))
+                status, media_type = answer.status_code, answer.headers.get("content-type")
+                if answer.is_success and _streams(media_type):
+                    return ModelAnswer(
+                        status, b"", media_type, ScoringStream(answer, held.pop_all(), deadline)
+                    )
+                return ModelAnswer(status, await answer.aread(), media_type)
         except TimeoutError as error:
             raise ServiceError(
                 408,
@@ -118,17 +131,27 @@ class Router:
         """Close the connections to model servers."""
         await self._client.aclose()
 
-    async def _post(self, port: int, request: ScoringRequest) -> ModelAnswer:
-        answer = await self._client.post(
-            f"http://127.0.0.1:{port}/score",
+    def _sent(self, port: int, request: ScoringRequest) -> AbstractAsyncContextManager[httpx.Response]:
+        return self._client.stream(
+            request.method,
+            f"http://127.0.0.1:{port}{request.path}",
             content=request.body,
             headers={"content-type": request.media_type},
         )
-        return ModelAnswer(answer.status_code, answer.content, answer.headers.get("content-type"))
 
     async def _copy(self, name: str, request: ScoringRequest) -> None:
         try:
             answer = await self.forward(name, request)
+            if answer.stream is not None:
+                await answer.stream.close()
             logger.info("mirrored a request to %s: %d", name, answer.status)
         except ServiceError as error:
             logger.info("mirrored a request to %s: %d %s", name, error.status, error.message)
+
+
+def _streams(media_type: str | None) -> bool:
+    """Whether the answer is server-sent events, which pass through an Azure endpoint one by one.
+
+    Seen in Microsoft's samples, whose clients read tokens from NVIDIA's and Hugging Face's containers.
+    """
+    return (media_type or "").partition(";")[0].strip() == "text/event-stream"

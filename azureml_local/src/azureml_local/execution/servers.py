@@ -15,11 +15,14 @@ from azureml_local.execution.model_server import ModelServer
 class Serving:
     """A deployment that answers: its server, and what the liveness probe has seen of it.
 
-    `restart_at` is when a failed server is started again (monotonic seconds), None while it runs.
+    `restart_at` is when a failed server is started again (monotonic seconds), None while it runs. Until a
+    server that was `launched` again is `ready` it loads its model, and liveness does not ask it.
     """
 
     server: ModelServer
     deployment: Deployment
+    ready: bool = True
+    launched: float = field(default_factory=time.monotonic)
     probed: float = field(default_factory=time.monotonic)
     failures: int = 0
     crashes: int = 0
@@ -43,11 +46,11 @@ class Servers:
         with self.lock:
             return self._serving.get(name.lower())
 
-    def put(self, server: ModelServer, deployment: Deployment) -> Serving | None:
-        """Let the server answer for the deployment; returns what answered before."""
+    def put(self, server: ModelServer, deployment: Deployment, *, ready: bool = True) -> Serving | None:
+        """Let the server answer for the deployment, once it is ready; returns what answered before."""
         with self.lock:
             old = self.remove(deployment.name)
-            self._serving[deployment.name.lower()] = Serving(server, deployment)
+            self._serving[deployment.name.lower()] = Serving(server, deployment, ready)
             return old
 
     def change(self, deployment: Deployment) -> None:

@@ -9,6 +9,8 @@ from azureml_local.execution.jobs import Jobs
 from azureml_local.execution.router import Router
 from azureml_local.execution.tracking import Tracking
 from azureml_local.settings import Settings
+from azureml_local.state.documents import ENDPOINTS
+from azureml_local.state.stay import staying
 from azureml_local.state.workspace import WorkspaceState
 
 
@@ -40,6 +42,14 @@ class Workspace(WorkspaceState):
         self.operations.resume()
         self.deployments.resume()
         self.jobs.resume()
+
+    def in_use(self) -> dict[str, list[str]]:
+        """What keeps the workspace up when nobody holds it: live jobs, and the endpoints that are kept."""
+        endpoints = ((name, document["tags"]) for name, document in self.store.list(ENDPOINTS))
+        return {
+            "jobs": self.jobs.records.unfinished(),
+            "endpoints": staying(self.settings.state, endpoints, self.clock.now()),
+        }
 
     def close(self) -> None:
         """Let go of jobs, whose processes run on, and end MLflow and the model servers."""

@@ -78,17 +78,18 @@ def parse(body: Any) -> ChatRequest:
 def _conversation(messages: Any, nested: bool) -> tuple[Message, ...]:
     if not isinstance(messages, list) or not messages:
         raise InvalidRequest("each conversation in input_data.input_string must be a list of messages")
-    conversation = tuple(_message(each, position) for position, each in enumerate(messages))
+    conversation = tuple(message(each, position) for position, each in enumerate(messages))
     # The server that takes a list of conversations refuses to speak after itself; the flat one goes on.
     if nested and conversation[-1]["role"] != "user":
         raise InvalidRequest("the last message of each conversation must have the role 'user'")
     return conversation
 
 
-def _message(message: Any, position: int) -> Message:
-    if not isinstance(message, dict) or not {"role", "content"} <= message.keys():
+def message(given: Any, position: int) -> Message:
+    """A message of a request; raises InvalidRequest."""
+    if not isinstance(given, dict) or not {"role", "content"} <= given.keys():
         raise InvalidRequest(f"message {position} must be an object with role and content")
-    role, content = message["role"], message["content"]
+    role, content = given["role"], given["content"]
     if role not in ROLES:
         raise InvalidRequest(f"message {position}: role must be one of {', '.join(ROLES)}, not {role!r}")
     if not isinstance(content, str):
@@ -106,6 +107,11 @@ def _sampling(parameters: Any) -> Sampling:
     unknown = sorted(asked.keys() - _RULES.keys())
     if unknown:
         raise InvalidRequest(f"unknown parameter {', '.join(unknown)}; known are {', '.join(sorted(_RULES))}")
+    return checked(asked)
+
+
+def checked(asked: Mapping[str, Any]) -> Sampling:
+    """The sampling with these of its fields set; raises InvalidRequest for a value out of its range."""
     for name, value in asked.items():
         holds, rule = _RULES[name]
         if not holds(value):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from azureml_local.precision import dtype
 from azureml_local.serving import sampling as next_token
 from azureml_local.serving.chat import InvalidRequest, Message, Sampling
+from azureml_local.serving.completions import Generated
 from azureml_local.serving.packing import pack
 from azureml_local.serving.slots import SlotCache
 
@@ -25,12 +26,17 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class _Sequence:
-    """A conversation being answered; ``tokens`` holds the prompt and what was generated so far."""
+    """A conversation being answered; ``tokens`` holds the prompt and what was generated so far.
+
+    ``hear`` is given the answer's text piece by piece, ``heard`` characters of it so far.
+    """
 
     tokens: list[int]
     limit: int
     sampling: Sampling
-    answer: Future[str] = field(default_factory=Future)
+    hear: Callable[[str], None] | None = None
+    heard: int = 0
+    answer: Future[Generated] = field(default_factory=Future)
     prompt_length: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -54,7 +60,8 @@ class Generator:
         self._model.requires_grad_(False)
         pack(self._model, rows)
         config = self._model.config.get_text_config()
-        self._context: int = config.max_position_embeddings
+        self.context: int = config.max_position_embeddings
+        self.usual = _usual(self._model.generation_config)
         self._window: int | None = getattr(config, "sliding_window", None)
         self.stop_tokens = _stop_tokens(self._model, self._tokenizer)
         self._cache = SlotCache(config.num_hidden_layers, rows)
@@ -63,8 +70,15 @@ class Generator:
         self._thread = threading.Thread(target=self._run, name="generator", daemon=True)
         self._thread.start()
 
-    def submit(self, conversation: Sequence[Message], sampling: Sampling) -> Future[str]:
+    def submit(
+        self,
+        conversation: Sequence[Message],
+        sampling: Sampling,
+        hear: Callable[[str], None] | None = None,
+    ) -> Future[Generated]:
         """Queue a conversation; the future holds the assistant's next message.
+
+        Its text goes to `hear` as it is generated, from the generator's thread.
 
         Raises:
             InvalidRequest: the chat template refuses the roles, or the prompt leaves no room in the context.
@@ -75,13 +89,13 @@ class Generator:
             )
         except Exception as error:  # templates are Jinja and raise what their author chose
             raise InvalidRequest(f"the model's chat template refuses this conversation: {error}") from error
-        room = self._context - len(prompt)
+        room = self.context - len(prompt)
         if room < 1:
             raise InvalidRequest(
-                f"the conversation has {len(prompt)} tokens, the model's context holds {self._context}: "
+                f"the conversation has {len(prompt)} tokens, the model's context holds {self.context}: "
                 "leave out its first messages"
             )
-        sequence = _Sequence(list(prompt), min(sampling.max_new_tokens, room), sampling)
+        sequence = _Sequence(list(prompt), min(sampling.max_new_tokens, room), sampling, hear)
         self._waiting.put(sequence)
         return sequence.answer
 
@@ -164,16 +178,41 @@ class Generator:
         if token not in self.stop_tokens:
             sequence.tokens.append(token)
             generated += 1
-        if token in self.stop_tokens or generated == sequence.limit or sequence.answer.cancelled():
-            self._finish(row)
+        ended = token in self.stop_tokens
+        if ended or generated == sequence.limit or sequence.answer.cancelled():
+            self._finish(row, ended)
+        elif sequence.hear is not None:
+            self._say(sequence)
 
-    def _finish(self, row: int) -> None:
+    def _say(self, sequence: _Sequence, *, all_of_it: bool = False) -> None:
+        """Hand on what is new of the text, but for a character that is not whole yet."""
+        text = self._text(sequence)
+        if sequence.hear is not None and len(text) > sequence.heard and (all_of_it or text[-1] != "\ufffd"):
+            sequence.hear(text[sequence.heard :])
+            sequence.heard = len(text)
+
+    def _text(self, sequence: _Sequence) -> str:
+        """The answer so far; more tokens only add to it."""
+        generated = sequence.tokens[sequence.prompt_length :]
+        text: str = self._tokenizer.decode(
+            generated, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        return text
+
+    def _finish(self, row: int, ended: bool) -> None:
         sequence = self._active[row]
         self._cache.release(row)
         self._active[row] = self._active[-1]
         self._active.pop()
+        self._say(sequence, all_of_it=True)
         generated = sequence.tokens[sequence.prompt_length :]
-        _settle(sequence.answer, self._tokenizer.decode(generated, skip_special_tokens=True))
+        answer = Generated(
+            text=self._tokenizer.decode(generated, skip_special_tokens=True),
+            prompt_tokens=sequence.prompt_length,
+            tokens=len(generated),
+            is_whole=ended,
+        )
+        _settle(sequence.answer, answer)
 
     def _fail(self, error: Exception) -> None:
         for sequence in self._active:
@@ -182,7 +221,7 @@ class Generator:
         self._cache.clear()
 
 
-def _settle(answer: Future[str], result: str | Exception) -> None:
+def _settle(answer: Future[Generated], result: Generated | Exception) -> None:
     try:
         if isinstance(result, Exception):
             answer.set_exception(result)
@@ -190,6 +229,12 @@ def _settle(answer: Future[str], result: str | Exception) -> None:
             answer.set_result(result)
     except InvalidStateError:
         logger.info("an answer was dropped: its client has gone")
+
+
+def _usual(configured: Any) -> Mapping[str, Any]:
+    """What the model's own generation_config says of sampling."""
+    names = ("temperature", "top_p", "top_k", "repetition_penalty")
+    return {name: value for name in names if (value := getattr(configured, name, None)) is not None}
 
 
 def _stop_tokens(model: Any, tokenizer: Any) -> frozenset[int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import yaml
 from starlette.responses import Response
@@ -21,6 +21,14 @@ class Scorer(Protocol):
 
     def close(self) -> None:
         """Give back what the model holds."""
+
+
+@runtime_checkable
+class Completing(Protocol):
+    """A model that answers OpenAI's requests as well."""
+
+    async def complete(self, body: bytes) -> Response:
+        """The answer to one chat completion; cancelled when its client has gone."""
 
 
 def load(
@@ -46,7 +54,8 @@ def load(
         extras.need_chat("Serving a chat model")
         from azureml_local.serving.chat_scorer import ChatScorer
 
-        return ChatScorer(weights, rows=rows, threads=threads, precision=precision)
+        name = base_name(model)
+        return ChatScorer(weights, name=name, rows=rows, threads=threads, precision=precision)
     from azureml_local.serving.pyfunc_scorer import PyfuncScorer
 
     return PyfuncScorer(model)
@@ -54,9 +63,17 @@ def load(
 
 def chat_weights(model: Path) -> Path | None:
     """The folder of Hugging Face weights and tokenizer inside a chat-completion MLflow model, or None."""
-    description = yaml.safe_load((model / "MLmodel").read_text())
-    metadata = description.get("metadata") or {}
-    if metadata.get("task") != CHAT_TASK:
+    if _metadata(model).get("task") != CHAT_TASK:
         return None
     weights = model / "artifacts" / "model"
     return weights if (weights / "config.json").is_file() else None
+
+
+def base_name(model: Path) -> str:
+    """What OpenAI's answers call the model: the base model's name, as on Azure, else its folder's."""
+    return str(_metadata(model).get("base_model_name") or model.name)
+
+
+def _metadata(model: Path) -> dict[str, Any]:
+    description = yaml.safe_load((model / "MLmodel").read_text())
+    return dict(description.get("metadata") or {})

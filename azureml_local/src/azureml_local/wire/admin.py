@@ -40,7 +40,7 @@ def ledger(request: Request) -> Response:
 
 def live(request: Request) -> Response:
     """What would be cut off if the server stopped now."""
-    return JSONResponse({"jobs": workspace_of(request).jobs.records.unfinished()})
+    return JSONResponse(workspace_of(request).in_use())
 
 
 def operations(request: Request) -> Response:

@@ -7,11 +7,13 @@ from time import perf_counter
 from uuid import uuid4
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from azureml_local.errors import NotFound, Unauthorized
 from azureml_local.execution.router import DEPLOYMENT_HEADER, ModelAnswer, ScoringRequest
+from azureml_local.execution.scoring_stream import ScoringStream
 from azureml_local.execution.workspace import Workspace
 from azureml_local.settings import INFERENCE
 from azureml_local.state.documents import ENDPOINTS, auth_mode
@@ -24,7 +26,11 @@ _REASON_HEADER = "ms-azureml-model-error-reason"
 
 
 async def score(request: Request) -> Response:
-    """Pass the request to a deployment chosen by header or traffic, and its answer back."""
+    """Pass the request to a deployment chosen by header or traffic, and its answer back.
+
+    Its path is the container's, whatever it is: Azure passes on all of them, as samples show that call
+    /v1/chat/completions behind an endpoint (azureml-examples, nvidia-nim-llama3-8b).
+    """
     workspace, endpoint = workspace_of(request), _endpoint(request)
     _authenticate(workspace, endpoint, request.headers.get("authorization"))
     router = workspace.router
@@ -32,6 +38,8 @@ async def score(request: Request) -> Response:
     asked = ScoringRequest(
         await read(request, workspace.settings.document_limit),
         request.headers.get("content-type", "application/json"),
+        request.method,
+        _path(request),
     )
     router.mirror(endpoint, asked)
     begun = perf_counter()
@@ -98,13 +106,35 @@ def _authenticate(workspace: Workspace, endpoint: EndpointDocument, authorizatio
 
 def _response(answer: ModelAnswer) -> Response:
     """The model's answer as the endpoint passes it on: whatever is no success becomes 424, with its body."""
+    if answer.stream is not None:
+        return _Streamed(answer.stream, answer.status, media_type=answer.media_type)
     if answer.is_success:
         return Response(answer.body, answer.status, media_type=answer.media_type)
     headers = {_STATUS_HEADER: str(answer.status), _REASON_HEADER: "model_error"}
     return Response(answer.body, 424, headers, answer.media_type)
 
 
+class _Streamed(StreamingResponse):
+    """An answer passed on piece by piece, which lets go of its deployment however it ends."""
+
+    def __init__(self, stream: ScoringStream, status: int, media_type: str | None) -> None:
+        super().__init__(aiter(stream), status, media_type=media_type)
+        self._stream = stream
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self._stream.close()
+
+
+def _path(request: Request) -> str:
+    """The path below the endpoint's, with its query."""
+    query = request.url.query
+    return f"/{request.path_params['path']}" + (f"?{query}" if query else "")
+
+
 routes = [
-    Route(INFERENCE + "/{endpoint}/score", score, methods=["POST"]),
     Route(INFERENCE + "/{endpoint}/swagger.json", swagger, methods=["GET"]),
+    Route(INFERENCE + "/{endpoint}/{path:path}", score, methods=["GET", "POST"]),
 ]

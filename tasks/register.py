@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from tasks.azure import clients
 from tasks.azure.clients import Session
 from tasks.azure.errors import unless_missing
+from tasks.base_model import BASE_MODEL
 from tasks.core.lease import PREFIX, Lease
 from tasks.core.limit import OPERATION
 from tasks.core.names import model_name
@@ -67,7 +68,7 @@ def register_model(session: Session, register: Register, training: Training, lea
             tags={
                 _JOB: job.name,
                 f"{PREFIX}fingerprint": plan.fingerprint,
-                f"{PREFIX}base-model": base.id,
+                BASE_MODEL: base.id,
                 f"{PREFIX}component": f"{plan.component.name}:{plan.component.version}",
                 f"{PREFIX}data": data.source,
                 f"{PREFIX}data-revision": data.revision or "",

@@ -8,7 +8,7 @@ from flows.doctor.check import Finding, Registry, passes, warns
 from flows.doctor.look import Look
 from tasks import serving_image
 from tasks.azure import clients, private
-from tasks.base_model import BaseModelVersion
+from tasks.base_model import BaseModelVersion, versions
 from tasks.job.parameters import inputs_of, merge
 
 registry = Registry()
@@ -36,7 +36,7 @@ def metadata(look: Look) -> Iterator[Finding]:
     models = clients.assets(session, base.registry).models
     properties = private.model_properties(models, found.name, found.version)
     keys, system = sorted(properties), sorted(properties.get("systemMetadata") or {})
-    every = private.registry_versions(models, found.name)
+    every = versions(models, base)
     listed = [str(each.version) for each in models.list(name=found.name)]
     facts = {"properties": keys, "system_metadata": system, "versions": every, "listed_versions": listed}
     says = f"versions {', '.join(every)}, in lists {', '.join(listed) or 'none'}"

@@ -71,6 +71,19 @@ def registry_files(models: Any, model: Any) -> RegistryFiles:
     return RegistryFiles(str(address), str(prefix))
 
 
+def workspace_files(models: Any, model: Any) -> tuple[Any, str]:
+    """The azure-storage-blob container with a workspace model's files, and what their names begin with there.
+
+    As models.download finds it, which would get all of them; on a datastore without credentials as oneself.
+    """
+    from azure.ai.ml._artifacts._artifact_utilities import get_datastore_info
+    from azure.ai.ml._utils._storage_utils import get_ds_name_and_path_prefix, get_storage_client
+
+    datastore, prefix = get_ds_name_and_path_prefix(model.path, None)
+    storage = get_storage_client(**get_datastore_info(models._datastore_operation, datastore))
+    return storage.container_client, str(prefix)
+
+
 def credential_in_use(chain: Any) -> str:
     """Which credential of the chain gave the last token, such as `AzureCliCredential`; empty before one."""
     found = getattr(chain, "_successful_credential", None)

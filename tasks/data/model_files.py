@@ -50,8 +50,8 @@ def find_window(models: Any, model: Any) -> Window:
 
 
 def read_file(models: Any, model: Any, name: str) -> bytes | None:
-    """One file of a registry model, the nearest to its root; None where it has none of that name."""
-    with _opened(models, model) as (storage, prefix):
+    """One file of a model, the nearest to its root; None where it has none of that name."""
+    with opened(models, model) as (storage, prefix):
         found = nearest([blob.name for blob in storage.list_blobs(name_starts_with=prefix)], [name])
         content: bytes | None = storage.download_blob(found[name]).readall() if found else None
     return content
@@ -108,7 +108,7 @@ def _fetch(models: Any, model: Any, names: Sequence[str], folder: Path) -> str:
         return ""
     try:
         more = _TEMPLATE if _TOKENIZER in names else ()
-        with _opened(models, model) as (storage, prefix):
+        with opened(models, model) as (storage, prefix):
             found = nearest(
                 [blob.name for blob in storage.list_blobs(name_starts_with=prefix)], [*names, *more]
             )
@@ -125,10 +125,13 @@ def _fetch(models: Any, model: Any, names: Sequence[str], folder: Path) -> str:
 
 
 @contextmanager
-def _opened(models: Any, model: Any) -> Iterator[tuple[Any, str]]:
-    """The storage behind the model, and what the names of its blobs begin with there."""
+def opened(models: Any, model: Any) -> Iterator[tuple[Any, str]]:
+    """The storage behind a registry's or a workspace's model, and what its blobs' names begin with there."""
     from azure.storage.blob import ContainerClient
 
+    if "/registries/" not in str(model.id):
+        yield private.workspace_files(models, model)
+        return
     files = private.registry_files(models, model)
     with ContainerClient.from_container_url(files.container_url, **_STORAGE) as storage:
         yield storage, files.prefix

@@ -334,6 +334,11 @@ def _read(job: Any, reused: Reused | None = None) -> Submission:
     )
 
 
+def _reference(base: BaseModelVersion) -> str:
+    """The model as a job's input names it: a registry's by its id, the workspace's own by its name."""
+    return base.id if base.id.startswith("azureml://") else f"azureml:{base.name}:{base.version}"
+
+
 def _build(session: Session, work: Work, plan: Plan) -> Any:
     """The pipeline around the component: one node, its model output published."""
     from azure.ai.ml import Input
@@ -342,7 +347,7 @@ def _build(session: Session, work: Work, plan: Plan) -> Any:
 
     component = find_component(session, work.pipeline)
     files = {
-        "mlflow_model_path": Input(type=AssetTypes.MLFLOW_MODEL, path=work.base.id),
+        "mlflow_model_path": Input(type=AssetTypes.MLFLOW_MODEL, path=_reference(work.base)),
         "train_file_path": Input(type=AssetTypes.URI_FILE, path=str(work.data.train.path)),
         "test_file_path": Input(type=AssetTypes.URI_FILE, path=str(work.data.test.path)),
     }

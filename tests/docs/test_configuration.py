@@ -1,4 +1,4 @@
-"""Every YAML block is a recipe, or part of one, or a file of fault rules, and valid as it stands."""
+"""Every YAML block is a recipe or part of one, or a file of fault rules or models, and valid as it stands."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from azureml_local.catalogue.own_models import MODELS_VARIABLE, own_models
 from azureml_local.state import faults
 from docs import recipes
 from flows.run.config import Finetune, parse
@@ -17,12 +18,22 @@ from tests.support.checkout import ROOT
 
 
 @pytest.mark.parametrize("block", blocks("yaml"), ids=str)
-def test_it_is_valid(block: Block, tmp_path: Path) -> None:
+def test_it_is_valid(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if block.first == "# faults.yaml":
         file = tmp_path / "faults.yaml"
         file.write_text(block.text, encoding="utf-8")
         rules = faults.read(file)
         assert len(rules) == len(yaml.safe_load(block.text))
+        return
+    if block.first == "# models.yaml":
+        (entry,) = yaml.safe_load(block.text)
+        weights = tmp_path / entry["weights"].removeprefix("~/")
+        weights.mkdir(parents=True)
+        for name in ("config.json", "tokenizer.json", "model.safetensors"):
+            (weights / name).write_text("{}")
+        (tmp_path / "models.yaml").write_text(block.text.replace("~", str(tmp_path)), encoding="utf-8")
+        monkeypatch.setenv(MODELS_VARIABLE, str(tmp_path / "models.yaml"))
+        assert [model.name for model in own_models()] == [entry["name"]]
         return
     body = yaml.safe_load(block.text)
     if (block_of := body.get("workspace", {}).get("credentials")) is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -107,3 +108,44 @@ def test_archived_retired_and_borrowed_weights_are_warned_of() -> None:
     ]
     soon = {"deprecation": {"finetuneRetirementDate": "2027-01-01T00:00:00.000000Z"}}
     assert model(metadata=soon).warnings == ()
+
+
+def test_the_workspaces_own_model_is_a_base(session: Session, ml_client: Any, tmp_path: Path) -> None:
+    name = own(ml_client, tmp_path, {})
+    found = find_model.fn(session, Base(name=name, registry=None))
+    assert (found.name, found.version, found.finetune_sizes) == (name, "1", None)
+    with fails(Cause.NOT_FOUND, "The workspace has no version 7", "It has: 1"):
+        find_model.fn(session, Base(name=name, registry=None, version="7"))
+
+
+def test_a_run_goes_on_from_what_an_earlier_one_has_made(
+    session: Session, tiny: str, ml_client: Any, tmp_path: Path
+) -> None:
+    run, first = uuid4(), find_model.fn(session, Base(name=tiny))
+    name = own(ml_client, tmp_path, {"finetune.run": str(run), "finetune.base-model": first.id})
+    found = find_model.fn(session, Base(name=tiny, from_run=run))
+    assert (found.name, found.version) == (name, "1")
+    assert found.id != first.id
+    assert found.finetune_sizes == first.finetune_sizes is not None
+    with fails(Cause.NOT_FOUND, "has registered no model"):
+        find_model.fn(session, Base(name=tiny, from_run=uuid4()))
+
+
+def test_a_model_that_the_workspace_cannot_train_is_refused_before_anything_runs(
+    session: Session, ml_client: Any, tmp_path: Path
+) -> None:
+    name = own(ml_client, tmp_path, {"local_untrainable": "Models of type 'bert' cannot be fine-tuned here."})
+    with fails(Cause.MODEL, name, "type 'bert'", "base.name"):
+        find_model.fn(session, Base(name=name, registry=None))
+
+
+def own(ml_client: Any, folder: Path, tags: dict[str, str]) -> str:
+    """A model of the workspace's own."""
+    from azure.ai.ml.entities import Model
+
+    name = f"own-{uuid4().hex[:8]}"
+    (folder / "MLmodel").write_text("flavors: {}\n")
+    ml_client.models.create_or_update(
+        Model(name=name, version="1", path=str(folder), type="mlflow_model", tags=tags)
+    )
+    return name

@@ -79,6 +79,7 @@ def serve(
     with _exclusive(settings.state), _listening(settings) as (sockets, settings):
         # Late, so that a second server, or one without a port, has said so by then.
         from azureml_local import certificates
+        from azureml_local.catalogue.own_models import BadModels, own_models
         from azureml_local.execution.workspace import Workspace
         from azureml_local.state.access import BadRole
         from azureml_local.wire import seed_file
@@ -86,11 +87,12 @@ def serve(
         try:
             if settings.scenario.seed is not None:  # it is wanted later, when it would be late to refuse
                 seed_file.read(settings.scenario.seed)
+            own_models()
             made = certificates.ensure(settings)
             workspace = Workspace.open(settings)
         except (OSError, sqlite3.Error) as error:
             raise CannotServe(f"Cannot use the state directory {settings.state}: {error}.") from error
-        except (BadRole, seed_file.BadSeed) as error:
+        except (BadRole, BadModels, seed_file.BadSeed) as error:
             raise CannotServe(str(error)) from None
         workspace.faults.replace(faults)
 

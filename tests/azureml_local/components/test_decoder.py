@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import torch
 
+from azureml_local.catalogue.architecture import Architecture
 from azureml_local.components.tokenized import Tokenized
 from azureml_local.components.training import output, packing
-from azureml_local.components.training.decoder import Architecture, Decoder
+from azureml_local.components.training.decoder import Decoder
 from tests.azureml_local.components.conftest import CONFIG, write_model
 
 KINDS: dict[str, dict[str, Any]] = {

@@ -14,9 +14,12 @@ from datetime import date
 from typing import Any, NamedTuple
 
 from azureml_local.catalogue import smollm2
+from azureml_local.catalogue.own_models import OwnModel, own_models
 from azureml_local.catalogue.weights import WEIGHTS_VARIABLE, own_weights
 
 STAND_IN_TAG = "local_stand_in"
+UNTRAINABLE_TAG = "local_untrainable"
+"""Why the training step would refuse a model, so that nobody has to run it to find out."""
 
 # How many parameters each model has, by its card on the hub: no document of the registry says it.
 PARAMETERS = {
@@ -32,6 +35,7 @@ _A100 = tuple(f"Standard_NC{n}ads_A100_v4" for n in (24, 48, 96))
 _A100_80 = "Standard_ND96amsr_A100_v4"
 _A100_40 = "Standard_ND96asr_v4"
 _H100 = ("Standard_NC40ads_H100_v5", "Standard_NC80adis_H100_v5", "Standard_ND96isr_H100_v5")
+_ANY_SIZE = [*_T4, *_V100, *_A100, *_H100]
 
 
 class Entry(NamedTuple):
@@ -139,11 +143,31 @@ _AZURE_MODELS = (
 
 def models(as_of: date | None = None) -> list[Entry]:
     """Every model version of the registry, in the order in which they are offered; today's, or a day's."""
-    return [_smollm2(), *(_azure_model(model, as_of or date.max) for model in _AZURE_MODELS)]
+    own = own_models()
+    named = {model.name for model in own}
+    shipped = [_smollm2(), *(_azure_model(model, as_of or date.max) for model in _AZURE_MODELS)]
+    return [*(entry for entry in shipped if entry.name not in named), *(_own(model) for model in own)]
+
+
+def _own(model: OwnModel) -> Entry:
+    tags = {
+        "task": "chat-completion",
+        "finetune_compute_allow_list": str(_ANY_SIZE),
+        "inference_compute_allow_list": str(_ANY_SIZE),
+        **model.tags,
+    }
+    if reason := model.untrainable:
+        tags[UNTRAINABLE_TAG] = reason
+    return _entry(
+        model.name,
+        model.version,
+        model.description or f"A model of one's own, by its files in {model.weights}.",
+        tags=tags,
+        properties={"finetuning-tasks": "chat-completion"},
+    )
 
 
 def _smollm2() -> Entry:
-    sizes = [*_T4, *_V100, *_A100, *_H100]
     defaults = {
         "apply_lora": "true",
         "apply_deepspeed": "false",
@@ -165,8 +189,8 @@ def _smollm2() -> Entry:
             "task": "chat-completion",
             "license": "apache-2.0",
             "author": "HuggingFaceTB",
-            "finetune_compute_allow_list": str(sizes),
-            "inference_compute_allow_list": str(sizes),
+            "finetune_compute_allow_list": str(_ANY_SIZE),
+            "inference_compute_allow_list": str(_ANY_SIZE),
             "model_specific_defaults": json.dumps(defaults),
         },
         properties={"languages": "en", "finetuning-tasks": "chat-completion"},

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from azureml_local import extras
 from azureml_local.catalogue import chat_model, smollm2
+from azureml_local.catalogue.own_models import missing, own_models
 
 WEIGHTS_VARIABLE = "AZUREML_LOCAL_WEIGHTS"
 """Names a directory of Hugging Face folders called like the registry's models."""
@@ -56,15 +57,15 @@ def own_weights(name: str) -> Path | None:
     Raises:
         RuntimeError: the folder is there and lacks something that is needed.
     """
+    for model in own_models():
+        if model.name == name:
+            return model.weights
     directory = os.environ.get(WEIGHTS_VARIABLE)
     folder = Path(directory).expanduser() / name if directory else None
     if folder is None or not folder.is_dir():
         return None
-    missing = [file for file in ("config.json", "tokenizer.json") if not (folder / file).is_file()]
-    if not any(folder.glob("*.safetensors")):
-        missing.append("*.safetensors")
-    if missing:
-        raise RuntimeError(f"{folder}, found through {WEIGHTS_VARIABLE}, lacks {', '.join(missing)}.")
+    if lacking := missing(folder):
+        raise RuntimeError(f"{folder}, found through {WEIGHTS_VARIABLE}, lacks {', '.join(lacking)}.")
     return folder.resolve()
 
 

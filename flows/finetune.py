@@ -19,7 +19,7 @@ from flows.artifacts import run as artifacts
 from flows.operations import epilogue, looks
 from flows.plan import approval, page
 from flows.plan.of_run import plan_of_run
-from flows.run import interruption, outcome, parameters, pricing, suspension
+from flows.run import interruption, outcome, parameters, place, pricing, suspension
 from flows.run.config import Finetune
 from flows.run.context import Run
 from flows.run.forecast import forecast
@@ -290,7 +290,7 @@ def _kept(run: Run, name: str) -> Deletion:
     pricing.note_served(run, name)
     until = run.serving_lease.extended(run.config.deploy.kept_hours())
     try:
-        return keep_endpoint(run.session, name, until)
+        return keep_endpoint(run.session, name, until, place.options(run.config.workspace, run.session))
     except Exception as error:
         # Whatever it was: an endpoint that nobody has promised to keep is not left to its lease.
         logger().error("The endpoint %s cannot be kept, and is deleted: %s", name, error)

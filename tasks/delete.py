@@ -19,6 +19,7 @@ from tasks.core.stage import logger, stage
 from tasks.core.stages import Stage
 from tasks.endpoint import Change
 from tasks.job import pipeline
+from tasks.use import Use, of_endpoint
 
 
 class EndpointEnd(StrEnum):
@@ -30,8 +31,8 @@ class EndpointEnd(StrEnum):
 class Deletion(BaseModel):
     """What became of the endpoint, seen `at` that time.
 
-    `until` is when the lease of a kept one ends, None for never; `owner` is the flow run that has a released
-    one, None where that is not known.
+    `until` is when the lease of a kept one ends, None for never, and `use` how it is asked; `owner` is the
+    flow run that has a released one, None where that is not known.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -40,6 +41,7 @@ class Deletion(BaseModel):
     state: EndpointEnd
     at: datetime
     until: datetime | None = None
+    use: Use | None = None
     owner: str | None = None
 
     def __str__(self) -> str:
@@ -87,8 +89,10 @@ def _delete_endpoint(session: Session, name: str, lease: Lease) -> Deletion:
 
 
 @stage(Stage.KEEP, limit=OPERATION, patience=CLEAN_UP)
-def keep_endpoint(session: Session, name: str, lease: Lease) -> Deletion:
+def keep_endpoint(session: Session, name: str, lease: Lease, place: tuple[str, ...] = ()) -> Deletion:
     """Leave the endpoint up on purpose, with a lease that says until when.
+
+    `place` are the options by which commands find its workspace.
 
     Where another run has promised to keep it for longer, that promise stands.
     """
@@ -105,7 +109,9 @@ def keep_endpoint(session: Session, name: str, lease: Lease) -> Deletion:
         )
     held = Lease.read(found.tags) or lease
     until = None if held.expires == FOREVER else held.expires
-    deletion = Deletion(endpoint=name, state=EndpointEnd.KEPT, at=datetime.now(UTC), until=until)
+    asked = of_endpoint(session, name, place)
+    now = datetime.now(UTC)
+    deletion = Deletion(endpoint=name, state=EndpointEnd.KEPT, at=now, until=until, use=asked)
     logger().info("Endpoint %s is %s", name, deletion)
     return deletion
 

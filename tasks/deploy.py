@@ -26,6 +26,7 @@ from tasks.sections.deploy import BASE as BASE
 from tasks.sections.deploy import LONGEST_START
 from tasks.sections.deploy import Deploy as Deploy
 from tasks.sections.deploy import Probe as Probe
+from tasks.serving_image import ServingImage, image_of_model
 
 _LOG_LINES = 60
 
@@ -42,6 +43,7 @@ class Deployment(BaseModel):
     hourly: float
     seconds: float
     reused: Reused | None = None
+    image: ServingImage | None = None  # None where it is not known
 
 
 class Wanted(BaseModel):
@@ -79,6 +81,9 @@ def deploy_model(
     found_on = _usable(session, endpoint, deploy, wanted, found)
     size, count = found_on or (wanted.size, deploy.instance_count)
     lease = lease.priced(size.hourly() * count)
+    image = image_of_model(session, wanted.model)
+    if image is not None:
+        logger().info("%s is served by %s", name, image)
     if found_on is None:
         if found is not None:
             logger().info("Replacing deployment %s, which is not what is wanted", name)
@@ -97,6 +102,7 @@ def deploy_model(
         hourly=lease.hourly,
         seconds=monotonic() - begun,
         reused=reused,
+        image=image,
     )
 
 
@@ -170,7 +176,10 @@ def _create(session: Session, deploy: Deploy, endpoint: Endpoint, wanted: Wanted
         instance_count=deploy.instance_count,
         liveness_probe=ProbeSettings(**deploy.liveness.model_dump()),
         readiness_probe=ProbeSettings(**deploy.readiness.model_dump()),
-        request_settings=OnlineRequestSettings(request_timeout_ms=deploy.request_timeout_ms),
+        request_settings=OnlineRequestSettings(
+            request_timeout_ms=deploy.request_timeout_ms,
+            max_concurrent_requests_per_instance=deploy.max_concurrent_requests,
+        ),
         tags={**lease.tags(), JOB: endpoint.job},
     )
     try:

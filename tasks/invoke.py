@@ -22,6 +22,9 @@ from tasks.deploy import BASE, Deployment
 from tasks.sections.invoke import Invoke as Invoke
 
 _SLACK = 15.0  # seconds that the way takes beyond the request's own time-out
+# What foundation-model-inference answers, with status 200, where its engine has refused: a prompt that is too
+# long, for one (llm-optimized-inference 0.2.58, read).
+_SWALLOWED = "None"
 
 
 class Message(BaseModel):
@@ -124,7 +127,7 @@ def score(address: str, key: str, deployment: str, body: dict[str, Any], timeout
     )
     if answer.status_code != 200:
         # With its cause: a refused key is asked for again, once, as any refused token is.
-        raise _refused(answer, deployment) from requests.HTTPError(response=answer)
+        raise refused(answer, deployment) from requests.HTTPError(response=answer)
     try:
         return read_answer(answer.json())
     except ValueError as error:
@@ -152,10 +155,13 @@ def read_answer(body: Any) -> str:
     text = body.get("output", body.get("0"))
     if not isinstance(text, str) or not text.strip():
         raise ValueError("an empty answer")
+    if text.strip() == _SWALLOWED:
+        raise ValueError(f"the word {_SWALLOWED}, which stands for an error of the engine")
     return text.strip()
 
 
-def _refused(answer: requests.Response, deployment: str) -> Failure:
+def refused(answer: requests.Response, deployment: str) -> Failure:
+    """The failure that an answer without status 200 means."""
     status = answer.status_code
     reason = answer.headers.get("ms-azureml-model-error-reason", "")
     model_status = answer.headers.get("ms-azureml-model-error-statuscode", "")

@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict
 
 from tasks.azure import clients
 from tasks.azure.clients import Session
+from tasks.azure.errors import explain, is_unauthorised
+from tasks.base_model import REGISTERED
+from tasks.core.stage import logger
 from tasks.data import model_files
 from tasks.model_version import BaseModelVersion
 from tasks.sections.base import Base
@@ -29,6 +32,23 @@ class ServingImage(BaseModel):
     name: str
 
     @property
+    def chats(self) -> bool:
+        """Whether it answers OpenAI's requests below /v1, which only the image for chat models does."""
+        return _IMAGE.search(self.name) is not None
+
+    def __str__(self) -> str:
+        """Which image serves the model, by which routes, and in which shape it answers."""
+        if not self.name:
+            return (
+                "Azure's general image for MLflow: /score alone, answers [{\"0\": text}], and the model's "
+                "environment is built at each start of a machine, which takes minutes and the internet"
+            )
+        short = self.name.rsplit("/", 1)[-1]
+        if self.chats:
+            return f'{short}: /score, which answers {{"output": text}}, and OpenAI\'s /v1/chat/completions'
+        return f"{short}, whose routes are not known here"
+
+    @property
     def doubt(self) -> str:
         """Why a deployment of the tuned model may not start; empty where nothing speaks against it."""
         if not self.name:
@@ -43,6 +63,23 @@ def find_image(session: Session, base: Base, found: BaseModelVersion) -> Serving
     """The image of a registry model's version, by its MLmodel, which is read and not kept."""
     models = clients.assets(session, base.registry).models
     content = model_files.read_file(models, models.get(found.name, version=found.version), _MLMODEL)
+    return ServingImage(name=image_of(content.decode() if content else ""))
+
+
+def image_of_model(session: Session, id: str) -> ServingImage | None:
+    """The image of a registered or a registry's model, by its id; None where its MLmodel cannot be read."""
+    found = REGISTERED.search(id)
+    if found is None:
+        return None
+    registry, name, version = found.groups()
+    try:
+        models = clients.assets(session, registry).models
+        content = model_files.read_file(models, models.get(name, version=version), _MLMODEL)
+    except Exception as error:
+        if is_unauthorised(error):  # by an expired token: the stage signs in again
+            raise
+        logger().warning("Which image serves %s is not known: %s", name, explain(error).what)
+        return None
     return ServingImage(name=image_of(content.decode() if content else ""))
 
 

@@ -95,9 +95,9 @@ def publish_conversation(conversation: Conversation) -> None:
 def publish_deletion(deletion: Deletion) -> None:
     with displaying():
         create_markdown_artifact(
-            f"Endpoint `{deletion.endpoint}`: **{deletion}**.",
+            deletion_page(deletion),
             key="finetune-deletion",
-            description="Proof of deletion",
+            description="Proof of deletion, or how to use it",
         )
 
 
@@ -168,6 +168,15 @@ def conversation_page(conversation: Conversation) -> str:
     answers.append(("the data", conversation.ground_truth))
     answered = "\n\n".join(f"**answer of {who}**\n\n{quoted(text)}" for who, text in answers)
     return f"{turns}\n\n---\n\n{answered}\n\nAnswered in {conversation.seconds:.1f} s."
+
+
+def deletion_page(deletion: Deletion) -> str:
+    """What became of the endpoint; of one that is kept also how it is asked."""
+    page = f"Endpoint `{deletion.endpoint}`: **{deletion}**."
+    if deletion.use is None:
+        return page
+    lines = "\n".join(f"# {name}\n{line}" for name, line in deletion.use.commands())
+    return f"{page}\n\nIts address: {deletion.use.address}\n\n```sh\n{lines}\n```"
 
 
 def summary_page(report: RunReport, failure: BaseException | None) -> str:

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict
 from flows.run.flow_runs import flow_runs
 from tasks.azure.failure import Cause, Failure
 from tasks.leased import Kind, Leased
+from tasks.use import Use
 
 _LIVE = [
     StateType.RUNNING,
@@ -43,7 +44,10 @@ class LiveRun(BaseModel):
 
 
 class Live(BaseModel):
-    """What is live: runs, and billed things with their leases; `hourly` in US dollars."""
+    """What is live: runs, and billed things with their leases; `hourly` in US dollars.
+
+    `uses` says how the endpoints are asked that are kept on purpose.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -52,6 +56,7 @@ class Live(BaseModel):
     things: tuple[Leased, ...]
     unseen: dict[str, str]
     hourly: float
+    uses: tuple[Use, ...] = ()
 
 
 def live(client: SyncPrefectClient, things: tuple[Leased, ...], unseen: dict[str, str]) -> Live:

@@ -44,13 +44,18 @@ def _live(place: Workspace) -> Live:
     from prefect.client.orchestration import get_client
 
     from flows.run import live
+    from flows.run.place import options
     from flows.run.workspace import opened
     from tasks.leased import find_leased
     from tasks.sign_in import sign_in
+    from tasks.use import of_kept
 
     with get_client(sync_client=True) as client, opened(place.where, place.credentials):
-        leases = find_leased.fn(sign_in.fn(place))
-        return live.live(client, leases.leased, leases.unseen)
+        session = sign_in.fn(place)
+        leases = find_leased.fn(session)
+        found = live.live(client, leases.leased, leases.unseen)
+        uses = of_kept(session, leases.leased, options(place, session), found.at)
+        return found.model_copy(update={"uses": uses})
 
 
 def _show(live: Live) -> None:
@@ -62,6 +67,12 @@ def _show(live: Live) -> None:
         rows,
         f"{runs}, {len(live.things)} with a lease, ${live.hourly:.2f} an hour",
     )
+    if not live.uses:
+        return
+    from flows.terminal.summary import show_use
+
+    for use in live.uses:
+        show_use(use)
 
 
 def _row(now: datetime, item: Leased) -> tuple[str, str, str, str, str, str]:

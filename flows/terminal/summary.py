@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import typer
 from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
@@ -11,6 +12,7 @@ from rich.text import Text
 
 from flows.run import figures
 from flows.run.report import RunReport
+from tasks.use import Use
 
 
 def summary(report: RunReport) -> None:
@@ -38,3 +40,10 @@ def summary(report: RunReport) -> None:
         if value:
             table.add_row(name, Text(str(value)))
     console.print(Panel(table, title=f"{report.recipe}: {report.outcome}", title_align="left"))
+    if report.deletion and report.deletion.use:
+        show_use(report.deletion.use)
+
+
+def show_use(use: Use) -> None:
+    """How an endpoint that stays is asked: outside of any frame, so that the lines can be copied."""
+    typer.echo(use.text(), err=True)

@@ -98,6 +98,11 @@ class AzureSignIn(Block):
             return {name: value for name, value in own.items() if value is not None}
         return {name: own[name] for name in _VARIABLES}
 
+    @property
+    def saved_as(self) -> str | None:
+        """The name under which Prefect keeps them; None where it does not."""
+        return self._block_document_name
+
     def reference(self) -> dict[str, Any]:
         """What stands for the block in parameters; raises ValueError for one that Prefect does not keep."""
         if self._block_document_id is None:

@@ -48,6 +48,13 @@ class Deploy(BaseModel):
     request_timeout_ms: int = Field(
         90_000, ge=1, le=180_000, title="Request time-out", description="Milliseconds for an answer."
     )
+    max_concurrent_requests: int = Field(
+        8,
+        ge=1,
+        le=1000,
+        description="Requests that a machine works on; as many again wait, and more are refused with 429. "
+        "Azure's own default of 1 refuses the third.",
+    )
     liveness: Probe = Field(Probe(), title="Liveness probe")
     readiness: Probe = Field(Probe(), title="Readiness probe")
     timeout_minutes: float = Field(

@@ -337,5 +337,23 @@ def test_a_content_of_several_texts_is_read_as_one(openai: Any) -> None:
     assert one.choices[0].message.content == other.choices[0].message.content
 
 
+def test_the_project_reads_the_stream_as_openais_client_does(chat: Server) -> None:
+    from tasks.azure.failure import Failure
+    from tasks.chat import Partner, Wish, answer
+    from tasks.invoke import Message
+    from tasks.use import Use
+
+    partner = Partner(
+        use=Use(endpoint="e", address=f"{chat.url}/score", chats=True), key="any", deployment="d"
+    )
+    scored = chat.chat([user("the moon")], max_new_tokens=8, do_sample=False).json()["output"]
+    messages = [Message(role="user", content="the moon")]
+    pieces = list(answer(partner, messages, Wish(temperature=0, max_tokens=8)))
+    assert "".join(pieces) == scored
+    assert len(pieces) > 1
+    with pytest.raises(Failure, match="The endpoint answered 400"):
+        list(answer(partner, [Message(role="user", content="moon " * CONTEXT)], Wish()))
+
+
 def test_a_model_that_does_not_chat_has_no_openai_route(adder: Server) -> None:
     assert requests.post(f"{adder.url}/v1/chat/completions", json={}, timeout=PATIENCE).status_code == 404

@@ -81,7 +81,18 @@ def test_either_servers_answer_is_read(body: Any) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [{}, [], {"output": ""}, {"output": " \n"}, {"output": 3}, 5, None, "no JSON", {"error": "no memory"}],
+    [
+        {},
+        [],
+        {"output": ""},
+        {"output": " \n"},
+        {"output": 3},
+        {"output": "None"},
+        5,
+        None,
+        "no JSON",
+        {"error": "no memory"},
+    ],
 )
 def test_what_is_no_answer_is_refused(body: Any) -> None:
     with pytest.raises(ValueError, match=r"."):

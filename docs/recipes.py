@@ -133,6 +133,8 @@ def _type(field: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
         return "a block of Prefect's"
     if field.get("format") == "path":
         return "path"
+    if field["type"] == "array":
+        return f"list of {_type(field['items'], definitions)}s"
     if field["type"] == "object":
         return "mapping"
     return _TYPES[field["type"]]
@@ -143,6 +145,8 @@ def _default(value: Any) -> str:
         return "empty"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
+    if isinstance(value, list | tuple):
+        return f"`[{', '.join(map(str, value))}]`"
     return f"`{value}`" if value != {} else "empty"
 
 

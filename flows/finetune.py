@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from prefect import flow
@@ -46,8 +47,9 @@ from tasks.job.meter import Meter
 from tasks.job.pipeline import Work, plan_job, submit_job
 from tasks.job.wait import cancel_own, wait_for_job
 from tasks.metrics import read_metrics
-from tasks.reap import cancel_jobs, release
+from tasks.reap import cancel_jobs, release, settle_rollouts
 from tasks.register import Training, register_model
+from tasks.rollout.rollout import begin, questions, roll_out
 from tasks.sign_in import sign_in
 
 # The run of a deployment has 30 s from SIGTERM until it is killed; what is left then is for the hook.
@@ -135,6 +137,10 @@ def _stages(run: Run) -> None:
     with _cluster_released(run):
         work = _prepare(run)
         _train(run, work)
+        if run.config.deploy.mode == "serve":
+            _register(run, work)
+            _serve(run)
+            return
         with _endpoint(run) as opening:
             _register(run, work)
             run.endpoint = opening.result()
@@ -230,6 +236,46 @@ def _deploy(run: Run) -> tuple[Deployment, Deployment | None]:
     artifacts.publish_endpoint(run.deployments)
     tuned, *base = run.deployments
     return tuned, base[0] if base else None
+
+
+def _serve(run: Run) -> None:
+    """Roll the model out behind its lasting endpoint, and ask it what a run that proves a model asks."""
+    session, config, deploy = run.session, run.config, run.config.deploy
+    name = f"{deploy.deployment}-{run.model.version}"
+    wanted = Wanted(name=name, model=run.model.id, size=run.serving)
+    with _rollout(run):
+        rolling = begin(session, deploy, run.trained, wanted, run.serving_lease)
+        run.endpoint = rolling.endpoint
+        wanted = wanted.model_copy(update={"name": rolling.turn.new})
+        run.deployments = (deploy_model(session, deploy, run.endpoint, wanted, run.serving_lease),)
+        if not rolling.done:
+            asked = questions(Path(run.data.test.path), config.invoke, deploy.rollout.probes)
+            run.rolled_out = roll_out(session, deploy.rollout, rolling, asked)
+        pricing.note_served(run, run.endpoint.name)
+        until = run.serving_lease.extended(deploy.kept_hours())
+        where = place.options(config.workspace, session)
+        run.deletion = keep_endpoint(session, run.endpoint.name, until, where)
+    artifacts.publish_endpoint(run.deployments)
+    artifacts.publish_deletion(run.deletion)
+    run.conversation = ask(session, config.invoke, run.data, run.deployments[0], None)
+    artifacts.publish_conversation(run.conversation)
+
+
+@contextmanager
+def _rollout(run: Run) -> Iterator[None]:
+    """A roll-out that ends however the block does: where it fails, the old deployment serves as before."""
+    try:
+        yield
+    except BaseException as error:
+        if not isinstance(error, Exception):
+            run.stages.interrupt()
+        _released(run, lambda: _taken_back(run))
+        raise
+    _released(run, lambda: _taken_back(run))
+
+
+def _taken_back(run: Run) -> None:
+    outage.outlast(lambda: settle_rollouts(run.session, run.id), outage.CLEAN_UP)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from tasks.azure.failure import Cause, Failure
 from tasks.core.artifacts import create_table_artifact
 from tasks.core.stage import displaying, logger
 from tasks.leased import Kind, Leased, find_leased
-from tasks.reap import Reaped, Spared, end
+from tasks.reap import Reaped, Spared, end, settle_rollouts
 from tasks.sign_in import Workspace, sign_in
 
 KEY = "finetune-reap"
@@ -122,7 +122,20 @@ def _reaped(place: Workspace, so_far: Reaping) -> Reaping:
         if reaping.dry_run:
             return reaping
         _notify(session, reaping)
-        return _end_all(session, reaping)
+        left = _settle(session)
+        ended = _end_all(session, reaping)
+        return ended.model_copy(update={"left": ended.left | left})
+
+
+def _settle(session: Session) -> dict[str, str]:
+    """Put right what lost runs have left in the middle of a roll-out; what could not be, and why."""
+    try:
+        settle_rollouts(session)
+    except Exception as error:  # noqa: BLE001 - what is past its lease is ended all the same
+        why = str(explain(error))
+        logger().error("A roll-out that a lost run has left cannot be put right: %s", why)
+        return {f"a roll-out in {session.workspace}": why}
+    return {}
 
 
 def _unseen(place: Workspace, error: Exception, so_far: Reaping) -> Reaping:

@@ -26,6 +26,7 @@ from tasks.sections.deploy import BASE as BASE
 from tasks.sections.deploy import LONGEST_START
 from tasks.sections.deploy import Deploy as Deploy
 from tasks.sections.deploy import Probe as Probe
+from tasks.sections.deploy import Rollout as Rollout
 from tasks.serving_image import ServingImage, image_of_model
 
 _LOG_LINES = 60
@@ -61,7 +62,7 @@ def check_deployment(session: Session, deploy: Deploy, base: BaseModelVersion) -
     """Refuse a size that cannot serve the model, or has no quota, before anything is trained or paid for."""
     size = sizes.find(session, deploy.instance_type)
     check_serving_size(size, base)
-    quota.check(session, quota.serving(size, deploy.instance_count, deploy.deployments))
+    _check_quota(session, deploy, size)
     return size
 
 
@@ -104,6 +105,19 @@ def deploy_model(
         reused=reused,
         image=image,
     )
+
+
+def _check_quota(session: Session, deploy: Deploy, size: Size) -> None:
+    """Raise Failure for what can never be up together; in a roll-out that is the old and the new one."""
+    if deploy.mode == "prove":
+        together = 2 if deploy.compare_with_base else 1
+        quota.check(session, quota.serving(size, deploy.instance_count, together))
+        return
+    needs = [quota.serving(size, deploy.instance_count)]
+    if endpoints.find(session, deploy.endpoint or "") is not None:
+        both = quota.serving(size, deploy.instance_count, 2)
+        needs.append(both.model_copy(update={"counted": True}))  # the old one's cores are in use already
+    quota.check(session, *needs)
 
 
 def find(session: Session, endpoint: str, name: str) -> Any:

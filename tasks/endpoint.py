@@ -87,6 +87,15 @@ def open_endpoint(
         return _open(session, another, job, lease)
 
 
+def not_ours(name: str) -> Failure:
+    """The failure of a name that belongs to somebody else."""
+    return Failure(
+        f"The endpoint name {name!r} is taken by an endpoint that this project did not create.",
+        "Set deploy.endpoint to another name.",
+        cause=Cause.NAME_TAKEN,
+    )
+
+
 def of_run(session: Session, run: str) -> list[str]:
     """The names of the endpoints that the run holds, by their tags, but for those kept on purpose."""
     held = ((each.name, Lease.read(each.tags)) for each in listing.endpoints(session))
@@ -107,25 +116,23 @@ def _open(session: Session, name: str, job: TrainedJob, lease: Lease) -> Endpoin
     while True:
         found = find(session, name)
         if found is None:
-            if _create(session, name, job, lease):
+            purpose = f"Serves the model of the job {job.name} to prove that it answers."
+            if create(session, name, purpose, {**lease.tags(), JOB: job.name}):
                 return Endpoint(name=name, job=job.name)
             continue  # another run has deleted it meanwhile
         holder = Lease.read(found.tags)
         if holder is None:
-            raise Failure(
-                f"The endpoint name {name!r} is taken by an endpoint that this project did not create.",
-                "Set deploy.endpoint to another name.",
-                cause=Cause.NAME_TAKEN,
-            )
+            raise not_ours(name)
         if found.tags.get(JOB) != job.name and not holder.expired():
+            served = f"the job {found.tags[JOB]}" if JOB in found.tags else "for good (deploy.mode serve)"
             raise Failure(
-                f"The endpoint {name!r} serves the job {found.tags.get(JOB)}.",
+                f"The endpoint {name!r} serves {served}.",
                 "Set deploy.endpoint to another name, or delete it.",
                 cause=Cause.IN_USE,
             )
         state = operation.state(found)
         if state == "Deleting":
-            _until_gone(session, name, holder.run)
+            until_gone(session, name, holder.run)
         elif not operation.is_settled(found):
             operation.settled(lambda: find(session, name))
         elif state != "Succeeded" or found.tags.get(JOB) != job.name:
@@ -201,20 +208,15 @@ def remove(session: Session, name: str, run: str | None) -> None:
     operation.delete(
         lambda: clients.workspace(session).online_endpoints.begin_delete(name), _billed(session, name)
     )
-    _until_gone(session, name, run)
+    until_gone(session, name, run)
 
 
-def _create(session: Session, name: str, job: TrainedJob, lease: Lease) -> bool:
+def create(session: Session, name: str, purpose: str, tags: dict[str, str]) -> bool:
     """Create the endpoint; False when another run was there first, or it was deleted at once."""
     from azure.ai.ml.entities import ManagedOnlineEndpoint
 
     report(f"creating {name}")
-    endpoint = ManagedOnlineEndpoint(
-        name=name,
-        auth_mode="key",
-        description=f"Serves the model of the job {job.name} to prove that it answers.",
-        tags={**lease.tags(), JOB: job.name},
-    )
+    endpoint = ManagedOnlineEndpoint(name=name, auth_mode="key", description=purpose, tags=tags)
     poller = _put_free(session, endpoint)
     if poller is None:
         return False
@@ -274,7 +276,8 @@ def _held(found: Any, lease: Lease) -> Change:
     return Change.of(found, lease.over(held).on(found.tags) if is_free else None)
 
 
-def _until_gone(session: Session, name: str, run: str | None) -> None:
+def until_gone(session: Session, name: str, run: str | None) -> None:
+    """Wait until the endpoint is gone whose deletion is under way."""
     operation.gone(lambda: unless_anew(find(session, name), run), _billed(session, name))
 
 

@@ -19,6 +19,7 @@ from tasks.core.stages import Stage
 from tasks.job import pipeline
 from tasks.job.wait import cancel
 from tasks.leased import Kind, Leased
+from tasks.rollout import turn as turns
 
 
 class Reaped(BaseModel):
@@ -67,8 +68,22 @@ def release(session: Session, run: str, *, training: bool) -> list[str]:
     From any process at any time; what was kept on purpose stays, and so does a cluster that a job needs.
     Returns what was ended; raises Failure at the end for what could not be.
     """
+    settle_rollouts(session, run)  # first: an endpoint that was made for one goes with it
     kinds = (_jobs, _endpoints, _clusters) if training else (_endpoints,)
     return _end_of_run(session, run, kinds)
+
+
+def settle_rollouts(session: Session, run: str | None = None) -> list[str]:
+    """Put right the endpoints at which a lost run, or that flow run, has not ended its roll-out.
+
+    Returns their names: the old deployment has all traffic again, or the new one where it was promoted.
+    """
+    settled = []
+    for name, turn in list(turns.lost(session, run)):
+        logger().warning("Flow run %s has not ended its roll-out at %s: putting it right", turn.run, name)
+        turns.settle(session, name, turn)
+        settled.append(name)
+    return settled
 
 
 def cancel_jobs(session: Session, run: str) -> list[str]:

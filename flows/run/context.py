@@ -23,6 +23,7 @@ from tasks.job.pipeline import Plan, Submission
 from tasks.job.wait import TrainedJob
 from tasks.metrics import Metrics
 from tasks.register import RegisteredModel
+from tasks.rollout.rollout import RolledOut
 from tasks.spending import Served
 
 T = TypeVar("T")
@@ -70,6 +71,7 @@ class Run:
     model = Result[RegisteredModel]()
     endpoint = Result[Endpoint]()
     deployments = Result[tuple[Deployment, ...]]()
+    rolled_out = Result[RolledOut]()
     conversation = Result[Conversation]()
     deletion = Result[Deletion]()
     deleted_cluster = Result[str]()

@@ -23,6 +23,7 @@ class Stage(StrEnum):
     ENDPOINT = "endpoint"
     DEPLOY = "deploy"
     TRAFFIC = "traffic"
+    ROLL_OUT = "roll out"
     INVOKE = "invoke"
     KEEP = "keep"
     DELETE = "delete"

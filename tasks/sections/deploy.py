@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from tasks.core.lease import LONGEST
 from tasks.sections.names import EndpointName, Size
@@ -30,11 +31,48 @@ class Probe(BaseModel):
     success_threshold: int = Field(1, ge=1, description="Successes in a row before it counts as well.")
 
 
+class Rollout(BaseModel):
+    """How a lasting endpoint goes over from one deployment to the next."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    steps: tuple[Annotated[int, Field(ge=1, le=100)], ...] = Field(
+        (10, 50, 100),
+        min_length=1,
+        description="Shares of the traffic for the new deployment, in percent, the last of them 100.",
+    )
+    probes: int = Field(
+        10, ge=1, le=1000, description="Questions to the new deployment before the first step and at each."
+    )
+    step_minutes: float = Field(5, ge=0, le=24 * 60, description="Minutes at each step before the last.")
+    max_error_rate: float = Field(
+        0, ge=0, lt=1, description="The share of probes that may fail; an empty answer is a failure."
+    )
+    max_p95_seconds: float | None = Field(
+        None, gt=0, description="Seconds within which 95 % of the answers must come; empty asks for nothing."
+    )
+    grace_minutes: float = Field(
+        30, ge=0, le=24 * 60, description="Minutes after the last step until the old deployment is deleted."
+    )
+
+    @field_validator("steps")
+    @classmethod
+    def _rising(cls, steps: tuple[int, ...]) -> tuple[int, ...]:
+        if list(steps) != sorted(set(steps)) or steps[-1] != 100:
+            raise ValueError("the steps must rise and end with 100")
+        return steps
+
+
 class Deploy(BaseModel):
     """Where and how the model is served."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, title="Deploy")
 
+    mode: Literal["prove", "serve"] = Field(
+        "prove",
+        description="`prove` makes an endpoint, asks the model and deletes it; `serve` rolls the model out "
+        "behind a lasting endpoint, beside the deployment that serves there.",
+    )
     endpoint: EndpointName | None = Field(
         None,
         description="The endpoint's name, unique in the region; follows from the job when left out.",
@@ -79,8 +117,15 @@ class Deploy(BaseModel):
     compare_with_base: bool = Field(
         False,
         title="Compare with the base model",
-        description="Deploy the base model beside the tuned one, for its answer.",
+        description="Deploy the base model beside the tuned one, for its answer; only to prove.",
     )
+    rollout: Rollout = Field(Rollout(), title="Roll-out")
+
+    @model_validator(mode="after")
+    def _lasting_has_a_name(self) -> Deploy:
+        if self.mode == "serve" and self.endpoint is None:
+            raise ValueError("to serve, the endpoint needs a name that stays: set deploy.endpoint")
+        return self
 
     @field_validator("deployment")
     @classmethod

@@ -31,7 +31,9 @@ from azureml_local.wire.fields import texts
 
 # All that may change once a job exists.
 _MUTABLE = frozenset({"description", "displayName", "tags", "properties", "isArchived"})
-# What the service says of a command job that asks for nothing particular.
+# What the service says of a pipeline that is no copy of another (documented: OpenAPI 2024-04-01; recorded).
+_PIPELINE: Mapping[str, Any] = {"sourceJobId": None}
+# What it says of a command job that asks for nothing particular.
 _COMMAND: Mapping[str, Any] = {
     "codeId": None,
     "resources": {
@@ -51,6 +53,7 @@ _COMMAND: Mapping[str, Any] = {
 _PORT: Mapping[str, Any] = {"description": None, "uri": None}
 _INPUT: Mapping[str, Any] = {**_PORT, "mode": "ReadOnlyMount"}
 _OUTPUT: Mapping[str, Any] = {**_PORT, "mode": "ReadWriteMount"}
+_DEFAULTS = {"Pipeline": _PIPELINE, "Command": _COMMAND}
 # What a client sends back when it has read a job, and the service says itself.
 _SAID_BY_SERVICE = frozenset({"status", "services", "notificationSetting"})
 
@@ -150,8 +153,7 @@ def _properties(workspace: Workspace, document: JobDocument) -> Json:
         "identity": None,
         "notificationSetting": None,
         "inputs": {},
-        "sourceJobId": None,
-        **(_COMMAND if shown["jobType"] == "Command" else {}),
+        **_DEFAULTS.get(shown["jobType"], {}),
         **_filled(_said(shown)),
         "isArchived": document["hidden"],
         "properties": {**shown["properties"], **times, **_stages(document)},

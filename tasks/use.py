@@ -124,7 +124,7 @@ def of_endpoint(session: Session, name: str, place: tuple[str, ...]) -> Use:
         address=found.scoring_uri,
         place=place,
         chats=_chats(session, found),
-        authorities=os.environ.get("REQUESTS_CA_BUNDLE", ""),
+        authorities=clients.authorities() or "",
     )
 
 

@@ -107,6 +107,12 @@ def resource_manager() -> str:
     return private.resource_manager()
 
 
+def authorities() -> str | None:
+    """The file of authorities that the environment names, for clients that take no directory of them."""
+    named = (os.environ.get(name, "") for name in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"))
+    return next((each for each in named if os.path.isfile(each)), None)
+
+
 def timeouts() -> dict[str, float]:
     """How long azure-core's clients wait; FINETUNE_READ_TIMEOUT is for slow networks, in seconds."""
     return {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from typing import Any
 
 import adlfs
@@ -26,7 +25,7 @@ class Account(adlfs.AzureBlobFileSystem):  # type: ignore[misc]
         self.service_client = BlobServiceClient(
             self.account_url + signature,
             credential=self.credential or self.account_key,
-            connection_verify=os.environ.get("REQUESTS_CA_BUNDLE") or True,
+            connection_verify=clients.authorities() or True,
             **clients.timeouts(),
         )
 

@@ -34,9 +34,7 @@ def logging_in(server: LocalServer, secret: str, folder: Path) -> Iterator[Login
     """The host while the block runs; any other secret is refused."""
     authority = trustme.CA()
     bundle = folder / "bundle.pem"
-    bundle.write_bytes(
-        Path(server.environment["REQUESTS_CA_BUNDLE"]).read_bytes() + authority.cert_pem.bytes()
-    )
+    bundle.write_bytes(Path(server.environment["SSL_CERT_FILE"]).read_bytes() + authority.cert_pem.bytes())
     login = Login({"REQUESTS_CA_BUNDLE": str(bundle), "SSL_CERT_FILE": str(bundle)})
 
     class Host(BaseHTTPRequestHandler):

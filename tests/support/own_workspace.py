@@ -67,7 +67,6 @@ def opened(state: Path) -> Iterator[Workspace]:
     os.environ["AZUREML_LOCAL_STATE"] = str(state)
     with switch.joined(state, scenario=Scenario(seed=seed_file.SHARED, storage="identity")) as variables:
         os.environ.update(variables)
-        _trust_only_the_workspace(state)
         install(state / "base")  # by an owner: to publish a model takes a role in the registry
         workspace = Workspace(state, variables["AZUREML_LOCAL_URL"], _things(state))
         workspace.admin("permissions", {"roles": access.LEAST_PRIVILEGE})
@@ -79,12 +78,3 @@ def _things(state: Path) -> dict[tuple[str, str], str]:
     query = f"SELECT kind, key, body FROM documents WHERE kind IN ({', '.join('?' for _ in _CHANGEABLE)})"
     with closing(sqlite3.connect(state / "workspace.sqlite", timeout=60)) as database:
         return {(kind, key): body for kind, key, body in database.execute(query, _CHANGEABLE)}
-
-
-def _trust_only_the_workspace(state: Path) -> None:
-    """Take the public CAs out of the bundle: to load them took a fourth of a run's processor time.
-
-    Nothing but the workspace is asked, over one connection or more for each of its addresses.
-    """
-    tls = state / "tls"
-    (tls / "bundle.pem").write_bytes((tls / "ca.pem").read_bytes())

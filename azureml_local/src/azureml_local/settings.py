@@ -170,8 +170,13 @@ class Settings:
 
     @property
     def bundle_path(self) -> Path:
-        """The certificate authority beside the public ones, PEM: what REQUESTS_CA_BUNDLE is set to."""
+        """The certificate authority beside the public ones, PEM: what SSL_CERT_FILE is set to."""
         return self.state / "tls" / "bundle.pem"
+
+    @property
+    def authorities_path(self) -> Path:
+        """The same authorities, a file each, as OpenSSL looks for them: what REQUESTS_CA_BUNDLE is set to."""
+        return self.state / "tls" / "authorities"
 
     @property
     def secrets_path(self) -> Path:

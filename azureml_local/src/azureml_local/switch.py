@@ -91,7 +91,7 @@ def environment(state: Path) -> dict[str, str]:
         "IDENTITY_HEADER": _secrets(state)["identity_header"],
         # Without this a developer's own login, or a service principal, would be asked first.
         "AZURE_TOKEN_CREDENTIALS": "ManagedIdentityCredential",
-        "REQUESTS_CA_BUNDLE": bundle,
+        "REQUESTS_CA_BUNDLE": str(settings.authorities_path),
         "SSL_CERT_FILE": bundle,
         "CURL_CA_BUNDLE": bundle,
         "NO_PROXY": direct,

@@ -109,9 +109,12 @@ def main() -> None:
 def _wait(seconds: float, until: Path | None) -> None:
     """Take that long, or until the file is there, saying so every now and then, as a training does."""
     ends = time.monotonic() + seconds
+    says = seconds
     while (left := ends - time.monotonic()) > 0 and not (until and until.exists()):
-        print(f"{left:.1f} s to go", flush=True)
-        time.sleep(min(0.5, left))
+        if left <= says:
+            print(f"{left:.1f} s to go", flush=True)
+            says = left - 0.5
+        time.sleep(min(0.05, left))
 
 
 def _fit(train: list[Pair], test: list[Pair], epochs: int) -> list[tuple[int, dict[str, float]]]:

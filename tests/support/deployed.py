@@ -16,7 +16,7 @@ from prefect.client.schemas.schedules import IntervalSchedule
 from flows.run import parameters
 from flows.run.config import Finetune
 from tests.support.checkout import ROOT
-from tests.support.prefect_server import POOL, PrefectServer, serving, working
+from tests.support.prefect_server import POOL, PrefectServer, make_pool, serving, working
 from tests.support.waiting import until
 
 _IN_A_YEAR = DeploymentScheduleCreate(
@@ -73,7 +73,7 @@ def deployed(home: Path, workspace: Path, **extra: str) -> Iterator[Deployed]:
 
 def deploy(prefect: PrefectServer) -> dict[str, UUID]:
     """The deployments of both flows, in a pool of their own."""
-    prefect.prefect("work-pool", "create", "--type", "process", POOL)
+    make_pool(prefect)
     with prefect.client() as client:
         return {
             name: client.create_deployment(

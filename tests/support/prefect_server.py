@@ -21,6 +21,7 @@ __all__ = [
     "end",
     "free_port",
     "joined",
+    "make_pool",
     "migrated",
     "serving",
     "start_worker",
@@ -48,13 +49,14 @@ def serving(home: Path, **extra: str) -> Iterator[PrefectServer]:
         yield server
 
 
-def _keep(database: Path) -> None:
-    """Copy a database that is in use, before anything is in it."""
-    fresh = _MIGRATED.with_suffix(f".{os.getpid()}")
-    fresh.parent.mkdir(parents=True, exist_ok=True)
-    with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(fresh)) as target:
-        source.backup(target)
-    fresh.replace(_MIGRATED)
+def make_pool(server: PrefectServer) -> None:
+    """The pool that `prefect work-pool create --type process` makes, without another process."""
+    from prefect.client.schemas.actions import WorkPoolCreate
+    from prefect.workers.process import ProcessWorker
+
+    template = ProcessWorker.get_default_base_job_template()
+    with server.client() as client:
+        client.create_work_pool(WorkPoolCreate(name=POOL, type="process", base_job_template=template))
 
 
 @contextmanager
@@ -70,3 +72,12 @@ def joined(server: PrefectServer) -> Iterator[None]:
     }
     with settings.temporary_settings(updates):
         yield
+
+
+def _keep(database: Path) -> None:
+    """Copy a database that is in use, before anything is in it."""
+    fresh = _MIGRATED.with_suffix(f".{os.getpid()}")
+    fresh.parent.mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(fresh)) as target:
+        source.backup(target)
+    fresh.replace(_MIGRATED)

@@ -23,7 +23,7 @@ from tests.support.deployed_runs import (
     training,
     when,
 )
-from tests.support.prefect_server import PrefectServer, end, serving, start_worker, working
+from tests.support.prefect_server import PrefectServer, end, make_pool, serving, start_worker, working
 from tests.support.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.slow
@@ -34,7 +34,7 @@ def prefect(server: LocalServer, tmp_path_factory: pytest.TempPathFactory) -> It
     """A server with everything deployed; what runs by the clock is paused, the tests say what runs."""
     home = tmp_path_factory.mktemp("prefect-worker")
     with serving(home, AZUREML_LOCAL_STATE=str(server.state)) as prefect:
-        prefect.prefect("work-pool", "create", "--type", "process", "finetune")
+        make_pool(prefect)
         prefect.prefect("deploy", "--all")
         pause_housekeeping(prefect)
         yield prefect

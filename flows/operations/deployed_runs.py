@@ -43,14 +43,15 @@ def pause_housekeeping(server: PrefectServer) -> None:
 
 
 @contextmanager
-def scheduled_soon(server: PrefectServer, deployment: str) -> Iterator[datetime]:
+def scheduled_soon(server: PrefectServer, deployment: str, parameters: dict[str, Any]) -> Iterator[datetime]:
     """A schedule of the deployment while the block runs, and the moment at which it fires first.
 
-    It fires every minute from then on: a busy scheduler may come too late for the first time.
+    Its runs have these parameters, and for the rest the deployment's. It fires every minute from then on: a
+    busy scheduler may come too late for the first time.
     """
     first = datetime.now(UTC) + _SOON
     schedule = DeploymentScheduleCreate(
-        schedule=IntervalSchedule(interval=timedelta(minutes=1), anchor_date=first)
+        schedule=IntervalSchedule(interval=timedelta(minutes=1), anchor_date=first), parameters=parameters
     )
     path = {"id": deployment_id(server, deployment)}
     with server.client() as client:

@@ -23,9 +23,12 @@ from flows.operations.deployed_runs import (
     when,
 )
 from flows.operations.stand import CHECKOUT, POOL, PrefectServer, serving, until, working
+from flows.run import parameters
+from flows.run.config import Finetune
 from tasks.azure.failure import Cause, Failure
 
-DEPLOYMENT = "finetune/local"  # the one that costs nothing
+RECIPE = "local"  # the one that costs nothing
+DEPLOYMENT = f"finetune/{RECIPE}"
 
 _POOL_LIMIT = 120.0  # seconds
 _SCHEDULE_LIMIT = 180.0
@@ -33,8 +36,10 @@ _SCHEDULE_LIMIT = 180.0
 Say = Callable[[str], None]
 
 
-def show(say: Say) -> bool:
+def show(say: Say, config: Finetune | None = None) -> bool:
     """Deploy everything, let a schedule start the local recipe, and say what its page lists.
+
+    It has the deployment's parameters, or those of `config`.
 
     Returns whether the run completed; raises Failure for a wait that takes too long or a command that fails.
     Whatever was started has ended by then.
@@ -47,18 +52,18 @@ def show(say: Say) -> bool:
         )
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="finetune-show-") as folder:
-        run = _shown(Path(folder), say)
+        run = _shown(Path(folder), say, config)
     say(f"Everything has ended, after {time.monotonic() - begun:.0f} s.")
     return run.state is not None and run.state.is_completed()
 
 
-def _shown(folder: Path, say: Say) -> FlowRun:
+def _shown(folder: Path, say: Say, config: Finetune | None) -> FlowRun:
     say("Starting a Prefect server …")
     with serving(folder / "prefect", AZUREML_LOCAL_STATE=str(folder / "workspace")) as server:
         say(f"Prefect: {server.url}/v2/")
         with working(server):
             deploy(server, say)
-            run = run_scheduled(server, say)
+            run = run_scheduled(server, say, config)
             _list(server, run, say)
             return run
 
@@ -75,9 +80,10 @@ def deploy(server: PrefectServer, say: Say) -> None:
     say(f"Deployed: {', '.join(names)}")
 
 
-def run_scheduled(server: PrefectServer, say: Say) -> FlowRun:
+def run_scheduled(server: PrefectServer, say: Say, config: Finetune | None = None) -> FlowRun:
     """The run of the local recipe that a schedule has started, once it has ended."""
-    with scheduled_soon(server, DEPLOYMENT) as moment:
+    given = {} if config is None else parameters.of(config)
+    with scheduled_soon(server, DEPLOYMENT, given) as moment:
         say(f"A schedule of {DEPLOYMENT} fires at {moment:%H:%M:%S} UTC")
         made = until(lambda: scheduled(server, DEPLOYMENT), "The scheduler has made no run.", _SCHEDULE_LIMIT)
         begun = when(server, made.id, lambda run: bool(run.state and not run.state.is_scheduled()))

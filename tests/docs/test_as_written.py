@@ -50,16 +50,14 @@ def test_from_nothing_to_a_scheduled_run_and_its_history(tmp_path: Path) -> None
     with postgresql.running() as address:
         database = {"DATABASE": address}
         typed(preparing, tmp_path, {**os.environ, **database, "PREFECT_HOME": str(tmp_path / "prefect")})
-        with (
-            serving(tmp_path / "prefect", PREFECT_API_DATABASE_CONNECTION_URL=address) as server,
-            staying(working[0], server),
-        ):
+        with serving(tmp_path / "prefect", PREFECT_API_DATABASE_CONNECTION_URL=address) as server:
             typed(deploying, ROOT, server.environment)  # prefect.yaml is there
             with server.client() as client:
                 assert len(client.read_deployments()) == 6
             typed(named("schedule").text, tmp_path, server.environment)
             made = until(lambda: scheduled(server, "history/history"), "the schedule makes no run")
-            run = ended(server, made.id, PATIENCE)
+            with staying(working[0], server):
+                run = ended(server, made.id, PATIENCE)
             assert run.state is not None
             assert run.state.is_completed(), run.state.message
             said = typed(looking, tmp_path, server.environment)

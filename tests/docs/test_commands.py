@@ -21,10 +21,12 @@ COMMANDS = commands()
 # What is no program of this project, and which of its commands the documentation may name.
 OTHERS = {
     "uv": re.compile(
-        r"uv (sync|lock|build|tree)( --locked| --extra local| --all-packages| --package torch)*"
+        r"uv (sync|lock|build|tree)"
+        r"( --locked| --no-default-groups| --extra (local|blob)| --all-packages| --package torch)*"
     ),
     "az": re.compile(r"az (login|provider register --namespace Microsoft\.MachineLearningServices)"),
-    "export": re.compile(r"export PATH=\$PATH:\$PWD/\.uv/bin"),
+    "export": re.compile(r"export (PATH=\$PATH:\$PWD/\.uv/bin|PREFECT_\w+=.*|FINETUNE_IMAGE=\S+)"),
+    "docker": re.compile(r"docker (build --file deploy/Dockerfile --tag \S+ \.|push \S+)"),
     "command": re.compile(r"command -v uv"),
     "python3": re.compile(r"python3 -m pip install -q --target \.uv uv"),
     "pre-commit": re.compile(r"pre-commit install"),

@@ -51,12 +51,13 @@ class OwnServer:
 
     def lose_worker(self, recipe: dict[str, Any], stage: str) -> Ended:
         """How the recipe's run by a worker ends that is killed alone once the stage has begun."""
+        from flows.run import parameters
         from flows.run.config import parse
 
         begun = monotonic()
-        parameters = {"config": parse(recipe, "sweep").model_dump(mode="json")}
+        given = parameters.of(parse(recipe, "sweep"))
         with self.prefect.client() as client:
-            run = client.create_flow_run_from_deployment(self.deployment, parameters=parameters).id
+            run = client.create_flow_run_from_deployment(self.deployment, parameters=given).id
         worker = start_worker(self.prefect)
         try:
             until(lambda: self._has_begun(run, stage), f"The stage {stage} does not begin.", _LIMIT)

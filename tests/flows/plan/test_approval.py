@@ -19,6 +19,7 @@ from prefect.flow_runs import resume_flow_run
 from flows.finetune import finetune
 from flows.plan.approval import APPROVED
 from flows.plan.page import KEY
+from flows.run import parameters
 from flows.run.suspension import Suspension
 from tasks.azure.failure import Cause, Failure
 from tests.flows.conftest import MakeConfig
@@ -38,12 +39,12 @@ def past(prefect_server: PrefectServer, environment: dict[str, str]) -> Iterator
 
 def asked(past: PastRuns, config: MakeConfig, *changes: str) -> FlowRun:
     """A deployment's run that has got as far as its question."""
-    wanted = config("approval.required=true", *STOPS, *changes).model_dump(mode="json")
+    wanted = parameters.of(config("approval.required=true", *STOPS, *changes))
     with get_client(sync_client=True) as client:
         flow_id = client.create_flow(finetune)
         deployment = client.create_deployment(flow_id, f"approved-{past.client.api_url.port}", parameters={})
         past.deployments.append(deployment)
-    run = past.of(deployment, parameters={"config": wanted})
+    run = past.of(deployment, parameters=wanted)
     again(past, run)
     return past.read(run.id)
 

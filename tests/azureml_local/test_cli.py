@@ -84,3 +84,21 @@ def test_the_ledger_is_told_while_the_server_runs_and_after(tmp_path: Path) -> N
         running = run("ledger", "--state", tmp_path, "--json")
         assert json.loads(running.stdout) == {"rows": [], "seconds": 0, "dollars": 0, "running": 0, "idle": 0}
     assert run("ledger", "--state", tmp_path).stdout == "0.0000 $ in total, 0 running, 0 idle\n"
+
+
+def test_the_page_of_a_workspace_that_was_left_opens_again(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    assert "no workspace" in refusal("page", "--state", state)
+    with switch.joined(state) as environment:  # as a run does
+        address = environment["AZUREML_LOCAL_URL"]
+    assert "leave out --no-wait" in refusal("page", "--state", state, "--no-wait")
+    command = [*COMMAND, "page", "a-job", "--state", str(state)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        link = process.stdout.readline().strip()
+        assert link.startswith(f"{address}/jobs/a-job?secret=")  # where the run's own links lead
+        shown = requests.get(link, verify=str(state / "tls" / "bundle.pem"), timeout=PATIENCE)
+        assert shown.status_code == 404  # signed in, and there is no such job
+        assert run("page", "a-job", "--state", state, "--no-wait").stdout.strip() == link
+        process.terminate()
+    assert process.returncode == 0

@@ -88,7 +88,9 @@ def submit(client: Any, cluster: str, folder: Path, *, name: str = "A chat model
     return client.jobs.create_or_update(chain(), experiment_name="page"), go
 
 
-@pytest.mark.parametrize("path", ["/", "/jobs/any", "/models", "/endpoints", "/ledger", "/?part=job_list"])
+@pytest.mark.parametrize(
+    "path", ["/", "/jobs/any", "/assets", "/models", "/endpoints", "/ledger", "/?part=job_list"]
+)
 def test_without_the_cookie_there_is_only_the_sign_in_form(server: LocalServer, path: str) -> None:
     bundle = server.environment["REQUESTS_CA_BUNDLE"]
     answer = requests.get(server.url + path, verify=bundle, timeout=PATIENCE)
@@ -159,6 +161,12 @@ def test_everything_shown_is_escaped(
         assert HOSTILE not in page
         assert "&lt;img src=x" in page
     assert "&lt;b&gt;trained&lt;/b&gt;" in pages[1]
+    # What a job has made is on its page, with the zone of its times.
+    assert re.search(r"Created</dt><dd>[\d-]+ [\d:]+ UTC", pages[1])
+    assert "<h2>Artifacts</h2>" in pages[1]
+    assert "user_logs/std_log.txt" in pages[1]
+    assert browser.get(f"{server.url}/jobs/{job.name}?part=details", timeout=PATIENCE).status_code == 200
+    assert cluster in browser.get(f"{server.url}/assets", timeout=PATIENCE).text
 
 
 def test_an_endpoint_is_shown_with_its_traffic(
@@ -200,6 +208,11 @@ def test_an_endpoint_is_shown_with_its_traffic(
 def step(path: str, *needs: str) -> Step:
     component = Component(id="", name="", version="", type="command", inputs={}, outputs={})
     return Step(path, path, component, {need: StepOutput(need, "out") for need in needs}, {})
+
+
+def test_five_steps_in_a_row_fit_into_the_page() -> None:
+    row = [step("a"), *(step(name, before) for before, name in ("ab", "bc", "cd", "de"))]
+    assert graph.draw(row).width <= 1240 - 2 * 24  # its width in style.css, without the padding
 
 
 def test_a_step_stands_right_of_what_it_needs() -> None:

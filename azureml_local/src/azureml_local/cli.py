@@ -11,6 +11,7 @@ import subprocess
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, cast
+from urllib.parse import quote
 
 import typer
 
@@ -98,6 +99,26 @@ def up(
         faults=_rules(faults),
         ready=_say_nothing if while_held else _say_ready,
     )
+
+
+@app.command()
+def page(
+    job: Annotated[str, typer.Argument(help="The name of a job to open.")] = "",
+    state: State = None,
+    wait: Annotated[bool, typer.Option(help="Stay, and keep the workspace up, until Ctrl-C.")] = True,
+) -> None:
+    """Print the link to the page of a workspace, also one that a run has started or left, and keep it up."""
+    directory = _directory(state)
+    if not (directory / "workspace.sqlite").exists():
+        raise CannotServe(f"There is no workspace in {directory}.")
+    if not wait and Address.read(directory) is None:
+        raise CannotServe(f"No server is running for {directory}: leave out --no-wait, and one is started.")
+    if not wait:
+        typer.echo(_link(directory, job))
+        return
+    with switch.joined(directory):
+        typer.echo(f"{_link(directory, job)}\nThe workspace stays up until Ctrl-C.")
+        signal.sigwait({signal.SIGINT, signal.SIGTERM})
 
 
 @app.command()
@@ -198,6 +219,18 @@ def _say_ready(settings: Settings) -> None:
         f'In another shell: eval "$(azureml-local env --state {state})"\n'
         f"The page: {settings.base_url}/?secret={Secrets.of(settings.secrets_path).admin}"
     )
+
+
+def _link(state: Path, job: str) -> str:
+    """The address of the page, or of a job on it, with the secret that signs in."""
+    from azureml_local.state.tokens import Secrets
+
+    address = Address.read(state)
+    if address is None:
+        raise CannotServe(f"No server is running for {state}.")
+    settings = Settings(state=state, port=0)
+    secret = Secrets.of(settings.secrets_path).admin
+    return f"{address.url}/{f'jobs/{quote(job)}' if job else ''}?secret={secret}"
 
 
 def _say_nothing(settings: Settings) -> None:

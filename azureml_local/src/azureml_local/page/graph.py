@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from azureml_local.execution.graph import Step
 
-NODE_WIDTH, NODE_HEIGHT = 240, 56  # pixels
-_GAP_X, _GAP_Y = 44, 22
+NODE_WIDTH, NODE_HEIGHT = 204, 56  # pixels: five steps fit beside each other into the page
+_GAP_X, _GAP_Y = 36, 22
 _MARGIN = 4
 
 

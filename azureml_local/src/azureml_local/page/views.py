@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote, urlencode
 
 from azureml_local.errors import ServiceError
@@ -18,6 +18,7 @@ from azureml_local.page import graph as drawings
 from azureml_local.settings import ARTIFACT_DATASTORE, INFERENCE
 from azureml_local.state.document import Kind
 from azureml_local.state.documents import (
+    CLUSTERS,
     DEPLOYMENTS,
     ENDPOINTS,
     AssetDocument,
@@ -37,6 +38,8 @@ from azureml_local.state.job_states import JobState
 
 Values = dict[str, Any]
 
+_MOST_FILES = 200
+_COLLECTIONS = (("Data", "data"), ("Components", "components"), ("Environments", "environments"))
 _LOG_TAIL = 64 * 2**10  # bytes
 # The states in which a step has a log, the most interesting first.
 _LOG_STARTED = (
@@ -100,6 +103,39 @@ def metrics(workspace: Workspace, name: str) -> Values:
     return {**values, "curve": curve.draw(series), "metrics": sorted(last.items())}
 
 
+def details(workspace: Workspace, name: str) -> Values:
+    """What a job was given and what it made: parameters, inputs, outputs, and the files of its runs."""
+    document = workspace.jobs.records.get(name)
+    properties = document["properties"]
+    inputs = cast("dict[str, Values]", properties.get("inputs") or {})
+    outputs = cast("dict[str, Values]", properties.get("outputs") or {})
+    literal = {key for key, value in inputs.items() if value.get("jobInputType") == "literal"}
+    return {
+        "parameters": sorted((key, str(inputs[key].get("value", ""))) for key in literal),
+        "inputs": sorted((key, _place(inputs[key])) for key in inputs.keys() - literal),
+        "outputs": sorted((key, _place(value)) for key, value in outputs.items()),
+        "artifacts": _artifacts(workspace, document),
+        "final": has_ended(document),
+    }
+
+
+def asset_list(workspace: Workspace) -> Values:
+    """What jobs use: data, components and environments by version, and the clusters."""
+
+    def shown(collection: str) -> list[Values]:
+        return [
+            {"name": full.rpartition("/")[0], "version": full.rpartition("/")[2], **_asset(document)}
+            for full, document in workspace.store.list(assets(collection))
+        ]
+
+    clusters = [
+        {"name": name, "size": document["properties"]["properties"]["vmSize"]}
+        for name, document in workspace.store.list(CLUSTERS)
+    ]
+    groups = [(title, shown(collection)) for title, collection in _COLLECTIONS]
+    return {"groups": groups, "clusters": clusters}
+
+
 def models(workspace: Workspace) -> Values:
     """Every version of a model, of the workspace and of the registry."""
 
@@ -126,7 +162,7 @@ def ledger_rows(workspace: Workspace) -> Values:
 
 def moment(text: str | None) -> str:
     """A time as people read it, UTC."""
-    return "" if not text else datetime.fromisoformat(text).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+    return "" if not text else datetime.fromisoformat(text).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _job(workspace: Workspace, document: JobDocument) -> Values:
@@ -271,6 +307,29 @@ def _endpoint(workspace: Workspace, document: EndpointDocument) -> Values:
             for _, deployment in workspace.store.list(DEPLOYMENTS, f"{name}/")
         ],
     }
+
+
+def _place(value: Values) -> str:
+    """Where an input or an output lies."""
+    return str(value.get("uri") or value.get("value") or "")
+
+
+def _asset(document: AssetDocument) -> Values:
+    return {
+        "created": moment(document["systemData"]["createdAt"]),
+        "description": document["properties"].get("description") or "",
+    }
+
+
+def _artifacts(workspace: Workspace, document: JobDocument) -> list[tuple[str, int]]:
+    """The files that the job and its runs have logged, with their sizes in bytes."""
+    found: list[tuple[str, int]] = []
+    for run in (document, *workspace.jobs.records.below(document["name"])):
+        folder = workspace.blobs.datastore_path(ARTIFACT_DATASTORE, artifact_folder(_ran_as(run)))
+        files = sorted(file for file in folder.rglob("*") if file.is_file())
+        title = run["step"] or run["name"]
+        found += [(f"{title}/{file.relative_to(folder)}", file.stat().st_size) for file in files]
+    return found[:_MOST_FILES]
 
 
 def _duration(workspace: Workspace, document: JobDocument) -> str:

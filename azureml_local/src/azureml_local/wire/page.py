@@ -84,6 +84,10 @@ def _curve(request: Request) -> Values:
     return views.metrics(workspace_of(request), request.path_params["name"])
 
 
+def _details(request: Request) -> Values:
+    return views.details(workspace_of(request), request.path_params["name"])
+
+
 def sign_in(request: Request) -> Response:
     """Exchange the admin secret, from a form, for the cookie."""
     form = parse_qs(request.state.raw.decode(errors="replace"))
@@ -168,7 +172,8 @@ def _of_workspace(values: Callable[[Workspace], Values]) -> Part:
 
 routes = [
     _page("/", "jobs", "Jobs", job_list=_of_workspace(views.job_list)),
-    _page("/jobs/{name}", "job", "Jobs", progress=_progress, curve=_curve, log=_log),
+    _page("/jobs/{name}", "job", "Jobs", progress=_progress, curve=_curve, log=_log, details=_details),
+    _page("/assets", "assets", "Assets", asset_list=_of_workspace(views.asset_list)),
     _page("/models", "models", "Models", models=_of_workspace(views.models)),
     _page("/endpoints", "endpoints", "Endpoints", endpoint_list=_of_workspace(views.endpoint_list)),
     _page("/ledger", "ledger", "Ledger", ledger_rows=_of_workspace(views.ledger_rows)),

@@ -145,7 +145,6 @@ def _stages(run: Run) -> None:
             _register(run, work)
             run.endpoint = opening.result()
             run.conversation = _prove(run)
-            artifacts.publish_conversation(run.conversation)
 
 
 def _prepare(run: Run) -> Work:
@@ -192,7 +191,6 @@ def _train(run: Run, work: Work) -> None:
 def _register(run: Run, work: Work) -> None:
     """Read the metrics and register the model with them."""
     run.metrics = read_metrics(run.session, run.trained, run.plan)
-    artifacts.publish_metrics(run.metrics)
     training = Training(work=work, plan=run.plan, job=run.trained, metrics=run.metrics)
     run.model = register_model(run.session, run.config.registration, training, run.lease)
 
@@ -258,7 +256,6 @@ def _serve(run: Run) -> None:
     artifacts.publish_endpoint(run.deployments)
     artifacts.publish_deletion(run.deletion)
     run.conversation = ask(session, config.invoke, run.data, run.deployments[0], None)
-    artifacts.publish_conversation(run.conversation)
 
 
 @contextmanager

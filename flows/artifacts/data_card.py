@@ -11,12 +11,12 @@ import orjson
 from flows.artifacts import plots
 from flows.artifacts.markdown import table
 from tasks.azure.redaction import redact
-from tasks.core.artifacts import create_image_artifact, create_markdown_artifact
+from tasks.core.artifacts import create_markdown_artifact
 from tasks.core.stage import displaying
 from tasks.data import PreparedData, PreparedSplit
 
 KEY = "finetune-data"
-PICTURE_KEY = "finetune-data-lengths"
+LENGTHS = "lengths"  # the picture's name in the page
 EXAMPLES = 5
 _SHOWN = 160  # characters of a text
 
@@ -25,11 +25,10 @@ _ENTITIES = str.maketrans({mark: f"&#{ord(mark)};" for mark in "&<>\"'\\`*_[]()!
 
 
 def publish(data: PreparedData) -> None:
-    """The card, and the picture of turns and lengths, among the run's artifacts."""
+    """The card with its picture of turns and lengths, among the run's artifacts."""
     with displaying():
-        create_markdown_artifact(page(data), key=KEY, description="The data")
-        create_image_artifact(
-            plots.data_lengths(data), key=PICTURE_KEY, description="Turns and lengths of the conversations"
+        create_markdown_artifact(
+            page(data), key=KEY, description="The data", pictures={LENGTHS: plots.data_lengths(data)}
         )
 
 
@@ -42,6 +41,7 @@ def page(data: PreparedData) -> str:
             f"# {literal(data.source)}",
             f"The data{revision}; {read}.",
             _table(["", *(split.name for split in data.splits)], _rows(*data.splits)),
+            f"![Turns and lengths of the conversations]({LENGTHS})",
             "## What was found",
             *_findings(data.splits),
             *_unused(data),

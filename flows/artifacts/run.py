@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 
-from flows.artifacts import data_card, plots
+from flows.artifacts import card, data_card
 from flows.artifacts.markdown import quoted, table
-from flows.run import figures
 from flows.run.context import Run
 from flows.run.outcome import outcome
-from flows.run.report import RunReport, failure_of
+from flows.run.report import RunReport
 from tasks.core.artifacts import (
-    create_image_artifact,
     create_link_artifact,
     create_markdown_artifact,
     create_table_artifact,
@@ -22,7 +20,6 @@ from tasks.delete import Deletion
 from tasks.deploy import Deployment
 from tasks.invoke import Conversation
 from tasks.job.pipeline import Plan, Submission
-from tasks.metrics import Metrics
 
 KEY = "finetune-run"
 
@@ -51,20 +48,6 @@ def publish_links(run: Run) -> None:
             key="finetune-job",
             description="The job, its steps, its outputs and logs in the studio",
         )
-        create_markdown_artifact(
-            mlflow_page(job, run.plan.experiment, run.session.tracking_uri),
-            key="finetune-mlflow",
-            description="The job's run in MLflow",
-        )
-
-
-def publish_metrics(metrics: Metrics) -> None:
-    with displaying():
-        create_table_artifact(metric_rows(metrics), key="finetune-metrics", description="Final metrics")
-        if metrics.loss or metrics.held_out:
-            create_image_artifact(
-                plots.loss_curve(metrics), key="finetune-loss", description="Loss over the steps"
-            )
 
 
 def publish_endpoint(deployments: tuple[Deployment, ...]) -> None:
@@ -83,15 +66,6 @@ def publish_endpoint(deployments: tuple[Deployment, ...]) -> None:
         create_table_artifact(rows, key="finetune-endpoint", description="What serves the model")
 
 
-def publish_conversation(conversation: Conversation) -> None:
-    with displaying():
-        create_markdown_artifact(
-            conversation_page(conversation),
-            key="finetune-conversation",
-            description="A question of the test split, answered",
-        )
-
-
 def publish_deletion(deletion: Deletion) -> None:
     with displaying():
         create_markdown_artifact(
@@ -102,14 +76,21 @@ def publish_deletion(deletion: Deletion) -> None:
 
 
 def publish_report(report: RunReport, run: Run) -> None:
-    """The machine-readable row of the run, and the summary with what it cost."""
+    """The machine-readable row of the run, and its card."""
+    conversation, submission = Run.conversation.of(run), Run.submission.of(run)
+    page = card.page(
+        report,
+        run,
+        conversation_page(conversation) if conversation else "",
+        mlflow_page(submission, run.plan.experiment, run.session.tracking_uri) if submission else "",
+        deletion_page(report.deletion) if report.deletion else "",
+    )
     with displaying():
         row = json.loads(report.model_dump_json())
         create_table_artifact([row], key=KEY, description=outcome(report))
         create_markdown_artifact(
-            summary_page(report, run.failure), key="finetune-summary", description=outcome(report)
+            page, key="finetune-summary", description=outcome(report), pictures=card.pictures(run)
         )
-        create_table_artifact(cost_rows(report), key="finetune-cost", description="US dollars")
 
 
 def parameter_rows(plan: Plan) -> list[dict[str, str]]:
@@ -149,15 +130,6 @@ def mlflow_page(job: Submission, experiment: str, tracking_uri: str) -> str:
     return f"{rows}\n\n```python\n{code}\n```"
 
 
-def metric_rows(metrics: Metrics) -> list[dict[str, str | float]]:
-    rows: list[dict[str, str | float]] = [
-        {"metric": name, "value": value} for name, value in sorted(metrics.final.items())
-    ]
-    if metrics.base_loss is not None:
-        rows.append({"metric": "eval_loss before training", "value": metrics.base_loss})
-    return rows
-
-
 def conversation_page(conversation: Conversation) -> str:
     turns = "\n\n".join(
         f"**{message.role}**\n\n{quoted(message.content)}" for message in conversation.messages
@@ -177,35 +149,3 @@ def deletion_page(deletion: Deletion) -> str:
         return page
     lines = "\n".join(f"# {name}\n{line}" for name, line in deletion.use.commands())
     return f"{page}\n\nIts address: {deletion.use.address}\n\n```sh\n{lines}\n```"
-
-
-def summary_page(report: RunReport, failure: BaseException | None) -> str:
-    """One page that says what was made, what it cost and how long each stage took."""
-    rows: list[tuple[str, str | None]] = [
-        ("outcome", outcome(report)),
-        ("cause", report.cause),
-        ("job", report.job),
-        ("model", f"{report.model}:{report.model_version}" if report.model else None),
-        ("held-out loss", figures.losses(report.base_loss, report.eval_loss)),
-        ("endpoint", f"{report.endpoint}: {report.deletion or 'unknown'}" if report.endpoint else None),
-        ("cost", f"{'at least ' if report.cost_is_least else ''}{figures.dollars(report.cost_usd)}"),
-        ("reused", ", ".join(map(str, report.reused)) or None),
-        ("notes", "; ".join(report.notes) or None),
-    ]
-    page = table(["", ""], [[name, value] for name, value in rows if value is not None])
-    stages = table(
-        ["stage", "seconds"], [[name, f"{value:.1f}"] for name, value in report.seconds_by_stage.items()]
-    )
-    details = ""
-    if isinstance(failure, Exception):
-        what, service = failure_of(failure)
-        details = f"\n\n## Failure\n\n{what}" + (f"\n\n```\n{service[-6000:]}\n```" if service else "")
-    return f"# {report.recipe}: {report.outcome}\n\n{page}\n\n{stages}{details}"
-
-
-def cost_rows(report: RunReport) -> list[dict[str, str | float]]:
-    return [
-        {"what": "training", "dollars": report.training_usd},
-        {"what": "serving", "dollars": report.serving_usd},
-        {"what": "together", "dollars": report.cost_usd},
-    ]

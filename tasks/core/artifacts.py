@@ -15,8 +15,14 @@ def create_table_artifact(rows: Sequence[Mapping[str, Any]], *, key: str, descri
     artifacts.create_table_artifact(redacted(list(rows)), key=key, description=redact(description))
 
 
-def create_markdown_artifact(page: str, *, key: str, description: str) -> None:
-    artifacts.create_markdown_artifact(redact(page), key=key, description=redact(description))
+def create_markdown_artifact(
+    page: str, *, key: str, description: str, pictures: Mapping[str, str] | None = None
+) -> None:
+    """A page; a picture within it, `![what it shows](NAME)`, is a data URI that is taken as it is."""
+    page = redact(page)
+    for name, address in (pictures or {}).items():
+        page = page.replace(f"]({name})", f"]({address})")
+    artifacts.create_markdown_artifact(page, key=key, description=redact(description))
 
 
 def create_link_artifact(link: str, *, link_text: str, key: str, description: str) -> None:

@@ -77,16 +77,15 @@ def test_the_artifacts_are_there(first: RunReport) -> None:
     found = artifacts(first.run)
     assert set(found) >= {
         *("finetune-data", "finetune-parameters", "finetune-plan", "finetune-job", "finetune-progress"),
-        *("finetune-metrics", "finetune-loss", "finetune-endpoint", "finetune-conversation"),
-        *("finetune-deletion", "finetune-summary", "finetune-cost", "finetune-run"),
+        *("finetune-endpoint", "finetune-deletion", "finetune-summary", "finetune-run"),
     }
-    shown = str(found["finetune-conversation"])
+    shown = str(found["finetune-summary"])
     assert all(
         text in shown.replace("\n> ", "\n")
         for text in (first.prompt, first.answer, first.ground_truth)
         if text
     )
-    assert str(found["finetune-loss"]).startswith("data:image/")
+    assert "](data:image/png;base64," in shown
     assert json.loads(found["finetune-run"])[0]["job"] == first.job
 
 

@@ -132,15 +132,21 @@ def test_the_artifacts_page_shows_a_keys_history(
     page.get_by_text("Proved, endpoint deleted").first.wait_for()
 
 
-def test_the_loss_curve_is_a_picture_that_the_page_shows(
+def test_the_card_shows_the_curve_and_opens_its_details(
     page: Any, deployed: PrefectServer, report: dict[str, Any]
 ) -> None:
     with deployed.client() as client:
-        found = next(each for each in client.read_artifacts() if each.key == "finetune-loss")
+        found = next(each for each in client.read_artifacts() if each.key == "finetune-summary")
     page.goto(f"{deployed.url}/v2/artifacts/artifact/{found.id}")
     picture = page.locator("img[src^='data:image/png']").first
     picture.wait_for()
     until(lambda: picture.evaluate(SHOWN), "the picture is not shown")
+    assert "base64" not in page.inner_text("body")  # neither in the page nor beside it
+    stages = page.get_by_text("How long each stage took")
+    seconds = page.get_by_role("columnheader", name="seconds")
+    assert not seconds.is_visible()
+    stages.click()
+    seconds.wait_for()
 
 
 def open_form(page: Any, server: PrefectServer) -> None:

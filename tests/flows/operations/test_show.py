@@ -15,15 +15,10 @@ import pytest
 from tests.support.checkout import ROOT
 
 ARTIFACTS = {
-    "finetune-conversation": ("markdown", "A question of the test split, answered"),
-    "finetune-cost": ("table", "US dollars"),
     "finetune-data": ("markdown", "The data"),
     "finetune-deletion": ("markdown", "Proof of deletion"),
     "finetune-endpoint": ("table", "What serves the model"),
     "finetune-job": ("markdown", "in the studio"),
-    "finetune-loss": ("image", "Loss over the steps"),
-    "finetune-metrics": ("table", "Final metrics"),
-    "finetune-mlflow": ("markdown", "The job's run in MLflow"),
     "finetune-parameters": ("table", "with their origin"),
     "finetune-plan": ("markdown", "What the run is about to do"),
     "finetune-progress": ("progress", "completed"),

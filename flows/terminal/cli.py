@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from flows.terminal import (
@@ -27,7 +29,6 @@ app = typer.Typer(
     name="finetune",
     help="Fine-tune a chat model on Azure ML, and prove that it answers.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
@@ -50,6 +51,24 @@ for command in (
     show.show,
 ):
     app.command()(command)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"finetune {version('azureml-finetune')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_version),
+    ] = False,
+) -> None:
+    """Fine-tune a chat model on Azure ML, and prove that it answers."""
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
+from flows.terminal.places import recipes
 from flows.terminal.reporting import quiet, reporting
 
 if TYPE_CHECKING:
@@ -18,7 +19,9 @@ _MARKS = {"pass": ("✓", "green"), "warn": ("!", "yellow"), "fail": ("✗", "re
 
 
 def doctor(
-    recipe: Annotated[str, typer.Argument(help="The name of a recipe, or a YAML file.")] = "local",
+    recipe: Annotated[
+        str, typer.Argument(help="The name of a recipe, or a YAML file.", autocompletion=recipes)
+    ] = "local",
     changes: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="A.B=C", help="Set a field of the recipe; may be repeated."),

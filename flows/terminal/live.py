@@ -38,7 +38,8 @@ def view(config: Finetune) -> Iterator[None]:
         return
     stages = _Stages()
     with (
-        Live(stages, console=console, refresh_per_second=4, transient=False),
+        # What libraries print on stdout belongs to the log, and would come through the live view otherwise.
+        Live(stages, console=console, refresh_per_second=4, transient=False, redirect_stdout=False),
         observing(stages.take),
         _quiet_warnings(console),
     ):
@@ -60,10 +61,10 @@ class _Stages:
         self._events = {**self._events, event.stage: event}
 
     def __rich__(self) -> Group:
-        table = Table.grid(padding=(0, 2))
+        table = Table.grid(padding=(0, 2), expand=True)  # so that only what has a ratio is cut
         table.add_column(no_wrap=True)
         table.add_column(justify="right", no_wrap=True)
-        table.add_column(style="dim", no_wrap=True, overflow="ellipsis")
+        table.add_column(style="dim", no_wrap=True, overflow="ellipsis", ratio=1)
         for name, event in self._events.items():
             mark, colour = _MARKS[event.state]
             seconds = event.seconds if event.seconds is not None else monotonic() - self._begun[name]

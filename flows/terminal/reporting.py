@@ -10,12 +10,16 @@ import signal
 import traceback
 from collections.abc import Iterator
 from enum import StrEnum
+from time import monotonic
 from types import FrameType
 from typing import NoReturn
 
 import typer
 
 from tasks.core.insistence import raising_interrupts
+
+BEGUN = monotonic()
+"""When the command did, nearly: nothing heavy is imported before."""
 
 _INTERRUPTED = 130
 

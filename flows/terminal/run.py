@@ -6,11 +6,13 @@ import sys
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from time import monotonic
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.terminal.reporting import leaving_by_signals, quiet, reporting
+from flows.terminal.places import recipes
+from flows.terminal.reporting import BEGUN, leaving_by_signals, quiet, reporting
 
 if TYPE_CHECKING:
     from flows.run.config import Finetune
@@ -21,7 +23,9 @@ _GOES_ON = "A job that was submitted goes on: run the same again, and it is foun
 
 
 def run(
-    recipe: Annotated[str, typer.Argument(help="The name of a recipe, or a YAML file.")] = "local",
+    recipe: Annotated[
+        str, typer.Argument(help="The name of a recipe, or a YAML file.", autocompletion=recipes)
+    ] = "local",
     changes: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="A.B=C", help="Set a field of the recipe; may be repeated."),
@@ -44,7 +48,7 @@ def run(
     else:
         from flows.terminal.summary import summary
 
-        summary(report)
+        summary(report, monotonic() - BEGUN)
 
 
 def _run(recipe: str, changes: Iterable[str], *, yes: bool) -> RunReport:

@@ -15,8 +15,8 @@ from flows.run.report import RunReport
 from tasks.use import Use
 
 
-def summary(report: RunReport) -> None:
-    """What was made, what it cost, how long each stage took."""
+def summary(report: RunReport, seconds: float) -> None:
+    """What was made, what it cost, how long each stage took, and the command as a whole."""
     console = Console(stderr=True, highlight=False)
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)
@@ -34,7 +34,7 @@ def summary(report: RunReport) -> None:
         ("notes", "; ".join(report.notes)),
         ("cost", f"${report.cost_usd:.4f} at Azure's prices" if report.cost_usd else ""),
         ("stages", ", ".join(f"{name} {value:.1f} s" for name, value in report.seconds_by_stage.items())),
-        ("together", f"{report.seconds:.0f} s"),
+        ("together", f"{seconds:.0f} s"),
     ]
     for name, value in rows:
         if value:

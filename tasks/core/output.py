@@ -5,12 +5,15 @@ from __future__ import annotations
 import io
 import logging
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import TextIO
 
 from rich.console import Console
+
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @contextmanager
@@ -41,21 +44,35 @@ def _consoles() -> Iterator[Console]:
 
 
 class _Lasting(io.TextIOBase):
-    """A stream as far as it can be written to, and nothing from the first failure on."""
+    """A stream as far as it can be written to, and nothing from the first failure on.
+
+    Without the colours that azure-ai-ml prints whatever it prints to, after an upload a line of nothing else.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self._ends_nothing = False  # a line end follows that belongs to what was left out
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
         return self._stream.encoding
 
     def write(self, text: str) -> int:
+        kept = self._kept(text)
         try:
-            return self._stream.write(text)
+            if kept:
+                self._stream.write(kept)
+            return len(text)
         except OSError:
             self._stream = open(os.devnull, "w")  # noqa: SIM115 - for the rest of the process
             return len(text)
+
+    def _kept(self, text: str) -> str:
+        plain = _COLOUR.sub("", text)
+        ends, self._ends_nothing = self._ends_nothing, plain != text and not plain.strip()
+        if self._ends_nothing or (ends and text == "\n"):
+            return ""
+        return text if self.isatty() else plain
 
     def flush(self) -> None:
         try:

@@ -8,11 +8,15 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from flows.terminal.cli import app
+from flows.terminal.places import recipes
 from tests.conftest import LocalServer
 from tests.support import ours
 from tests.support.checkout import ROOT
@@ -99,6 +103,21 @@ def test_a_wrong_option_is_told_with_the_usage(start: Start) -> None:
     assert "No such option: --frsh" in err
 
 
+def test_it_has_a_version_and_completes_the_names_of_recipes() -> None:
+    told = CliRunner().invoke(app, ["--version"])
+    assert (told.exit_code, told.stdout) == (0, f"finetune {version('azureml-finetune')}\n")
+    assert recipes("phi") == ["phi-3-mini-ultrachat", "phi-4-ultrachat"]
+
+
+def test_a_reader_that_has_gone_is_no_error(start: Start) -> None:
+    process = start("data", "local", "--json")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    assert process.wait(PATIENCE) == 1
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("environment", "tiny")
 def test_json_alone_is_on_stdout(start: Start, prefect_server: PrefectServer, tmp_path: Path) -> None:
@@ -109,7 +128,8 @@ def test_json_alone_is_on_stdout(start: Start, prefect_server: PrefectServer, tm
     assert report["outcome"] == "completed"
     assert report["recipe"] == "recipe"
     assert report["eval_loss"] < report["base_loss"]
-    said = err.replace("\x1b[39m", "").splitlines()  # the SDK ends an upload with a line of no colour
+    assert "\x1b" not in err
+    said = err.splitlines()
     begins = next(number for number, line in enumerate(said) if line.startswith("● "))
     plan, live = said[:begins], said[begins:]
     assert any(line.startswith("recipe: tiny-chat-base:1 on sample") for line in plan)

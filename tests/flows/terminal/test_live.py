@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Callable
+from contextlib import redirect_stdout
 
 import pytest
 
@@ -67,3 +69,17 @@ def test_a_long_detail_stays_on_a_line(capsys: pytest.CaptureFixture[str]) -> No
     lines = shown(capsys, run)
     assert len(lines) == 4
     assert lines[2].endswith("…")
+
+
+def test_a_narrow_terminal_cuts_what_a_stage_does_and_nothing_else(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "60")
+    with redirect_stdout(io.StringIO()) as printed, view(load("local")), observed(Stage.BASE_MODEL):
+        report("x" * 100)
+        print("a dot of a library", flush=True)
+    lines = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", capsys.readouterr().err).splitlines()
+    assert re.fullmatch(r"✓ base model +\d+\.\d s +x+… *", lines[-1])
+    assert printed.getvalue() == "a dot of a library\n"
+    assert "a dot of a library" not in lines

@@ -5,6 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
+from tasks.core.output import unread
 from tests.support.checkout import ROOT
 
 _PRINTS = """
@@ -36,3 +39,11 @@ def test_neither_print_nor_prefects_log_ends_a_run_without_a_reader() -> None:
     process.stdout.close()
     process.stdin.close()
     assert process.wait() == 7
+
+
+def test_colours_that_a_library_prints_come_through_to_no_file(capsys: pytest.CaptureFixture[str]) -> None:
+    with unread():
+        print("\x1b[39m\n", file=sys.stderr)  # what azure-ai-ml ends an upload with
+        print("\x1b[31mred\x1b[39m", file=sys.stderr)
+        print(file=sys.stderr)
+    assert capsys.readouterr().err == "red\n\n"

@@ -27,6 +27,7 @@ SINGLETONS = {
     "RunSyncEventLoopThread": "Prefect's event loop for calls from synchronous code: idle between them",
     "fsspecIO": "fsspec's event loop: idle between reads",
     "tqdm_monitor": "tqdm's monitor: looks at its bars every ten seconds",
+    "MlflowAzureMLflowArtifactRepository": "mlflow's pool for artifacts, which nothing ends",
     "AnyIO worker thread": "anyio's pool in Prefect's event loops: idle between calls",
     "asyncio_": "the event loops' default pool: idle between calls",
 }

@@ -21,6 +21,9 @@ _OUTPUT = re.compile(
     re.IGNORECASE,
 )
 _RUN = re.compile(r"runs:/(?P<job>[^/]+)/?(?P<path>.*)$")
+# Run artifacts and uploaded ones as azureml-mlflow writes them.
+_RUN_ARTIFACT = re.compile(r"azureml://.*/runs/(?P<job>[^/]+)/artifacts/?(?P<path>.*)$")
+_ARTIFACT = re.compile(r"azureml://artifacts/(?P<path>[^/]+/[^/]+/.+)$")
 _REGISTRY = re.compile(
     r"azureml://registries/(?P<registry>[^/]+)/(?P<collection>\w+)/(?P<name>[^/]+)"
     r"/(?P<by>versions|labels)/(?P<version>[^/]+)$",
@@ -90,7 +93,9 @@ def locate(state: WorkspaceState, uri: str) -> Place:
         return Place(match["datastore"], match["path"].strip("/"))
     if match := _OUTPUT.match(address):
         return _job_output(state, match["job"], match["output"], match["path"].strip("/"))
-    if match := _RUN.match(address):
+    if match := _ARTIFACT.match(address):
+        return Place(ARTIFACT_DATASTORE, match["path"].strip("/"))
+    if match := _RUN.match(address) or _RUN_ARTIFACT.match(address):
         return _job_output(state, match["job"], "artifacts", match["path"].strip("/"))
     raise BadRequest(
         f"{uri!r} is not a known address of data: use azureml://datastores/DATASTORE/paths/PATH, "

@@ -245,6 +245,7 @@ QUOTAS = Kind[QuotaDocument]("quotas")
 PROVIDERS = Kind[ProviderDocument]("providers")
 COUNTERS = Kind[CounterDocument]("counters")
 COMPLETED_STEPS = Kind[CompletedStepDocument]("completed-steps")
+MLFLOW_MODELS = Kind[Json]("mlflow-models")  # aliases and stages, which MLflow alone has
 TRACKED_RUNS = Kind[Json]("tracked-runs")  # what MLflow has heard of each run
 
 _NUMBER = at("$.number")  # of a job: the newest have the highest

@@ -22,6 +22,7 @@ from azureml_local.execution.workspace import Workspace
 from azureml_local.settings import PROVIDER
 from azureml_local.wire import (
     admin,
+    artifact,
     asset,
     blob,
     compute,
@@ -32,6 +33,7 @@ from azureml_local.wire import (
     job,
     metadata,
     mlflow,
+    model_registry,
     operation,
     page,
     provider,
@@ -68,6 +70,8 @@ GUARDED: Sequence[BaseRoute] = (
     *deployment.routes,
     *job.routes,
     *run_history.routes,
+    *artifact.routes,
+    *model_registry.routes,
     *mlflow.routes,
     *operation.routes,
 )

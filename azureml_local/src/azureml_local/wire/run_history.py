@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
-
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from azureml_local.assets import addresses
-from azureml_local.errors import BadRequest, NotFound
-from azureml_local.execution.workspace import Workspace
-from azureml_local.settings import ARTIFACT_DATASTORE, CONTAINERS
-from azureml_local.state.blobs import Blob
+from azureml_local.errors import BadRequest
 from azureml_local.state.document import Json
 from azureml_local.state.documents import JobDocument
 from azureml_local.wire.arm import WORKSPACE, body, route, workspace_of
+from azureml_local.wire.artifact import Folder
 from azureml_local.wire.fields import texts
 from azureml_local.wire.run_document import earlier_run, run_document
 
 _HISTORY = "/history/v1.0" + WORKSPACE
-_ORIGIN = "ExperimentRun"
-_CONTAINER = CONTAINERS[ARTIFACT_DATASTORE]
 _LOG_FOLDERS = ("user_logs/", "logs/", "system_logs/")
 
 
@@ -46,10 +40,10 @@ def patch_run(request: Request) -> Response:
 def get_details(request: Request) -> Response:
     """The run with its log files, each a URL that can be read while the file grows."""
     workspace, document = workspace_of(request), _document(request)
-    container = earlier_run(document) or document["name"]
+    folder = _folder(earlier_run(document) or document["name"])
     logs = {
-        path: _url(workspace, container, path)
-        for path, _ in _artifacts(workspace, container)
+        path: folder.url(workspace, path)
+        for path, _ in folder.files(workspace)
         if path.startswith(_LOG_FOLDERS)
     }
     run = run_document(workspace, document)
@@ -95,34 +89,17 @@ def resolve_data(request: Request) -> Response:
 
 def list_artifacts(request: Request) -> Response:
     """The files of a run."""
-    workspace, container = workspace_of(request), _container(request)
-    found = _artifacts(workspace, container)
-    return JSONResponse({"value": [_artifact(container, path, blob) for path, blob in found]})
+    return _folder(_container(request)).listed(workspace_of(request))
 
 
 def get_artifact(request: Request) -> Response:
     """A URL from which one artifact can be read."""
-    workspace, container = workspace_of(request), _container(request)
-    path = request.query_params.get("path", "")
-    workspace.blobs.get(_CONTAINER, _name(container, path))
-    return JSONResponse(_content(workspace, container, path))
+    return _folder(_container(request)).looked_up(request)
 
 
 def create_artifacts(request: Request) -> Response:
     """URLs to which artifacts can be written."""
-    workspace, run_id, asked = workspace_of(request), request.path_params["run"], body(request).get("paths")
-    if not isinstance(asked, list) or not all(isinstance(item, dict) for item in asked):
-        raise BadRequest("The request needs a list 'paths' of objects with a 'path'.", target="paths")
-    names = [str(item.get("path", "")) for item in asked]
-    for name in names:
-        workspace.blobs.path(_CONTAINER, _name(run_id, name))
-    return JSONResponse(
-        {
-            "artifacts": {name: _artifact(run_id, name, None) for name in names},
-            "artifactContentInformation": {name: _content(workspace, run_id, name) for name in names},
-            "errors": {},
-        }
-    )
+    return _folder(request.path_params["run"]).created(request)
 
 
 def _document(request: Request) -> JobDocument:
@@ -136,45 +113,8 @@ def _container(request: Request) -> str:
     return (earlier_run(document) if document else None) or run
 
 
-def _artifacts(workspace: Workspace, run_id: str) -> list[tuple[str, Blob]]:
-    """The run's files by their path within it."""
-    prefix = f"{_ORIGIN}/dcid.{run_id}/"
-    return [(blob.name.removeprefix(prefix), blob) for blob in workspace.blobs.list(_CONTAINER, prefix)]
-
-
-def _name(run_id: str, path: str) -> str:
-    if not path:
-        raise NotFound("An artifact needs a path.", code="BlobNotFound")
-    return f"{_ORIGIN}/dcid.{run_id}/{path}"
-
-
-def _artifact(run_id: str, path: str, blob: Blob | None) -> Json:
-    return {
-        "artifactId": f"{_ORIGIN}/dcid.{run_id}/{path}",
-        "origin": _ORIGIN,
-        "container": f"dcid.{run_id}",
-        "path": path,
-        "etag": blob.etag if blob else None,
-        "createdTime": blob.modified.isoformat() if blob else None,
-        "dataPath": {"dataStoreName": ARTIFACT_DATASTORE, "relativePath": _name(run_id, path)},
-        "tags": {},
-    }
-
-
-def _content(workspace: Workspace, run_id: str, path: str) -> Json:
-    return {
-        "contentUri": _url(workspace, run_id, path, permissions="rcw"),
-        "origin": _ORIGIN,
-        "container": f"dcid.{run_id}",
-        "path": path,
-        "tags": {},
-    }
-
-
-def _url(workspace: Workspace, run_id: str, path: str, permissions: str = "r") -> str:
-    name = _name(run_id, path)
-    signature = workspace.tokens.sas(_CONTAINER, name, permissions=permissions)
-    return f"{workspace.settings.blob_url}/{_CONTAINER}/{quote(name)}?{signature}"
+def _folder(run_id: str) -> Folder:
+    return Folder("ExperimentRun", f"dcid.{run_id}")
 
 
 def _run_routes(prefix: str) -> list[Route]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import quote, urlencode
 
 import pytest
@@ -12,14 +13,27 @@ from azure.identity import DefaultAzureCredential
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from azureml_local import switch
 from azureml_local.settings import PROVIDER
-from azureml_local.wire import asset, compute, datastore, operation, region, registry, workspace
+from azureml_local.wire import (
+    artifact,
+    asset,
+    compute,
+    datastore,
+    model_registry,
+    operation,
+    region,
+    registry,
+    workspace,
+)
 from tests.conftest import LocalServer
 from tests.support.waiting import PATIENCE
 
 ROUTES = [
     found
-    for module in (asset, compute, datastore, operation, region, registry, workspace)
+    for module in (
+        *(artifact, asset, compute, datastore, model_registry, operation, region, registry, workspace),
+    )
     for found in module.routes
 ]
 SCOPE = {
@@ -88,7 +102,7 @@ KNOWN = st.sampled_from(
 )
 VALUES = KNOWN | st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
 JSON = st.recursive(
-    VALUES | st.text(max_size=20),
+    VALUES | st.text(st.characters(exclude_categories=[]), max_size=20),  # half characters too
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=5),
     max_leaves=12,
 )
@@ -132,18 +146,18 @@ def test_no_request_makes_the_server_fail(
     server: LocalServer, session: requests.Session, data: st.DataObject
 ) -> None:
     route = data.draw(st.sampled_from(ROUTES))
-    method = data.draw(st.sampled_from(sorted(set(route.methods or ()) - {"HEAD"})))
+    method = data.draw(st.sampled_from(sorted(route.methods or ())))
 
     def value(match: re.Match[str]) -> str:
         return SCOPE.get(match[1]) or quote(data.draw(NAMES), safe="")
 
     path = re.sub(r"{(\w+)}", value, route.path)
-    body = None if method == "GET" else data.draw(BODIES)
+    body = None if method in ("GET", "HEAD") else data.draw(BODIES)
     query = urlencode(data.draw(QUERIES), errors="replace")
     answer = session.request(method, f"{server.url}{path}?{query}", json=body, timeout=PATIENCE)
     assert answer.status_code < 500, answer.text
     if answer.status_code >= 400 and answer.content:
-        assert answer.json()["error"]["message"]
+        assert answer.json().get("error", answer.json())["message"]  # MLflow's have the message at the top
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -164,3 +178,47 @@ def test_what_an_asset_says_of_itself_has_its_type(
     answer = session.put(address, json={"properties": given}, timeout=PATIENCE)
     assert answer.status_code == 400, answer.text
     assert next(iter(given)) in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("text", ["\ud83d", "a\udc00b"])
+def test_half_a_character_is_refused_at_the_door(
+    server: LocalServer, session: requests.Session, text: str
+) -> None:
+    group = f"/subscriptions/{SCOPE['subscription']}/resourceGroups/{SCOPE['group']}"
+    names = f"{server.url}{group}/providers/{PROVIDER}/workspaces/{SCOPE['workspace']}/data"
+    given = {"dataUri": "https://x/y", "dataType": "uri_file", "tags": {"whole": "\U0001f600", "half": text}}
+    refused = session.put(f"{names}/halves/versions/1", json={"properties": given}, timeout=PATIENCE)
+    assert (refused.status_code, "surrogates" in refused.text) == (400, True)
+    del given["tags"]["half"]  # type: ignore[attr-defined]
+    assert session.put(f"{names}/halves/versions/1", json={"properties": given}, timeout=PATIENCE).ok
+    (kept,) = session.get(f"{names}/halves/versions", timeout=PATIENCE).json()["value"]
+    assert kept["properties"]["tags"] == {"whole": "\U0001f600"}
+
+
+def test_head_answers_as_get_without_the_body(server: LocalServer, session: requests.Session) -> None:
+    group = f"/subscriptions/{SCOPE['subscription']}/resourceGroups/{SCOPE['group']}"
+    names = f"{group}/providers/{PROVIDER}/workspaces/{SCOPE['workspace']}"
+    for path in ("/discovery", names, f"{names}/models", f"{names}/models/nobodys"):
+        asked, got = (
+            session.request(method, server.url + path, timeout=PATIENCE) for method in ("HEAD", "GET")
+        )
+        assert (asked.status_code, asked.content) == (got.status_code, b"")
+        assert asked.headers["content-type"] == got.headers["content-type"]
+
+
+@pytest.mark.parametrize("content", ['{"a":', "[1]", "null", '{"filter": "\\ud83d"}'])
+def test_mlflows_body_is_a_json_object(server: LocalServer, session: requests.Session, content: str) -> None:
+    group = f"/subscriptions/{SCOPE['subscription']}/resourceGroups/{SCOPE['group']}"
+    prefix = f"/mlflow/v2.0{group}/providers/{PROVIDER}/workspaces/{SCOPE['workspace']}/api/2.0/mlflow/"
+    answer = session.post(f"{server.url}{prefix}runs/search", data=content, timeout=PATIENCE)
+    assert (answer.status_code, answer.json()["error_code"]) == (400, "BAD_REQUEST")
+
+
+def test_the_state_is_its_owners_alone(tmp_path: Path) -> None:
+    """Also where the folder and the database were there before, open to everybody."""
+    tmp_path.chmod(0o755)
+    (tmp_path / "workspace.sqlite").touch(mode=0o644)
+    with switch.joined(tmp_path):
+        assert tmp_path.stat().st_mode & 0o777 == 0o700
+        modes = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.glob("workspace.sqlite*")}
+    assert set(modes.values()) == {0o600}

@@ -150,7 +150,8 @@ def _exit(number: int, _: object) -> None:
 def _exclusive(state: Path) -> Iterator[None]:
     """Hold the state directory, so that there is one server for it at a time."""
     try:
-        state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        state.mkdir(parents=True, exist_ok=True)
+        state.chmod(0o700)  # also one that was there: it holds keys, and whatever jobs were given
         lock = (state / "server.lock").open("a")
     except OSError as error:
         raise CannotServe(

@@ -34,6 +34,8 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.RLock()
+        path.touch(mode=0o600)
+        path.chmod(0o600)  # it holds the endpoints' keys; what SQLite writes beside it has the same rights
         self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._connection.execute("PRAGMA journal_mode=WAL")
         # With WAL the page cache survives the death of the process; only a power cut would need FULL.

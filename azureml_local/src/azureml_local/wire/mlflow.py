@@ -7,7 +7,8 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from azureml_local.wire.arm import WORKSPACE, route, workspace_of
+from azureml_local.errors import BadRequest
+from azureml_local.wire.arm import WORKSPACE, body, route, workspace_of
 
 _API = "/api/2.0/mlflow/"
 
@@ -17,6 +18,8 @@ def forward(request: Request) -> Response:
 
     As users printed it of Azure's (azure-sdk-for-python #44896).
     """
+    if (wrong := _refused(request)) is not None:
+        return wrong
     path = "/api/" + quote(request.path_params["path"])
     if query := request.scope["query_string"]:
         path += "?" + quote(query, safe="=&%+,:;/?@!$'()*[]~")
@@ -36,6 +39,16 @@ def log_batch_async(request: Request) -> Response:
     if answer.status != 200:
         return Response(answer.body, answer.status, media_type=answer.content_type)
     return JSONResponse({"batch_tracking_id": ""})
+
+
+def _refused(request: Request) -> Response | None:
+    """The answer to a body that is no JSON object: MLflow's own server passes over it, or fails."""
+    if "json" in request.headers.get("content-type", "json"):
+        try:
+            body(request)
+        except BadRequest as error:
+            return JSONResponse({"error_code": "BAD_REQUEST", "message": error.message}, 400)
+    return None
 
 
 _PREFIX = "/mlflow/{version}" + WORKSPACE

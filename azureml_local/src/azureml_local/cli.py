@@ -259,9 +259,13 @@ def _ledger(state: Path) -> dict[str, Any]:
         raise CannotServe(f"There is no workspace in {state}.")
     from azureml_local.state.clock import Clock
     from azureml_local.state.ledger import Ledger
+    from azureml_local.state.schema import NewerState
     from azureml_local.state.store import Store
 
-    store = Store(state / "workspace.sqlite")
+    try:
+        store = Store(state / "workspace.sqlite")
+    except NewerState as error:
+        raise CannotServe(str(error)) from None
     try:
         return Ledger(store, Clock()).report()
     finally:

@@ -82,6 +82,7 @@ def serve(
         from azureml_local.catalogue.own_models import BadModels, own_models
         from azureml_local.execution.workspace import Workspace
         from azureml_local.state.access import BadRole
+        from azureml_local.state.schema import NewerState
         from azureml_local.wire import seed_file
 
         try:
@@ -92,7 +93,7 @@ def serve(
             workspace = Workspace.open(settings)
         except (OSError, sqlite3.Error) as error:
             raise CannotServe(f"Cannot use the state directory {settings.state}: {error}.") from error
-        except (BadRole, BadModels, seed_file.BadSeed) as error:
+        except (BadRole, BadModels, NewerState, seed_file.BadSeed) as error:
             raise CannotServe(str(error)) from None
         workspace.faults.replace(faults)
 

@@ -10,26 +10,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from azureml_local.errors import Conflict, NotFound, StorageFull
+from azureml_local.state import schema
 from azureml_local.state.document import D, Kind
 from azureml_local.state.documents import orders
 from azureml_local.state.order import Order, Position
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS documents (
-    kind TEXT NOT NULL,
-    key  TEXT NOT NULL,
-    name TEXT NOT NULL,
-    body TEXT NOT NULL,
-    PRIMARY KEY (kind, key)
-) WITHOUT ROWID
-"""
 _AT_ONCE = 128  # documents that are read in one query
 
 
 class Store:
     """A thread-safe map of (kind, name) to JSON documents, each change a transaction.
 
-    Names are hierarchical with `/`. A change that has returned survives kill -9 of the process.
+    Names are hierarchical with `/`. A change that has returned survives kill -9 of the process. Raises
+    NewerState for a database that a later version has written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -40,7 +33,11 @@ class Store:
         self._connection.execute("PRAGMA journal_mode=WAL")
         # With WAL the page cache survives the death of the process; only a power cut would need FULL.
         self._connection.execute("PRAGMA synchronous=NORMAL")
-        self._connection.execute(_SCHEMA)
+        try:
+            schema.adopt(self._connection, path)
+        except BaseException:
+            self._connection.close()
+            raise
         for order in orders():
             self._connection.execute(order.index)
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs, urlencode
 from uuid import uuid4
 
 import pytest
 import requests
+from azure.core import MatchConditions
 from azure.core.exceptions import (
     ClientAuthenticationError,
     HttpResponseError,
@@ -103,8 +107,74 @@ def test_a_blob_is_not_overwritten_unless_asked(container: ContainerClient, pref
     with pytest.raises(ResourceExistsError):
         container.upload_blob(f"{prefix}/blob", b"second")
     with pytest.raises(ResourceModifiedError):
-        blob.upload_blob(b"third", overwrite=True, etag='"0x1"', match_condition=_if_not_modified())
+        blob.upload_blob(
+            b"third", overwrite=True, etag='"0x1"', match_condition=MatchConditions.IfNotModified
+        )
     assert blob.download_blob().readall() == b"first"
+
+
+def test_every_condition_of_a_write_holds_or_refuses_it(container: ContainerClient, prefix: str) -> None:
+    blob = container.upload_blob(f"{prefix}/blob", b"first")
+    found = blob.get_blob_properties()
+    conditions: list[dict[str, Any]] = [
+        {"etag": found.etag, "match_condition": MatchConditions.IfModified},
+        {"etag": '"0x1"', "match_condition": MatchConditions.IfNotModified},
+        {"if_modified_since": found.last_modified + timedelta(seconds=1)},
+        {"if_unmodified_since": found.last_modified - timedelta(seconds=1)},
+        {"lease": "11111111-2222-3333-4444-555555555555"},
+    ]
+    changes: list[Callable[..., Any]] = [
+        partial(blob.upload_blob, b"second", overwrite=True),
+        partial(blob.set_blob_metadata, {"a": "b"}),
+        blob.delete_blob,
+    ]
+    for condition in conditions:
+        for change in changes:
+            with pytest.raises(HttpResponseError) as raised:
+                change(**condition)
+            assert raised.value.status_code == 412, condition
+    assert blob.get_blob_properties().etag == found.etag
+    blob.upload_blob(
+        b"second", overwrite=True, etag=found.etag, match_condition=MatchConditions.IfNotModified
+    )
+    blob.delete_blob(if_unmodified_since=blob.get_blob_properties().last_modified)
+
+
+def test_no_change_that_was_acknowledged_is_lost(container: ContainerClient, prefix: str) -> None:
+    """Writers that swap what they have read, and readers who must see one version, not parts of two."""
+    blob = container.upload_blob(f"{prefix}/counter", b"0" * 1000)
+    acknowledged: list[int] = []
+    mixed: list[bytes] = []
+
+    def count() -> None:
+        done = 0
+        while done < 8:
+            read = blob.download_blob()
+            content = read.readall()
+            if len(set(content.split(b",")[-1])) > 1 or hashlib.md5(content).digest() != _md5(read):
+                mixed.append(content)
+            following = str(int(content.split(b",")[0]) + 1)
+            try:
+                blob.upload_blob(
+                    f"{following},{'x' * 1000}".encode(),
+                    overwrite=True,
+                    etag=read.properties.etag,
+                    match_condition=MatchConditions.IfNotModified,
+                )
+            except ResourceModifiedError:
+                continue
+            acknowledged.append(int(following))
+            done += 1
+
+    with ThreadPoolExecutor(4) as pool:
+        for counting in [pool.submit(count) for _ in range(4)]:
+            counting.result()
+    assert sorted(acknowledged) == list(range(1, 33))
+    assert mixed == []
+
+
+def _md5(read: Any) -> bytes:
+    return bytes(read.properties.content_settings.content_md5)
 
 
 def test_lists_page_and_keep_their_order(container: ContainerClient, prefix: str) -> None:
@@ -164,12 +234,6 @@ def test_an_upload_that_breaks_off_leaves_nothing(
         )
     container.upload_blob(f"{prefix}/other", b"the server goes on")
     assert not container.get_blob_client(f"{prefix}/blob").exists()
-
-
-def _if_not_modified() -> Any:
-    from azure.core import MatchConditions
-
-    return MatchConditions.IfNotModified
 
 
 def test_a_signature_ends(server: LocalServer, environment: dict[str, str], tokens: Tokens) -> None:

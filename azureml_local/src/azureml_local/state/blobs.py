@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -52,6 +52,13 @@ class Blob:
     def metadata(self) -> Mapping[str, str]:
         """The client's own properties."""
         return self.properties.metadata
+
+
+MayReplace = Callable[[], bool]
+
+
+def _always() -> bool:
+    return True
 
 
 class Blobs:
@@ -138,16 +145,19 @@ class Blobs:
         staged: Path,
         properties: BlobProperties | None = None,
         *,
-        overwrite: bool = True,
+        may_replace: MayReplace = _always,
     ) -> Blob:
-        """Make the staged file the blob, in one step; raises Conflict when it may not take that place."""
+        """Make the staged file the blob, in one step; raises Conflict when it may not take that place.
+
+        `may_replace` is asked when nothing else can change any more.
+        """
         path = self.writable(container, name)
         if not name:
             raise BadRequest("A blob needs a name.", code="InvalidUri")
         with self._lock:
             if path.is_dir():
                 raise Conflict(f"{name} is a folder.", code="PathConflict")
-            if not overwrite and path.exists():
+            if not may_replace() and path.exists():
                 raise Conflict("The specified blob already exists.", code="BlobAlreadyExists")
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -156,6 +166,12 @@ class Blobs:
             os.replace(staged, path)
             self._remember(container, name, path, properties or BlobProperties())
             return self._blob(container, name, path)
+
+    @contextmanager
+    def unchanged(self) -> Iterator[None]:
+        """While the block runs, no client changes a blob: what is read of one and written to it fit."""
+        with self._lock:
+            yield
 
     def set_metadata(self, container: str, name: str, metadata: Mapping[str, str]) -> Blob:
         """Replace the client's own properties of the blob; raises NotFound."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from azureml_local.errors import BadRequest
-from azureml_local.state.blobs import Blob, BlobProperties, Blobs
+from azureml_local.state.blobs import Blob, BlobProperties, Blobs, MayReplace
 
 # Azure discards blocks that nobody has committed within a week.
 _LIFETIME = 7 * 86400.0
@@ -42,7 +42,7 @@ class Blocks:
         blocks: Sequence[str],
         properties: BlobProperties,
         *,
-        overwrite: bool = True,
+        may_replace: MayReplace,
     ) -> Blob:
         """Join the staged blocks, in the given order, into the blob; raises BadRequest for unknown ones."""
         directory = self._directory(container, name)
@@ -50,7 +50,7 @@ class Blocks:
             with path.open("wb") as target:
                 for block in blocks:
                     _append(directory / _file(block), block, target)
-            blob = self._blobs.commit(container, name, path, properties, overwrite=overwrite)
+            blob = self._blobs.commit(container, name, path, properties, may_replace=may_replace)
         shutil.rmtree(directory, ignore_errors=True)
         return blob
 

@@ -7,8 +7,9 @@ import hashlib
 import hmac
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from email.utils import format_datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 from xml.etree import ElementTree
@@ -19,8 +20,9 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from azureml_local.errors import BadRequest, Conflict, Forbidden, PreconditionFailed, ServiceError, TooLarge
+from azureml_local.errors import BadRequest, Forbidden, ServiceError, TooLarge
 from azureml_local.state.blobs import Blob, BlobProperties
+from azureml_local.wire import blob_conditions
 from azureml_local.wire.arm import read, workspace_of
 from azureml_local.wire.blob_list import listed, xml_text
 
@@ -168,50 +170,60 @@ async def _received(request: Request) -> AsyncIterator[tuple[Path, str]]:
 
 
 def _commit(request: Request, container: str, name: str, staged: Path, digest: str) -> Blob:
-    overwrite = _may_replace(request, container, name)
+    may_replace = partial(blob_conditions.may_replace, request, container, name)
     properties = _given_properties(request, digest)
-    return workspace_of(request).blobs.commit(container, name, staged, properties, overwrite=overwrite)
+    return workspace_of(request).blobs.commit(container, name, staged, properties, may_replace=may_replace)
 
 
 def _put_block_list(request: Request, container: str, name: str, blocks: list[str]) -> Response:
-    overwrite = _may_replace(request, container, name)
+    may_replace = partial(blob_conditions.may_replace, request, container, name)
     properties = _given_properties(request, request.headers.get("x-ms-blob-content-md5"))
-    made = workspace_of(request).blocks.commit(container, name, blocks, properties, overwrite=overwrite)
+    made = workspace_of(request).blocks.commit(container, name, blocks, properties, may_replace=may_replace)
     return Response(status_code=201, headers=_written(made))
 
 
 def _put_metadata(request: Request, container: str, name: str) -> Response:
     workspace = workspace_of(request)
-    _check_conditions(request, workspace.blobs.get(container, name))
-    made = workspace.blobs.set_metadata(container, name, _metadata(request))
+    with workspace.blobs.unchanged():
+        blob_conditions.check(request, workspace.blobs.get(container, name))
+        made = workspace.blobs.set_metadata(container, name, _metadata(request))
     return Response(status_code=200, headers=_written(made))
 
 
 def _get(request: Request, container: str, name: str) -> Response:
-    found = workspace_of(request).blobs.get(container, name)
-    _check_conditions(request, found)
+    """The content, or what is said of it. Opened at once, it stays what it was if another takes its place."""
+    blobs = workspace_of(request).blobs
+    with ExitStack() as opened:
+        with blobs.unchanged():
+            found = blobs.get(container, name)
+            file = opened.enter_context(blobs.open(container, name))
+        response = _of_opened(request, found, file)
+        if isinstance(response, StreamingResponse):
+            opened.pop_all()  # closed when all of it is sent
+        return response
+
+
+def _of_opened(request: Request, found: Blob, file: BinaryIO) -> Response:
     headers = _properties(found)
-    if found.etag in request.headers.get("if-none-match", ""):
+    if blob_conditions.is_known(request, found):
         return Response(status_code=304, headers=headers)
     if request.method == "HEAD" or request.query_params.get("comp") == "metadata":
         length = "0" if request.method == "GET" else str(found.size)
         return Response(status_code=200, headers=headers | {"Content-Length": length})
     wanted = _RANGE.match(request.headers.get("x-ms-range") or request.headers.get("range") or "")
     if wanted is None:
-        return _content(request, found, 0, found.size, 200, headers)
+        return _content(found, file, 0, found.size, headers)
     start, end = int(wanted[1]), int(wanted[2]) if wanted[2] else found.size - 1
     if start >= found.size or end < start:
         raise ServiceError(416, "InvalidRange", "The range given is invalid for the blob's current size.")
     end = min(end, found.size - 1)
     headers["Content-Range"] = f"bytes {start}-{end}/{found.size}"
-    return _content(request, found, start, end - start + 1, 206, headers)
+    return _content(found, file, start, end - start + 1, headers)
 
 
-def _content(
-    request: Request, found: Blob, start: int, length: int, status: int, headers: dict[str, str]
-) -> Response:
-    file = workspace_of(request).blobs.open(found.container, found.name)
+def _content(found: Blob, file: BinaryIO, start: int, length: int, headers: dict[str, str]) -> Response:
     headers["Content-Length"] = str(length)
+    status = 206 if "Content-Range" in headers else 200
     return StreamingResponse(_read(file, start, length), status, headers, found.content_type)
 
 
@@ -225,8 +237,9 @@ def _read(file: BinaryIO, start: int, length: int) -> Iterator[bytes]:
 
 def _delete(request: Request, container: str, name: str) -> Response:
     workspace = workspace_of(request)
-    _check_conditions(request, workspace.blobs.get(container, name))
-    workspace.blobs.delete(container, name)
+    with workspace.blobs.unchanged():
+        blob_conditions.check(request, workspace.blobs.get(container, name))
+        workspace.blobs.delete(container, name)
     return Response(status_code=202, headers={"x-ms-delete-type-permanent": "true"})
 
 
@@ -251,25 +264,6 @@ def _authorize_bearer(request: Request, action: str) -> None:
             "This request is not authorized to perform this operation using this permission.",
             code="AuthorizationPermissionMismatch",
         )
-
-
-def _check_conditions(request: Request, found: Blob) -> None:
-    if (wanted := request.headers.get("if-match")) not in (None, "*", found.etag, found.etag.strip('"')):
-        raise PreconditionFailed(
-            f"The blob's ETag is {found.etag}, not {wanted}: it has changed.", code="ConditionNotMet"
-        )
-
-
-def _may_replace(request: Request, container: str, name: str) -> bool:
-    """Whether the write may replace a blob; raises where the request's conditions do not hold already."""
-    path = workspace_of(request).blobs.path(container, name)
-    if path.is_file():
-        _check_conditions(request, workspace_of(request).blobs.get(container, name))
-    elif "if-match" in request.headers:
-        raise PreconditionFailed("There is no blob to match.", code="ConditionNotMet")
-    if path.is_file() and request.headers.get("if-none-match") == "*":
-        raise Conflict("The specified blob already exists.", code="BlobAlreadyExists")
-    return request.headers.get("if-none-match") != "*"
 
 
 def _given_properties(request: Request, md5: str | None) -> BlobProperties:

@@ -45,7 +45,7 @@ from tasks.endpoint import Endpoint, lost, name_of, open_endpoint, route
 from tasks.invoke import Conversation, ask
 from tasks.job.meter import Meter
 from tasks.job.pipeline import Work, plan_job, submit_job
-from tasks.job.wait import cancel_own, wait_for_job
+from tasks.job.wait import cancel_own, has_ended, wait_for_job
 from tasks.metrics import read_metrics
 from tasks.reap import cancel_jobs, release, settle_rollouts
 from tasks.register import Training, register_model
@@ -115,6 +115,7 @@ def _run(run: Run) -> Any:
         raise
     except BaseException as error:
         signals.hold()
+        run.stages.interrupt()
         run.failure = error
         if signals.leaving():
             logger().error("%s", interruption.left(run))
@@ -301,6 +302,10 @@ def _cancel_jobs(run: Run) -> None:
             run.cancelled = tuple(outage.outlast(lambda: cancel_jobs(run.session, run.id), outage.CLEAN_UP))
         elif outage.outlast(lambda: cancel_own(run.session, submission.name, run.id), outage.CLEAN_UP):
             run.cancelled = (f"job {submission.name}",)
+        else:
+            run.job_has_ended = outage.outlast(
+                lambda: has_ended(run.session, submission.name), outage.CLEAN_UP
+            )
     except Exception as error:  # noqa: BLE001 - what else costs is to be released as well
         logger().error("The job COULD NOT BE CANCELLED and is still billed: %s", error)
 

@@ -80,6 +80,7 @@ class Run:
     served = Result[tuple[Served, ...]]()
     spent = Result[Spent]()
     cancelled = Result[tuple[str, ...]]()  # jobs, by what people call them
+    job_has_ended = Result[bool]()  # by itself, before it could be cancelled
 
     def __init__(self, config: Finetune, id: str, trigger: str) -> None:
         self.config = config

@@ -44,6 +44,8 @@ def _job(run: Run) -> str:
         return "no job was submitted"
     if Run.trained.of(run):
         return f"job {submission.name} completed"
+    if Run.job_has_ended.of(run):
+        return f"job {submission.name} had ended"
     if submission.reused:
         return f"job {submission.name} goes on for flow run {submission.reused.run}"
     return f"job {submission.name} goes on for whoever runs this again"

@@ -92,6 +92,12 @@ def cancel_own(session: Session, job: str, run: str) -> bool:
     return True
 
 
+def has_ended(session: Session, job: str) -> bool:
+    """Whether the job is over, or no longer exists."""
+    found = listing.job(session, job)
+    return found is None or found.state in job_states.FINAL
+
+
 def cancel(session: Session, job: str) -> None:
     """Ask the service to cancel the job; one that has ended stays as it is."""
     logger().warning("Cancelling job %s", job)

@@ -23,7 +23,7 @@ from tasks.core.stage import StageEvent, observing
 from tasks.job.meter import Meter
 from tasks.job.pipeline import Submission, find
 from tasks.job.status import Unattended, find_unattended
-from tasks.job.wait import TrainedJob, Wait, cancel_own, wait_for_job
+from tasks.job.wait import TrainedJob, Wait, cancel_own, has_ended, wait_for_job
 from tasks.sign_in import Workspace, sign_in
 from tests.conftest import LetFail, LocalServer
 from tests.support.failures import fails
@@ -360,9 +360,11 @@ def test_an_interrupted_wait_leaves_the_job_to_whoever_knows_why(
         wait(session, job, cluster)
     assert status(session, job) not in ("CancelRequested", "Canceled")
     assert not cancel_own(session, job.name, "another run")
+    assert not has_ended(session, job.name)
     assert cancel_own(session, job.name, RUN)
     becomes(session, job, "Canceled")
     assert not cancel_own(session, job.name, RUN)
+    assert has_ended(session, job.name)
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def main() -> int:
 
 
 def _sweep(arguments: argparse.Namespace, results: list[Tried]) -> None:
-    with sweep(arguments.processes) as swept:
+    with sweep(arguments.processes, every_call=not arguments.once) as swept:
         wanted = cases(
             swept.baseline,
             arguments.kinds,

@@ -17,6 +17,7 @@ from tests.support.waiting import until
 from tests.sweep import kinds
 
 _LOCKED = 15.0  # seconds of real time: Prefect's server gives up a statement before that
+_SERVICE = ("/subscriptions/**", "/history/**")
 _SIGNALS: Mapping[str, signal.Signals] = {
     kinds.KILL: signal.SIGKILL,
     kinds.TERM: signal.SIGTERM,
@@ -70,10 +71,13 @@ class Trouble:
         return self.state / "kill-prefect"
 
     def _go_away(self, minutes: float) -> None:
-        """The service answers 503 until so many minutes have passed on the flow's clock."""
+        """The service answers 503 until so many minutes have passed on the flow's clock.
+
+        Its storage does not: the job's own steps read their data there, and would fail.
+        """
         headers = {"Retry-After": "0"}
-        busy = {"kind": "status", "status": 503, "path": "/**", "count": None, "headers": headers}
-        self._faults([busy])
+        busy = {"kind": "status", "status": 503, "count": None, "headers": headers}
+        self._faults([{**busy, "path": path} for path in _SERVICE])
         self.clock.at(self.clock.now / 60 + minutes, lambda: self._faults([]))
 
     def _faults(self, rules: list[dict[str, object]]) -> None:

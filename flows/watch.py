@@ -25,13 +25,15 @@ from prefect.states import Completed
 from pydantic import BaseModel, ConfigDict
 
 from flows.operations import looks
-from flows.operations.healing import LOST, SILENT_SECONDS, Healed, heal, is_live
-from flows.run import outcome
+from flows.operations.healing import LOST, Healed, heal, is_live
+from flows.run import earlier, outcome
 from flows.run.config import Finetune
 from flows.run.flow_runs import flow_runs
+from flows.run.life import SILENT_SECONDS
 from flows.run.parameters import config_of
 from flows.run.suspension import Suspension
 from flows.run.workspace import opened
+from tasks import spending
 from tasks.azure.clients import Session
 from tasks.azure.errors import explain, explained
 from tasks.azure.failure import Cause, Failure
@@ -195,7 +197,17 @@ def _clear_up(client: SyncPrefectClient, session: Session, one: _Waiting, done: 
         done.released.append(one.run.name)
     elif unattended.jobs:
         return  # within its limits, for whoever runs the same again
+    _price(client, session, one)
     client.update_flow_run(one.run.id, tags=[*one.run.tags, _RELEASED])
+
+
+def _price(client: SyncPrefectClient, session: Session, one: _Waiting) -> None:
+    """Have the history say what the run has cost: killed, it could not, and its job may have gone on."""
+    try:
+        job, bill = spending.of_run(session, str(one.run.id))
+        earlier.report_lost(client, one.run, one.config, job, bill)
+    except Exception as error:  # noqa: BLE001 - what is released stays released
+        logger().warning("What %s has cost cannot be seen: %s", one.run.name, explain(error))
 
 
 def _resume(client: SyncPrefectClient, run: UUID) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from tasks import endpoint as endpoints
-from tasks import quota
-from tasks.azure import clients, listing, operation, sizes
+from tasks import quota, spending
+from tasks.azure import clients, listing, operation, service_clock, sizes
 from tasks.azure.clients import Session
 from tasks.azure.errors import explain, unless_missing
 from tasks.azure.failure import Cause, Failure
@@ -28,6 +28,7 @@ from tasks.sections.deploy import Deploy as Deploy
 from tasks.sections.deploy import Probe as Probe
 from tasks.sections.deploy import Rollout as Rollout
 from tasks.serving_image import ServingImage, image_of_model
+from tasks.spending import Served
 
 _LOG_LINES = 60
 
@@ -88,9 +89,12 @@ def deploy_model(
     if found_on is None:
         if found is not None:
             logger().info("Replacing deployment %s, which is not what is wanted", name)
-            remove(session, endpoint.name, name)
+            with spending.replaced(session, endpoint.name, name, lease.run):
+                remove(session, endpoint.name, name)
+        asked = service_clock.now()
         report(f"{name} on {size.name}")
         _create(session, deploy, endpoint, wanted, lease)
+        spending.note(lease.run, endpoint.name, Served(name=name, hourly=lease.hourly, created=asked))
     # One made by an earlier attempt of this flow run is its own.
     own = found_on is None or (holder is not None and holder.run == lease.run)
     reused = None if own else Reused(kind="deployment", name=name, run=holder.run if holder else None)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
@@ -11,8 +12,11 @@ from tasks.azure import job_states, listing, nodes, run_history, service_clock
 from tasks.azure.clients import Session
 from tasks.azure.listing import Listed
 from tasks.azure.run_history import Step
-from tasks.core.lease import is_held_by, price
+from tasks.compute import Cluster
+from tasks.core.booking import Booking
+from tasks.core.lease import RUN, is_held_by, price
 from tasks.job.meter import Bill, Meter
+from tasks.job.pipeline import CLUSTER
 
 
 class Served(BaseModel):
@@ -29,33 +33,103 @@ class Served(BaseModel):
         """Up to its end, or to `now` while it is up."""
         return max(((self.ended or now) - self.created).total_seconds(), 0.0) / 3600 * self.hourly
 
+    def over(self) -> Served:
+        """The same, from now on not the run's any more."""
+        return self.model_copy(update={"ended": service_clock.now()})
+
+
+# By run and endpoint: deployments that are gone by now, or may be without the run's doing; of this process.
+_known: dict[tuple[str, str], list[Served]] = {}
+
 
 def training(
-    session: Session, run: str, attempts: Iterable[Listed], meter: Meter, released: datetime | None
+    session: Session, run: str, jobs: Sequence[Listed], meter: Meter, released: datetime | None
 ) -> Bill:
-    """What those of the attempts at a job have cost that the run has submitted.
+    """What those jobs have cost, for the report of a run; what another run has booked of them is left out.
 
-    `released` is when the run has deleted the cluster, None where its nodes stay for their idle time. A job
-    that another run holds is that run's to pay.
+    `released` is when the run has deleted the cluster, None where its nodes stay for their idle time.
     """
-    held = [job for job in attempts if is_held_by(job.tags, run)]
-    if not held:
+    if not jobs:
         return Bill(at_least=False)
     steps: list[Step] = []
-    for job in held:
+    for job in jobs:
         meter.created(job.created)
         steps += run_history.steps(session, job.name)
-    is_over = all(job.state in job_states.OVER for job in held)
+    is_over = all(job.state in job_states.OVER for job in jobs)
     if released is None:
         meter.look(nodes.look(session, meter.cluster.name), steps)
     now = service_clock.now()
-    return meter.bill(steps, now, until=released if is_over else now)
+    bill = meter.bill(steps, now, until=released if is_over else now)
+    bookings = (Booking.read(job.tags) for job in jobs)
+    return bill.less(sum(each.dollars for each in bookings if each is not None and each.run != run))
+
+
+def of_run(session: Session, run: str) -> tuple[str | None, Bill]:
+    """The newest job that a run holds, and what all that it holds have cost, as their own tags tell.
+
+    For a run whose process is gone, and with it what was seen of the cluster: the bill is the least.
+    """
+    held = [job for job in listing.jobs(session, tag=RUN) if is_held_by(job.tags, run)]
+    bill = Bill(at_least=False)
+    for job in held:
+        meter = Meter(_cluster(job, run_history.steps(session, job.name)))
+        bill = bill.plus(training(session, run, [job], meter, None))
+    return (held[0].name if held else None), bill
+
+
+def book(session: Session, run: str, job: Listed, dollars: float) -> None:
+    """Say on another run's job that so much of it is in this run's report."""
+    listing.tag_job(session, job.name, Booking(run=run, dollars=dollars).tags())
+
+
+def _cluster(job: Listed, steps: Iterable[Step]) -> Cluster:
+    """The cluster that trains, as far as the job says: its lease has the price of all nodes together."""
+    count = max((step.nodes or 1 for step in steps), default=1)
+    name, hourly = job.tags.get(CLUSTER, ""), price(job.tags) or 0.0
+    return Cluster(name=name, size="", gpus=0, nodes=count, price=hourly / count, created=True)
+
+
+def note(run: str, endpoint: str, served: Served) -> None:
+    """Note a deployment of the run which is ready: others may delete it, and it has cost until then.
+
+    One of that name before it has gone without the run's doing, when is not known.
+    """
+    earlier = (
+        each.model_copy(update={"ended": served.created}) if _is_up(each, served.name) else each
+        for each in _known.get((run, endpoint), ())
+    )
+    _known[run, endpoint] = [*earlier, served]
+
+
+@contextmanager
+def replaced(session: Session, endpoint: str, name: str, run: str) -> Iterator[None]:
+    """Note what a deployment has cost that the run holds, and that is deleted within the block."""
+    before = [each for each in _held(session, endpoint, run) if each.name == name]
+    yield
+    others = [each for each in _known.get((run, endpoint), ()) if not _is_up(each, name)]
+    _known[run, endpoint] = [*others, *(each.over() for each in before)]
 
 
 def deployments(session: Session, endpoint: str, run: str) -> tuple[Served, ...]:
-    """The deployments behind the endpoint that the run holds; what was reused is another run's to pay."""
-    return tuple(
-        Served(name=found.name, hourly=price(found.tags) or 0.0, created=found.created)
-        for found in listing.deployments(session, endpoint)
-        if found.created is not None and is_held_by(found.tags, run)
-    )
+    """The deployments behind the endpoint that the run holds, and those that it had before them.
+
+    What was reused is another run's to pay.
+    """
+    there = tuple(_held(session, endpoint, run))
+    names = {each.name for each in there}
+    noted = [
+        each for each in _known.get((run, endpoint), ()) if not any(_is_up(each, name) for name in names)
+    ]
+    _known[run, endpoint] = [each if each.ended is not None else each.over() for each in noted]
+    return (*_known[run, endpoint], *there)
+
+
+def _held(session: Session, endpoint: str, run: str) -> Iterator[Served]:
+    for found in listing.deployments(session, endpoint):
+        if found.created is not None and is_held_by(found.tags, run):
+            yield Served(name=found.name, hourly=price(found.tags) or 0.0, created=found.created)
+
+
+def _is_up(served: Served, name: str) -> bool:
+    """Whether it is the deployment of that name, as far as it is known still up."""
+    return served.name == name and served.ended is None

@@ -8,7 +8,7 @@ from flows.artifacts import card, data_card
 from flows.artifacts.markdown import quoted, table
 from flows.run.context import Run
 from flows.run.outcome import outcome
-from flows.run.report import RunReport
+from flows.run.report import KEY, RunReport
 from tasks.core.artifacts import (
     create_link_artifact,
     create_markdown_artifact,
@@ -20,8 +20,6 @@ from tasks.delete import Deletion
 from tasks.deploy import Deployment
 from tasks.invoke import Conversation
 from tasks.job.pipeline import Plan, Submission
-
-KEY = "finetune-run"
 
 
 def publish_data(data: PreparedData) -> None:

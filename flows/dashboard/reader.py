@@ -23,10 +23,10 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import StateType
 from prefect.client.schemas.sorting import ArtifactSort, FlowRunSort, TaskRunSort
 
-from flows.artifacts.run import KEY
 from flows.dashboard.run import RunRecord, row_of, run_of
 from flows.dashboard.selection import Selection
 from flows.run.flow_runs import FLOW as FLOW
+from flows.run.report import KEY
 from tasks.azure.failure import Cause, Failure
 
 if TYPE_CHECKING:

@@ -19,9 +19,9 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import Artifact, FlowRun
 from prefect.client.schemas.schedules import IntervalSchedule
 
-from flows.artifacts.run import KEY
 from flows.dashboard.run import row_of
 from flows.operations.stand import PrefectServer, until
+from flows.run.report import KEY
 from tasks.azure.failure import Cause, Failure
 
 _SOON = timedelta(seconds=10)  # the scheduler looks every five for new schedules

@@ -14,8 +14,6 @@ from time import monotonic, sleep
 from uuid import UUID
 
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, ArtifactFilterKey
-from prefect.client.schemas.sorting import ArtifactSort
 from prefect.settings import get_current_settings
 from prefect.states import Cancelled
 
@@ -55,16 +53,11 @@ def tell(run: UUID, released: list[str]) -> None:
 
 def _reported(run: UUID) -> str:
     """The outcome that the run has reported itself; empty where it was killed before."""
-    from flows.artifacts.run import KEY
-    from flows.dashboard.run import report_in
+    from flows.run.earlier import last_report
     from flows.run.outcome import outcome
 
-    wanted = ArtifactFilter(
-        flow_run_id=ArtifactFilterFlowRunId(any_=[run]), key=ArtifactFilterKey(any_=[KEY])
-    )
     with get_client(sync_client=True) as client:
-        found = client.read_artifacts(artifact_filter=wanted, sort=ArtifactSort.CREATED_DESC, limit=1)
-    report = report_in(found[0].data) if found else None
+        report = last_report(client, run)
     return outcome(report) if report else ""
 
 

@@ -11,39 +11,27 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import Any
-from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import (
-    ArtifactFilter,
-    ArtifactFilterFlowRunId,
     FlowRunFilter,
     FlowRunFilterDeploymentId,
     FlowRunFilterEndTime,
     FlowRunFilterState,
     FlowRunFilterStateType,
-    LogFilter,
-    LogFilterFlowRunId,
-    LogFilterTimestamp,
 )
 from prefect.client.schemas.objects import FlowRun, State, StateType
-from prefect.client.schemas.sorting import ArtifactSort
-from prefect.events.filters import EventFilter, EventNameFilter, EventOccurredFilter, EventResourceFilter
 from prefect.runtime import flow_run as this_run
 from prefect.states import AwaitingRetry, Cancelled, Crashed
 from pydantic import BaseModel, ConfigDict
 
 from flows.run.flow_runs import FLOW, flow_runs
+from flows.run.life import LOOK_BACK, is_lost
 from tasks.core.stage import logger
 
 FLOWS = (FLOW, "watch", "reap", "history")
 ATTEMPTS = 3  # processes that one run may lose
-SILENT_SECONDS = 300  # ten heartbeats, at the pace that prefect.yaml sets
 LOST = "lost"  # the tag of a run that was being cancelled when its process was lost
-
-_HEARTBEAT = "prefect.flow-run.heartbeat"
-_LONGER = 4  # times as long for what has shown no heartbeat yet: a container that starts, an older setting
-_LOOK_BACK = timedelta(days=1)  # for crashed runs: nobody waits for an older one to go on
 
 
 class Healed(BaseModel):
@@ -68,8 +56,8 @@ def heal(client: SyncPrefectClient, silent: timedelta, at: datetime | None = Non
             "The first look in %.0f s: who is silent is seen at the next one", silent.total_seconds()
         )
         return Healed()
-    lost = [run.name for run in _live(client) if _is_lost(client, run, now, silent) and _crash(client, run)]
-    ended = [run.name for run in _ending(client) if _is_lost(client, run, now, silent) and _end(client, run)]
+    lost = [run.name for run in _live(client) if is_lost(client, run, now, silent) and _crash(client, run)]
+    ended = [run.name for run in _ending(client) if is_lost(client, run, now, silent) and _end(client, run)]
     rescheduled = [run.name for run in _crashed(client, now) if _go_on(client, run)]
     return Healed(lost=tuple(lost), ended=tuple(ended), rescheduled=tuple(rescheduled))
 
@@ -88,8 +76,8 @@ def _was_watched(client: SyncPrefectClient, since: datetime) -> bool:
 
 
 def _live(client: SyncPrefectClient) -> Iterator[FlowRun]:
-    """The deployments' runs that have, or should have, a process; all but this one."""
-    for run in flow_runs(client, _deployed(StateType.RUNNING, StateType.PENDING), flows=FLOWS):
+    """The runs that have, or should have, a process, whoever has started it; all but this one."""
+    for run in flow_runs(client, _in(StateType.RUNNING, StateType.PENDING), flows=FLOWS):
         if str(run.id) != this_run.id:
             yield run
 
@@ -101,60 +89,24 @@ def _ending(client: SyncPrefectClient) -> Iterator[FlowRun]:
 
 def _crashed(client: SyncPrefectClient, now: datetime) -> Iterator[FlowRun]:
     """Crashed runs of the fine-tune that may go on; what runs by the clock is left to its next time."""
-    recently = FlowRunFilterEndTime(after_=now - _LOOK_BACK)
+    recently = FlowRunFilterEndTime(after_=now - LOOK_BACK)
     for run in flow_runs(client, _deployed(StateType.CRASHED, end_time=recently)):
         # Not the count of its processes: a suspended run uses up one for each time that it is resumed.
         if sum(state.is_crashed() for state in client.read_flow_run_states(run.id)) < ATTEMPTS:
             yield run
 
 
+def _in(*states: StateType) -> FlowRunFilter:
+    return FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=list(states))))
+
+
 def _deployed(*states: StateType, end_time: FlowRunFilterEndTime | None = None) -> FlowRunFilter:
+    """The runs of deployments alone: nobody else's can be started again from here."""
     return FlowRunFilter(
-        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=list(states))),
+        state=_in(*states).state,
         deployment_id=FlowRunFilterDeploymentId(is_null_=False),
         end_time=end_time,
     )
-
-
-def _is_lost(client: SyncPrefectClient, run: FlowRun, now: datetime, silent: timedelta) -> bool:
-    """Whether the run's process has shown no sign of life for so long, of whatever kind."""
-    if run.state is None or now - run.state.timestamp < silent:
-        return False
-    longer = silent if _has_heartbeats(client, run.id) else silent * _LONGER
-    since = now - longer
-    return (
-        run.state.timestamp < since
-        and not _has_events(client, run.id, since)
-        and not _has_logged(client, run.id, since)
-        and not _has_published(client, run.id, since)
-    )
-
-
-def _has_heartbeats(client: SyncPrefectClient, run: UUID) -> bool:
-    beats = EventFilter(event=EventNameFilter(name=[_HEARTBEAT]), resource=_resource(run))
-    return bool(client.read_events(beats, limit=1).events)
-
-
-def _has_events(client: SyncPrefectClient, run: UUID, since: datetime) -> bool:
-    occurred = EventOccurredFilter(since=since, until=since + _LOOK_BACK)  # a clock may be ahead of this one
-    found = EventFilter(occurred=occurred, resource=_resource(run))
-    return bool(client.read_events(found, limit=1).events)
-
-
-def _resource(run: UUID) -> EventResourceFilter:
-    return EventResourceFilter(id=[f"prefect.flow-run.{run}"])
-
-
-def _has_logged(client: SyncPrefectClient, run: UUID, since: datetime) -> bool:
-    found = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run]), timestamp=LogFilterTimestamp(after_=since))
-    return bool(client.read_logs(log_filter=found, limit=1))
-
-
-def _has_published(client: SyncPrefectClient, run: UUID, since: datetime) -> bool:
-    """A run that waits for its job brings its progress up to date at every look."""
-    of_run = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run]))
-    newest = client.read_artifacts(artifact_filter=of_run, sort=ArtifactSort.UPDATED_DESC, limit=1)
-    return any(artifact.updated is not None and artifact.updated >= since for artifact in newest)
 
 
 def _crash(client: SyncPrefectClient, run: FlowRun) -> bool:

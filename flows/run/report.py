@@ -17,6 +17,7 @@ from tasks.core.ending import Ending, ending_of
 from tasks.core.reuse import Reused
 from tasks.delete import Deletion
 
+KEY = "finetune-run"  # of the artifact that holds it
 _INTERRUPTED = {Ending.CANCELLED: "cancelled", Ending.LOST: "crashed"}
 
 

@@ -28,7 +28,7 @@ from tasks.sections.compute import SERVERLESS
 from tasks.sections.pipeline import Pipeline as Pipeline
 
 OUTPUT = "trained_model"
-_CLUSTER = f"{PREFIX}cluster"
+CLUSTER = f"{PREFIX}cluster"
 _CLOCKS = timedelta(hours=1)  # by which the times of two services may differ
 _IMMUTABLE = ("immutable", "already exists", "cannot be changed", "not allowed to update")
 
@@ -277,7 +277,7 @@ def _submit(session: Session, work: Work, plan: Plan, lease: Lease, name: str) -
     job.tags = {
         **lease.tags(),
         f"{PREFIX}fingerprint": plan.fingerprint,
-        _CLUSTER: plan.cluster,
+        CLUSTER: plan.cluster,
         f"{PREFIX}base-model": f"{base.name}:{base.version}",
         f"{PREFIX}component": f"{plan.component.name}:{plan.component.version}",
         f"{PREFIX}data": f"{data.source}@{data.revision}" if data.revision else data.source,

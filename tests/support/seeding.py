@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID, uuid4
 
-from flows.artifacts.run import KEY
 from flows.dashboard.run import RunRecord
-from flows.run.report import RunReport
+from flows.run.report import KEY, RunReport
 
 _BATCH = 500
 

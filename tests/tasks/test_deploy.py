@@ -11,6 +11,8 @@ from uuid import uuid4
 import pytest
 from pydantic import ValidationError
 
+from tasks import endpoint as endpoints
+from tasks import spending
 from tasks.azure import clients, operation
 from tasks.azure.clients import Session
 from tasks.azure.failure import Cause
@@ -169,6 +171,28 @@ def test_a_deployment_on_other_machines_is_made_again_unless_it_is_kept(
     used = deploy_model.fn(session, DEPLOY, endpoint, wanted, lease)
     assert (used.instance_count, used.hourly) == (2, double.hourly)  # what stands, at what it costs
     assert used.reused is not None
+
+
+def test_every_deployment_of_a_run_is_priced_also_those_before_the_last(
+    session: Session, name: str, lease: Lease, tiny: str, server: LocalServer
+) -> None:
+    """One that is replaced, one that somebody else deletes, and the one that is up."""
+    endpoint = open_endpoint.fn(session, name, job("j"), lease)
+    deploy(session, lease, endpoint, tiny)
+    base = find_model.fn(session, Base(name=tiny))
+    wanted = Wanted(name="demo", model=base.id, size=check_deployment.fn(session, DEPLOY, base))
+    deploy_model.fn(session, DEPLOY.model_copy(update={"instance_count": 2}), endpoint, wanted, lease)
+    endpoints.remove(session, name, None)
+    deploy(session, lease, open_endpoint.fn(session, name, job("j"), lease), tiny)
+
+    for _ in range(2):  # asked again, as where a deletion is tried twice
+        served = spending.deployments(session, name, lease.run)
+    rows = sorted(
+        (row for row in server.admin("ledger")["rows"] if row["owner"] == name),
+        key=lambda row: row["started"],
+    )
+    assert [each.hourly for each in served] == [row["hourlyPrice"] for row in rows]
+    assert [each.ended is None for each in served] == [row["running"] for row in rows] == [False, False, True]
 
 
 def test_traffic_renews_the_lease_of_the_run_that_holds_the_endpoint(

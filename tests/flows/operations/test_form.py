@@ -10,9 +10,9 @@ import yaml
 from prefect.flows import Flow, load_flow_from_entrypoint
 
 from flows.operations.form import checked
-from flows.operations.healing import SILENT_SECONDS
 from flows.run import config
 from flows.run.config import load
+from flows.run.life import SILENT_SECONDS
 from tasks.azure.failure import Cause
 from tests.support.checkout import ROOT
 from tests.support.failures import fails

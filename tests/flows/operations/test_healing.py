@@ -78,7 +78,7 @@ def test_a_run_that_waits_without_a_process_is_not_lost(past: PastRuns) -> None:
     assert [past.state(run) for run in (*waiting, mine, others)] == [
         "Suspended",
         "Paused",
-        "Running",
+        "Crashed",
         "Running",
     ]
 

@@ -322,7 +322,7 @@ def _endpoint(run: Run) -> Iterator[PrefectFuture[Endpoint]]:
     try:
         with _settled(run, opening):  # until then it cannot be deleted
             yield opening
-        keep = run.config.deploy.keep_endpoint is not None
+        keep = run.config.deploy.is_kept
     finally:
         _released(run, lambda: _end(run, name, keep))
 

@@ -22,8 +22,6 @@ from tasks.sections.base import Base as Base
 BASE_MODEL = f"{PREFIX}base-model"
 # A model's id, of a registry or of a workspace.
 REGISTERED = re.compile(r"(?:/registries/([^/]+))?/models/([^/]+)/versions/([^/]+)$", re.IGNORECASE)
-# A workspace that cannot train a model says why with this tag.
-_UNTRAINABLE = "local_untrainable"
 
 
 @stage(Stage.BASE_MODEL)
@@ -52,7 +50,7 @@ def versions(models: Any, base: Base) -> list[str]:
     """Every version of the model that there is, archived ones included where a registry has it."""
     if base.registry:
         return private.registry_versions(models, base.name)
-    return [str(each.version) for each in models.list(name=base.name, list_view_type="ALL")]
+    return [str(each.version) for each in models.list(name=base.name, list_view_type="All")]
 
 
 def _described(models: Any, model: Any, base: Base) -> BaseModelVersion:
@@ -69,12 +67,6 @@ def _described(models: Any, model: Any, base: Base) -> BaseModelVersion:
     )
     found = describe(entry, datetime.now(UTC).date())
     logger().info("Base model %s, version %s", found.name, found.version)
-    if reason := (model.tags or {}).get(_UNTRAINABLE):
-        raise Failure(
-            f"{found.name} cannot be fine-tuned in this workspace: {reason}",
-            "Choose another base.name.",
-            cause=Cause.MODEL,
-        )
     check_offered(base, found)
     for warning in found.warnings:
         logger().warning(warning)

@@ -113,12 +113,8 @@ def deploy_model(
 
 def _check_quota(session: Session, deploy: Deploy, size: Size) -> None:
     """Raise Failure for what can never be up together; in a roll-out that is the old and the new one."""
-    if deploy.mode == "prove":
-        together = 2 if deploy.compare_with_base else 1
-        quota.check(session, quota.serving(size, deploy.instance_count, together))
-        return
-    needs = [quota.serving(size, deploy.instance_count)]
-    if endpoints.find(session, deploy.endpoint or "") is not None:
+    needs = [quota.serving(size, deploy.instance_count, deploy.deployments)]
+    if deploy.mode == "serve" and endpoints.find(session, deploy.endpoint or "") is not None:
         both = quota.serving(size, deploy.instance_count, 2)
         needs.append(both.model_copy(update={"counted": True}))  # the old one's cores are in use already
     quota.check(session, *needs)

@@ -17,6 +17,8 @@ from tasks.sections.base import Base
 
 # A workspace that has not a model's own weights says so with this tag, naming whose it has.
 STAND_IN = "local_stand_in"
+# One that cannot train a model says why with this.
+UNTRAINABLE = "local_untrainable"
 # K80 machines, whose GPUs lack what the training stack needs; the rule where a model has no allow-list.
 _UNSUITED = frozenset({"standard_nc6", "standard_nc12", "standard_nc24", "standard_nc24r"})
 
@@ -38,6 +40,7 @@ class BaseModelVersion(BaseModel):
     defaults: dict[str, Any]
     warnings: tuple[str, ...]
     retired: tuple[str, ...] = ()  # why Azure may refuse to train or serve it, a sentence each
+    untrainable: str = ""  # why this workspace cannot train it
     window: Window = Window()
 
 
@@ -68,6 +71,7 @@ def describe(entry: Entry, today: date) -> BaseModelVersion:
         defaults=_defaults(name, tags.get("model_specific_defaults")),
         warnings=(*_stand_in(name, tags.get(STAND_IN)), *retired),
         retired=retired,
+        untrainable=tags.get(UNTRAINABLE, ""),
     )
 
 
@@ -77,7 +81,13 @@ def allows(sizes: tuple[str, ...] | None, size: str) -> bool:
 
 
 def check_offered(base: Base, found: BaseModelVersion) -> None:
-    """Refuse a version that is archived or retired, unless the recipe allows it."""
+    """Refuse a version that cannot be trained; one archived or retired, unless the recipe allows it."""
+    if found.untrainable:
+        raise Failure(
+            f"{found.name} cannot be fine-tuned in this workspace: {found.untrainable}",
+            "Choose another base.name.",
+            cause=Cause.MODEL,
+        )
     if found.retired and not base.allow_retired:
         raise Failure(
             " ".join(found.retired),

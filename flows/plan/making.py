@@ -131,7 +131,7 @@ def _leases(config: Finetune) -> Iterator[Held]:
     if compute.is_created:
         yield Held(what=f"cluster {compute.training}", hours=None if compute.keep else hours)
     yield Held(what="endpoint and deployments", hours=deploy.lease_hours)
-    if deploy.keep_endpoint is not None:
+    if deploy.is_kept:
         yield Held(what="endpoint, once it is kept", hours=deploy.kept_hours())
 
 

@@ -47,6 +47,12 @@ def facts(config: Finetune) -> Facts:
 
 
 def _entry(base: Base, every: Any) -> BaseModelVersion:
+    if base.from_run is not None or base.registry is None:
+        raise Failure(
+            "Only the workspace knows its own models, and what an earlier run has made.",
+            _ASK,
+            cause=Cause.CONFIGURATION,
+        )
     named = [model for model in every if model.name == base.name]
     wanted = [model for model in named if base.version in (None, model.version)]
     if not wanted:

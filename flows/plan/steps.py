@@ -94,19 +94,26 @@ def _serving(config: Finetune, facts: Facts, names: Names) -> Iterator[Step]:
         yield Step(stage=Stage.ENDPOINT, act=Act.REUSE, says=f"endpoint {facts.endpoint.name}{whose}")
     else:
         yield Step(stage=Stage.ENDPOINT, act=Act.NEW, says=f"endpoint {name}")
-    beside = ", the base model beside it" if deploy.compare_with_base else ""
+    beside = ", the base model beside it" if deploy.deployments > 1 else ""
+    if deploy.mode == "serve":
+        beside = ", beside what serves there"
     yield Step(
         stage=Stage.DEPLOY,
         act=Act.NEW,
         says=f"{deploy.deployment} on {deploy.instance_count} × {deploy.instance_type}{beside}",
     )
+    if deploy.mode == "serve":
+        steps = ", ".join(map(str, deploy.rollout.steps))
+        says = f"{steps} % of the traffic, the old one deleted after {deploy.rollout.grace_minutes:g} minutes"
+        yield Step(stage=Stage.ROLL_OUT, act=Act.NEW, says=says)
     yield Step(stage=Stage.INVOKE, act=Act.READ, says="a question of the test split")
 
 
 def _end(config: Finetune, facts: Facts, names: Names) -> Iterator[Step]:
     name = names.endpoint or "the endpoint"
-    if config.deploy.keep_endpoint is not None:
-        yield Step(stage=Stage.KEEP, act=Act.NEW, says=f"{name} stays up for {config.deploy.keep_endpoint}")
+    if config.deploy.is_kept:
+        how_long = config.deploy.keep_endpoint or "ever"
+        yield Step(stage=Stage.KEEP, act=Act.NEW, says=f"{name} stays up for {how_long}")
     else:
         yield Step(stage=Stage.DELETE, act=Act.DELETE, says=name)
     if config.compute.is_created and not config.compute.keep and facts.cluster_exists is not True:

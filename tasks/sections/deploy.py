@@ -146,11 +146,16 @@ class Deploy(BaseModel):
 
     @property
     def deployments(self) -> int:
-        """How many deployments of that size are up together."""
-        return 2 if self.compare_with_base else 1
+        """How many deployments of that size a run makes, which are up together."""
+        return 2 if self.compare_with_base and self.mode == "prove" else 1
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the endpoint stays after the run."""
+        return self.mode == "serve" or self.keep_endpoint is not None
 
     def kept_hours(self) -> float | None:
-        """How long the endpoint is kept; None for ever. Asks only where keep_endpoint is set."""
+        """How long the endpoint is kept; None for ever. Asks only where it is."""
         return _hours(self.keep_endpoint or _FOREVER)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from uuid import uuid4
 
 import pytest
@@ -9,8 +10,11 @@ import pytest
 from flows.run.config import parse
 from tasks import endpoint
 from tasks.azure import clients
+from tasks.azure.clients import Session
 from tasks.azure.failure import Failure
 from tasks.core.lease import FOREVER, Lease
+from tasks.core.stage import StageEvent, observing
+from tasks.core.stages import Stage
 from tasks.delete import EndpointEnd
 from tasks.rollout.turn import Turn
 from tasks.sign_in import Workspace, sign_in
@@ -31,10 +35,9 @@ def test_each_run_rolls_its_model_out_beside_the_one_before(
     second = finetune(config("data.train.take=42", *serve))
 
     session = sign_in.fn(Workspace())
+    assert first.model_version != second.model_version
+    assert served(session, name) == {f"demo-{second.model_version}": 100}
     found = endpoint.find(session, name)
-    behind = [each.name for each in clients.workspace(session).online_deployments.list(name)]
-    assert behind == [f"demo-{second.model_version}"] != [f"demo-{first.model_version}"]
-    assert {each: share for each, share in found.traffic.items() if share} == {behind[0]: 100}
     assert Turn.read(found.tags) is None
     lease = Lease.read(found.tags)
     assert lease is not None
@@ -44,7 +47,26 @@ def test_each_run_rolls_its_model_out_beside_the_one_before(
         assert (report.deletion.state, report.deletion.until) == (EndpointEnd.KEPT, None)
         assert report.answer
         assert report.serving_usd > 0
+
+    # Pressed when the third has a tenth of the traffic, Ctrl-C leaves the second with all of it.
+    with observing(press_ctrl_c):
+        state = finetune(config("data.train.take=43", *serve), return_state=True)
+    assert state.is_cancelled()
+    assert served(session, name) == {f"demo-{second.model_version}": 100}
+    assert Turn.read(endpoint.find(session, name).tags) is None
     endpoint.remove(session, name, lease.run)
+
+
+def press_ctrl_c(event: StageEvent) -> None:
+    if event.stage is Stage.ROLL_OUT and " at 10 %: " in event.detail:
+        signal.raise_signal(signal.SIGINT)
+
+
+def served(session: Session, name: str) -> dict[str, int]:
+    """The deployments behind the endpoint with their shares of its traffic."""
+    traffic = endpoint.find(session, name).traffic
+    behind = clients.workspace(session).online_deployments.list(name)
+    return {each.name: traffic.get(each.name, 0) for each in behind}
 
 
 def test_an_endpoint_that_stays_needs_a_name() -> None:

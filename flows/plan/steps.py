@@ -112,8 +112,7 @@ def _serving(config: Finetune, facts: Facts, names: Names) -> Iterator[Step]:
 def _end(config: Finetune, facts: Facts, names: Names) -> Iterator[Step]:
     name = names.endpoint or "the endpoint"
     if config.deploy.is_kept:
-        how_long = config.deploy.keep_endpoint or "ever"
-        yield Step(stage=Stage.KEEP, act=Act.NEW, says=f"{name} stays up for {how_long}")
+        yield Step(stage=Stage.KEEP, act=Act.NEW, says=f"{name} stays up for {config.deploy.kept_for}")
     else:
         yield Step(stage=Stage.DELETE, act=Act.DELETE, says=name)
     if config.compute.is_created and not config.compute.keep and facts.cluster_exists is not True:

@@ -22,7 +22,9 @@ def forecast(config: Finetune, cluster: Cluster, serving: Size) -> str:
             cause=Cause.CONFIGURATION,
         )
     hourly = serving.hourly() * config.deploy.instance_count * config.deploy.deployments
-    kept = f", kept for {config.deploy.keep_endpoint}" if config.deploy.keep_endpoint else ""
+    kept = f", kept for {config.deploy.kept_for}" if config.deploy.is_kept else ""
+    if config.deploy.mode == "serve":
+        kept += ", and as much for the deployment that serves there until it is deleted"
     whose = "it costs" if config.workspace.bills else "Azure would charge"
     return (
         f"{whose} {_dollars(cluster.hourly)} an hour for training, {_most(config, cluster)}; "

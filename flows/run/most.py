@@ -56,7 +56,7 @@ def _up(config: Finetune) -> float | None:
     """Hours from the endpoint's first request until its lease has ended; None for ever."""
     deploy = config.deploy
     hours = max(deploy.lease_hours, deploy.timeout_minutes / 60)
-    if deploy.keep_endpoint is None:
+    if not deploy.is_kept:
         return hours
     kept = deploy.kept_hours()
     return None if kept is None else hours + kept

@@ -154,6 +154,11 @@ class Deploy(BaseModel):
         """Whether the endpoint stays after the run."""
         return self.mode == "serve" or self.keep_endpoint is not None
 
+    @property
+    def kept_for(self) -> str:
+        """The same in words, after `kept for`."""
+        return self.keep_endpoint if self.keep_endpoint not in (None, _FOREVER) else "ever"
+
     def kept_hours(self) -> float | None:
         """How long the endpoint is kept; None for ever. Asks only where it is."""
         return _hours(self.keep_endpoint or _FOREVER)

@@ -83,6 +83,21 @@ def test_two_deployments_and_reserved_cores_are_counted() -> None:
     assert planned("deploy.keep_endpoint=forever").most.dollars is None
 
 
+def test_a_roll_out_deletes_nothing_but_the_old_deployment_and_has_no_end() -> None:
+    plan = planned("deploy.mode=serve", "deploy.endpoint=our-chat", "deploy.compare_with_base=true")
+    assert plan.serving.deployments == ("demo",)
+    says = {step.stage: step.says for step in plan.steps}
+    assert says[Stage.ROLL_OUT] == "10, 50, 100 % of the traffic, the old one deleted after 30 minutes"
+    assert says[Stage.KEEP] == "our-chat stays up for ever"
+    assert Stage.DELETE not in says
+    assert plan.most.dollars is None
+
+
+def test_what_only_the_workspace_knows_is_asked_of_it() -> None:
+    with fails(Cause.CONFIGURATION, "Only the workspace knows", "--offline"):
+        planned("base.registry=null")
+
+
 def test_gpus_nodes_and_steps_make_the_effective_batch() -> None:
     plan = planned(
         *("compute.size=Standard_NC48ads_A100_v4", "compute.nodes=2", "compute.max_nodes=2"),

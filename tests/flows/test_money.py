@@ -18,6 +18,7 @@ from azureml_local import switch
 from flows.run import parameters
 from flows.run.config import Finetune
 from flows.run.report import RunReport
+from tasks.azure import clients
 from tasks.azure.failure import Cause
 from tasks.core.stage import StageEvent, StageState, observing
 from tasks.core.stages import Stage
@@ -28,15 +29,17 @@ from tests.support.own_workspace import Workspace
 from tests.support.prefect_server import PrefectServer
 from tests.support.tiny_recipe import tiny_config
 
+pytestmark = pytest.mark.slow
+
 STEP = 1500.0  # seconds
-LATER = 10_000.0  # seconds; every idle node is given up by then
+LATER = 1000.0  # seconds; every idle node is given up by then
 Act = Callable[[], None]
 Run = Callable[..., RunReport]
 
 
-@pytest.fixture
-def books(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
-    """A workspace of the test's own: its clock is moved, by less than tokens last."""
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+    """A workspace whose clock these tests move."""
     state = tmp_path_factory.mktemp("books")
     with switch.joined(state) as variables, pytest.MonkeyPatch.context() as patch:
         for name, value in variables.items():
@@ -45,6 +48,16 @@ def books(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
         poll_often(patch)
         tiny_model.install(tmp_path_factory.mktemp("base") / "model")
         yield Workspace(state, variables["AZUREML_LOCAL_URL"])
+
+
+@pytest.fixture
+def books(own: Workspace) -> Workspace:
+    """It, for clients with tokens of their own: those of earlier tests have expired with the clock."""
+    from mlflow.tracking._tracking_service.registry import TrackingStoreRegistry
+
+    clients.forget()
+    TrackingStoreRegistry._get_store_with_resolved_uri.cache_clear()  # it keeps an address' credentials
+    return own
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Fails a test module that leaves a thread or a process behind.
+"""Fails a test module that leaves a thread, a process or a port on which something listens behind.
 
 What a test leaves disturbs the tests after it in the same process: a thread draws from `random` while
 hypothesis does, a server takes the processor. It is looked for after each module, when the module's fixtures
@@ -50,6 +50,7 @@ class Leftovers:
 
     cleaner: Cleaner
     _before: WeakSet[threading.Thread] = field(default_factory=lambda: WeakSet(threading.enumerate()))
+    _ports: set[int] = field(default_factory=lambda: _listening())
     _kept: dict[int, str] = field(default_factory=dict)
 
     def keep(self, pid: int, why: str) -> None:
@@ -57,13 +58,14 @@ class Leftovers:
         self._kept[pid] = why
 
     def find(self, *, last: bool) -> list[str]:
-        """A line for each thread and each process that is left."""
+        """A line for each thread, each port of this process and each process that is left."""
         threads = [
             f"thread {each.name} ({_target(each)})" for each in threading.enumerate() if self._new(each)
         ]
+        ports = [f"port {each}, on which this process listens" for each in _listening() - self._ports]
         kept = set() if last else set(self._kept)
         processes = [each for each in self.cleaner.marked() if not _is_kept(each, kept)]
-        return threads + list(_described(processes))
+        return [*threads, *ports, *_described(processes)]
 
     def _new(self, thread: threading.Thread) -> bool:
         if thread in self._before or isinstance(thread, threading._DummyThread):
@@ -121,6 +123,12 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 def _target(thread: threading.Thread) -> str:
     target = getattr(thread, "_target", None) or type(thread)
     return f"{target.__module__}.{target.__qualname__}"
+
+
+def _listening() -> set[int]:
+    """The ports on which this process listens."""
+    found = psutil.Process().net_connections("inet")
+    return {each.laddr.port for each in found if each.status == psutil.CONN_LISTEN}
 
 
 def _described(found: list[psutil.Process]) -> Iterator[str]:

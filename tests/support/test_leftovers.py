@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 from tests.support.checkout import ROOT
 from tests.support.processes import runs
 from tests.support.waiting import PATIENCE, until
+
+pytestmark = pytest.mark.slow  # each test has a suite of its own
 
 # The grace is for what ends by itself; nothing here does.
 CONFTEST = "from tests.support import leftovers; leftovers.GRACE = 0.2"
@@ -47,6 +50,10 @@ def said(made: subprocess.Popen[str]) -> str:
             ],
             "thread mine",
         ),
+        (
+            ["import builtins, socket", "builtins.kept = socket.create_server(('127.0.0.1', 0))"],
+            ", on which this process listens",
+        ),
         ([SLEEP], "test_it.py::test_it (call): sleep 1000"),
         # Its parent ends at once, so that nothing leads from pytest to it any more.
         (["import os", "os.system('sleep 1000 & sleep 0')"], "test_it.py::test_it (call): sleep 1000"),
@@ -65,13 +72,17 @@ def test_who_cleans_up_is_not_failed(tmp_path: Path) -> None:
     assert "1 passed" in said(made)
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-def test_a_killed_suite_leaves_nothing_running(tmp_path: Path, workers: int) -> None:
+@pytest.mark.parametrize(
+    ("workers", "number"), [(0, signal.SIGKILL), (1, signal.SIGKILL), (0, signal.SIGINT), (0, signal.SIGTERM)]
+)
+def test_a_suite_that_is_ended_leaves_nothing_running(
+    tmp_path: Path, workers: int, number: signal.Signals
+) -> None:
     pid = tmp_path / "pid"
     note = f"import pathlib; pathlib.Path({str(pid)!r}).write_text(f'{{made.pid}} ')"
     made = suite(tmp_path, SLEEP, note, "import time; time.sleep(1000)", workers=workers)
     until(lambda: pid.exists() and pid.read_text().endswith(" "))
     assert runs(int(pid.read_text()))
-    made.kill()
+    made.send_signal(number)
     said(made)
     until(lambda: not runs(int(pid.read_text())))

@@ -66,6 +66,9 @@ AsOf = Annotated[
 ]
 
 
+_ENDING = {signal.SIGINT, signal.SIGTERM}
+
+
 def main() -> None:
     """Run the command line; every foreseeable failure is one line and exit code 2."""
     try:
@@ -117,8 +120,10 @@ def page(
         typer.echo(_link(directory, job))
         return
     with switch.joined(directory):
+        # Held back from here on: the server that may just have been started must hear its own.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
         typer.echo(f"{_link(directory, job)}\nThe workspace stays up until Ctrl-C.")
-        signal.sigwait({signal.SIGINT, signal.SIGTERM})
+        signal.sigwait(_ENDING)
 
 
 @app.command()
@@ -259,13 +264,9 @@ def _ledger(state: Path) -> dict[str, Any]:
         raise CannotServe(f"There is no workspace in {state}.")
     from azureml_local.state.clock import Clock
     from azureml_local.state.ledger import Ledger
-    from azureml_local.state.schema import NewerState
     from azureml_local.state.store import Store
 
-    try:
-        store = Store(state / "workspace.sqlite")
-    except NewerState as error:
-        raise CannotServe(str(error)) from None
+    store = Store(state / "workspace.sqlite")
     try:
         return Ledger(store, Clock()).report()
     finally:

@@ -22,7 +22,10 @@ def install(folder: Path) -> None:
 
     tiny_chat.write(folder, [])
     workspace_client().components.create_or_update(load_component(TINY / "component.yaml"))
-    registry_client().models.create_or_update(
+    models = registry_client().models
+    if any(version.version == "1" for version in models.list(name=BASE)):
+        return  # of another process over the same state: a registry takes a version once
+    models.create_or_update(
         Model(
             name=BASE,
             version="1",

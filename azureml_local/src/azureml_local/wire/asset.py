@@ -179,7 +179,7 @@ class AssetVersions:
 def refer_for_upload(request: Request) -> Response:
     """A place for the files of a registry's version; 409 where there is one already.
 
-    As users printed it (azure-sdk-for-python #30208), and as azure-ai-ml reads it.
+    As users printed it (azure-sdk-for-python #30208). azure-ai-ml stops at it for models and code (#37464).
     """
     asset_id = fields.text(body(request), "assetId") or ""
     if (match := _REGISTRY_ASSET.match(asset_id)) and match["collection"].lower() in _UPLOADED:

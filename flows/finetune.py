@@ -17,6 +17,7 @@ from prefect.runtime import flow_run as this_run
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.artifacts import run as artifacts
+from flows.evaluation import judging
 from flows.operations import epilogue, looks
 from flows.plan import approval, page
 from flows.plan.of_run import plan_of_run
@@ -138,6 +139,10 @@ def _stages(run: Run) -> None:
     with _cluster_released(run):
         work = _prepare(run)
         _train(run, work)
+        if not judging.admits(run):
+            _register(run, work)
+            judging.refuse(run)
+            return
         if run.config.deploy.mode == "serve":
             _register(run, work)
             _serve(run)
@@ -146,6 +151,10 @@ def _stages(run: Run) -> None:
             _register(run, work)
             run.endpoint = opening.result()
             run.conversation = _prove(run)
+            if judging.examine(run):
+                judging.promote(run)
+        if not run.judgement.passed:
+            judging.refuse(run)
 
 
 def _prepare(run: Run) -> Work:
@@ -187,11 +196,11 @@ def _train(run: Run, work: Work) -> None:
         # In the main thread, where Ctrl-C and a worker's SIGTERM arrive.
         run.trained = wait_for_job(session, run.submission, run.meter, config.wait, waiter)
         run.submission = run.submission.as_held(run.trained.holder, run.id)
+    run.metrics = read_metrics(session, run.trained, run.plan)
 
 
 def _register(run: Run, work: Work) -> None:
-    """Read the metrics and register the model with them."""
-    run.metrics = read_metrics(run.session, run.trained, run.plan)
+    """Register the model with its metrics."""
     training = Training(work=work, plan=run.plan, job=run.trained, metrics=run.metrics)
     run.model = register_model(run.session, run.config.registration, training, run.lease)
 
@@ -247,13 +256,17 @@ def _serve(run: Run) -> None:
         run.endpoint = rolling.endpoint
         wanted = wanted.model_copy(update={"name": rolling.turn.new})
         run.deployments = (deploy_model(session, deploy, run.endpoint, wanted, run.serving_lease),)
-        if not rolling.done:
+        if not rolling.done and judging.examine(run):
             asked = questions(Path(run.data.test.path), config.invoke, deploy.rollout.probes)
             run.rolled_out = roll_out(session, deploy.rollout, rolling, asked)
+            judging.promote(run)
         pricing.note_served(run, run.endpoint.name)
         until = run.serving_lease.extended(deploy.kept_hours())
         where = place.options(config.workspace, session)
         run.deletion = keep_endpoint(session, run.endpoint.name, until, where)
+    if not run.judgement.passed:  # its deployment is taken back, and what served before serves on
+        judging.refuse(run)
+        return
     artifacts.publish_endpoint(run.deployments)
     artifacts.publish_deletion(run.deletion)
     run.conversation = ask(session, config.invoke, run.data, run.deployments[0], None)
@@ -322,7 +335,7 @@ def _endpoint(run: Run) -> Iterator[PrefectFuture[Endpoint]]:
     try:
         with _settled(run, opening):  # until then it cannot be deleted
             yield opening
-        keep = run.config.deploy.is_kept
+        keep = run.config.deploy.is_kept and run.judgement.passed
     finally:
         _released(run, lambda: _end(run, name, keep))
 

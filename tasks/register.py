@@ -21,7 +21,7 @@ from tasks.job.wait import TrainedJob
 from tasks.metrics import Metrics
 from tasks.sections.register import Register as Register
 
-_JOB = f"{PREFIX}job"
+JOB = f"{PREFIX}job"
 _RUN = f"{PREFIX}run"
 
 
@@ -66,7 +66,7 @@ def register_model(session: Session, register: Register, training: Training, lea
             type=AssetTypes.MLFLOW_MODEL,
             description=f"{base.name} {base.version} fine-tuned on {data.source} by the job {job.name}.",
             tags={
-                _JOB: job.name,
+                JOB: job.name,
                 f"{PREFIX}fingerprint": plan.fingerprint,
                 BASE_MODEL: base.id,
                 f"{PREFIX}component": f"{plan.component.name}:{plan.component.version}",
@@ -106,7 +106,7 @@ def _reuse(earlier: Any, lease: Lease) -> RegisteredModel:
 def _first_of_job(models: Any, name: str, job: str) -> Any:
     """The lowest version that names the job, or None; versions are numbers given out in turn."""
     every = unless_missing(lambda: list(models.list(name=name))) or ()  # missing: no model of that name yet
-    made = [model for model in every if (model.tags or {}).get(_JOB) == job]
+    made = [model for model in every if (model.tags or {}).get(JOB) == job]
     return min(made, key=lambda model: (len(model.version), model.version), default=None)
 
 

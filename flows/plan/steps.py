@@ -107,6 +107,18 @@ def _serving(config: Finetune, facts: Facts, names: Names) -> Iterator[Step]:
         says = f"{steps} % of the traffic, the old one deleted after {deploy.rollout.grace_minutes:g} minutes"
         yield Step(stage=Stage.ROLL_OUT, act=Act.NEW, says=says)
     yield Step(stage=Stage.INVOKE, act=Act.READ, says="a question of the test split")
+    yield from _judged(config)
+
+
+def _judged(config: Finetune) -> Iterator[Step]:
+    section, rules = config.evaluation, config.gate.rules
+    if section.prompts:
+        beside = " and the base model" if config.deploy.compare_with_base else ""
+        judge = ", judged by a model that is billed apart" if section.judge.url else ""
+        says = f"{section.prompts} held-out questions to the tuned model{beside}, while it serves{judge}"
+        yield Step(stage=Stage.EVALUATE, act=Act.READ, says=says)
+    says = "; ".join(rules) if rules else "no rules: what answers is promoted"
+    yield Step(stage=Stage.GATE, act=Act.NEW, says=says)
 
 
 def _end(config: Finetune, facts: Facts, names: Names) -> Iterator[Step]:

@@ -22,6 +22,7 @@ from tasks.compute import Cluster
 from tasks.core.lease import RUN
 from tasks.core.log import logger
 from tasks.core.names import dataset_name, endpoint_name, model_name
+from tasks.data.datastore import addressed
 from tasks.data.expected import expect
 from tasks.data.prepared import PreparedData
 from tasks.data.window import Window, tokenizer_file
@@ -59,7 +60,7 @@ def facts(config: Finetune, run: str | None = None, like: Iterable[Like] = ()) -
         training=size,
         serving=serving,
         tier=config.compute.tier,
-        data=expect(config.data, base.window),
+        data=expect(addressed(config.data, session), base.window),
         offline=False,
         workspace=session.workspace,
         workspace_id=session.workspace_id,

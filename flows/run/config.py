@@ -7,16 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from flows.run import values
 from tasks.azure.failure import Cause, Failure
 from tasks.data.section import Data
+from tasks.gate.rule import Metric, Model
 from tasks.job.parameters import Parameters
 from tasks.sections.approval import Approval
 from tasks.sections.base import Base
 from tasks.sections.compute import Compute
 from tasks.sections.deploy import Deploy
+from tasks.sections.evaluation import Evaluation
+from tasks.sections.gate import Gate
 from tasks.sections.invoke import Invoke
 from tasks.sections.pipeline import Pipeline
 from tasks.sections.register import Register
@@ -44,6 +47,22 @@ class Finetune(BaseModel):
     registration: Register = Register()
     deploy: Deploy = Deploy()
     invoke: Invoke = Invoke()
+    evaluation: Evaluation = Evaluation()
+    gate: Gate = Gate()
+
+    @model_validator(mode="after")
+    def _gate_is_measured(self) -> Finetune:
+        """What rules are about must be measured, or no model would ever pass."""
+        asked, judged = self.evaluation.prompts > 0, self.evaluation.judge.url is not None
+        for rule in self.gate.parsed:
+            if rule.metric.needs_endpoint and not asked:
+                raise ValueError(f"gate.rules: {rule.text!r} needs answers: set evaluation.prompts")
+            if rule.metric is Metric.WIN_RATE and not judged:
+                raise ValueError(f"gate.rules: {rule.text!r} needs a judge: set evaluation.judge.url")
+            of_base = rule.model is Model.BASE and rule.metric.needs_endpoint
+            if of_base and not self.deploy.compare_with_base:
+                raise ValueError(f"gate.rules: {rule.text!r} needs deploy.compare_with_base")
+        return self
 
 
 def load(recipe: str, changes: Iterable[str] = ()) -> Finetune:

@@ -17,11 +17,14 @@ from tasks.data import PreparedData
 from tasks.delete import Deletion
 from tasks.deploy import Deployment
 from tasks.endpoint import Endpoint
+from tasks.evaluation.result import Evaluation
+from tasks.gate.rule import Judgement
 from tasks.invoke import Conversation
 from tasks.job.meter import Meter
 from tasks.job.pipeline import Plan, Submission
 from tasks.job.wait import TrainedJob
 from tasks.metrics import Metrics
+from tasks.promotion import Version
 from tasks.register import RegisteredModel
 from tasks.rollout.rollout import RolledOut
 from tasks.spending import Served
@@ -73,6 +76,12 @@ class Run:
     deployments = Result[tuple[Deployment, ...]]()
     rolled_out = Result[RolledOut]()
     conversation = Result[Conversation]()
+    evaluation = Result[Evaluation]()
+    judgement = Result[Judgement]()
+    incumbent = Result[Version | None]()
+    evaluation = Result[Evaluation]()
+    judgement = Result[Judgement]()
+    incumbent = Result[Version | None]()
     deletion = Result[Deletion]()
     deleted_cluster = Result[str]()
     released = Result[datetime]()  # when that cluster was, by the service's clock

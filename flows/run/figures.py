@@ -41,7 +41,7 @@ def loss(value: float | None) -> str:
 
 
 def losses(before: float | None, after: float | None) -> str | None:
-    """The held-out loss, before and after training where both are known; None where there is none."""
+    """A loss or a score, before and after training where both are known; None where there is none."""
     if after is None:
         return None
     return f"{loss(before)} → {loss(after)}" if before is not None else loss(after)

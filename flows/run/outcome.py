@@ -22,6 +22,8 @@ from tasks.core.stage import displaying, logger
 
 BUDGET_BEGINS = "Budget reached"  # the state's message of a run that has spent it
 _RECIPE = "recipe: "
+_REFUSED = "not passed"
+_NOT_PASSED = "Not passed"  # the name of the state of a completed run whose model the gate has refused
 
 
 def initial_name() -> str:
@@ -53,7 +55,7 @@ def end(report: RunReport, failure: Exception | None) -> State[Any]:
     line = outcome(report)
     if failure is None:
         logger().info("%s", line)
-        return Completed(message=line, data=report)
+        return Completed(name=_NOT_PASSED if report.gate == _REFUSED else None, message=line, data=report)
     _, details = failure_of(failure)
     expected = isinstance(failure, Failure)
     logger().error("%s\n%s", line, details, exc_info=None if expected else failure)
@@ -79,6 +81,11 @@ def cancelled(report: RunReport) -> State[Any]:
 
 def outcome(report: RunReport) -> str:
     """What became of the run, in one line."""
+    if report.outcome == "completed" and report.gate == _REFUSED:
+        reasons = "; ".join(report.gate_reasons)
+        return (
+            f"{_NOT_PASSED}: {report.model}:{report.model_version} is a candidate{_loss(report)}: {reasons}"
+        )
     if report.outcome == "completed":
         model = f"{report.model}:{report.model_version}"
         return f"{_served(report)}: {model} answers{_loss(report)}{_reused(report)}"

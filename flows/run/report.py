@@ -16,6 +16,7 @@ from tasks.azure.redaction import redact
 from tasks.core.ending import Ending, ending_of
 from tasks.core.reuse import Reused
 from tasks.delete import Deletion
+from tasks.evaluation.result import Candidate, Fault
 
 KEY = "finetune-run"  # of the artifact that holds it
 _INTERRUPTED = {Ending.CANCELLED: "cancelled", Ending.LOST: "crashed"}
@@ -47,6 +48,15 @@ class RunReport(BaseModel):
     base_loss: float | None = None
     eval_loss: float | None = None
     train_loss: float | None = None
+    rouge_l: float | None = None
+    base_rouge_l: float | None = None
+    chrf: float | None = None
+    base_chrf: float | None = None
+    empty_answers: int | None = None
+    win_rate: float | None = None
+    incumbent: str | None = None  # the version that the model was held against
+    gate: Literal["passed", "not passed"] | None = None  # None without rules
+    gate_reasons: tuple[str, ...] = ()
     model: str | None = None
     model_version: str | None = None
     endpoint: str | None = None
@@ -102,6 +112,7 @@ def report_of(run: Run) -> RunReport:
         **_end(run, round(training + serving, 6)),
         **_training(run),
         **_serving(run),
+        **_judged(run),
     )
 
 
@@ -178,6 +189,28 @@ def _serving(run: Run) -> dict[str, Any]:
             "base_answer": conversation.base_answer,
             "ground_truth": conversation.ground_truth,
         }
+    return found
+
+
+def _judged(run: Run) -> dict[str, Any]:
+    """What the answers to held-out questions came to, and what the gate said."""
+    found: dict[str, Any] = {}
+    if incumbent := Run.incumbent.of(run):
+        found["incumbent"] = f"{incumbent.name}:{incumbent.version}"
+    if evaluation := Run.evaluation.of(run):
+        rates = [each.judged.rate.mean for each in evaluation.against if each.judged]
+        found |= {
+            "rouge_l": evaluation.rouge_l(Candidate.TUNED),
+            "base_rouge_l": evaluation.rouge_l(Candidate.BASE),
+            "chrf": evaluation.chrf(Candidate.TUNED),
+            "base_chrf": evaluation.chrf(Candidate.BASE),
+            "empty_answers": evaluation.faults(Fault.EMPTY),
+            "win_rate": rates[0] if rates else None,
+        }
+    judgement = Run.judgement.of(run)
+    if judgement is not None and run.config.gate.rules:
+        found["gate"] = "passed" if judgement.passed else "not passed"
+        found["gate_reasons"] = judgement.reasons
     return found
 
 

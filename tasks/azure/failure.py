@@ -33,6 +33,7 @@ class Cause(StrEnum):
     TIMED_OUT = "timed out"  # it ran or waited longer than allowed
     BUDGET = "budget"  # it cost as much as allowed
     DEPLOYMENT = "deployment failed"  # the endpoint or its container did not become ready
+    GATE = "gate"  # the tuned model has not reached what the recipe asks of it
     ANSWER = "no answer"  # the deployment refuses a question, or answers it wrongly
     DELETION = "not deleted"  # something billed could not be deleted or cancelled
     STORAGE = "storage"  # the workspace's storage refuses, or the disk is full

@@ -25,6 +25,8 @@ class Stage(StrEnum):
     TRAFFIC = "traffic"
     ROLL_OUT = "roll out"
     INVOKE = "invoke"
+    EVALUATE = "evaluate"
+    GATE = "gate"
     KEEP = "keep"
     DELETE = "delete"
     DELETE_COMPUTE = "delete compute"

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from flows.run.report import RunReport
+from flows.terminal.cli import app
 from tasks.core.reuse import Reused
 from tasks.delete import EndpointEnd
 from tests.conftest import BASE, LocalServer, know_the_cloud
@@ -20,7 +22,7 @@ from tests.support.tiny.code.tiny_chat import NOTHING_LEARNT
 pytestmark = pytest.mark.slow
 
 # Of no other test's run: equal inputs would adopt each other's jobs.
-INPUTS = ("data.train.take=30", "deploy.compare_with_base=true")
+INPUTS = ("data.train.take=30", "deploy.compare_with_base=true", "evaluation.prompts=8")
 CLUSTER = ("compute.name=whole-run", "compute.keep=false")
 
 
@@ -108,6 +110,67 @@ def test_the_model_carries_its_lineage(first: RunReport, ml_client: Any) -> None
     assert f"models/{BASE}/versions/1" in tags["finetune.base-model"]
     assert tags["finetune.component"] == "tiny_chat:1"
     assert tags["finetune.eval-loss"] == f"{first.eval_loss:.4f}"
+
+
+def test_held_out_questions_are_answered_side_by_side(first: RunReport) -> None:
+    assert first.rouge_l is not None
+    assert first.base_rouge_l is not None
+    assert 0 <= first.base_rouge_l < first.rouge_l <= 1
+    assert (first.empty_answers, first.gate, first.gate_reasons) == (0, None, ())
+    found = artifacts(first.run)
+    page = str(found["finetune-evaluation"])
+    assert page.startswith("# Evaluation on 8 held-out conversations")
+    assert "tuned − base" in page
+    assert NOTHING_LEARNT in page
+    assert len(json.loads(found["finetune-answers"])) == 8
+
+
+def test_what_answers_is_promoted_where_no_rule_says_otherwise(first: RunReport, ml_client: Any) -> None:
+    tags = ml_client.models.get(first.model, version=first.model_version).tags
+    assert tags["finetune.gate"] == "passed"
+    assert tags["finetune.promoted"]
+    assert float(tags["finetune.rouge-l"]) == pytest.approx(first.rouge_l, abs=1e-4)
+
+
+def test_a_model_that_misses_a_rule_is_a_candidate_and_not_deployed(
+    first: RunReport, config: MakeConfig, ml_client: Any
+) -> None:
+    from flows.finetune import finetune
+
+    rules = ("eval_loss <= base * 0.01", "eval_loss <= incumbent", "empty_answers == 0")
+    gate = f"gate.rules={json.dumps(rules)}"
+    state = finetune(config(*INPUTS, *CLUSTER, gate), return_state=True)
+    report = state.result()
+    assert (state.name, state.is_completed()) == ("Not passed", True)
+    assert (report.outcome, report.gate, report.endpoint) == ("completed", "not passed", None)
+    assert report.job == first.job
+    (reason,) = report.gate_reasons
+    assert reason.startswith("eval_loss <= base * 0.01: broken (")
+    tags = ml_client.models.get(report.model, version=report.model_version).tags
+    assert (tags["finetune.gate"], tags["finetune.gate-reasons"]) == ("candidate", reason)
+    failed = finetune(config(*INPUTS, *CLUSTER, gate, "gate.otherwise=fail"), return_state=True)
+    assert failed.is_failed()
+    assert "gate.rules" in (failed.message or "")
+
+
+def test_the_next_model_is_held_against_the_promoted_one(
+    first: RunReport, config: MakeConfig, ml_client: Any
+) -> None:
+    """Another job of the same name; the incumbent's answers are those of its own evaluation."""
+    from flows.finetune import finetune
+
+    rule = 'gate.rules=["eval_loss <= incumbent * 100", "rouge_l >= 0"]'
+    report = finetune(config("data.train.take=31", "evaluation.prompts=8", *CLUSTER, rule))
+    assert (report.incumbent, report.gate) == (f"{first.model}:{first.model_version}", "passed")
+    page = str(artifacts(report.run)["finetune-evaluation"])
+    assert "tuned − incumbent" in page
+    assert [row["outcome"] for row in json.loads(artifacts(report.run)["finetune-gate"])] == ["kept", "kept"]
+    said = CliRunner().invoke(app, ["models", str(first.model), "--json"])
+    rows = {row["model"]: row for row in json.loads(said.stdout)}
+    newest, before = (f"{first.model}:{each}" for each in (report.model_version, first.model_version))
+    assert rows[newest]["promoted"] >= rows[before]["promoted"] > ""
+    assert rows[newest]["job"] == report.job
+    assert rows[newest]["serves"] == ""
 
 
 def test_a_second_run_adopts_what_the_first_made(

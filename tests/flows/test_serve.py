@@ -54,6 +54,13 @@ def test_each_run_rolls_its_model_out_beside_the_one_before(
     assert state.is_cancelled()
     assert served(session, name) == {f"demo-{second.model_version}": 100}
     assert Turn.read(endpoint.find(session, name).tags) is None
+
+    # The first model again, which the gate refuses now: it is asked without traffic, and taken back.
+    refused = finetune(
+        config("data.train.take=41", *serve, "evaluation.prompts=1", 'gate.rules=["rouge_l > 1"]')
+    )
+    assert (refused.gate, refused.job) == ("not passed", first.job)
+    assert served(session, name) == {f"demo-{second.model_version}": 100}
     endpoint.remove(session, name, lease.run)
 
 

@@ -1,0 +1,139 @@
+"""The stage: ask the deployed models questions of the test split, and compare what they answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from tasks.azure import clients
+from tasks.azure.clients import Session
+from tasks.azure.failure import Cause, Failure
+from tasks.core import outage
+from tasks.core.stage import logger, report, stage
+from tasks.core.stages import Stage
+from tasks.data import PreparedData
+from tasks.deploy import Deployment
+from tasks.evaluation import form, score
+from tasks.evaluation.interval import bootstrap
+from tasks.evaluation.judge import judged
+from tasks.evaluation.question import Question, questions
+from tasks.evaluation.result import Against, Asked, Candidate, Evaluation, Interval, Scored
+from tasks.invoke import Invoke, request
+from tasks.invoke import score as answer_of
+from tasks.sections.evaluation import Evaluation as Section
+
+Ask = Callable[[Question], str]
+
+
+class Earlier(BaseModel):
+    """What the incumbent answered in its own evaluation, by the question's digest: it is not deployed."""
+
+    model_config = ConfigDict(frozen=True)
+
+    answers: Mapping[str, str] = {}
+
+
+@stage(Stage.EVALUATE, limit=None)
+def evaluate(
+    session: Session,
+    section: Section,
+    data: PreparedData,
+    deployments: Mapping[Candidate, Deployment],
+    earlier: Earlier,
+) -> Evaluation:
+    """Ask every deployed candidate the same questions, each by as many at once as its machines take.
+
+    Raises Failure where an endpoint or the judge refuses; an answer that is empty is a finding.
+    """
+    wanted = questions(Path(data.test.path), section.prompts, section.seed)
+    found: dict[Candidate, list[str | None]] = {}
+    for candidate, deployment in deployments.items():
+        report(f"{len(wanted)} questions to {deployment.name}")
+        found[candidate] = _answers(wanted, _asking(session, section, deployment), deployment.instance_count)
+    if earlier.answers:
+        found[Candidate.INCUMBENT] = [earlier.answers.get(question.digest) for question in wanted]
+    asked = tuple(
+        _scored(question, {who: answers[at] for who, answers in found.items()}, data, section)
+        for at, question in enumerate(wanted)
+    )
+    return Evaluation(
+        asked=asked,
+        against=tuple(compare(section, asked)),
+        note="" if score.is_available() or not asked else score.MISSING,
+    )
+
+
+def compare(section: Section, asked: Sequence[Asked]) -> list[Against]:
+    """The tuned model beside each other that has answers, with intervals over the conversations of both."""
+    found = []
+    for other in (Candidate.BASE, Candidate.INCUMBENT):
+        both = [each for each in asked if {Candidate.TUNED, other} <= each.answers.keys()]
+        if not both:
+            continue
+        pairs = [(each.answers[Candidate.TUNED], each.answers[other]) for each in both]
+        verdicts = judged(section.judge, both, other, section.seed) if section.judge.url else None
+        found.append(
+            Against(
+                other=other,
+                rouge_l=_difference([(a.rouge_l, b.rouge_l) for a, b in pairs], section.seed),
+                chrf=_difference([(a.chrf, b.chrf) for a, b in pairs], section.seed),
+                judged=verdicts,
+            )
+        )
+    return found
+
+
+def _difference(pairs: Sequence[tuple[float | None, float | None]], seed: int) -> Interval | None:
+    known = [a - b for a, b in pairs if a is not None and b is not None]
+    return bootstrap(known, seed) if known and len(known) == len(pairs) else None
+
+
+def _asking(session: Session, section: Section, deployment: Deployment) -> Ask:
+    """What asks the deployment one question, and outlasts an endpoint that is busy or away."""
+    endpoints = clients.workspace(session).online_endpoints
+    address = endpoints.get(deployment.endpoint).scoring_uri
+    key = endpoints.get_keys(deployment.endpoint).primary_key
+    wanted = Invoke(do_sample=False, temperature=0, max_new_tokens=section.max_new_tokens)
+
+    def ask(question: Question) -> str:
+        body = request(question.messages, wanted)
+        try:
+            return outage.outlast(lambda: answer_of(address, key, deployment.name, body))
+        except Failure as failure:
+            if failure.cause is not Cause.ANSWER or not isinstance(failure.__cause__, ValueError):
+                raise
+            logger().warning("%s answered nothing that can be read: %s", deployment.name, failure.what)
+            return ""
+
+    return ask
+
+
+def _answers(wanted: Sequence[Question], ask: Ask, at_once: int) -> list[str | None]:
+    """As many at once as there are machines: Azure's containers answer one request after the other."""
+    if at_once == 1:
+        return [ask(question) for question in wanted]
+    with ThreadPoolExecutor(at_once, thread_name_prefix="ask") as pool:
+        return list(pool.map(ask, wanted))
+
+
+def _scored(
+    question: Question, answers: Mapping[Candidate, str | None], data: PreparedData, section: Section
+) -> Asked:
+    reference = question.reference
+    return Asked(
+        messages=question.messages,
+        reference=reference,
+        answers={
+            who: Scored(
+                text=text,
+                rouge_l=score.rouge_l(text, reference),
+                chrf=score.chrf(text, reference),
+                faults=tuple(form.faults(text, reference, data.window, section.max_new_tokens)),
+            )
+            for who, text in answers.items()
+            if text is not None
+        },
+    )

@@ -1,0 +1,41 @@
+"""How the tuned model is evaluated: the section of the configuration."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Judge(BaseModel):
+    """A model that says which of two answers is better, behind any OpenAI-compatible chat endpoint."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, title="Judge")
+
+    url: str | None = Field(
+        None,
+        pattern=r"^https?://\S+$",
+        description="The address before `/chat/completions`, such as https://api.openai.com/v1; nobody "
+        "judges if empty.",
+    )
+    model: str = Field(
+        "gpt-4o-mini", min_length=1, description="The judge's name there. Whoever runs it bills it."
+    )
+    key_variable: str | None = Field(
+        None, description="The environment variable that holds the key; none is sent if empty."
+    )
+
+
+class Evaluation(BaseModel):
+    """Questions of the test split, which nothing was trained on, and what compares the answers."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, title="Evaluation")
+
+    prompts: int = Field(
+        8,
+        ge=0,
+        le=1000,
+        description="Conversations of the test split to be answered; 0 asks none. The deployment is billed "
+        "meanwhile.",
+    )
+    seed: int = Field(0, description="Which conversations, and the draws of the confidence interval.")
+    max_new_tokens: int = Field(200, ge=1, description="The longest answer; the likeliest token each time.")
+    judge: Judge = Field(Judge(), title="Judge")

@@ -1,0 +1,177 @@
+"""What answers are held against: scores, the form, intervals, and a judge behind a chat endpoint."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.azure.failure import Cause
+from tasks.data.window import Window
+from tasks.evaluation import form, score
+from tasks.evaluation.evaluate import compare
+from tasks.evaluation.interval import bootstrap
+from tasks.evaluation.judge import judged
+from tasks.evaluation.question import questions
+from tasks.evaluation.result import Asked, Candidate, Fault, Scored
+from tasks.invoke import Message
+from tasks.sections.evaluation import Evaluation, Judge
+from tests.support.checkout import ROOT
+from tests.support.failures import fails
+
+SAMPLE = ROOT / "tasks" / "data" / "sample" / "test_sft.jsonl"
+ENGLISH = (
+    "The harbour was quiet in the morning, and the fishermen had already gone out to sea. A few gulls sat on "
+    "the wall and waited for them, as they do every day, while the baker opened his shop at the corner."
+)
+GERMAN = (
+    "Der Hafen lag am Morgen still, und die Fischer waren schon auf das Meer hinausgefahren. Ein paar Möwen "
+    "saßen auf der Mauer und warteten auf sie, wie jeden Tag, während der Bäcker seinen Laden öffnete."
+)
+
+
+def asked(tuned: str, base: str, reference: str = "yes", rouge: tuple[float, float] = (0.5, 0.5)) -> Asked:
+    return Asked(
+        messages=(Message(role="user", content="a question"),),
+        reference=reference,
+        answers={
+            Candidate.TUNED: Scored(text=tuned, rouge_l=rouge[0], chrf=None, faults=()),
+            Candidate.BASE: Scored(text=base, rouge_l=rouge[1], chrf=None, faults=()),
+        },
+    )
+
+
+def test_an_answer_equal_to_the_reference_has_the_highest_scores_in_any_script() -> None:
+    for text in (ENGLISH, GERMAN, "Москва стоит на реке"):
+        assert score.rouge_l(text, text) == pytest.approx(1.0)
+        assert score.chrf(text, text) == pytest.approx(100.0)
+    assert score.rouge_l("one two three four", "one three") == pytest.approx(2 * 0.5 * 1 / 1.5)
+    assert (score.rouge_l("", ENGLISH), score.chrf("", ENGLISH)) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("answer", "found"),
+    [
+        (ENGLISH, []),
+        (" \n", [Fault.EMPTY]),
+        ("I am a model. " * 30, [Fault.RUNAWAY, Fault.CUT]),
+        (ENGLISH * 2, [Fault.CUT]),
+        (GERMAN, [Fault.LANGUAGE]),
+        ("Ja.", []),  # too short to tell
+    ],
+)
+def test_the_form_of_an_answer(answer: str, found: list[Fault]) -> None:
+    assert list(form.faults(answer, ENGLISH, Window(), 90)) == found
+
+
+def test_questions_are_drawn_by_the_seed_and_none_comes_twice(tmp_path: Path) -> None:
+    some = questions(SAMPLE, 5, 1)
+    assert some == questions(SAMPLE, 5, 1)
+    assert some != questions(SAMPLE, 5, 2)
+    assert len({each.digest for each in some}) == 5
+    assert all(each.messages[-1].role == "user" and each.reference for each in some)
+    row = {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}
+    twice = tmp_path / "twice.jsonl"
+    twice.write_text(f"{json.dumps(row)}\n\n{json.dumps(row)}\n")
+    assert len(questions(twice, 9, 0)) == 1
+
+
+def test_noise_is_not_called_a_difference() -> None:
+    noise = bootstrap([0.3, -0.3, 0.2, -0.25, 0.1, -0.05], 0)
+    assert not noise.is_seen
+    assert noise.low < 0 < noise.high
+    clear = bootstrap([0.3, 0.25, 0.2, 0.4, 0.35, 0.3], 0)
+    assert clear.is_seen
+    assert 0.2 <= clear.low <= clear.mean <= clear.high <= 0.4
+    assert bootstrap([1.0] * 4, 3).low == 1.0
+    assert clear == bootstrap([0.3, 0.25, 0.2, 0.4, 0.35, 0.3], 0)
+
+
+def test_models_are_compared_conversation_by_conversation() -> None:
+    every = [asked("a", "b", rouge=(0.5 + 0.01 * n, 0.2 + 0.01 * n)) for n in range(8)]
+    (against,) = compare(Evaluation(), every)
+    assert against.other is Candidate.BASE
+    assert against.rouge_l is not None
+    assert against.rouge_l.mean == pytest.approx(0.3)
+    assert against.rouge_l.conversations == 8
+    assert (against.chrf, against.judged) == (None, None)
+
+
+Answer = Callable[[str], tuple[int, str]]
+
+
+@pytest.fixture
+def endpoint() -> Iterator[Callable[[Answer], tuple[str, list[dict[str, Any]]]]]:
+    """Starts a chat endpoint whose answers follow from what it is asked: its address, and what it got."""
+    servers: list[ThreadingHTTPServer] = []
+
+    def start(answer: Answer) -> tuple[str, list[dict[str, Any]]]:
+        got: list[dict[str, Any]] = []
+
+        class Chat(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                got.append({**body, "path": self.path, "key": self.headers["Authorization"]})
+                status, said = answer(body["messages"][-1]["content"])
+                content = json.dumps({"choices": [{"message": {"role": "assistant", "content": said}}]})
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content.encode())
+
+            def log_message(self, format: str, *args: Any) -> None:
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Chat)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_port}/v1", got
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def prefers_good(text: str) -> tuple[int, str]:
+    first = text.partition("Answer A:")[2].partition("Answer B:")[0]
+    second = text.partition("Answer B:")[2]
+    return 200, "A" if "good" in first else "B." if "good" in second else "tie"
+
+
+def test_a_judge_is_asked_in_both_orders_and_places_win_nothing(
+    endpoint: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every = [asked("good", "bad"), asked("good", "bad"), asked("bad", "good"), asked("poor", "bad")]
+    url, got = endpoint(prefers_good)
+    monkeypatch.setenv("A_JUDGES_KEY", "k-12345")
+    verdicts = judged(Judge(url=url, key_variable="A_JUDGES_KEY"), every, Candidate.BASE, 0)
+    assert verdicts is not None
+    assert (verdicts.wins, verdicts.ties, verdicts.losses) == (2, 1, 1)
+    assert verdicts.rate.mean == pytest.approx(2.5 / 4)
+    assert verdicts.rate.low < verdicts.rate.mean < verdicts.rate.high
+    assert len(got) == 8
+    assert {each["path"] for each in got} == {"/v1/chat/completions"}
+    assert {each["key"] for each in got} == {"Bearer k-12345"}
+    always_first, _ = endpoint(lambda text: (200, "A"))
+    verdicts = judged(Judge(url=always_first), every, Candidate.BASE, 0)
+    assert verdicts is not None
+    assert verdicts.ties == 4
+
+
+def test_a_judge_that_cannot_be_asked_is_one_line(endpoint: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    every = [asked("a", "b")]
+    monkeypatch.delenv("A_JUDGES_KEY", raising=False)
+    refused, _ = endpoint(lambda text: (401, ""))
+    with fails(Cause.ANSWER, "answers 401", "evaluation.judge"):
+        judged(Judge(url=refused), every, Candidate.BASE, 0)
+    with fails(Cause.UNREACHABLE, "cannot be reached", "evaluation.judge.url"):
+        judged(Judge(url="http://127.0.0.1:9/v1"), every, Candidate.BASE, 0)
+    with fails(Cause.CONFIGURATION, "A_JUDGES_KEY is not set"):
+        judged(Judge(url=refused, key_variable="A_JUDGES_KEY"), every, Candidate.BASE, 0)
+    assert judged(Judge(url=refused), every, Candidate.INCUMBENT, 0) is None

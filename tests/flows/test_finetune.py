@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from flows.dashboard import comparison
 from flows.run.report import RunReport
 from flows.terminal.cli import app
 from tasks.core.reuse import Reused
@@ -171,6 +172,17 @@ def test_the_next_model_is_held_against_the_promoted_one(
     assert rows[newest]["promoted"] >= rows[before]["promoted"] > ""
     assert rows[newest]["job"] == report.job
     assert rows[newest]["serves"] == ""
+    compared = CliRunner().invoke(app, ["compare", first.run, report.run[:8], "--json"])
+    differ = json.loads(compared.stdout)["differ"]
+    assert differ["data.train.take"] == ["30", "31"]
+    assert differ["job"] == [first.job, report.job]
+    assert differ["eval_loss"] == [first.eval_loss, report.eval_loss]
+    assert "base.name" not in differ
+    table = comparison.frame([first.run, report.run])
+    assert list(table["data.train.take"]) == ["30", "31"]
+    assert list(table["rouge_l"]) == [first.rouge_l, report.rouge_l]
+    unknown = CliRunner().invoke(app, ["compare", first.run, "no-such-run"])
+    assert (unknown.exit_code, "finetune history" in unknown.stderr) == (1, True)
 
 
 def test_a_second_run_adopts_what_the_first_made(

@@ -13,7 +13,6 @@ from tasks.azure.clients import Session
 from tasks.azure.listing import Listed
 from tasks.azure.run_history import Step
 from tasks.compute import Cluster
-from tasks.core.booking import Booking
 from tasks.core.lease import RUN, is_held_by, price
 from tasks.job.meter import Bill, Meter
 from tasks.job.pipeline import CLUSTER
@@ -42,10 +41,8 @@ class Served(BaseModel):
 _known: dict[tuple[str, str], list[Served]] = {}
 
 
-def training(
-    session: Session, run: str, jobs: Sequence[Listed], meter: Meter, released: datetime | None
-) -> Bill:
-    """What those jobs have cost, for the report of a run; what another run has booked of them is left out.
+def training(session: Session, jobs: Sequence[Listed], meter: Meter, released: datetime | None) -> Bill:
+    """What those jobs have cost, all of which a run holds; another run's are that run's to pay.
 
     `released` is when the run has deleted the cluster, None where its nodes stay for their idle time.
     """
@@ -59,9 +56,7 @@ def training(
     if released is None:
         meter.look(nodes.look(session, meter.cluster.name), steps)
     now = service_clock.now()
-    bill = meter.bill(steps, now, until=released if is_over else now)
-    bookings = (Booking.read(job.tags) for job in jobs)
-    return bill.less(sum(each.dollars for each in bookings if each is not None and each.run != run))
+    return meter.bill(steps, now, until=released if is_over else now)
 
 
 def of_run(session: Session, run: str) -> tuple[str | None, Bill]:
@@ -73,13 +68,8 @@ def of_run(session: Session, run: str) -> tuple[str | None, Bill]:
     bill = Bill(at_least=False)
     for job in held:
         meter = Meter(_cluster(job, run_history.steps(session, job.name)))
-        bill = bill.plus(training(session, run, [job], meter, None))
+        bill = bill.plus(training(session, [job], meter, None))
     return (held[0].name if held else None), bill
-
-
-def book(session: Session, run: str, job: Listed, dollars: float) -> None:
-    """Say on another run's job that so much of it is in this run's report."""
-    listing.tag_job(session, job.name, Booking(run=run, dollars=dollars).tags())
 
 
 def _cluster(job: Listed, steps: Iterable[Step]) -> Cluster:

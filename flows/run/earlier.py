@@ -12,37 +12,12 @@ from prefect.client.schemas.actions import ArtifactCreate
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, ArtifactFilterKey
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import ArtifactSort
-from prefect.exceptions import ObjectNotFound
 
 from flows.run.config import Finetune
-from flows.run.life import has_given_up
 from flows.run.report import KEY, RunReport
 from tasks.azure.failure import Cause
 from tasks.azure.redaction import redacted
 from tasks.job.meter import Bill
-
-
-def reported_of_job(run: str, ended: datetime | None) -> float | None:
-    """The dollars of its job that a run has reported which has given it up; None where nothing is missing.
-
-    Nothing is where the run goes on, has completed, or has reported after the job had ended; and nobody can
-    tell of a run that Prefect does not know, at another server.
-    """
-    try:
-        identity = UUID(run)
-    except ValueError:
-        return None
-    with get_client(sync_client=True) as client:
-        try:
-            found = client.read_flow_run(identity)
-        except ObjectNotFound:
-            return None
-        if not has_given_up(client, found):
-            return None
-        report = last_report(client, identity)
-    if report is None:
-        return 0.0
-    return report.training_usd if ended is None or report.ended < ended else None
 
 
 def served_by(run: str) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient
@@ -36,16 +36,6 @@ def is_lost(client: SyncPrefectClient, run: FlowRun, now: datetime, silent: time
         and not _has_logged(client, run.id, since)
         and not _has_published(client, run.id, since)
     )
-
-
-def has_given_up(client: SyncPrefectClient, run: FlowRun) -> bool:
-    """Whether the run has ended without completing, or shows no sign of life, and nobody heals it."""
-    if run.state is None or run.state.is_completed():
-        return False
-    if run.state.is_final():
-        return True
-    silent = timedelta(seconds=SILENT_SECONDS)
-    return run.state.is_running() and is_lost(client, run, datetime.now(UTC), silent)
 
 
 def _has_heartbeats(client: SyncPrefectClient, run: UUID) -> bool:

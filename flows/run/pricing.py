@@ -14,14 +14,12 @@ from flows.run import earlier
 from flows.run.context import Run
 from flows.run.spent import Spent
 from tasks import spending
-from tasks.azure import listing, service_clock
+from tasks.azure import service_clock
 from tasks.azure.errors import explain
-from tasks.azure.listing import Listed
 from tasks.core import signals
-from tasks.core.booking import Booking
-from tasks.core.lease import RUN, is_held_by
+from tasks.core.lease import is_held_by
 from tasks.core.stage import logger
-from tasks.job import durations, pipeline
+from tasks.job import pipeline
 from tasks.job.meter import Bill, Meter
 
 
@@ -81,8 +79,7 @@ def _training(run: Run) -> Bill:
         named = pipeline.names(run.base.name, run.plan, fresh_for)
         attempts = pipeline.attempts(run.session, named, run.id, _created())
         held = [job for job in attempts if is_held_by(job.tags, run.id)]
-        own = spending.training(run.session, run.id, held, meter, Run.released.of(run))
-        return own.plus(_inherited(run, meter))
+        return spending.training(run.session, held, meter, Run.released.of(run))
     except Exception as error:  # noqa: BLE001 - the run has ended in its own way
         logger().warning("What the job has cost in all cannot be seen: %s", explain(error).what)
         return _seen(run, meter)
@@ -92,30 +89,6 @@ def _created() -> datetime | None:
     """When the flow run was, whichever of its processes this is: it has submitted nothing before."""
     context = FlowRunContext.get()
     return context.flow_run.created if context and context.flow_run else None
-
-
-def _inherited(run: Run, meter: Meter) -> Bill:
-    """What a lost run has spent on the job with which this one goes on, and reported to nobody."""
-    nothing = Bill(at_least=False)
-    submission, trained = Run.submission.of(run), Run.trained.of(run)
-    job = listing.job(run.session, submission.name) if submission and submission.reused else None
-    holder = job.tags.get(RUN) if job is not None else None
-    if job is None or holder is None or holder == run.id or _is_booked(job, run.id):
-        return nothing
-    reported = earlier.reported_of_job(holder, durations.ended(trained.steps) if trained else None)
-    if reported is None:
-        return nothing
-    bill = spending.training(run.session, run.id, [job], meter, Run.released.of(run)).less(reported)
-    if bill.dollars:
-        spending.book(run.session, run.id, job, bill.dollars)
-        logger().info("$%.4f of it were spent by flow run %s, which was lost", bill.dollars, holder)
-    return bill
-
-
-def _is_booked(job: Listed, run: str) -> bool:
-    """Whether another run has booked already what the job's holder has not."""
-    booking = Booking.read(job.tags)
-    return booking is not None and booking.run != run
 
 
 def _seen(run: Run, meter: Meter) -> Bill:

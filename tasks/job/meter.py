@@ -43,10 +43,6 @@ class Bill(BaseModel):
     def plus(self, other: Bill) -> Bill:
         return Bill(dollars=self.dollars + other.dollars, at_least=self.at_least or other.at_least)
 
-    def less(self, dollars: float) -> Bill:
-        """Without what somebody else has booked."""
-        return self.model_copy(update={"dollars": max(self.dollars - dollars, 0.0)})
-
     def __str__(self) -> str:
         return f"{'at least ' if self.at_least and self.dollars else ''}${self.dollars:.2f}"
 

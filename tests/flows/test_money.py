@@ -221,28 +221,6 @@ def test_of_a_run_that_crashes_and_goes_on(
     assert healed.training_usd > 1.3 * crashed.training_usd
 
 
-def test_of_a_run_that_goes_on_with_the_job_of_one_that_was_lost(
-    prefect_server: PrefectServer, books: Workspace, config: Any, cluster: str, time_passes: Act
-) -> None:
-    """The lost one has reported its part; together the two have what the ledger has, however often asked."""
-
-    def crashes() -> None:
-        books.admin("clock", {"seconds": STEP / 2})
-        raise SystemExit(1)
-
-    settings = config("compute.keep=true")
-    lost = run(prefect_server, settings, Once(trains=crashes))
-    assert (lost.outcome, lost.training_usd > 0) == ("crashed", True)
-    heir = run(prefect_server, settings, Once(trains=time_passes))
-    assert (heir.outcome, heir.job, heir.run != lost.run) == ("completed", lost.job, True), heir.failure
-    third = run(prefect_server, settings, Once(trains=lambda: None))
-    assert (third.job, third.training_usd) == (lost.job, 0)
-    books.admin("clock", {"seconds": LATER})
-    total = lost.training_usd + heir.training_usd
-    assert total == pytest.approx(billed(books, "node", cluster), rel=0.02)
-    assert heir.training_usd > 0.5 * lost.training_usd
-
-
 def test_of_every_attempt_of_a_run(
     prefect_server: PrefectServer, books: Workspace, config: Any, cluster: str, time_passes: Act
 ) -> None:

@@ -59,7 +59,7 @@ def judge(tried: Tried) -> Verdict:
     if kind in kinds.INTERRUPTING and not survived:
         survived = last is not None and last.clear and not tried.billed and again
     return Verdict(
-        happened=tried.happened,
+        happened=tried.happened or tried.hung,  # one that hung has noted no stages
         survived=survived,
         unclear=not survived and (last is None or not last.clear) or not again,
         left=bool(tried.audit.left),

@@ -44,6 +44,7 @@ KILLED = Tried(Case(kinds.KILL, 3, 2), True, None, COMPLETED, NOTHING_LEFT, 2)
         (replace(SURVIVED, audit=replace(NOTHING_LEFT, touched=("jobs j",))), {"survived", "leaked"}),
         (replace(SURVIVED, audit=replace(NOTHING_LEFT, nodes=2)), {"survived", "paid_twice"}),
         (replace(SURVIVED, hung=True), {"survived", "hung"}),
+        (replace(SURVIVED, hung=True, happened=False), {"survived", "hung"}),
         (replace(SURVIVED, first=replace(COMPLETED, dollars=0.02)), {"survived", "dollars_off"}),
         (replace(SURVIVED, first=replace(COMPLETED, dollars=0.0004)), {"survived"}),
         (replace(KILLED, case=replace(KILLED.case, kind=kinds.TERM), first=FAILED), {"survived"}),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,14 +13,12 @@ from tasks.core.lease import PREFIX, is_held_by
 from tasks.core.stage import logger, stage
 from tasks.core.stages import Stage
 from tasks.data.model_files import find_window
+from tasks.model_version import REGISTERED, Entry, check_offered, describe
 from tasks.model_version import BaseModelVersion as BaseModelVersion
-from tasks.model_version import Entry, check_offered, describe
 from tasks.sections.base import Base as Base
 
 # The tag in which registration keeps what a model was made from.
 BASE_MODEL = f"{PREFIX}base-model"
-# A model's id, of a registry or of a workspace.
-REGISTERED = re.compile(r"(?:/registries/([^/]+))?/models/([^/]+)/versions/([^/]+)$", re.IGNORECASE)
 
 
 @stage(Stage.BASE_MODEL)

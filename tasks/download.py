@@ -18,8 +18,9 @@ from tasks.azure import clients
 from tasks.azure.clients import Session
 from tasks.azure.errors import is_missing
 from tasks.azure.failure import Cause, Failure
-from tasks.base_model import BASE_MODEL, REGISTERED
+from tasks.base_model import BASE_MODEL
 from tasks.data.model_files import opened
+from tasks.model_version import REGISTERED
 
 SUMS = "SHA256SUMS"
 _ADAPTER, _WEIGHTS, _MLMODEL = "adapter_config.json", "config.json", "MLmodel"

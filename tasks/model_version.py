@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import Any, NamedTuple
@@ -15,6 +16,8 @@ from tasks.core.log import logger
 from tasks.data.window import Window
 from tasks.sections.base import Base
 
+# A model's id, of a registry or of a workspace.
+REGISTERED = re.compile(r"(?:/registries/([^/]+))?/models/([^/]+)/versions/([^/]+)$", re.IGNORECASE)
 # A workspace that has not a model's own weights says so with this tag, naming whose it has.
 STAND_IN = "local_stand_in"
 # One that cannot train a model says why with this.

@@ -11,10 +11,9 @@ from pydantic import BaseModel, ConfigDict
 from tasks.azure import clients
 from tasks.azure.clients import Session
 from tasks.azure.errors import explain, is_unauthorised
-from tasks.base_model import REGISTERED
-from tasks.core.stage import logger
+from tasks.core.log import logger
 from tasks.data import model_files
-from tasks.model_version import BaseModelVersion
+from tasks.model_version import REGISTERED, BaseModelVersion
 from tasks.sections.base import Base
 
 _MLMODEL = "MLmodel"

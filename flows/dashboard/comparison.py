@@ -17,10 +17,9 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.sorting import FlowRunSort
 from pydantic import BaseModel, ConfigDict
 
-from flows.artifacts.run import KEY
 from flows.dashboard.run import report_in
 from flows.run.flow_runs import FLOW
-from flows.run.report import RunReport
+from flows.run.report import KEY, RunReport
 from tasks.azure.failure import Cause, Failure
 
 if TYPE_CHECKING:

@@ -53,7 +53,7 @@ def test_one_file_of_a_server_is_enough(layout: str, ranges: bool, tmp_path: Pat
 def test_a_missing_package_is_named(address: str, tmp_path: Path) -> None:
     protocol = address.partition(":")[0]
     try:
-        fsspec.filesystem(protocol)
+        fsspec.get_filesystem_class(protocol)
     except (ImportError, ValueError):
         with fails(Cause.CONFIGURATION, address, "adlfs for abfss://", "s3fs for s3://"):
             prepare(Data(dataset=address, directory=tmp_path))

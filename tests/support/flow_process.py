@@ -38,21 +38,19 @@ class Processes:
         sets = [f"--set={change}" for change in (f"data.directory={self.folder / 'data'}", *changes)]
         return self._start(["-m", "flows.terminal.cli", "run", str(TINY / "recipe.yaml"), *sets], variables)
 
-    def engine(self, run: UUID, piped: bool = False) -> subprocess.Popen[bytes]:
-        """The process that a worker starts for a deployment's run; it reads what a `piped` one prints."""
+    def engine(self, run: UUID) -> subprocess.Popen[bytes]:
+        """The process that a worker starts for a deployment's run."""
         variables = {
             "PREFECT__FLOW_RUN_ID": str(run),
             "PREFECT__FLOW_ENTRYPOINT": _ENTRYPOINT,
             "PREFECT_LOGGING_LEVEL": "INFO",
         }
-        return self._start(["-m", "prefect.engine"], variables, piped)
+        return self._start(["-m", "prefect.engine"], variables)
 
     def said(self, process: subprocess.Popen[bytes]) -> str:
         return (self.folder / f"{self.started.index(process)}.log").read_text(errors="replace")
 
-    def _start(
-        self, arguments: list[str], variables: dict[str, str], piped: bool = False
-    ) -> subprocess.Popen[bytes]:
+    def _start(self, arguments: list[str], variables: dict[str, str]) -> subprocess.Popen[bytes]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
         with (self.folder / f"{len(self.started)}.log").open("wb") as log:
             process = subprocess.Popen(
@@ -60,8 +58,8 @@ class Processes:
                 cwd=ROOT,
                 env={**inherited, **self.prefect.environment, **variables},
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE if piped else log,
-                stderr=subprocess.STDOUT if piped else log,
+                stdout=log,
+                stderr=log,
                 start_new_session=True,
             )
         self.started.append(process)

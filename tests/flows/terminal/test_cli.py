@@ -184,7 +184,7 @@ def test_ctrl_c_deletes_the_endpoint(
     ml_client: Any,
     server: LocalServer,
 ) -> None:
-    run = start(*tiny_run(tmp_path, "data.train.take=14"), **prefect_server.environment)
+    run = start(*tiny_run(tmp_path, "data.train.take=12"), **prefect_server.environment)
 
     def deploying() -> bool:
         assert run.poll() is None, run.communicate()

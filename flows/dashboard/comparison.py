@@ -18,6 +18,7 @@ from prefect.client.schemas.sorting import FlowRunSort
 from pydantic import BaseModel, ConfigDict
 
 from flows.dashboard.run import report_in
+from flows.run import parameters
 from flows.run.flow_runs import FLOW
 from flows.run.report import KEY, RunReport
 from tasks.azure.failure import Cause, Failure
@@ -82,8 +83,8 @@ def _read(client: SyncPrefectClient, wanted: str) -> Compared:
             "Compare runs that have ended: finetune history lists them.",
             cause=Cause.CONFIGURATION,
         )
-    config = (run.parameters or {}).get("config") or {}
-    return Compared(run=str(run.id), name=run.name, settings=dict(_flat(config)), report=report)
+    settings = parameters.config_of(run).model_dump(mode="json")
+    return Compared(run=str(run.id), name=run.name, settings=dict(_flat(settings)), report=report)
 
 
 def _found(client: SyncPrefectClient, wanted: str) -> FlowRun:

@@ -139,6 +139,25 @@ def poll_often(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(LROConfigurations, "POLL_INTERVAL", OFTEN)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_poller_outlives_its_operation() -> Iterator[None]:
+    """Let the SDK's threads look again at once where the service names no time, instead of after 30 s.
+
+    The flow waits for operations itself and starts these threads by the way; a module's end waits for them.
+    """
+    from azure.core.polling.base_polling import LROBasePolling
+
+    delay = LROBasePolling._extract_delay
+
+    def soon(poller: Any) -> float:
+        stated = float(delay(poller))
+        return OFTEN if stated == poller._timeout else stated
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LROBasePolling, "_extract_delay", soon)
+        yield
+
+
 @pytest.fixture
 def environment(server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """The variables of the session's server, set in this process."""

@@ -18,6 +18,7 @@ from prefect.client.schemas.filters import (
     ArtifactFilterKey,
     FlowRunFilter,
     FlowRunFilterId,
+    FlowRunFilterStartTime,
     LogFilter,
     LogFilterFlowRunId,
 )
@@ -117,9 +118,11 @@ def test_what_ends_the_process_leaves_its_job_to_the_next_run(
 
 
 def newest(prefect: PrefectServer) -> Any:
-    """The flow run that was started last."""
+    """The flow run that was started last; one that is only scheduled has not been."""
+    started = FlowRunFilter(start_time=FlowRunFilterStartTime(is_null_=False))
     with prefect.client() as client:
-        return client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=1)[0]
+        found = client.read_flow_runs(flow_run_filter=started, sort=FlowRunSort.START_TIME_DESC, limit=1)
+    return found[0]
 
 
 def test_ctrl_c_cancels_the_job_and_the_run_says_what_became_of_everything(

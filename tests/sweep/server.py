@@ -53,9 +53,10 @@ class OwnServer:
         """How the recipe's run by a worker ends that is killed alone once the stage has begun."""
         from flows.run import parameters
         from flows.run.config import parse
+        from flows.run.signature import DEFAULT_RECIPE
 
         begun = monotonic()
-        given = parameters.of(parse(recipe, "sweep"))
+        given = parameters.of(parse(recipe, DEFAULT_RECIPE))
         with self.prefect.client() as client:
             run = client.create_flow_run_from_deployment(self.deployment, parameters=given).id
         worker = start_worker(self.prefect)

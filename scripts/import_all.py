@@ -13,6 +13,8 @@ import warnings
 PACKAGES = ("azureml_local", "tasks", "flows")
 # A model's own code: MLflow runs it where it loads the model.
 PROGRAMS = {"azureml_local.catalogue.chat_python_model"}
+# What an extra of the flow's has, and a module is made of.
+OPTIONAL = {"adlfs"}
 
 
 def main() -> int:
@@ -21,6 +23,7 @@ def main() -> int:
     azureml_finetune.find_workflow()
     from azureml_local.extras import CHAT
 
+    optional = {*CHAT, *OPTIONAL}
     broken, left_out = [], 0
     for package in map(importlib.import_module, PACKAGES):
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
@@ -29,12 +32,12 @@ def main() -> int:
             try:
                 importlib.import_module(module.name)
             except ModuleNotFoundError as error:
-                if error.name not in CHAT:
+                if error.name not in optional:
                     broken.append(f"{module.name}: {error}")
-                left_out += error.name in CHAT
+                left_out += error.name in optional
             except Exception as error:  # noqa: BLE001 - whatever it is, it is reported
                 broken.append(f"{module.name}: {type(error).__name__}: {error}")
-    without = f"; {left_out} were left out for want of the extra chat" if left_out else ""
+    without = f"; {left_out} were left out for want of an extra" if left_out else ""
     print("\n".join(broken) or f"every module was imported{without}")
     return 1 if broken else 0
 

@@ -24,7 +24,9 @@ pytestmark = pytest.mark.slow
 
 # Of no other test's run: equal inputs would adopt each other's jobs.
 INPUTS = ("data.train.take=30", "deploy.compare_with_base=true", "evaluation.prompts=8")
-CLUSTER = ("compute.name=whole-run", "compute.keep=false")
+# A name of its own: the versions of the default one are promoted by other tests' runs as well.
+MODEL = "whole-run"
+CLUSTER = ("compute.name=whole-run", "compute.keep=false", f"registration.name={MODEL}")
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +51,7 @@ def test_the_report_says_what_was_made(first: RunReport) -> None:
     assert first.base_loss is not None
     assert first.eval_loss is not None
     assert first.eval_loss < first.base_loss - 0.3
-    assert first.model == f"{BASE}-sample"
+    assert first.model == MODEL
     assert first.model_version is not None
     assert first.endpoint is not None
     assert first.endpoint.startswith("sample-completion-")
@@ -218,7 +220,7 @@ def test_a_second_run_adopts_what_the_first_made(
 def test_fresh_trains_anew(first: RunReport, config: MakeConfig) -> None:
     from flows.finetune import finetune
 
-    third = finetune(config(*INPUTS, "fresh=true"))
+    third = finetune(config(*INPUTS, f"registration.name={MODEL}", "fresh=true"))
     assert third.fingerprint == first.fingerprint
     assert third.job != first.job
     assert third.reused == ()
@@ -235,7 +237,7 @@ def test_without_a_cluster_the_job_brings_its_machines_along(
     size = "Standard_NC24ads_A100_v4"
     machines = ("compute.name=serverless", f"compute.size={size}", "compute.identity=null")
     report = finetune(config(*machines, "fresh=true"))  # not the job of another test
-    assert report.outcome == "completed"
+    assert (report.outcome, report.model) == ("completed", f"{BASE}-sample")
     assert {each.name for each in ml_client.compute.list()} == before
     billed = [row for row in server.admin("ledger")["rows"] if row["name"] == "serverless"]
     assert {row["vmSize"] for row in billed} == {size}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymentId
+
 from flows.operations.deployed_runs import (
     artifacts,
     deployment_id,
@@ -28,10 +30,11 @@ LIMIT = 240  # seconds; a run of the tiny component takes ten to twenty
 
 
 def runs_of(server: PrefectServer, deployment: str) -> list[UUID]:
-    """The runs that there are of a deployment."""
+    """The runs that there are of a deployment; the scheduler makes hundreds of others."""
     identity = deployment_id(server, deployment)
+    wanted = FlowRunFilter(deployment_id=FlowRunFilterDeploymentId(any_=[identity]))
     with server.client() as client:
-        return [run.id for run in client.read_flow_runs() if run.deployment_id == identity]
+        return [run.id for run in client.read_flow_runs(flow_run_filter=wanted)]
 
 
 def start(server: PrefectServer, deployment: str, config: Finetune) -> UUID:

@@ -15,10 +15,9 @@ from tasks.azure import clients, listing
 from tasks.azure.clients import Session
 from tasks.azure.failure import Cause, Failure
 from tasks.core.lease import Lease
-from tasks.invoke import Message, read_answer, refused
+from tasks.invoke import Message, answered, headers, refused
 from tasks.use import Use, of_endpoint
 
-_HEADER = "azureml-model-deployment"
 _CONNECT = 10.0  # seconds
 _DONE = "[DONE]"
 
@@ -113,21 +112,17 @@ def _scored(partner: Partner, messages: Sequence[Message], wish: Wish) -> str:
     parameters = {"temperature": wish.temperature, "max_new_tokens": wish.max_tokens}
     asked = {"input_string": [message.model_dump() for message in messages], "parameters": parameters}
     with closing(_posted(partner, partner.use.address, {"input_data": asked}, wish)) as response:
-        try:
-            return read_answer(response.json())
-        except ValueError as error:
-            raise Failure(
-                f"The deployment {partner.deployment} gave no answer: {error}.",
-                "Begin a new conversation, or see the deployment's log.",
-                response.text[:2000],
-                cause=Cause.ANSWER,
-            ) from error
+        do = "Begin a new conversation, or see the deployment's log."
+        return answered(response, partner.deployment, do)
 
 
 def _posted(partner: Partner, address: str, body: dict[str, Any], wish: Wish) -> requests.Response:
-    headers = {"Authorization": f"Bearer {partner.key}", _HEADER: partner.deployment}
     response = requests.post(
-        address, json=body, headers=headers, timeout=(_CONNECT, wish.seconds), stream=True
+        address,
+        json=body,
+        headers=headers(partner.key, partner.deployment),
+        timeout=(_CONNECT, wish.seconds),
+        stream=True,
     )
     if response.status_code != 200:
         raise refused(response, partner.deployment)

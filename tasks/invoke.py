@@ -120,21 +120,29 @@ def request(messages: tuple[Message, ...], invoke: Invoke) -> dict[str, Any]:
 def score(address: str, key: str, deployment: str, body: dict[str, Any], timeout: float = 180.0) -> str:
     """POST the question to one deployment; returns the answer's text. Raises Failure."""
     answer = requests.post(
-        address,
-        json=body,
-        headers={"Authorization": f"Bearer {key}", "azureml-model-deployment": deployment},
-        timeout=(10, timeout + _SLACK),
+        address, json=body, headers=headers(key, deployment), timeout=(10, timeout + _SLACK)
     )
     if answer.status_code != 200:
         # With its cause: a refused key is asked for again, once, as any refused token is.
         raise refused(answer, deployment) from requests.HTTPError(response=answer)
+    do = "See its log in the studio: the service says 200 also when it has swallowed an error."
+    return answered(answer, deployment, do)
+
+
+def headers(key: str, deployment: str) -> dict[str, str]:
+    """What a request carries that one deployment of the endpoint is to answer."""
+    return {"Authorization": f"Bearer {key}", "azureml-model-deployment": deployment}
+
+
+def answered(response: requests.Response, deployment: str, do: str) -> str:
+    """The text of a deployment's answer; raises Failure, which says to `do` that, where it is none."""
     try:
-        return read_answer(answer.json())
+        return read_answer(response.json())
     except ValueError as error:
         raise Failure(
             f"The deployment {deployment} gave no answer: {error}.",
-            "See its log in the studio: the service says 200 also when it has swallowed an error.",
-            answer.text[:2000],
+            do,
+            response.text[:2000],
             cause=Cause.ANSWER,
         ) from error
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
-from flows.terminal.places import recipes
+from flows.terminal.recipes import ChangesOption, RecipeArgument
 from flows.terminal.reporting import quiet, reporting
 
 if TYPE_CHECKING:
@@ -19,13 +19,8 @@ _MARKS = {"pass": ("✓", "green"), "warn": ("!", "yellow"), "fail": ("✗", "re
 
 
 def doctor(
-    recipe: Annotated[
-        str, typer.Argument(help="The name of a recipe, or a YAML file.", autocompletion=recipes)
-    ] = "local",
-    changes: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="A.B=C", help="Set a field of the recipe; may be repeated."),
-    ] = None,
+    recipe: RecipeArgument = "local",
+    changes: ChangesOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the lines as JSON on stdout.")] = False,
 ) -> None:
     """Say whether a recipe would run, and what to mend: reads only, starts nothing, costs nothing."""

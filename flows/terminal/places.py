@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,14 +12,6 @@ if TYPE_CHECKING:
     from tasks.sign_in import Workspace
 
 _PANEL = "Workspace"
-_RECIPES = Path(__file__).resolve().parent.parent / "recipes"
-
-
-def recipes(incomplete: str) -> list[str]:
-    """The names of recipes that begin so, for the shell's completion."""
-    return sorted(path.stem for path in _RECIPES.glob("*.yaml") if path.stem.startswith(incomplete))
-
-
 WhereOption = Annotated[
     Where | None,
     typer.Option(

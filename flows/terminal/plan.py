@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
-from flows.terminal.places import recipes
+from flows.terminal.recipes import ChangesOption, RecipeArgument
 from flows.terminal.reporting import quiet, reporting
 
 if TYPE_CHECKING:
@@ -17,13 +17,8 @@ _WIDE = 32  # characters of the first column, where names are longer than that
 
 
 def plan(
-    recipe: Annotated[
-        str, typer.Argument(help="The name of a recipe, or a YAML file.", autocompletion=recipes)
-    ] = "local",
-    changes: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="A.B=C", help="Set a field of the recipe; may be repeated."),
-    ] = None,
+    recipe: RecipeArgument = "local",
+    changes: ChangesOption = None,
     offline: Annotated[
         bool, typer.Option("--offline", help="Ask nobody: by the shipped catalogue, without credentials.")
     ] = False,

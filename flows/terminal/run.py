@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.terminal.places import recipes
+from flows.terminal.recipes import ChangesOption, RecipeArgument
 from flows.terminal.reporting import BEGUN, leaving_by_signals, quiet, reporting
 
 if TYPE_CHECKING:
@@ -23,13 +23,8 @@ _GOES_ON = "A job that was submitted goes on: run the same again, and it is foun
 
 
 def run(
-    recipe: Annotated[
-        str, typer.Argument(help="The name of a recipe, or a YAML file.", autocompletion=recipes)
-    ] = "local",
-    changes: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="A.B=C", help="Set a field of the recipe; may be repeated."),
-    ] = None,
+    recipe: RecipeArgument = "local",
+    changes: ChangesOption = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the report as JSON on stdout, everything else on stderr.")
     ] = False,

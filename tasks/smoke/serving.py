@@ -13,6 +13,7 @@ from tasks.azure.errors import explain
 from tasks.azure.failure import Cause, Failure
 from tasks.core.lease import PREFIX
 from tasks.endpoint import Change
+from tasks.invoke import headers
 from tasks.leased import Kind
 from tasks.smoke.plan import DELETION_LIMIT, DEPLOYMENT_LIMIT
 from tasks.smoke.work import Facts, Work, expect
@@ -85,7 +86,7 @@ def scored(work: Work) -> Facts:
     answer = requests.post(
         address,
         json={"question": _QUESTION},
-        headers={"Authorization": f"Bearer {key}", "azureml-model-deployment": DEPLOYMENT},
+        headers=headers(key, DEPLOYMENT),
         timeout=_TIMEOUT,
     )
     expect(answer.status_code == requests.codes.ok, f"the endpoint answers {answer.status_code}")

@@ -16,7 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.terminal.cli import app
-from flows.terminal.places import recipes
+from flows.terminal.recipes import recipes
 from tests.conftest import LocalServer
 from tests.support import ours
 from tests.support.checkout import ROOT

@@ -100,8 +100,10 @@ def _plan(config: Finetune, *, yes: bool) -> None:
 def _observed(config: Finetune) -> RunReport:
     from flows.finetune import finetune
     from flows.terminal.live import view
+    from tasks.core import signals
 
-    with view(config):
+    # Until its message is here: a second Ctrl-C in between would be that of a run that has not begun.
+    with signals.heeded(), view(config):
         state = finetune(config, return_state=True)
     if state.is_cancelled():
         raise KeyboardInterrupt(state.message)

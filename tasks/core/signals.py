@@ -29,6 +29,8 @@ class _Received:
     def __init__(self) -> None:
         self.is_caught = False
         self.further = 0
+        # As they were before the block: within it Prefect puts one of its own in the place of SIGTERM's.
+        self.before = {number: signal.getsignal(number) for number in _ENDING}
         self.replaced: dict[int, signal._HANDLER] = {}
         self.hook = sys.unraisablehook
         self.insistence = Insistence()
@@ -86,7 +88,7 @@ def _replace_all(received: _Received) -> None:
 
 
 def _replace(number: int, received: _Received) -> None:
-    before = signal.getsignal(number)
+    before = received.before[number]
     if before not in (signal.SIG_IGN, None):
         received.replaced[number] = before
         signal.signal(number, _arrive)

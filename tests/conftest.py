@@ -52,8 +52,24 @@ pytest_plugins = ["tests.azureml_local.contract.plugin", "tests.support.leftover
 
 LetFail = Callable[..., None]
 
-# Minutes each: a process of the suite that took one of them last would be left alone with it.
-LONGEST = ("test_survival.py", "test_resilience.py", "test_worker.py", "test_wheels.py")
+# A minute or more each: a process of the suite that took one of them last would be left alone with it.
+LONGEST = (
+    "test_resilience.py",
+    "test_readme.py",
+    "test_survival.py",
+    "test_worker.py",
+    "test_sweep.py",
+    "test_as_written.py",
+    "test_tutorial.py",
+    "test_show.py",
+    "test_browser.py",
+    "test_wheels.py",
+    "test_secrets.py",
+    "test_keep.py",
+    "test_serve.py",
+    "test_rollout.py",
+    "test_nodes.py",
+)
 
 
 @dataclass(frozen=True)
@@ -77,18 +93,19 @@ class LocalServer:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Processes that share the tests (-n 2 --dist loadfile) take the files in order, the fast ones first."""
+    """Processes that share the tests (-n 4 --dist loadfile) take the files in order, the fast ones first."""
     if hasattr(config.option, "loadscopereorder"):  # not without xdist
         config.option.loadscopereorder = False
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The fast tests first, so that what is wrong is said soon; of the slow ones the longest."""
+    """The fast tests first, so that what is wrong is said soon; of the slow ones the longest files."""
 
     def turn(item: pytest.Item) -> int:
         if item.get_closest_marker("slow") is None:
             return 0
-        return 1 if item.path.name in LONGEST else 2
+        name = item.path.name
+        return 1 + (LONGEST.index(name) if name in LONGEST else len(LONGEST))
 
     items.sort(key=turn)
 

@@ -106,7 +106,7 @@ def _python(arguments: list[str]) -> None:
 
 
 def _pytest(arguments: list[str]) -> None:
-    assert arguments == ["-n", "2", "--dist", "loadfile"]  # as `.ci/run` reads it from the README
+    assert arguments == ["-n", "4", "--dist", "loadfile"]  # as `.ci/run` reads it from the README
 
 
 CHECKS: dict[str, Callable[[list[str]], None]] = {

@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 import yaml
 from prefect.client.schemas.responses import DeploymentResponse
+from prefect.exceptions import PrefectHTTPStatusError
 
 from flows.run.config import load
 from flows.run.parameters import config_in
-from tests.support import postgresql
 from tests.support.checkout import ROOT
-from tests.support.prefect_server import POOL, PrefectServer, serving
+from tests.support.deployed_runs import runs_of
+from tests.support.prefect_server import PrefectServer, make_pool, serving
 
 pytestmark = pytest.mark.slow
 
@@ -40,21 +41,13 @@ def clone(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def prefect_server(tmp_path: Path) -> Iterator[PrefectServer]:
-    """An empty Prefect server, on PostgreSQL where it is installed: all other tests' are on SQLite."""
-    home = tmp_path / "prefect"
-    if postgresql.programs() is None:
-        with serving(home) as server:
-            yield server
-        return
-    with (
-        postgresql.running() as address,
-        serving(home, PREFECT_API_DATABASE_CONNECTION_URL=address) as server,
-    ):
+    """An empty Prefect server; tests/docs/test_as_written.py deploys on one with PostgreSQL."""
+    with serving(tmp_path / "prefect") as server:
+        make_pool(server)
         yield server
 
 
 def test_everything_is_deployed_from_a_fresh_clone_twice(prefect_server: PrefectServer, clone: Path) -> None:
-    prefect_server.prefect("work-pool", "create", "--type", "process", POOL)
     prefect_server.prefect("deploy", "--all", cwd=clone)
     first = deployments(prefect_server)
     assert sorted(first) == sorted(NAMES)
@@ -74,6 +67,16 @@ def test_everything_is_deployed_from_a_fresh_clone_twice(prefect_server: Prefect
     (weekly,) = again["weekly"].schedules
     assert not weekly.active
     assert weekly.schedule.timezone == "Europe/Berlin"  # type: ignore[union-attr]
+    refuses_by_the_forms_schema(prefect_server, again["local"])
+
+
+def refuses_by_the_forms_schema(server: PrefectServer, deployment: DeploymentResponse) -> None:
+    """The server itself says what is wrong with a parameter, and makes no run."""
+    before = runs_of(server, "finetune/local")
+    with server.client() as client, pytest.raises(PrefectHTTPStatusError, match="409") as error:
+        client.create_flow_run_from_deployment(deployment.id, parameters={"deploy": {"instance_count": 0}})
+    assert "0 is less than the minimum of 1" in error.value.response.json()["detail"]
+    assert runs_of(server, "finetune/local") == before
 
 
 def deployments(server: PrefectServer) -> dict[str, DeploymentResponse]:

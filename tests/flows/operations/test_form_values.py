@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from prefect.exceptions import PrefectHTTPStatusError
 from prefect.utilities.callables import parameter_schema
 from prefect.utilities.schema_tools.validation import ValidationError, validate
 
@@ -14,8 +13,6 @@ from flows.finetune import finetune
 from flows.run import parameters
 from flows.run.config import Finetune, load, names
 from flows.run.signature import OFTEN, sections
-from tests.support.deployed_runs import DEPLOYMENT, deployment_id, runs_of
-from tests.support.prefect_server import PrefectServer
 
 SCHEMA: dict[str, Any] = parameter_schema(finetune).model_dump()
 BLOCK = "#/definitions/AzureSignIn"
@@ -97,14 +94,3 @@ def test_the_schema_refuses_a_wrong_value_and_names_it(given: dict[str, Any], sa
     with pytest.raises(ValidationError) as error:
         validate(given, SCHEMA, raise_on_error=True)
     assert said in str(error.value)
-
-
-@pytest.mark.slow
-def test_the_server_refuses_by_that_schema_and_makes_no_run(deployed: PrefectServer) -> None:
-    before = runs_of(deployed, DEPLOYMENT)
-    with deployed.client() as client, pytest.raises(PrefectHTTPStatusError, match="409") as error:
-        client.create_flow_run_from_deployment(
-            deployment_id(deployed, DEPLOYMENT), parameters={"deploy": {"instance_count": 0}}
-        )
-    assert runs_of(deployed, DEPLOYMENT) == before
-    assert "0 is less than the minimum of 1" in error.value.response.json()["detail"]

@@ -11,32 +11,31 @@ import pytest
 
 from tests.conftest import LocalServer
 from tests.flows.conftest import MakeConfig
+from tests.support.deployed import deploy
 from tests.support.deployed_runs import (
-    DEPLOYMENT,
     deployment_id,
     ended,
     jobs,
-    pause_housekeeping,
     read,
     row,
     start,
     training,
     when,
 )
-from tests.support.prefect_server import PrefectServer, end, make_pool, serving, start_worker, working
+from tests.support.prefect_server import PrefectServer, end, serving, start_worker, working
 from tests.support.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.slow
 
+DEPLOYMENT = "finetune/tests"
+
 
 @pytest.fixture(scope="module")
 def prefect(server: LocalServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
-    """A server with everything deployed; what runs by the clock is paused, the tests say what runs."""
+    """A server with the fine-tune and the watcher deployed; the tests say what runs."""
     home = tmp_path_factory.mktemp("prefect-worker")
     with serving(home, AZUREML_LOCAL_STATE=str(server.state)) as prefect:
-        make_pool(prefect)
-        prefect.prefect("deploy", "--all")
-        pause_housekeeping(prefect)
+        deploy(prefect)
         yield prefect
 
 
@@ -46,8 +45,7 @@ def test_two_runs_of_one_fingerprint_at_once_train_once(
     cluster = ("compute.name=one-fingerprint", "compute.keep=false")
     wanted = config("data.train.take=32", "parameters.more={seconds: 8}", *cluster)
     with working(prefect):
-        # Of two deployments, as each of them lets its own runs wait for each other.
-        both = [start(prefect, f"finetune/{name}", wanted) for name in ("local", "ad-hoc")]
+        both = [start(prefect, DEPLOYMENT, wanted) for _ in range(2)]
         ends = [ended(prefect, run) for run in both]
     for run in ends:
         assert run.state is not None
@@ -60,24 +58,6 @@ def test_two_runs_of_one_fingerprint_at_once_train_once(
     assert all(each["answer"] for each in rows)
     assert_no_endpoint(ml_client, rows[0]["endpoint"])
     assert "one-fingerprint" not in [compute.name for compute in ml_client.compute.list()]
-
-
-def test_a_server_that_restarts_while_a_run_waits_loses_nothing(
-    prefect: PrefectServer, config: MakeConfig, ml_client: Any, tmp_path: Path
-) -> None:
-    enough = tmp_path / "enough"
-    wanted = config("data.train.take=33", f"parameters.more={{seconds: 1800, until: {enough}}}")
-    with working(prefect):
-        run = start(prefect, DEPLOYMENT, wanted)
-        until(lambda: training(prefect, run), "the run is not training")
-        prefect.stop()
-        prefect.start()
-        enough.touch()
-        done = ended(prefect, run)
-    assert done.state is not None
-    assert done.state.is_completed(), done.state
-    assert done.run_count == 1
-    assert len(jobs(row(prefect, run)["fingerprint"])) == 1
 
 
 def test_a_run_whose_worker_was_killed_goes_on_with_the_next_worker(
@@ -105,7 +85,7 @@ def test_a_run_whose_worker_was_killed_goes_on_with_the_next_worker(
     assert_no_endpoint(ml_client, report["endpoint"])
 
 
-def test_a_run_whose_worker_alone_was_killed_goes_on_by_itself(
+def test_a_run_outlasts_its_worker_and_a_restart_of_the_server(
     prefect: PrefectServer, config: MakeConfig, ml_client: Any, tmp_path: Path
 ) -> None:
     enough = tmp_path / "enough"
@@ -116,6 +96,8 @@ def test_a_run_whose_worker_alone_was_killed_goes_on_by_itself(
         until(lambda: training(prefect, run), "the run is not training")
         worker.kill()  # the run's next line meets a pipe without a reader
         worker.wait()
+        prefect.stop()
+        prefect.start()
         enough.touch()
         done = ended(prefect, run)
     finally:
@@ -130,7 +112,7 @@ def watched(prefect: PrefectServer) -> bool:
     """Let the watcher look once, for which two minutes of silence are enough."""
     with prefect.client() as client:
         look = client.create_flow_run_from_deployment(
-            deployment_id(prefect, "watch/watcher"), parameters={"silent_seconds": 60}
+            deployment_id(prefect, "watch/tests"), parameters={"silent_seconds": 60}
         )
     return ended(prefect, look.id).run_count > 0
 

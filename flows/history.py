@@ -20,6 +20,7 @@ from flows.dashboard.run import RunRecord, State
 from flows.dashboard.selection import select
 from flows.dashboard.table import lines
 from flows.dashboard.trends import failures, trends
+from flows.run.prefect_api import is_lasting
 from tasks.azure.errors import explained
 from tasks.azure.failure import Cause, Failure
 from tasks.core.artifacts import (
@@ -133,5 +134,4 @@ def _written(file: Path, text: str) -> str:
 
 def _ui() -> str | None:
     """The address of Prefect's UI; a temporary server has none that would answer tomorrow."""
-    settings = get_current_settings()
-    return settings.ui_url if settings.api.url else None
+    return get_current_settings().ui_url if is_lasting() else None

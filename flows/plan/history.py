@@ -9,6 +9,7 @@ from flows.dashboard.run import RunRecord
 from flows.dashboard.selection import Selection
 from flows.plan.facts import Like
 from flows.run.config import Finetune
+from flows.run.prefect_api import is_lasting
 from tasks.azure.errors import explain
 from tasks.core.log import logger
 from tasks.core.stages import Stage
@@ -18,9 +19,7 @@ _ENOUGH = 20  # of the newest
 
 def of_configured(config: Finetune) -> tuple[Like, ...]:
     """Like runs of the server that is configured; none where none is."""
-    from prefect.settings import get_current_settings
-
-    return like(config) if get_current_settings().api.url is not None else ()
+    return like(config) if is_lasting() else ()
 
 
 def like(config: Finetune) -> tuple[Like, ...]:

@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
+import os
 from urllib.parse import urlsplit
 
 from tasks.azure.failure import Cause, Failure
 
 _ANSWER = 10.0  # seconds
+_ADDRESS = "PREFECT_API_URL"
+
+_temporary: set[str] = set()
+
+
+def use_temporary(address: str) -> None:
+    """Let Prefect use the server at that address, which lasts as long as this process."""
+    from prefect.context import refresh_global_settings_context
+
+    _temporary.add(address)
+    os.environ[_ADDRESS] = address
+    refresh_global_settings_context()
+
+
+def is_lasting() -> bool:
+    """Whether a server is configured that is there without this process as well."""
+    from prefect.settings import get_current_settings
+
+    address = get_current_settings().api.url
+    return address is not None and address not in _temporary
 
 
 def check_answers() -> None:

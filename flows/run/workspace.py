@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tasks.azure.failure import Cause, Failure
 from tasks.azure.redaction import keep_environment_out
+from tasks.core import imports
 from tasks.core.lease import EXPIRES, KEPT
 
 if TYPE_CHECKING:
@@ -54,8 +55,9 @@ def _import_sdks() -> None:
 
     The SDK would import some of it only at its first call: in the midst of a run, beside other threads.
     """
-    for module in ("azure.ai.ml", "azure.ai.ml.entities", "azure.identity", "mlflow", "azureml.mlflow"):
-        importlib.import_module(module)
+    with imports.uncollected():
+        for module in ("azure.ai.ml", "azure.ai.ml.entities", "azure.identity", "mlflow", "azureml.mlflow"):
+            importlib.import_module(module)
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated
@@ -48,6 +47,18 @@ def run(
 
 def _run(recipe: str, changes: Iterable[str], *, yes: bool) -> RunReport:
     """Run a recipe in this process; raises Failure when it does not complete."""
+    from tasks.core import imports
+
+    with ExitStack() as stack:
+        with imports.uncollected():
+            config = _started(recipe, changes, stack)
+            _plan(config, yes=yes)
+            from flows import finetune  # noqa: F401
+        return _observed(config)
+
+
+def _started(recipe: str, changes: Iterable[str], stack: ExitStack) -> Finetune:
+    """The configuration, once Prefect's server and the workspace that it needs answer."""
     from flows.run.workspace import opened
     from flows.terminal import prefect_server
 
@@ -56,13 +67,11 @@ def _run(recipe: str, changes: Iterable[str], *, yes: bool) -> RunReport:
 
     config = load(recipe, changes)  # before anything is started: what is wrong with it is said at once
     _check_files(config.data)
-    with ThreadPoolExecutor() as pool, ExitStack() as stack:
-        prefect = pool.submit(prefect_server.starter())
-        # Held from here on, so that the flow finds it running; the flow itself opens it as well.
-        stack.enter_context(opened(config.workspace.where, config.workspace.credentials))
-        prefect.result()
-        _plan(config, yes=yes)
-        return _observed(config)
+    answering = prefect_server.starter()
+    # Held from here on, so that the flow finds it running; the flow itself opens it as well.
+    stack.enter_context(opened(config.workspace.where, config.workspace.credentials))
+    answering()
+    return config
 
 
 def _check_files(data: Data) -> None:

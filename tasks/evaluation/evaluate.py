@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -49,10 +50,8 @@ def evaluate(
     Raises Failure where an endpoint or the judge refuses; an answer that is empty is a finding.
     """
     wanted = questions(Path(data.test.path), section.prompts, section.seed)
-    found: dict[Candidate, list[str | None]] = {}
-    for candidate, deployment in deployments.items():
-        report(f"{len(wanted)} questions to {deployment.name}")
-        found[candidate] = _answers(wanted, _asking(session, section, deployment), deployment.instance_count)
+    report(f"{len(wanted)} questions to {' and '.join(each.name for each in deployments.values())}")
+    found = _asked(session, section, wanted, deployments)
     if earlier.answers:
         found[Candidate.INCUMBENT] = [earlier.answers.get(question.digest) for question in wanted]
     asked = tuple(
@@ -91,6 +90,23 @@ def _difference(pairs: Sequence[tuple[float | None, float | None]], seed: int) -
     return bootstrap(known, seed) if known and len(known) == len(pairs) else None
 
 
+def _asked(
+    session: Session,
+    section: Section,
+    wanted: Sequence[Question],
+    deployments: Mapping[Candidate, Deployment],
+) -> dict[Candidate, list[str | None]]:
+    """The candidates' answers. All are asked at the same time: each has machines of its own, which cost."""
+    with ExitStack() as pools:
+        answering: dict[Candidate, Iterator[str]] = {}
+        for candidate, deployment in deployments.items():
+            ask = _asking(session, section, deployment)
+            at_once = deployment.instance_count * section.at_once
+            pool = ThreadPoolExecutor(at_once, thread_name_prefix=f"ask {deployment.name}")
+            answering[candidate] = pools.enter_context(pool).map(ask, wanted)
+        return {candidate: list(answers) for candidate, answers in answering.items()}
+
+
 def _asking(session: Session, section: Section, deployment: Deployment) -> Ask:
     """What asks the deployment one question, and outlasts an endpoint that is busy or away."""
     endpoints = clients.workspace(session).online_endpoints
@@ -109,14 +125,6 @@ def _asking(session: Session, section: Section, deployment: Deployment) -> Ask:
             return ""
 
     return ask
-
-
-def _answers(wanted: Sequence[Question], ask: Ask, at_once: int) -> list[str | None]:
-    """As many at once as there are machines: Azure's containers answer one request after the other."""
-    if at_once == 1:
-        return [ask(question) for question in wanted]
-    with ThreadPoolExecutor(at_once, thread_name_prefix="ask") as pool:
-        return list(pool.map(ask, wanted))
 
 
 def _scored(

@@ -38,4 +38,11 @@ class Evaluation(BaseModel):
     )
     seed: int = Field(0, description="Which conversations, and the draws of the confidence interval.")
     max_new_tokens: int = Field(200, ge=1, description="The longest answer; the likeliest token each time.")
+    at_once: int = Field(
+        1,
+        ge=1,
+        le=64,
+        title="Questions at once",
+        description="Questions that a machine is asked at a time; Azure's containers answer one by one.",
+    )
     judge: Judge = Field(Judge(), title="Judge")

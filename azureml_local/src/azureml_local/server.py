@@ -76,6 +76,7 @@ def serve(
     wanted any more: no job runs, and it stays for no endpoint.
     Raises CannotServe when the directory cannot be used, the port is taken, or another server has the state.
     """
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or each process would compile mlflow and torch again
     with _exclusive(settings.state), _listening(settings) as (sockets, settings):
         # Late, so that a second server, or one without a port, has said so by then.
         from azureml_local import certificates

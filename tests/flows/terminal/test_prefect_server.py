@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +13,8 @@ import pytest
 
 from tasks.azure.failure import Cause
 from tests.support.checkout import ROOT
-from tests.support.prefect_server import free_port
+from tests.support.prefect_server import free_port, migrated
+from tests.support.waiting import holds
 
 # Instead of a server, say which time-out its start would have had.
 _PROBE = """
@@ -40,6 +43,20 @@ except Failure as failure:
 """
 
 
+_KILLED = """
+import os, signal, sys, urllib.request
+from urllib.parse import urlsplit
+from flows.terminal import prefect_server
+prefect_server.start()
+from prefect.client.orchestration import get_client
+with get_client(sync_client=True) as client:
+    answer = client.hello()
+imported = "prefect.server.api.server" in sys.modules
+print(answer.status_code, urlsplit(os.environ["PREFECT_API_URL"]).port, imported, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
 @pytest.mark.parametrize("command", [["history"], ["metrics", "--port", "0"], ["reap"], ["run", "local"]])
 def test_the_temporary_server_has_time_to_start(command: list[str]) -> None:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
@@ -47,6 +64,26 @@ def test_the_temporary_server_has_time_to_start(command: list[str]) -> None:
         [sys.executable, "-c", _PROBE, *command], cwd=ROOT, env=inherited, capture_output=True, text=True
     )
     assert "120" in done.stderr.split(), done.stderr
+
+
+def test_a_temporary_server_is_not_imported_and_ends_with_a_process_that_is_killed(tmp_path: Path) -> None:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    killed = subprocess.run(
+        [sys.executable, "-c", _KILLED],
+        cwd=ROOT,
+        env=inherited | {"PREFECT_HOME": str(migrated(tmp_path))},
+        capture_output=True,
+        text=True,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    status, port, imported = killed.stdout.split()
+    assert (status, imported) == ("200", "False")
+    assert holds(lambda: not _listens(int(port)), 60)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_a_temporary_server_that_does_not_start_is_a_failure_of_prefect(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from azureml_local import precision
+from azureml_local import imports, precision
 from azureml_local.components import interface
 from azureml_local.components.arguments import Values, parse, say_without_meaning
 from azureml_local.components.interface import Port
@@ -45,14 +45,15 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _finetune(values: Values) -> None:
-    import torch
+    with imports.uncollected():
+        import torch
 
-    from azureml_local.components.tokenized import Tokenized
-    from azureml_local.components.training import output
-    from azureml_local.components.training.decoder import Decoder
-    from azureml_local.components.training.loop import Training
-    from azureml_local.components.training.metrics import Metrics
-    from azureml_local.components.training.parameters import Parameters
+        from azureml_local.components.tokenized import Tokenized
+        from azureml_local.components.training import output
+        from azureml_local.components.training.decoder import Decoder
+        from azureml_local.components.training.loop import Training
+        from azureml_local.components.training.metrics import Metrics
+        from azureml_local.components.training.parameters import Parameters
 
     parameters = Parameters.of(values)
     metrics = Metrics()

@@ -28,10 +28,13 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
 
-    import uvicorn
+    from azureml_local import imports
 
-    from azureml_local.extras import ExtraMissing
-    from azureml_local.serving import app, scorer
+    with imports.uncollected():
+        import uvicorn
+
+        from azureml_local.extras import ExtraMissing
+        from azureml_local.serving import app, scorer
 
     try:
         loaded = scorer.load(

@@ -116,6 +116,16 @@ def test_names_come_once_each_whatever_characters_they_have(store: Store) -> Non
         assert list(store.first_parts(MODELS, name)) == found[number + 1 :]
 
 
+def test_names_that_are_read_by_and_by_are_those_of_the_whole_list(store: Store) -> None:
+    for number in range(300):  # more than twice what is read at once
+        store.put(JOBS, f"Node-{number}", {})
+    store.put(JOBS, "other", {})
+    whole = store.list(JOBS, "Node-")
+    assert len(whole) == 300
+    assert list(store.by_name(JOBS, "Node-")) == whole
+    assert list(store.by_name(JOBS, "Node-", after=whole[99][0])) == whole[100:]
+
+
 @pytest.fixture
 def ask(server: LocalServer, environment: dict[str, str]) -> Ask:
     token = DefaultAzureCredential().get_token("https://management.azure.com/.default").token

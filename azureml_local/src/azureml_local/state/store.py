@@ -100,6 +100,17 @@ class Store:
             ).fetchall()
         return [(name, _document(kind, body)) for name, body in rows]
 
+    def by_name(
+        self, kind: Kind[D], prefix: str = "", *, after: str | None = None
+    ) -> Iterator[tuple[str, D]]:
+        """As `list`, read by and by."""
+        while True:
+            found = self.list(kind, prefix, after=after, limit=_AT_ONCE)
+            yield from found
+            if len(found) < _AT_ONCE:
+                return
+            after = found[-1][0]
+
     def newest(
         self, order: Order[D], group: str = "", *, after: Position | None = None
     ) -> Iterator[tuple[Position, D]]:

@@ -21,6 +21,7 @@ from starlette.routing import Route
 from azureml_local.errors import BadRequest, TooLarge, UnknownScope
 from azureml_local.execution.workspace import Workspace
 from azureml_local.settings import PROVIDER
+from azureml_local.state.document import D, Kind
 from azureml_local.state.order import Position
 from azureml_local.wire import authorization
 
@@ -128,6 +129,22 @@ def page(
         return (((number, ""), items[number]) for number in range(last + 1, len(items)))
 
     return pages(request, rows, size=size, show=show)
+
+
+def named(request: Request, *lists: tuple[Kind[D], Callable[[str, D], Any]], prefix: str = "") -> Response:
+    """One page of documents in the order of their names, kind after kind, each kind shown in its own way."""
+    store = workspace_of(request).store
+
+    def rows(after: Position | None) -> Iterator[tuple[Position, Any]]:
+        at, last = after or (0, "")
+        if not isinstance(at, int):
+            raise _foreign_token()
+        for number, (kind, show) in enumerate(lists[at:], at):
+            for name, document in store.by_name(kind, prefix, after=last or None):
+                yield (number, name), show(name, document)
+            last = ""
+
+    return pages(request, rows)
 
 
 def pages(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -9,7 +12,7 @@ from azureml_local.errors import BadRequest, Conflict, NotFound
 from azureml_local.execution.workspace import Workspace
 from azureml_local.state import quota, transitions
 from azureml_local.state.clock import iso
-from azureml_local.state.document import Json
+from azureml_local.state.document import Json, Kind
 from azureml_local.state.documents import (
     ALLOCATION_ERRORS,
     CLUSTERS,
@@ -19,7 +22,7 @@ from azureml_local.state.documents import (
     cluster_settings,
 )
 from azureml_local.wire import compute_identity, compute_request
-from azureml_local.wire.arm import WORKSPACE, body, page, properties, resource, route, workspace_of
+from azureml_local.wire.arm import WORKSPACE, body, named, properties, resource, route, workspace_of
 from azureml_local.wire.fields import text, texts
 from azureml_local.wire.operation import accepted
 
@@ -40,9 +43,12 @@ def list_all(request: Request) -> Response:
     """All computes, or those of one type."""
     workspace = workspace_of(request)
     wanted = request.query_params.get("computeType", "").casefold()
-    found = [_resource(workspace, document) for _, document in workspace.store.list(CLUSTERS)]
-    found += [_instance(workspace, name, d) for name, d in workspace.store.list(COMPUTE_INSTANCES)]
-    return page(request, [each for each in found if wanted in ("", _type(each))])
+    lists: list[tuple[Kind[Any], Callable[[str, Any], Any]]] = []
+    if wanted in ("", "amlcompute"):
+        lists.append((CLUSTERS, lambda _, document: _resource(workspace, document)))
+    if wanted in ("", "computeinstance"):
+        lists.append((COMPUTE_INSTANCES, lambda name, document: _instance(workspace, name, document)))
+    return named(request, *lists)
 
 
 def put(request: Request) -> Response:
@@ -198,10 +204,6 @@ def _instance(workspace: Workspace, name: str, document: Json) -> Json:
     path = f"{workspace.settings.workspace_arm_id}/computes/{name}"
     beside = {key: document[key] for key in ("location", "tags")}
     return resource(path, "workspaces/computes", document["properties"], **beside)
-
-
-def _type(shown: Json) -> str:
-    return str(shown["properties"]["computeType"]).casefold()
 
 
 routes = [

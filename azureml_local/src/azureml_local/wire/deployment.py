@@ -18,7 +18,7 @@ from azureml_local.state.documents import (
 )
 from azureml_local.state.endpoint_documents import DeploymentDocument, EndpointDocument
 from azureml_local.wire import container_variables, deployment_request, endpoint, inferencing
-from azureml_local.wire.arm import WORKSPACE, body, page, properties, resource, route, workspace_of
+from azureml_local.wire.arm import WORKSPACE, body, named, page, properties, resource, route, workspace_of
 from azureml_local.wire.endpoint_request import check_name
 from azureml_local.wire.operation import accepted
 
@@ -45,9 +45,7 @@ def list_all(request: Request) -> Response:
     """The deployments of an endpoint."""
     workspace, name = workspace_of(request), request.path_params["endpoint"]
     endpoint.find(workspace, name)
-    return page(
-        request, [_resource(workspace, each) for _, each in workspace.store.list(DEPLOYMENTS, f"{name}/")]
-    )
+    return named(request, (DEPLOYMENTS, lambda _, each: _resource(workspace, each)), prefix=f"{name}/")
 
 
 def put(request: Request) -> Response:

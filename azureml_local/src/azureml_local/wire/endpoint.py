@@ -30,7 +30,7 @@ from azureml_local.state.endpoint_documents import (
 )
 from azureml_local.state.faults import HeldName
 from azureml_local.wire import endpoint_request, inferencing
-from azureml_local.wire.arm import WORKSPACE, body, page, properties, resource, route, workspace_of
+from azureml_local.wire.arm import WORKSPACE, body, named, properties, resource, route, workspace_of
 from azureml_local.wire.fields import identity, texts
 from azureml_local.wire.operation import accepted, address
 
@@ -118,7 +118,7 @@ def get(request: Request) -> Response:
 def list_all(request: Request) -> Response:
     """All endpoints."""
     workspace = workspace_of(request)
-    return page(request, [_resource(workspace, document) for _, document in workspace.store.list(ENDPOINTS)])
+    return named(request, (ENDPOINTS, lambda _, document: _resource(workspace, document)))
 
 
 def put(request: Request) -> Response:

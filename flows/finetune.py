@@ -241,7 +241,6 @@ def _deploy(run: Run) -> tuple[Deployment, Deployment | None]:
     wait(deploying)  # an endpoint with a deployment still being created could not be deleted
     run.deployments = tuple(future.result() for future in deploying)
     route(session, run.endpoint, deploy.deployment, run.serving_lease)
-    artifacts.publish_endpoint(run.deployments)
     tuned, *base = run.deployments
     return tuned, base[0] if base else None
 
@@ -267,8 +266,6 @@ def _serve(run: Run) -> None:
     if not run.judgement.passed:  # its deployment is taken back, and what served before serves on
         judging.refuse(run)
         return
-    artifacts.publish_endpoint(run.deployments)
-    artifacts.publish_deletion(run.deletion)
     run.conversation = ask(session, config.invoke, run.data, run.deployments[0], None)
 
 
@@ -344,7 +341,6 @@ def _end(run: Run, name: str, keep: bool) -> None:
     opened = Run.endpoint.of(run)
     name = opened.name if opened is not None else name
     run.deletion = _kept(run, name) if keep else _deleted(run, name)
-    artifacts.publish_deletion(run.deletion)
 
 
 def _kept(run: Run, name: str) -> Deletion:
@@ -356,7 +352,6 @@ def _kept(run: Run, name: str) -> Deletion:
         # Whatever it was: an endpoint that nobody has promised to keep is not left to its lease.
         logger().error("The endpoint %s cannot be kept, and is deleted: %s", name, error)
         run.deletion = _deleted(run, name)
-        artifacts.publish_deletion(run.deletion)
         raise
 
 

@@ -25,7 +25,7 @@ def page(report: RunReport, run: Run, conversation: str, mlflow: str, endpoint: 
         *_before_and_after(run),
         *_section("The conversation", conversation),
         *_section("What was made", "\n".join(_made(report, run))),
-        *_section("What became of the endpoint", endpoint),
+        *_section("The endpoint", endpoint),
         *_section("How to use it", _use(report)),
         *_details("How long each stage took", _stages(report)),
         *_details("The metrics", _metrics(Run.metrics.of(run))),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 
 from flows.artifacts import card, data_card
 from flows.artifacts.markdown import quoted, table
@@ -48,31 +49,6 @@ def publish_links(run: Run) -> None:
         )
 
 
-def publish_endpoint(deployments: tuple[Deployment, ...]) -> None:
-    rows = [
-        {
-            "endpoint": deployment.endpoint,
-            "deployment": deployment.name,
-            "instances": f"{deployment.instance_count} × {deployment.instance_type}",
-            "dollars an hour": deployment.hourly,
-            "ready after": f"{deployment.seconds:.0f} s",
-            "reused": bool(deployment.reused),
-        }
-        for deployment in deployments
-    ]
-    with displaying():
-        create_table_artifact(rows, key="finetune-endpoint", description="What serves the model")
-
-
-def publish_deletion(deletion: Deletion) -> None:
-    with displaying():
-        create_markdown_artifact(
-            deletion_page(deletion),
-            key="finetune-deletion",
-            description="Proof of deletion, or how to use it",
-        )
-
-
 def publish_report(report: RunReport, run: Run) -> None:
     """The machine-readable row of the run, and its card."""
     conversation, submission = Run.conversation.of(run), Run.submission.of(run)
@@ -81,7 +57,7 @@ def publish_report(report: RunReport, run: Run) -> None:
         run,
         conversation_page(conversation) if conversation else "",
         mlflow_page(submission, run.plan.experiment, run.session.tracking_uri) if submission else "",
-        deletion_page(report.deletion) if report.deletion else "",
+        endpoint_page(Run.deployments.of(run) or (), report.deletion),
     )
     with displaying():
         row = json.loads(report.model_dump_json())
@@ -138,6 +114,23 @@ def conversation_page(conversation: Conversation) -> str:
     answers.append(("the data", conversation.ground_truth))
     answered = "\n\n".join(f"**answer of {who}**\n\n{quoted(text)}" for who, text in answers)
     return f"{turns}\n\n---\n\n{answered}\n\nAnswered in {conversation.seconds:.1f} s."
+
+
+def endpoint_page(deployments: Iterable[Deployment], deletion: Deletion | None) -> str:
+    """What has served the model, and what became of it."""
+    rows = [
+        [
+            f"`{each.name}`",
+            f"{each.instance_count} × {each.instance_type}",
+            f"{each.hourly:.2f}",
+            f"{each.seconds:.0f}",
+            "yes" if each.reused else "",
+        ]
+        for each in deployments
+    ]
+    heads = ["deployment", "machines", "dollars an hour", "ready after, s", "reused"]
+    served = table(heads, rows, right=(2, 3)) if rows else ""
+    return "\n\n".join(filter(None, (served, deletion_page(deletion) if deletion else "")))
 
 
 def deletion_page(deletion: Deletion) -> str:

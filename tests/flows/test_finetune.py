@@ -82,12 +82,13 @@ def test_the_artifacts_are_there(first: RunReport) -> None:
     found = artifacts(first.run)
     assert set(found) >= {
         *("finetune-data", "finetune-parameters", "finetune-plan", "finetune-job", "finetune-progress"),
-        *("finetune-endpoint", "finetune-deletion", "finetune-summary", "finetune-run"),
+        *("finetune-evaluation", "finetune-summary", "finetune-run"),
     }
+    assert not {"finetune-endpoint", "finetune-deletion"} & set(found), "parts of the card"
     shown = str(found["finetune-summary"])
     assert all(
         text in shown.replace("\n> ", "\n")
-        for text in (first.prompt, first.answer, first.ground_truth)
+        for text in (first.prompt, first.answer, first.ground_truth, str(first.deletion), "ready after")
         if text
     )
     assert "](data:image/png;base64," in shown

@@ -66,7 +66,7 @@ def test_it_is_read_from_top_to_bottom(run: Run) -> None:
         "> a question",
         "[`m-0123`](https://ml.azure.com/runs/m-0123)",
         "`chat:3`",
-        "## What became of the endpoint\n\n`e` is gone",
+        "## The endpoint\n\n`e` is gone",
         'client.models.download("chat", version="3")',
         "<details><summary>How long each stage took</summary>",
         "| deploy | 8.2 |",

@@ -16,8 +16,6 @@ from tests.support.checkout import ROOT
 
 ARTIFACTS = {
     "finetune-data": ("markdown", "The data"),
-    "finetune-deletion": ("markdown", "Proof of deletion"),
-    "finetune-endpoint": ("table", "What serves the model"),
     "finetune-job": ("markdown", "in the studio"),
     "finetune-parameters": ("table", "with their origin"),
     "finetune-plan": ("markdown", "What the run is about to do"),

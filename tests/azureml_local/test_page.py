@@ -14,7 +14,7 @@ import requests
 
 from azureml_local.execution.component import Component
 from azureml_local.execution.graph import Step, StepOutput
-from azureml_local.page import curve, graph
+from azureml_local.page import comparison, curve, graph
 from tests.conftest import LocalServer
 from tests.support.waiting import PATIENCE, until
 
@@ -89,7 +89,17 @@ def submit(client: Any, cluster: str, folder: Path, *, name: str = "A chat model
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/jobs/any", "/assets", "/models", "/endpoints", "/ledger", "/?part=job_list"]
+    "path",
+    [
+        "/",
+        "/jobs/any",
+        "/assets",
+        "/models",
+        "/endpoints",
+        "/ledger",
+        "/compare?job=a&job=b",
+        "/?part=job_list",
+    ],
 )
 def test_without_the_cookie_there_is_only_the_sign_in_form(server: LocalServer, path: str) -> None:
     bundle = server.environment["REQUESTS_CA_BUNDLE"]
@@ -167,6 +177,44 @@ def test_everything_shown_is_escaped(
     assert "user_logs/std_log.txt" in pages[1]
     assert browser.get(f"{server.url}/jobs/{job.name}?part=details", timeout=PATIENCE).status_code == 200
     assert cluster in browser.get(f"{server.url}/assets", timeout=PATIENCE).text
+    _search_and_compare(f"{server.url}/jobs/{job.name}", browser, ml_client, job.name)
+
+
+def _search_and_compare(address: str, browser: requests.Session, client: Any, name: str) -> None:
+    found = browser.get(f"{address}?step=train&find=STEP+4", timeout=PATIENCE).text
+    assert re.search(r'line-number">\d+</span> step 4\n', found)
+    assert "step 3" not in found
+    assert "1 line with" in found
+    for wanted in (HOSTILE, "<b>trained"):
+        found = browser.get(address, params={"step": "train", "find": wanted}, timeout=PATIENCE).text
+        assert wanted not in found
+        assert ("No line of the log" in found) == (wanted == HOSTILE)
+    (train,) = [each.name for each in client.jobs.list(parent_job_name=name) if "train" in each.display_name]
+    compare = address.rpartition("/jobs/")[0] + "/compare"
+    found = browser.get(compare, params={"job": [name, train]}, timeout=PATIENCE).text
+    rows = re.findall(r'<tr( class="differs")?><th scope="row">([^<]*)', found)
+    differs = {row: bool(marked) for marked, row in rows}
+    assert not differs["status"]
+    assert not differs["eval_loss"]
+    assert browser.get(compare, params={"job": name}, timeout=PATIENCE).status_code == 400
+
+
+def test_a_job_is_cancelled_by_its_page_and_not_from_another_site(
+    server: LocalServer, browser: requests.Session, ml_client: Any, cluster: str
+) -> None:
+    from azure.ai.ml import command
+
+    image = "azureml://registries/azureml/environments/any/versions/1"
+    job = ml_client.jobs.create_or_update(command(command="sleep 600", environment=image, compute=cluster))
+    cancel = f"{server.url}/jobs/{job.name}/cancel"
+    stranger = requests.post(cancel, verify=server.environment["REQUESTS_CA_BUNDLE"], timeout=PATIENCE)
+    assert stranger.status_code == 401
+    assert ml_client.jobs.get(job.name).status != "CancelRequested"
+    answer = browser.post(cancel, timeout=PATIENCE)
+    assert (answer.status_code, answer.url) == (200, f"{server.url}/jobs/{job.name}")
+    until(lambda: ml_client.jobs.get(job.name).status == "Canceled")
+    assert "Cancel the job" not in browser.get(answer.url, timeout=PATIENCE).text
+    assert browser.post(f"{server.url}/jobs/nobody/cancel", timeout=PATIENCE).status_code == 404
 
 
 def test_an_endpoint_is_shown_with_its_traffic(
@@ -203,6 +251,12 @@ def test_an_endpoint_is_shown_with_its_traffic(
     assert "blue" in mine
     assert "100 %" in mine
     ml_client.online_endpoints.begin_delete(name).wait()
+
+
+def test_what_differs_between_two_jobs_stands_first() -> None:
+    first, second = {"rate": "1", "batch": "4", "only": "x"}, {"rate": "2", "batch": "4"}
+    assert comparison.rows(first, second) == [("only", "x", ""), ("rate", "1", "2"), ("batch", "4", "4")]
+    assert [row.differs for row in comparison.rows(first, second)] == [True, True, False]
 
 
 def step(path: str, *needs: str) -> Step:

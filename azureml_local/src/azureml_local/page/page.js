@@ -27,14 +27,21 @@ async function follow(section) {
   }
 }
 
-// What was scrolled stays where it was; a log at its end stays at its end. Open details stay open.
+// What was scrolled stays where it was; a log at its end stays at its end. What was opened, marked or typed stays.
 function replace(section, text) {
   const log = section.querySelector(".log");
   const followed = !log || log.scrollHeight - log.scrollTop - log.clientHeight < 8;
   const position = log ? log.scrollTop : 0;
   const open = section.querySelector("details")?.open;
+  const marked = [...section.querySelectorAll("input:checked")].map((box) => box.value);
+  const sought = section.querySelector("input[type=search]")?.value;
+  const typing = document.activeElement?.matches("input[type=search]");
   const across = [...section.querySelectorAll(".wide")].map((wide) => wide.scrollLeft);
   section.innerHTML = text;
+  for (const box of section.querySelectorAll("input[type=checkbox]")) box.checked = marked.includes(box.value);
+  const search = section.querySelector("input[type=search]");
+  if (search && sought !== undefined) search.value = sought;
+  if (search && typing) search.focus();
   section.querySelectorAll(".wide").forEach((wide, index) => (wide.scrollLeft = across[index] ?? 0));
   const fresh = section.querySelector(".log");
   if (fresh) fresh.scrollTop = followed ? fresh.scrollHeight : position;

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote, urlencode
 
-from azureml_local.errors import ServiceError
+from azureml_local.errors import BadRequest, ServiceError
 from azureml_local.execution import pipeline, step_directory
 from azureml_local.execution.runtime import artifact_folder
 from azureml_local.execution.workspace import Workspace
-from azureml_local.page import curve
+from azureml_local.page import comparison, curve, log_view, measured, times
 from azureml_local.page import graph as drawings
 from azureml_local.settings import ARTIFACT_DATASTORE, INFERENCE
 from azureml_local.state.document import Kind
@@ -40,7 +38,6 @@ Values = dict[str, Any]
 
 _MOST_FILES = 200
 _COLLECTIONS = (("Data", "data"), ("Components", "components"), ("Environments", "environments"))
-_LOG_TAIL = 64 * 2**10  # bytes
 # The states in which a step has a log, the most interesting first.
 _LOG_STARTED = (
     JobState.RUNNING,
@@ -82,13 +79,47 @@ def progress(workspace: Workspace, name: str, chosen: str | None) -> Values:
     }
 
 
-def log(workspace: Workspace, name: str, chosen: str | None) -> Values:
-    """The end of a log: of the `chosen` step, else of the one to look at, else of the job itself."""
+def log(workspace: Workspace, name: str, chosen: str | None, wanted: str = "") -> Values:
+    """The end of a log, or its lines with the text that is `wanted`.
+
+    It is that of the `chosen` step, else of the one to look at, else of the job itself.
+    """
     document = workspace.jobs.records.get(name)
     children = {run["step"]: run for run in workspace.jobs.records.steps(name)}
     shown = _shown(document, children, chosen)
     named = shown["step"] if shown is not document else ""
-    return {"log_of": named, "log": _tail(_log(workspace, shown)), "final": has_ended(document)}
+    file = _log(workspace, shown)
+    return {
+        "step": chosen or "",
+        "log_of": named,
+        "find": wanted,
+        "found": log_view.search(file, wanted) if wanted else [],
+        "most": log_view.MOST_LINES,
+        "log": "" if wanted else log_view.tail(file),
+        "final": has_ended(document),
+    }
+
+
+def compared(workspace: Workspace, names: Sequence[str]) -> Values:
+    """Two jobs side by side: what they are, were given and have measured; raises NotFound, BadRequest."""
+    if len(names) != 2:
+        raise BadRequest("Two jobs can be compared: mark two of the list.")
+    documents = [workspace.jobs.records.get(name) for name in names]
+    problem, last = "", [dict[str, str](), dict[str, str]()]
+    try:
+        last = [_last_values(workspace, document) for document in documents]
+    except ServiceError as error:
+        problem = error.message
+    sections = {
+        "Job": [_facts(workspace, document) for document in documents],
+        "Parameters and inputs": [_given(document) for document in documents],
+        "Metrics": last,
+    }
+    return {
+        "compared": [_job(workspace, document) for document in documents],
+        "sections": [(title, comparison.rows(*both)) for title, both in sections.items()],
+        "problem": problem,
+    }
 
 
 def metrics(workspace: Workspace, name: str) -> Values:
@@ -97,7 +128,7 @@ def metrics(workspace: Workspace, name: str) -> Values:
     names = [_ran_as(child) for child in workspace.jobs.records.below(name)] + [name]
     values: Values = {"c": curve, "curve": None, "metrics": [], "problem": None, "final": has_ended(document)}
     try:
-        last, series = _metrics(workspace, names)
+        last, series = measured.measured(workspace, names)
     except ServiceError as error:
         return {**values, "problem": error.message}
     return {**values, "curve": curve.draw(series), "metrics": sorted(last.items())}
@@ -160,11 +191,6 @@ def ledger_rows(workspace: Workspace) -> Values:
     return {"report": workspace.ledger.report()}
 
 
-def moment(text: str | None) -> str:
-    """A time as people read it, UTC."""
-    return "" if not text else datetime.fromisoformat(text).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
 def _job(workspace: Workspace, document: JobDocument) -> Values:
     properties, error = document["properties"], document["error"]
     compute = properties.get("computeId") or (properties.get("settings") or {}).get("default_compute")
@@ -175,7 +201,7 @@ def _job(workspace: Workspace, document: JobDocument) -> Values:
         "experiment": properties["experimentName"],
         "status": status(document),
         "compute": str(compute or "").rsplit("/", 1)[-1],
-        "created": moment(document["created"]),
+        "created": times.moment(document["created"]),
         "duration": _duration(workspace, document),
         "error": f"{error['code']}: {error['message']}" if error else "",
     }
@@ -204,7 +230,7 @@ def _node(root: str, path: str, child: JobDocument | None, selected: bool) -> Va
         **shown,
         "status": status(child),
         "reused": run_properties(child).get("azureml.isreused") == "true",
-        "duration": _span(child["started"], child["ended"]) if child["ended"] else "",
+        "duration": times.span(child["started"], child["ended"]) if child["ended"] else "",
     }
 
 
@@ -238,40 +264,20 @@ def _ran_as(document: JobDocument) -> str:
     return run_properties(document).get("azureml.reusedrunid") or document["name"]
 
 
-def _tail(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - _LOG_TAIL))
-            text = file.read().decode(errors="replace")
-    except FileNotFoundError:
-        return ""
-    # Progress bars write the same line over and over; only its last state is worth showing.
-    return "\n".join(line.rstrip("\r").rsplit("\r", 1)[-1] for line in text.split("\n"))
+def _facts(workspace: Workspace, document: JobDocument) -> dict[str, str]:
+    shown = _job(workspace, document)
+    return {key: str(shown[key]) for key in ("status", "experiment", "compute", "duration", "error")}
 
 
-def _metrics(workspace: Workspace, names: list[str]) -> tuple[dict[str, float], dict[str, list[curve.Point]]]:
-    """Last values and the losses' histories by name, of the first run that has each."""
-    last: dict[str, float] = {}
-    series: dict[str, list[curve.Point]] = {}
-    for name in names:
-        run = _ask(workspace, "runs/get", run_id=name).get("run", {})
-        for metric in run.get("data", {}).get("metrics", ()):
-            key = metric["key"]
-            if key in last:
-                continue
-            last[key] = float(metric["value"])
-            if key.rsplit("/", 1)[-1] in ("loss", "eval_loss"):
-                history = _ask(workspace, "metrics/get-history", run_id=name, metric_key=key)
-                series[key] = [(float(m.get("step", 0)), float(m["value"])) for m in history["metrics"]]
-    return last, series
+def _given(document: JobDocument) -> dict[str, str]:
+    inputs = cast("dict[str, Values]", document["properties"].get("inputs") or {})
+    return {name: _place(value) for name, value in inputs.items()}
 
 
-def _ask(workspace: Workspace, operation: str, **query: str) -> Mapping[str, Any]:
-    """MLflow's answer; nothing for a run that it has not heard of."""
-    path = f"/api/2.0/mlflow/{operation}?{urlencode(query)}"
-    answer = workspace.tracking.forward("GET", path, b"", "application/json")
-    found: Mapping[str, Any] = json.loads(answer.body) if answer.status == 200 else {}
-    return found
+def _last_values(workspace: Workspace, document: JobDocument) -> dict[str, str]:
+    below = [_ran_as(child) for child in workspace.jobs.records.below(document["name"])]
+    last, _ = measured.measured(workspace, [*below, document["name"]])
+    return {name: f"{value:.6g}" for name, value in last.items()}
 
 
 def _model(full: str, document: AssetDocument) -> Values:
@@ -281,7 +287,7 @@ def _model(full: str, document: AssetDocument) -> Values:
         "name": name,
         "version": version,
         "type": properties.get("modelType") or "",
-        "created": moment(document["systemData"]["createdAt"]),
+        "created": times.moment(document["systemData"]["createdAt"]),
         "job": properties.get("jobName"),
         "tags": sorted((str(k), str(v)) for k, v in (properties.get("tags") or {}).items()),
     }
@@ -316,7 +322,7 @@ def _place(value: Values) -> str:
 
 def _asset(document: AssetDocument) -> Values:
     return {
-        "created": moment(document["systemData"]["createdAt"]),
+        "created": times.moment(document["systemData"]["createdAt"]),
         "description": document["properties"].get("description") or "",
     }
 
@@ -335,17 +341,4 @@ def _artifacts(workspace: Workspace, document: JobDocument) -> list[tuple[str, i
 def _duration(workspace: Workspace, document: JobDocument) -> str:
     if document["started"] is None:
         return ""
-    return _span(document["started"], document["ended"] or workspace.clock.now().isoformat())
-
-
-def _span(start: str | None, end: str | None) -> str:
-    if start is None or end is None:
-        return ""
-    whole = max(0.0, (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds())
-    if whole < 10:
-        return f"{whole:.1f} s"
-    hours, rest = divmod(int(whole), 3600)
-    minutes, seconds = divmod(rest, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+    return times.span(document["started"], document["ended"] or workspace.clock.now().isoformat())

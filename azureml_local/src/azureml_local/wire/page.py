@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, urlencode
+from urllib.parse import parse_qs, quote, urlencode
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from azureml_local.errors import NotFound, ServiceError
 from azureml_local.execution.workspace import Workspace
-from azureml_local.page import views
+from azureml_local.page import times, views
 from azureml_local.wire.arm import route, workspace_of
 
 if TYPE_CHECKING:
@@ -72,12 +72,15 @@ def _part(request: Request, wanted: str, parts: dict[str, Part]) -> Response:
 
 def _progress(request: Request) -> Values:
     name, step = request.path_params["name"], request.query_params.get("step")
-    query = urlencode({"step": step} if step else {})
+    found = request.query_params.get("find")
+    query = urlencode({**({"step": step} if step else {}), **({"find": found} if found else {})})
     return {"follow": f"?{query}", **views.progress(workspace_of(request), name, step)}
 
 
 def _log(request: Request) -> Values:
-    return views.log(workspace_of(request), request.path_params["name"], request.query_params.get("step"))
+    query = request.query_params
+    name, wanted = request.path_params["name"], query.get("find", "").strip()
+    return views.log(workspace_of(request), name, query.get("step"), wanted)
 
 
 def _curve(request: Request) -> Values:
@@ -86,6 +89,24 @@ def _curve(request: Request) -> Values:
 
 def _details(request: Request) -> Values:
     return views.details(workspace_of(request), request.path_params["name"])
+
+
+def _comparison(request: Request) -> Values:
+    return views.compared(workspace_of(request), request.query_params.getlist("job"))
+
+
+def cancel(request: Request) -> Response:
+    """Ask the job to end, and show it. Another site's form comes without the cookie, which is Lax."""
+    name = request.path_params["name"]
+    address = f"/jobs/{quote(name, safe='')}"
+    if not _signed_in(request):
+        return _sign_in_page(request, address)
+    try:
+        workspace_of(request).jobs.cancel(name)
+    except ServiceError as error:
+        shown = {"section": "", "status": error.status, "message": error.message}
+        return _html("error.html", shown, error.status)
+    return RedirectResponse(address, 303, dict(_HEADERS))
 
 
 def sign_in(request: Request) -> Response:
@@ -162,7 +183,7 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.filters["moment"] = views.moment
+    templates.filters["moment"] = times.moment
     return templates
 
 
@@ -173,10 +194,12 @@ def _of_workspace(values: Callable[[Workspace], Values]) -> Part:
 routes = [
     _page("/", "jobs", "Jobs", job_list=_of_workspace(views.job_list)),
     _page("/jobs/{name}", "job", "Jobs", progress=_progress, curve=_curve, log=_log, details=_details),
+    _page("/compare", "compare", "Jobs", comparison=_comparison),
     _page("/assets", "assets", "Assets", asset_list=_of_workspace(views.asset_list)),
     _page("/models", "models", "Models", models=_of_workspace(views.models)),
     _page("/endpoints", "endpoints", "Endpoints", endpoint_list=_of_workspace(views.endpoint_list)),
     _page("/ledger", "ledger", "Ledger", ledger_rows=_of_workspace(views.ledger_rows)),
+    route("/jobs/{name}/cancel", POST=cancel),
     route("/sign-in", POST=sign_in),
     route("/page/{file}", GET=file),
 ]

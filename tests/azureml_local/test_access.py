@@ -66,6 +66,10 @@ def test_without_a_token_the_answer_is_resource_managers_own_401(
         ({"aud": "https://localhost:1"}, "InvalidAuthenticationTokenAudience"),
         ({"exp": 1}, "ExpiredAuthenticationToken"),
         ({"exp": None}, "ExpiredAuthenticationToken"),
+        ({"nbf": 2**40}, "InvalidAuthenticationToken"),
+        ({"nbf": None}, "InvalidAuthenticationToken"),
+        ({"iss": "https://sts.windows.net/another/"}, "InvalidAuthenticationTokenTenant"),
+        ({"iss": None}, "InvalidAuthenticationTokenTenant"),
     ],
 )
 def test_a_token_of_wrong_claims_is_refused(

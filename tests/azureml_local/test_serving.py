@@ -17,6 +17,7 @@ import pytest
 import requests
 import yaml
 
+from azureml_local.serving.guard import Announcement
 from tests.support.waiting import PATIENCE, until
 
 CONTEXT = 256
@@ -44,12 +45,15 @@ WORDS = (
 
 @dataclass(frozen=True)
 class Server:
-    url: str
-    port: int
+    address: Announcement
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.address.port}"
 
     def score(self, body: Any) -> requests.Response:
         data = body if isinstance(body, str) else json.dumps(body)
-        return requests.post(f"{self.url}/score", data=data, timeout=PATIENCE)
+        return requests.post(f"{self.url}/score", data=data, headers=self.address.headers, timeout=PATIENCE)
 
     def chat(self, messages: Any, **parameters: Any) -> requests.Response:
         return self.score({"input_data": {"input_string": messages, "parameters": parameters}, "params": {}})
@@ -58,7 +62,7 @@ class Server:
 @contextmanager
 def serving(folder: Path, *options: str) -> Iterator[Server]:
     """A model server of its own process, until the block ends."""
-    announced = folder.parent / f"{folder.name}.port"
+    announced = folder.parent / f"{folder.name}.address"
     command = [
         sys.executable,
         "-m",
@@ -73,8 +77,9 @@ def serving(folder: Path, *options: str) -> Iterator[Server]:
             # torch and transformers are imported first, on a busy machine in minutes
             until(lambda: announced.exists() or process.poll() is not None)
             assert process.poll() is None, "the model server ended"
-            port = int(announced.read_text())
-            yield Server(f"http://127.0.0.1:{port}", port)
+            address = Announcement.read(announced)
+            assert address is not None
+            yield Server(address)
         finally:
             process.terminate()
 
@@ -210,8 +215,8 @@ def test_a_client_that_goes_gives_its_place_back(chat: Server) -> None:
             }
         }
     )
-    connection = http.client.HTTPConnection("127.0.0.1", chat.port)
-    connection.request("POST", "/score", body)
+    connection = http.client.HTTPConnection("127.0.0.1", chat.address.port)
+    connection.request("POST", "/score", body, chat.address.headers)
     connection.close()
     # Sixty long answers ahead of it would keep this one waiting beyond any patience.
     assert chat.chat([user("the dog")], max_new_tokens=1).elapsed.total_seconds() < 5
@@ -270,6 +275,7 @@ def test_an_mlflow_model_refuses_what_it_cannot_read(adder: Server, body: Any, s
 
 def test_a_folder_that_is_no_model_ends_the_server_with_the_reason(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "azureml_local.serving", "--model", str(tmp_path)]
+    command += ["--announce", str(tmp_path / "address")]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert ended.returncode != 0
     assert "not an MLflow model folder" in ended.stderr
@@ -278,7 +284,9 @@ def test_a_folder_that_is_no_model_ends_the_server_with_the_reason(tmp_path: Pat
 @pytest.fixture(scope="module")
 def openai(chat: Server) -> Iterator[Any]:
     """OpenAI's own client, led to the model server."""
-    client = pytest.importorskip("openai").OpenAI(base_url=f"{chat.url}/v1", api_key="none", max_retries=0)
+    client = pytest.importorskip("openai").OpenAI(
+        base_url=f"{chat.url}/v1", api_key=chat.address.token, max_retries=0
+    )
     with client:
         yield client
 
@@ -344,7 +352,9 @@ def test_the_project_reads_the_stream_as_openais_client_does(chat: Server) -> No
     from tasks.use import Use
 
     partner = Partner(
-        use=Use(endpoint="e", address=f"{chat.url}/score", chats=True), key="any", deployment="d"
+        use=Use(endpoint="e", address=f"{chat.url}/score", chats=True),
+        key=chat.address.token,
+        deployment="d",
     )
     scored = chat.chat([user("the moon")], max_new_tokens=8, do_sample=False).json()["output"]
     messages = [Message(role="user", content="the moon")]
@@ -356,4 +366,13 @@ def test_the_project_reads_the_stream_as_openais_client_does(chat: Server) -> No
 
 
 def test_a_model_that_does_not_chat_has_no_openai_route(adder: Server) -> None:
-    assert requests.post(f"{adder.url}/v1/chat/completions", json={}, timeout=PATIENCE).status_code == 404
+    route, headers = f"{adder.url}/v1/chat/completions", adder.address.headers
+    assert requests.post(route, json={}, headers=headers, timeout=PATIENCE).status_code == 404
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer none"}])
+@pytest.mark.parametrize("path", ["/", "/health", "/score", "/docs"])
+def test_a_model_server_answers_its_workspace_alone(
+    adder: Server, path: str, headers: dict[str, str]
+) -> None:
+    assert requests.get(adder.url + path, headers=headers, timeout=PATIENCE).status_code == 401

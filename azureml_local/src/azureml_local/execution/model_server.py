@@ -6,13 +6,11 @@ import http.client
 import os
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 
+from azureml_local.execution.inherited import inherited
 from azureml_local.execution.process import Detached
-
-# What the server's own environment must not hand to a user's model.
-_WITHHELD = ("IDENTITY_", "AZURE_", "AZUREML_", "ARM_", "REGISTRY_DISCOVERY_")
+from azureml_local.serving.guard import Announcement
 
 
 class ModelServer:
@@ -26,7 +24,7 @@ class ModelServer:
     def start(
         cls, directory: Path, *, model: Path | None, script: Path | None, rows: int, env: Mapping[str, str]
     ) -> ModelServer:
-        """Start the process; it announces its port once the model is loaded."""
+        """Start the process; it announces where it answers once the model is loaded."""
         directory.mkdir(parents=True, exist_ok=True)
         _announcement(directory).unlink(missing_ok=True)
         command = [sys.executable, "-m", "azureml_local.serving"]
@@ -35,8 +33,9 @@ class ModelServer:
             command += ["--model", str(model)]
         if script is not None:
             command += ["--script", str(script)]
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(_WITHHELD)}
-        environment = inherited | {"PYTHONUNBUFFERED": "1"} | dict(env)
+        passed = inherited()
+        path = f"{Path(sys.executable).parent}{os.pathsep}{passed.get('PATH', os.defpath)}"
+        environment = passed | {"PATH": path, "PYTHONUNBUFFERED": "1"} | dict(env)
         cwd = directory if script is None else script.parent
         process = Detached.start(directory, command, cwd=cwd, env=environment, log=log_path(directory))
         return cls(directory, process)
@@ -48,20 +47,18 @@ class ModelServer:
         return None if process is None else cls(directory, process)
 
     @property
-    def port(self) -> int | None:
-        """The port on 127.0.0.1; None until the model is loaded."""
-        with suppress(FileNotFoundError):
-            return int(_announcement(self.directory).read_text())
-        return None
+    def address(self) -> Announcement | None:
+        """Where it answers; None until the model is loaded."""
+        return Announcement.read(_announcement(self.directory))
 
     def healthy(self, timeout: float) -> bool:
         """Whether it answers a probe within `timeout` seconds."""
-        port = self.port
-        if port is None:
+        address = self.address
+        if address is None:
             return False
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+        connection = http.client.HTTPConnection("127.0.0.1", address.port, timeout=timeout)
         try:
-            connection.request("GET", "/health")
+            connection.request("GET", "/health", headers=address.headers)
             return connection.getresponse().status == http.HTTPStatus.OK
         except (OSError, http.client.HTTPException):
             return False
@@ -83,4 +80,4 @@ def log_path(directory: Path) -> Path:
 
 
 def _announcement(directory: Path) -> Path:
-    return directory / "port"
+    return directory / "address.json"

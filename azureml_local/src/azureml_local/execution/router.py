@@ -14,6 +14,7 @@ from azureml_local.errors import NotFound, ServiceError
 from azureml_local.execution.deployment import Deployment
 from azureml_local.execution.scoring_stream import ScoringStream
 from azureml_local.execution.servers import Servers
+from azureml_local.serving.guard import Announcement
 from azureml_local.state.documents import DEPLOYMENTS
 from azureml_local.state.endpoint_documents import EndpointDocument
 from azureml_local.state.store import Store
@@ -96,7 +97,8 @@ class Router:
         """The deployment's answer; raises ServiceError 408, 429 or 502 where it has none."""
         document = self._store.get(DEPLOYMENTS, name)
         server = self._servers.answering(name)
-        if document is None or server is None or server.port is None:
+        address = None if server is None else server.address
+        if document is None or address is None:
             raise ServiceError(
                 502, "BadGateway", f"The deployment '{name}' has no instance that answers: see its logs."
             )
@@ -105,7 +107,7 @@ class Router:
         try:
             async with asyncio.timeout_at(deadline), AsyncExitStack() as held:
                 await held.enter_async_context(self._servers.gate(deployment).enter())
-                answer = await held.enter_async_context(self._sent(server.port, request))
+                answer = await held.enter_async_context(self._sent(address, request))
                 status, media_type = answer.status_code, answer.headers.get("content-type")
                 if answer.is_success and _streams(media_type):
                     return ModelAnswer(
@@ -131,12 +133,14 @@ class Router:
         """Close the connections to model servers."""
         await self._client.aclose()
 
-    def _sent(self, port: int, request: ScoringRequest) -> AbstractAsyncContextManager[httpx.Response]:
+    def _sent(
+        self, address: Announcement, request: ScoringRequest
+    ) -> AbstractAsyncContextManager[httpx.Response]:
         return self._client.stream(
             request.method,
-            f"http://127.0.0.1:{port}{request.path}",
+            f"http://127.0.0.1:{address.port}{request.path}",
             content=request.body,
-            headers={"content-type": request.media_type},
+            headers={"content-type": request.media_type, **address.headers},
         )
 
     async def _copy(self, name: str, request: ScoringRequest) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import secrets
 import socket
 from pathlib import Path
 
@@ -19,7 +20,12 @@ def main() -> None:
     """Load the model and serve it; one that cannot be loaded ends the process with a traceback."""
     parser = argparse.ArgumentParser(prog="python -m azureml_local.serving", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1 (default: a free one)")
-    parser.add_argument("--announce", type=Path, help="file that receives the port once the model is loaded")
+    parser.add_argument(
+        "--announce",
+        type=Path,
+        required=True,
+        help="file that receives port and token",
+    )
     parser.add_argument("--model", type=Path, help="folder of an MLflow model")
     parser.add_argument("--script", type=Path, help="a scoring script with init() and run()")
     parser.add_argument("--rows", type=int, default=8, help="conversations generated at a time")
@@ -35,6 +41,7 @@ def main() -> None:
 
         from azureml_local.extras import ExtraMissing
         from azureml_local.serving import app, scorer
+        from azureml_local.serving.guard import Announcement, Guard
 
     try:
         loaded = scorer.load(
@@ -46,18 +53,12 @@ def main() -> None:
         )
     except ExtraMissing as error:
         parser.exit(1, f"{error}\n")
-    config = uvicorn.Config(app.create(loaded), log_config=None, timeout_graceful_shutdown=5)
+    token = secrets.token_urlsafe(32)
+    config = uvicorn.Config(Guard(app.create(loaded), token), log_config=None, timeout_graceful_shutdown=5)
     with socket.create_server(("127.0.0.1", arguments.port), backlog=config.backlog) as listener:
         if arguments.announce:
-            _announce(arguments.announce, listener.getsockname()[1])
+            Announcement(listener.getsockname()[1], token).write(arguments.announce)
         uvicorn.Server(config).run(sockets=[listener])
-
-
-def _announce(path: Path, port: int) -> None:
-    """Write the port in one step: whoever reads the file reads it whole."""
-    fresh = path.with_suffix(".new")
-    fresh.write_text(str(port))
-    fresh.replace(path)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ _PUBLIC_AUDIENCES = (
 )
 _TOKEN_LIFETIME = 3600
 _REMEMBERED = 256  # tokens
+_SKEW = 300  # seconds by which clocks may differ, as for Microsoft's own libraries
 _SAS_LIFETIME = timedelta(hours=1)
 _SAS_VERSION = "2023-11-03"
 _PERMISSIONS = "racwdl"
@@ -64,6 +65,7 @@ class Tokens:
         self._settings = settings
         self._key = secrets.signing_key
         self._clock = clock
+        self._issuer = f"https://sts.windows.net/{settings.tenant_id}/"
         # A client sends the same token with each request: its signature need be computed once.
         self._claims = lru_cache(maxsize=_REMEMBERED)(self._verified)
 
@@ -78,7 +80,7 @@ class Tokens:
         expires = now + lifetime
         claims = {
             "aud": resource,
-            "iss": f"https://sts.windows.net/{self._settings.tenant_id}/",
+            "iss": self._issuer,
             "tid": self._settings.tenant_id,
             "oid": "00000000-0000-0000-0000-00000000000b",
             "sub": "00000000-0000-0000-0000-00000000000b",
@@ -127,6 +129,16 @@ class Tokens:
         if not isinstance(expires, int) or expires <= self._clock.timestamp():
             raise Unauthorized(
                 "The access token expiry UTC time has passed.", code="ExpiredAuthenticationToken"
+            )
+        begins = claims.get("nbf")
+        if not isinstance(begins, int) or begins > self._clock.timestamp() + _SKEW:
+            raise Unauthorized("The access token is not valid yet.", code="InvalidAuthenticationToken")
+        # As Resource Manager answers to a token of another directory, in short.
+        if claims.get("iss") != self._issuer:
+            raise Unauthorized(
+                f"The access token is from the wrong issuer '{claims.get('iss', '')}'. It must match the "
+                f"tenant '{self._issuer}' associated with this subscription.",
+                code="InvalidAuthenticationTokenTenant",
             )
         audience = str(claims.get("aud", "")).rstrip("/")
         if audience not in audiences:

@@ -104,6 +104,14 @@ def locate(state: WorkspaceState, uri: str) -> Place:
     )
 
 
+def direct(state: WorkspaceState, uri: str) -> str:
+    """What a step is given of data whose address alone it wants: where it lies, with the workspace named."""
+    address = _follow(state, _bare(uri))
+    if _REGISTRY.match(address) or address.startswith(("http://", "https://")):
+        return address
+    return locate(state, address).uri(state.settings)
+
+
 def _bare(uri: str) -> str:
     """Without the `azureml:` that may precede an id, and without the kinds mlflow and data inputs prepend."""
     for prefix in ("file:", "folder:"):

@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import Any
 
 from azureml_local.errors import BadRequest
-from azureml_local.execution import nodes
-from azureml_local.execution.component import Component, Port, text
+from azureml_local.execution import distribution, mode, nodes
+from azureml_local.execution.component import PRIMITIVES, Component, Port, text
 from azureml_local.execution.graph import (
     SERVERLESS,
     Asset,
@@ -95,7 +95,9 @@ class _Expansion:
     def place(self, path: str, outputs: Mapping[str, Output]) -> None:
         """Remember where outputs of the job, or of a node, are to go and what they are to be called."""
         self.placed |= {
-            (path, name): wanted for name, wanted in outputs.items() if wanted.uri or wanted.asset
+            (path, name): wanted
+            for name, wanted in outputs.items()
+            if wanted.uri or wanted.asset or wanted.mode
         }
 
     def expand_component(self, job: PipelineJob, component: Component) -> None:
@@ -120,6 +122,8 @@ class _Expansion:
                 self.objections.append(f"Step '{path}' names no component.")
                 continue
             component = self._find(node.component)
+            if component.type.casefold() not in ("command", "pipeline"):
+                raise nodes.not_run(f"Step '{path}': jobs of type {component.type}", "type")
             given = _followed(node, prefix, scope)
             self.aliases |= {(prefix, parents): (path, name) for name, parents in node.bound_outputs.items()}
             self.place(path, node.outputs)
@@ -175,7 +179,7 @@ def _checked(
                 objections.append(f"{where}: {objection}")
         elif isinstance(value, Literal):
             value = Asset(value.value, port.type)  # a path written as plain text
-        elif port.is_primitive:
+        elif port.is_primitive and isinstance(value, Asset):
             objections.append(f"{where}: input '{name}' takes a {port.type}, not data.")
         values[name] = value
     return values
@@ -192,6 +196,7 @@ def _step(
         count = "1"
     if not component.command.strip():
         objections.append(f"{_where(path)} has no command.")
+    modes = {name: mode.read(port.mode) for name, port in component.inputs.items()}
     return Step(
         path=path,
         name=node.name,
@@ -203,6 +208,10 @@ def _step(
         instance_count=int(count),
         timeout=node.timeout,
         environment_variables={**component.environment_variables, **node.environment_variables},
+        modes={**{name: found for name, found in modes.items() if found is not None}, **node.modes},
+        distribution=distribution.read(
+            node.distribution or component.distribution, int(count), _where(path), objections
+        ),
     )
 
 
@@ -214,6 +223,8 @@ def _resolved(expansion: _Expansion) -> tuple[list[Step], dict[tuple[str, str], 
     for source, wanted in expansion.placed.items():  # what is said further out comes first, and counts
         if source in expansion.aliases or source[0]:
             placed.setdefault(_end(StepOutput(*source), paths, expansion), wanted)
+    for step in expansion.steps:
+        expansion.objections += _of_other_types(step, paths, expansion)
     steps = [
         replace(
             step,
@@ -243,6 +254,23 @@ def _end(value: StepOutput, paths: Mapping[str, Step], expansion: _Expansion) ->
     if step is None or key[1] not in step.outputs:
         expansion.objections.append(f"There is no output '{key[1]}' of a step '{key[0]}' to bind to.")
     return StepOutput(*key)
+
+
+def _of_other_types(step: Step, paths: Mapping[str, Step], expansion: _Expansion) -> list[str]:
+    """What is wrong with inputs that are values, and bound to what another step writes."""
+    found = []
+    for name, port in step.component.inputs.items():
+        value = step.inputs.get(name)
+        if not port.is_primitive or not isinstance(value, StepOutput):
+            continue
+        source = _end(value, paths, expansion)
+        output = paths[source.step].outputs.get(source.output) if source.step in paths else None
+        if output is not None and output.type not in PRIMITIVES:
+            found.append(
+                f"{_where(step.path)}: input '{name}' takes a {port.type}, not the {output.type} that step "
+                f"'{source.step}' writes."
+            )
+    return found
 
 
 def _resources(component: Component, node: Node, scope: Mapping[str, Value]) -> dict[str, Any]:

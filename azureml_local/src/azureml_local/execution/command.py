@@ -14,7 +14,11 @@ _PLACE = re.compile(r"\$\{\{\s*(inputs|outputs)\.([A-Za-z_][\w.]*)\s*\}\}")
 _QUOTES = "'\""
 
 
-def render(command: str, inputs: Mapping[str, str | Path], outputs: Mapping[str, Path]) -> str:
+class Address(str):
+    """The address of data, of which as of a path nothing is the shell's."""
+
+
+def render(command: str, inputs: Mapping[str, str | Path], outputs: Mapping[str, str | Path]) -> str:
     """The command for a shell.
 
     `${{inputs.x}}` and `${{outputs.y}}` become values and paths; a group `$[[ … ]]` stays only if every
@@ -44,7 +48,7 @@ def _quoted(value: str | Path, quote: str | None) -> str:
         return str(value).replace("'", "'\"'\"'")
     if quote == '"':
         return re.sub(r'([\\"$`])', r"\\\1", str(value))
-    return shlex.quote(str(value)) if isinstance(value, Path) else value
+    return shlex.quote(str(value)) if isinstance(value, Path | Address) else value
 
 
 def _open_quote(text: str) -> str | None:

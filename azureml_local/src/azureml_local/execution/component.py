@@ -13,7 +13,7 @@ from azureml_local.state.document import Json, Kind
 from azureml_local.state.documents import AssetDocument, assets
 from azureml_local.state.store import Store
 
-_PRIMITIVES = {"string", "integer", "number", "boolean"}
+PRIMITIVES = frozenset({"string", "integer", "number", "boolean"})  # types of values, not of data
 _WORKSPACE_ID = re.compile(r".*/workspaces/[^/]+/components/([^/]+)/versions/([^/]+)", re.IGNORECASE)
 _REGISTRY_ID = re.compile(
     r"(?:azureml:)?azureml://registries/[^/]+/components/([^/]+)/versions/([^/]+)", re.IGNORECASE
@@ -37,7 +37,7 @@ class Port:
     @property
     def is_primitive(self) -> bool:
         """Whether it takes a literal, not data."""
-        return self.type in _PRIMITIVES
+        return self.type in PRIMITIVES
 
     def objection(self, value: str) -> str | None:
         """What is wrong with the literal `value`, or None."""
@@ -72,6 +72,7 @@ class Component:
     deterministic: bool = True
     environment_variables: Mapping[str, str] = field(default_factory=dict)
     resources: Mapping[str, Any] = field(default_factory=dict)
+    distribution: Mapping[str, Any] = field(default_factory=dict)
     jobs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
@@ -126,6 +127,7 @@ def _component(reference: str, name: str, version: str, spec: Json) -> Component
         deterministic=text(spec.get("is_deterministic", True)).casefold() == "true",
         environment_variables=_strings(spec.get("environment_variables")),
         resources=spec.get("resources") or {},
+        distribution=spec.get("distribution") or {},
         jobs=spec.get("jobs") or {},
     )
 

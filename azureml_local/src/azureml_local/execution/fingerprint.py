@@ -22,6 +22,8 @@ def _fingerprint(step: Step, upstream: dict[str, str]) -> str:
         "inputs": {name: _described(value, upstream) for name, value in step.inputs.items()},
         "outputs": {name: [output.type, output.uri] for name, output in step.outputs.items()},
         "environment": dict(step.environment_variables),
+        "modes": dict(step.modes),
+        "distribution": None if step.distribution is None else vars(step.distribution),
     }
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from azureml_local.execution.component import Component
+from azureml_local.execution.component import PRIMITIVES, Component
+from azureml_local.execution.distribution import Distribution
+from azureml_local.execution.mode import Mode
 
 SERVERLESS = "serverless"  # compute that the service brings along: no cluster, no limit but the quota
 
@@ -43,6 +45,12 @@ class Output:
     type: str
     uri: str | None = None
     asset: tuple[str, str | None] | None = None
+    mode: Mode | None = None
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is one file; a value is written to one, too."""
+        return self.type == "uri_file" or self.type in PRIMITIVES
 
 
 @dataclass(frozen=True)
@@ -55,7 +63,10 @@ class Target:
 
 @dataclass(frozen=True)
 class Step:
-    """One command to run. `path` is unique in the job, `name` is what the service shows."""
+    """One command to run. `path` is unique in the job, `name` is what the service shows.
+
+    `modes` says how inputs that are data are reached, where it is said.
+    """
 
     path: str
     name: str
@@ -67,6 +78,8 @@ class Step:
     instance_count: int = 1
     timeout: float | None = None  # seconds
     environment_variables: Mapping[str, str] = field(default_factory=dict)
+    modes: Mapping[str, Mode] = field(default_factory=dict)
+    distribution: Distribution | None = None
 
     @property
     def needs(self) -> frozenset[str]:

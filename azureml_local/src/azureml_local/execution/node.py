@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
+from azureml_local.execution.inherited import direct, inherited
 from azureml_local.state.documents import JobDocument
 from azureml_local.state.documents import experiment as experiment_of
 from azureml_local.state.workspace import WorkspaceState
 
 _TOKEN_LIFETIME = 30 * 86400  # seconds; a job's token must outlive the job
-# What a node gets of the server's own environment. It stands for a machine of its own, which knows nothing of
-# the user's credentials and clients.
-_PASSED = ("PATH", "HOME", "USER", "SHELL", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
-_PASSED_PREFIXES = (
-    "LC_", "XDG_", "HF_", "OMP_", "MKL_", "KMP_", "OPENBLAS_", "CUDA_", "NVIDIA_", "AZUREML_LOCAL_",
-    "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
-)  # fmt: skip
 
 
 def environment(state: WorkspaceState, job: JobDocument, checkpoints: Path) -> dict[str, str]:
@@ -29,18 +24,14 @@ def environment(state: WorkspaceState, job: JobDocument, checkpoints: Path) -> d
     settings, experiment = state.settings, experiment_of(job)
     token, _ = state.tokens.issue(settings.base_url, _TOKEN_LIFETIME, run=job["name"])
     bundle = str(settings.bundle_path)
-    passed = {
-        name: value
-        for name, value in os.environ.items()
-        if name in _PASSED or name.startswith(_PASSED_PREFIXES)
-    }
-    python, direct = Path(sys.executable).parent, _direct(passed)
+    passed = inherited()
+    python, reached = Path(sys.executable).parent, direct(passed)
     return {
         **passed,
         "PATH": f"{python}{os.pathsep}{passed.get('PATH', os.defpath)}",
         "PYTHONUNBUFFERED": "1",  # so that the log can be followed
-        "NO_PROXY": direct,
-        "no_proxy": direct,
+        "NO_PROXY": reached,
+        "no_proxy": reached,
         "REQUESTS_CA_BUNDLE": str(settings.authorities_path),
         "SSL_CERT_FILE": bundle,
         "CURL_CA_BUNDLE": bundle,
@@ -62,8 +53,15 @@ def environment(state: WorkspaceState, job: JobDocument, checkpoints: Path) -> d
     }
 
 
-def _direct(passed: dict[str, str]) -> str:
-    """NO_PROXY with this machine in it."""
-    return ",".join(
-        filter(None, (passed.get("NO_PROXY") or passed.get("no_proxy"), "localhost", "127.0.0.1"))
-    )
+def named(
+    inputs: Mapping[str, str | Path], outputs: Mapping[str, str | Path], *, data: Collection[str]
+) -> dict[str, str]:
+    """The variables that name a step's inputs and outputs; `data` are the inputs that are not values.
+
+    AZURE_ML_INPUT_: seen in a run's definition (hi-ml #756); AZURE_ML_OUTPUT_ in azure-sdk-for-python #30755.
+    AZUREML_PARAMETER_: documented of azure-ai-ml's CommandJob, for inputs, outputs and values alike.
+    """
+    variables = {f"AZURE_ML_INPUT_{name}": str(inputs[name]) for name in data}
+    variables |= {f"AZURE_ML_OUTPUT_{name}": str(value) for name, value in outputs.items()}
+    variables |= {f"AZUREML_PARAMETER_{name}": str(v) for name, v in {**outputs, **inputs}.items()}
+    return variables

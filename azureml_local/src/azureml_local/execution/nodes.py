@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from azureml_local.errors import BadRequest
+from azureml_local.execution import mode
 from azureml_local.execution.component import text
 from azureml_local.execution.duration import seconds
 from azureml_local.execution.graph import Asset, Literal, Output
+from azureml_local.execution.mode import Mode
 
 _PARENT_OUTPUT = re.compile(r"\$\{\{\s*parent\.outputs\.([\w]+)\s*\}\}")
 _LITERAL = "literal"
@@ -38,6 +40,8 @@ class Node:
     resources: Mapping[str, Any] = field(default_factory=dict)
     timeout: float | None = None  # seconds
     environment_variables: Mapping[str, str] = field(default_factory=dict)
+    modes: Mapping[str, Mode] = field(default_factory=dict)
+    distribution: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +75,12 @@ def read(properties: Mapping[str, Any]) -> CommandJob | PipelineJob:
         return pipeline_job(properties)
     if kind == "Command":
         return command_job(properties)
-    raise BadRequest(f"Jobs of type {kind} are not run here: Command and Pipeline are.", target="jobType")
+    raise not_run(f"Jobs of type {kind}", "jobType")
+
+
+def not_run(what: str, target: str) -> BadRequest:
+    """The error of jobs of other types, submitted or within a pipeline."""
+    return BadRequest(f"{what} are not run here: Command and Pipeline are.", target=target)
 
 
 def command_job(properties: Mapping[str, Any]) -> CommandJob:
@@ -117,10 +126,15 @@ def read_nodes(jobs: Mapping[str, Any], prefix: str = "") -> tuple[Node, ...]:
 
 
 _PORTS = "inputs and outputs"
+# Of a pipeline's nodes; "pipeline_component" is assumed beside the name that the SDK sends.
+_KINDS = frozenset({"command", "pipeline", "pipeline_component"})
 
 
 def _node(name: str, where: str, value: object) -> Node:
     given = _object(value, where)
+    kind = given.get("type")
+    if isinstance(kind, str) and kind.casefold() not in _KINDS:
+        raise not_run(f"{where.capitalize()}: jobs of type {kind}", "type")
     reference = given.get("componentId") or given.get("component")
     limits = _object(given.get("limits"), "limits")
     variables = _object(
@@ -138,7 +152,16 @@ def _node(name: str, where: str, value: object) -> Node:
         resources=_object(given.get("resources"), "resources"),
         timeout=seconds(limits.get("timeout")),
         environment_variables={key: text(value) for key, value in variables.items()},
+        modes=_modes(given.get("inputs")),
+        distribution=_object(given.get("distribution"), "distribution"),
     )
+
+
+def _modes(inputs: object) -> dict[str, Mode]:
+    """How inputs are to be reached, where the request says it."""
+    given = {n: spec.get("mode") for n, spec in _object(inputs, _PORTS).items() if isinstance(spec, Mapping)}
+    read = {name: mode.read(value) for name, value in given.items()}
+    return {name: found for name, found in read.items() if found is not None}
 
 
 def _inputs(value: object) -> dict[str, Literal | Asset]:
@@ -183,7 +206,10 @@ def _output(value: object) -> Output:
     version = spec.get("assetVersion") or spec.get("version")
     uri = spec.get("uri") or spec.get("path")
     return Output(
-        kind, str(uri) if uri else None, (str(name), str(version) if version else None) if name else None
+        kind,
+        str(uri) if uri else None,
+        (str(name), str(version) if version else None) if name else None,
+        mode.read(spec.get("mode")),
     )
 
 

@@ -8,7 +8,8 @@ from azureml_local.assets import kinds, versions
 from azureml_local.assets.addresses import ASSET_URIS
 from azureml_local.errors import Conflict
 from azureml_local.execution.graph import Output
-from azureml_local.settings import DEFAULT_DATASTORE
+from azureml_local.execution.runtime import artifact_folder
+from azureml_local.settings import ARTIFACT_DATASTORE, DEFAULT_DATASTORE
 from azureml_local.state.document import Json, Kind
 from azureml_local.state.documents import (
     JOBS,
@@ -19,11 +20,17 @@ from azureml_local.state.documents import (
 from azureml_local.state.store import Store
 from azureml_local.state.workspace import WorkspaceState
 
+# Outputs that are the folder of a run's artifacts: of every run there is one under the first name (recorded),
+# and Microsoft's example pipelines/hello-pipeline-default-artifacts binds to one under the second.
+_ARTIFACTS = ("default", "artifacts")
+
 
 def output_uri(job: str, name: str, output: Output) -> str:
     """Where that output of the job goes: where the user said, or below the default datastore."""
     if output.uri is None:
-        end = "" if output.type == "uri_file" else "/"
+        if name in _ARTIFACTS:
+            return f"azureml://datastores/{ARTIFACT_DATASTORE}/paths/{artifact_folder(job)}/"
+        end = "" if output.is_file else "/"
         return f"azureml://datastores/{DEFAULT_DATASTORE}/paths/azureml/{job}/{name}{end}"
     uri = output.uri
     for place, value in (("name", job), ("output_name", name), ("default_datastore", DEFAULT_DATASTORE)):

@@ -12,7 +12,7 @@ from azureml_local.execution.outputs import register
 from azureml_local.execution.process import LOST, Detached
 from azureml_local.execution.run_properties import compute_target_status
 from azureml_local.execution.runtime import Runtime
-from azureml_local.execution.step_directory import LOG, StepDirectory, StepTask
+from azureml_local.execution.step_directory import StepDirectory, StepTask
 from azureml_local.state.documents import ALLOCATION_ERRORS, JobError, status
 from azureml_local.state.faults import NoCapacity, Preemption, StepFailure
 from azureml_local.state.job_states import JobState
@@ -149,7 +149,8 @@ class StepRun:
         program = self._step.component.command.split(maxsplit=1)[0]
         return (
             f"Execution failed. User process '{program}' exited with status code {code}. "
-            f"Please check log file '{LOG}' for error details. Error: {_tail(self._directory.log)}"
+            f"Please check log file '{self._directory.log}' for error details. "
+            f"Error: {_tail(self._directory.log_path)}"
         )
 
     def _pause(self, state: JobState) -> None:

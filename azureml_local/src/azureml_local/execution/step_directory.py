@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import shlex
 import shutil
+import socket
+import sys
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from azureml_local.assets import addresses
-from azureml_local.errors import ServiceError
-from azureml_local.execution.command import render
+from azureml_local.errors import BadRequest, ServiceError
+from azureml_local.execution import launcher
+from azureml_local.execution.command import Address, render
+from azureml_local.execution.component import Port
+from azureml_local.execution.distribution import Distribution
 from azureml_local.execution.graph import Asset, Literal, Step
-from azureml_local.execution.node import environment
+from azureml_local.execution.mode import Mode
+from azureml_local.execution.node import environment, named
 from azureml_local.execution.outputs import output_uri
 from azureml_local.execution.process import Detached
 from azureml_local.execution.runtime import Runtime
@@ -50,7 +57,19 @@ class StepDirectory:
         self._task = task
         self._path = self._state.settings.jobs_path / task.name
         self._artifacts = runtime.artifacts(task.name)
-        self.log = self._artifacts / LOG
+
+    @property
+    def log(self) -> str:
+        """The log below the artifacts: of several processes that of the failed one, else the first's."""
+        distribution = self._task.step.distribution
+        if distribution is None:
+            return LOG
+        return launcher.failed_log(self._plan) or distribution.processes([0] * distribution.ports)[0].log
+
+    @property
+    def log_path(self) -> Path:
+        """Where that log lies."""
+        return self._artifacts / self.log
 
     def process(self) -> Detached | None:
         """The step's process, running or ended; None when there never was one."""
@@ -76,9 +95,15 @@ class StepDirectory:
         job = self._runtime.records.get(self._task.name)
         variables = {
             **environment(self._state, job, self._task.checkpoints),
+            **named(inputs, outputs, data=self._data_inputs),
             **step.environment_variables,
         }
-        return Detached.start(self._path, ["/bin/sh", "-c", command], cwd=code, env=variables, log=self.log)
+        # Microsoft's examples use `source` (r/accidents, r/iris), which only bash has.
+        line = [shutil.which("bash") or "/bin/sh", "-c", command]
+        log = self._artifacts / LOG
+        if step.distribution is not None:
+            line, log = self._distributed(line, step.distribution), self._path / "launcher.log"
+        return Detached.start(self._path, line, cwd=code, env=variables, log=log)
 
     def kill(self) -> None:
         """End the process, if there is one, and remove the directory."""
@@ -90,6 +115,26 @@ class StepDirectory:
     def remove(self) -> None:
         """Remove the directory; artifacts and outputs lie elsewhere."""
         shutil.rmtree(self._path, ignore_errors=True)
+
+    @property
+    def _plan(self) -> Path:
+        return self._path / "processes.json"
+
+    @property
+    def _data_inputs(self) -> frozenset[str]:
+        step = self._task.step
+        ports = step.component.inputs
+        return frozenset(
+            name
+            for name, value in step.inputs.items()
+            if not isinstance(value, Literal) and not (name in ports and ports[name].is_primitive)
+        )
+
+    def _distributed(self, command: list[str], distribution: Distribution) -> list[str]:
+        """The command line that starts the processes of a distributed step."""
+        processes = distribution.processes(_free_ports(distribution.ports))
+        launcher.write_plan(self._plan, command, self._artifacts, processes)
+        return [sys.executable, "-m", launcher.__name__, str(self._plan)]
 
     def _check_identity(self) -> None:
         """Raise ServiceError where the storage takes no keys, and the cluster has no identity to come with.
@@ -136,18 +181,56 @@ class StepDirectory:
                 shipped.symlink_to(kept, target_is_directory=True)
 
     def _input(self, name: str) -> str | Path:
-        value = self._task.step.inputs[name]
+        value, port = self._task.step.inputs[name], self._task.step.component.inputs.get(name)
         if isinstance(value, Literal):
             return value.value
         if isinstance(value, Asset):
-            return addresses.resolve(self._state, value.uri)
-        upstream = self._runtime.records.get(self._task.upstream[value.step])
-        return addresses.resolve(self._state, outputs_of(upstream)[value.output]["uri"])
+            uri = value.uri
+        else:
+            upstream = self._runtime.records.get(self._task.upstream[value.step])
+            uri = outputs_of(upstream)[value.output]["uri"]
+        if port is not None and port.is_primitive:
+            return self._written_value(port, addresses.resolve(self._state, uri))
+        mode = self._task.step.modes.get(name)
+        if mode is Mode.DIRECT:
+            return Address(addresses.direct(self._state, uri))
+        path = addresses.resolve(self._state, uri)
+        return self._copied(name, path) if mode is Mode.DOWNLOAD else path
 
-    def _output(self, name: str) -> Path:
+    def _written_value(self, port: Port, path: Path) -> str:
+        """The value that an earlier step has written to a file; raises BadRequest unless the port takes it.
+
+        As mldesigner's components do, which write a value alone; a line's end behind it is the shell's.
+        """
+        value = path.read_text().rstrip("\n")
+        if objection := port.objection(value):
+            raise BadRequest(objection, code="ValidationError")
+        return value
+
+    def _copied(self, name: str, path: Path) -> Path:
+        """A copy of the data on the node, which the step may change."""
+        copy = self._path / "inputs" / name / path.name
+        copy.parent.mkdir(parents=True)
+        if path.is_dir():
+            shutil.copytree(path, copy)
+        else:
+            shutil.copy2(path, copy)
+        return copy
+
+    def _output(self, name: str) -> str | Path:
         """Where the step writes that output; folders are there before it begins."""
         output = self._task.step.outputs[name]
-        place = addresses.locate(self._state, output_uri(self._task.name, name, output))
+        uri = output_uri(self._task.name, name, output)
+        if output.mode is Mode.DIRECT:
+            return Address(addresses.direct(self._state, uri))
+        place = addresses.locate(self._state, uri)
         path = self._state.blobs.datastore_path(place.datastore, place.path)
-        (path.parent if output.type == "uri_file" else path).mkdir(parents=True, exist_ok=True)
+        (path.parent if output.is_file else path).mkdir(parents=True, exist_ok=True)
         return path
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports on loopback that nobody has at this moment."""
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [each.getsockname()[1] for each in sockets]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from azureml_local.execution.deployments import Deployments
 from azureml_local.execution.jobs import Jobs
@@ -22,6 +22,7 @@ class Workspace(WorkspaceState):
     deployments: Deployments
     router: Router
     tracking: Tracking
+    seen: set[str] = field(default_factory=set)  # young jobs, see wire/first_look.py
 
     @classmethod
     def open(cls, settings: Settings) -> Workspace:

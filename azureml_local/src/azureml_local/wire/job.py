@@ -25,7 +25,7 @@ from azureml_local.state.documents import (
 )
 from azureml_local.state.job_states import JobState
 from azureml_local.state.order import Position
-from azureml_local.wire import job_request
+from azureml_local.wire import first_look, job_request
 from azureml_local.wire.arm import WORKSPACE, created, pages, properties, resource, route, workspace_of
 from azureml_local.wire.fields import texts
 
@@ -137,7 +137,7 @@ def _properties(workspace: Workspace, document: JobDocument) -> Json:
         name: {**_OUTPUT, **output, "uri": output["uri"] if has_ended(document) else None}
         for name, output in outputs_of(document).items()
     }
-    if has_ended(document):
+    if has_ended(document) and not first_look.has_ended_unseen(workspace, document):
         # Only then: while a job runs, the SDK would read its log through the storage account's key, which
         # nobody has here, instead of through run history.
         outputs["default"] = {

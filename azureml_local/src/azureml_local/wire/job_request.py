@@ -8,9 +8,10 @@ from azureml_local.errors import BadRequest
 from azureml_local.execution import nodes
 from azureml_local.execution.jobs import JobRequest
 from azureml_local.state.document import Json
-from azureml_local.wire.fields import texts
+from azureml_local.wire.fields import text, texts
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}")
+_EXPERIMENT = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,255}")
 
 
 def check_name(name: str) -> None:
@@ -28,8 +29,21 @@ def read(name: str, properties: Json) -> JobRequest:
     return JobRequest(
         given=properties,
         definition=nodes.read(properties),
-        experiment=str(properties.get("experimentName") or "Default"),
+        experiment=_experiment(properties),
         display_name=str(properties.get("displayName") or name),
         tags=texts(properties, "tags"),
         properties=texts(properties, "properties"),
     )
+
+
+def _experiment(properties: Json) -> str:
+    """The experiment's name; raises BadRequest in the service's words (modelbuilder #1773)."""
+    name = text(properties, "experimentName") or "Default"
+    if not _EXPERIMENT.fullmatch(name):
+        raise BadRequest(
+            "Experiment name must be 1-256 characters, start with a letter or a number, and can only contain "
+            "letters, numbers, underscores, and dashes.",
+            code="UserError",
+            target="experimentName",
+        )
+    return name

@@ -10,6 +10,8 @@ from azureml_local.assets import addresses
 from azureml_local.errors import BadRequest
 from azureml_local.state.document import Json
 from azureml_local.state.documents import JobDocument
+from azureml_local.state.job_states import JobState
+from azureml_local.wire import first_look
 from azureml_local.wire.arm import WORKSPACE, body, route, workspace_of
 from azureml_local.wire.artifact import Folder
 from azureml_local.wire.fields import texts
@@ -47,6 +49,8 @@ def get_details(request: Request) -> Response:
         if path.startswith(_LOG_FOLDERS)
     }
     run = run_document(workspace, document)
+    if first_look.look(workspace, document):
+        run |= {"status": JobState.FINALIZING, "endTimeUtc": None}
     details = {**run, "createdTimeUtc": run["createdUtc"], "runDefinition": None, "logFiles": logs}
     return JSONResponse({**details, "warnings": [], "jobCost": None, "parameters": {}})
 

@@ -104,7 +104,7 @@ def test_a_model_is_registered_from_a_datastore_path_with_its_flavors(
         Model(path=data.path, type="mlflow_model", name="from-path", version="5")
     )
     assert made.flavors == {"python_function": {"loader_module": "mlflow.pyfunc"}}
-    assert made.path == data.path
+    assert made.path == data.path.rstrip("/")
 
 
 @pytest.mark.parametrize(
@@ -168,6 +168,25 @@ def test_unchanged_code_is_found_by_its_hash(ml_client: Any, tmp_path: Path) -> 
     assert changed.version == "3"
     assert changed.code != first.code
     assert ml_client.components.get("a_step").version == "3"
+
+
+def test_code_is_downloaded_again(ml_client: Any, folder: Path, tmp_path: Path) -> None:
+    from azure.ai.ml.entities._assets import Code
+
+    codes = ml_client._code
+    codes.create_or_update(Code(name="returns", version="1", path=str(folder)))
+    codes.download("returns", "1", download_path=str(tmp_path / "out"))
+    assert (tmp_path / "out" / "a.txt").read_text() == "hello"
+    assert (tmp_path / "out" / "inner" / "b ä.txt").read_text() == "world"
+
+
+def test_a_folders_path_ends_like_one(ml_client: Any, folder: Path) -> None:
+    from azure.ai.ml.entities import Data
+
+    made = ml_client.data.create_or_update(Data(path=str(folder), type="uri_folder", name="ends"))
+    assert made.path.endswith("/data/")
+    made = ml_client.data.create_or_update(Data(path=str(folder / "a.txt"), type="uri_file", name="ends-not"))
+    assert made.path.endswith("/a.txt")
 
 
 def test_curated_environments_are_there_as_in_every_workspace(ml_client: Any) -> None:

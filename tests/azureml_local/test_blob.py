@@ -268,6 +268,10 @@ def test_a_signature_holds_for_its_container_and_its_blob(
     one = tokens.sas(CONTAINER, f"{prefix}/one", permissions="r")
     assert requests.get(_url(server, f"{prefix}/one", one), timeout=PATIENCE).text == "one"
     assert requests.get(_url(server, f"{prefix}/two", one), timeout=PATIENCE).status_code == 403
+    everywhere = tokens.account_sas()
+    assert requests.get(_url(server, f"{prefix}/one", everywhere), timeout=PATIENCE).status_code == 200
+    forged = everywhere.replace("srt=sco", "srt=s")
+    assert requests.get(_url(server, f"{prefix}/one", forged), timeout=PATIENCE).status_code == 403
     elsewhere = tokens.sas("azureml")
     assert requests.get(_url(server, f"{prefix}/one", elsewhere), timeout=PATIENCE).status_code == 403
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -143,3 +144,24 @@ def test_the_next_version_is_a_moment_where_none_is_a_number(put: Put, name: str
         name=name, resource_group_name=ml_client.resource_group_name, workspace_name=ml_client.workspace_name
     )
     assert container.properties.next_version == "8"
+
+
+def test_a_component_without_a_name_keeps_what_it_calls_itself(put: Put) -> None:
+    answer = put(
+        "components/azureml_anonymous/versions/1", {"componentSpec": {**SPEC, "name": "mine", "version": "3"}}
+    )
+    spec = answer.json()["properties"]["componentSpec"]
+    assert (spec["name"], spec["version"]) == ("mine", "3")
+    assert "/components/azureml_anonymous/versions/" in answer.json()["id"]
+
+
+@pytest.mark.parametrize("reference", ["AzureML-any/versions/1", "nobodys/versions/1"])
+def test_a_component_is_validated_by_the_service(ml_client: Any, tmp_path: Path, reference: str) -> None:
+    from azure.ai.ml import load_component
+
+    content = "type: command\nname: c\nversion: '1'\ncommand: 'true'\nenvironment: azureml:any:1"
+    (tmp_path / "c.yml").write_text(content)
+    component = load_component(tmp_path / "c.yml")
+    component.environment = Settings(tmp_path, 0).workspace_arm_id + "/environments/" + reference
+    result = ml_client.components.validate(component, skip_remote_validation=False)
+    assert result.passed is ("AzureML-" in reference)

@@ -37,6 +37,15 @@ def test_a_created_cluster_is_found_with_its_size_in_upper_case(ml_client: Any, 
     assert "gpu-cluster" in [compute.name for compute in ml_client.compute.list()]
 
 
+def test_a_cluster_stays_in_the_region_that_it_was_made_in(ml_client: Any) -> None:
+    from azure.ai.ml.entities import AmlCompute
+
+    there = AmlCompute(name="elsewhere", size="Standard_DS3_v2", location="westus2")
+    assert ml_client.compute.begin_create_or_update(there).result().location == "westus2"
+    assert ml_client.compute.get("elsewhere").location == "westus2"
+    ml_client.compute.begin_delete("elsewhere").result()
+
+
 def test_scale_settings_change_but_the_size_does_not(ml_client: Any, cluster: Any) -> None:
     cluster.max_instances = 3
     assert ml_client.compute.begin_update(cluster).result().max_instances == 3

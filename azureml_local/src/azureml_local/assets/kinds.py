@@ -83,7 +83,10 @@ def data(state: WorkspaceState, given: Json) -> Json:
     if given["dataType"] != "mltable":  # the one type that has them (OpenAPI)
         given = {name: value for name, value in given.items() if name != "referencedUris"}
     if uri.startswith("azureml:"):
-        return given | {"dataUri": addresses.locate(state, uri).uri(state.settings)}
+        kept = addresses.locate(state, uri).uri(state.settings)
+        # Of a folder the service ends it so, whatever was sent (azure-ai-ml's tests: test_create_uri_folder).
+        is_folder = given["dataType"] == "uri_folder" or uri.endswith("/")
+        return given | {"dataUri": kept.rstrip("/") + "/" if is_folder else kept}
     return given  # an address elsewhere is kept as it is
 
 

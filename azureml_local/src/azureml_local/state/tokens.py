@@ -168,6 +168,20 @@ class Tokens:
         }
         return urlencode(fields | {"sig": self._signature(fields, container, blob)})
 
+    def account_sas(self) -> str:
+        """A SAS query string for all containers of the account, for an hour."""
+        now = self._clock.now()
+        fields = {
+            "sv": _SAS_VERSION,
+            "ss": "b",
+            "srt": "sco",
+            "st": _sas_time(now - timedelta(minutes=10)),
+            "se": _sas_time(now + _SAS_LIFETIME),
+            "sp": _PERMISSIONS,
+            "spr": "https",
+        }
+        return urlencode(fields | {"sig": self._signature(fields, "", None)})
+
     def check_sas(self, query: Mapping[str, str], container: str, blob: str, permissions: str) -> None:
         """Raise unless the query's signature covers the blob and grants one of `permissions` now."""
         if "sig" not in query:
@@ -175,8 +189,11 @@ class Tokens:
                 "Server failed to authenticate the request: the query has no shared access signature.",
                 code="NoAuthenticationInformation",
             )
-        fields = {name: query.get(name, "") for name in ("sv", "sr", "st", "se", "sp", "spr")}
-        scope = blob if fields["sr"] == "b" else None
+        is_account = "srt" in query
+        scoping = ("ss", "srt") if is_account else ("sr",)
+        fields = {name: query.get(name, "") for name in ("sv", *scoping, "st", "se", "sp", "spr")}
+        scope = blob if fields.get("sr") == "b" else None
+        container = "" if is_account else container
         if not hmac.compare_digest(query["sig"].encode(), self._signature(fields, container, scope).encode()):
             raise Forbidden(
                 "Server failed to authenticate the request. The signature does not match.",

@@ -98,7 +98,6 @@ class AssetVersions:
         name = component_spec.ANONYMOUS
         checked = self.collection.check(workspace, name, "1", given)
         version = component_spec.version_of(checked["componentSpec"])
-        checked["componentSpec"]["version"] = version
         full = f"{name}/{version}"
         if workspace.store.get(kind, full) is None:
             workspace.store.put(kind, full, versions.document(workspace.clock, name, version, checked))

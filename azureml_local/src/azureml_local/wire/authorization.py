@@ -73,6 +73,8 @@ def needed_for(template: str, method: str, path: str) -> Needed | None:
 
 def _resource_managers(template: str, method: str, path: str) -> Needed | None:
     """The action by the types of the path; one that ends with a type, not a name, is a list or a call."""
+    if template.endswith("/providers/Microsoft.Resources/deployments/{deployment}/validate"):
+        return Needed("Microsoft.Resources/deployments/validate/action", path.rsplit("/providers/", 1)[0])
     if template in _OTHERS:
         return Needed(f"{_OTHERS[template]}/{_VERBS[method]}", path)
     if template.startswith(_REGISTRATION):

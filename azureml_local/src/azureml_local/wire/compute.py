@@ -67,7 +67,7 @@ def put(request: Request) -> Response:
     document: ClusterDocument = {
         "name": name if existing is None else existing["name"],
         "tags": texts(body(request), "tags"),
-        "location": workspace.settings.location,
+        "location": _location(workspace, existing, body(request)),
         "identity": compute_identity.given(request, existing),
         "properties": {
             "computeType": "AmlCompute",
@@ -85,6 +85,13 @@ def put(request: Request) -> Response:
     operation = workspace.operations.begin(CLUSTERS, name, transition)
     workspace.jobs.clusters.scale(name)
     return accepted(request, operation, answer, 201 if existing is None else 200)
+
+
+def _location(workspace: Workspace, existing: ClusterDocument | None, given: Json) -> str:
+    """Where the cluster is: as asked for when it was made, else where the workspace is."""
+    if existing is not None:
+        return existing["location"]
+    return text(given, "location") or workspace.settings.location
 
 
 def patch(request: Request) -> Response:

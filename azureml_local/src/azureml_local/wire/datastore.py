@@ -112,7 +112,10 @@ def list_secrets(request: Request) -> Response:
     container = given.get("containerName")
     if container is None:
         raise BadRequest("Of accounts that are not here this workspace keeps no secrets.", code="UserError")
-    return JSONResponse({"secretsType": "Sas", "sasToken": workspace_of(request).tokens.sas(container)})
+    # Of the workspace's own the SDK takes it for the account's: with it a code asset's own container is read.
+    is_own, tokens = request.path_params["name"] in _OWN, workspace.tokens
+    token = tokens.account_sas() if is_own else tokens.sas(container)
+    return JSONResponse({"secretsType": "Sas", "sasToken": token})
 
 
 def _existing(request: Request) -> DatastoreDocument:

@@ -1,8 +1,8 @@
 """Jobs that are over before anybody has looked at them, as none is on Azure, where machines come first.
 
-azure-ai-ml prints the log of a job only after it has seen it unfinished, and reads it through run history only
-while the job has no output `default`. So a job that is over within seconds of its submission is shown, to the
-first who asks run history for it, as about to end.
+azure-ai-ml prints the log of a job only after it has seen it unfinished, and reads it through run history
+only while the job has no output `default`. So a job that is over within seconds of its submission is shown,
+to the first who asks run history for it, as about to end.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Resource Manager's look at a template before it is deployed: the SDK has components validated so.
 
-Documented: Deployments_Validate of Microsoft.Resources, 2020-06-01. The answer to what is wrong has a detail
-for each resource, whose target the SDK shows as a place in the YAML file.
+Documented: Deployments_Validate of Microsoft.Resources, 2020-06-01. What is wrong has a detail for each
+resource, whose target the SDK shows as a place in the YAML file. That it comes with 200 is assumed: at the
+documented 400 the SDK raises before it reads the details, for which it has a reader.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 
 from azureml_local.errors import BadRequest
 from azureml_local.settings import PROVIDER
+from azureml_local.state.document import Json
 from azureml_local.wire.arm import GROUP, properties, route, workspace_of
 from azureml_local.wire.asset_collection import COMPONENTS
 from azureml_local.wire.fields import record, text
@@ -27,30 +29,31 @@ def validate(request: Request) -> Response:
     resources = (record(given, "template") or {}).get("resources")
     if not isinstance(resources, list) or not resources:
         raise BadRequest("The template needs a list 'resources'.", target="properties.template.resources")
-    details = [error for each in resources if (error := _objection(request, each)) is not None]
+    details = [found for each in resources if (found := _objection(request, each)) is not None]
+    error: Json | None = None
     if details:
-        raise BadRequest(
-            "The template deployment is not valid: see the details.",
-            code="InvalidTemplateDeployment",
-            details=details,
-        )
+        error = {
+            "code": "InvalidTemplateDeployment",
+            "message": "The template deployment is not valid: see the details.",
+            "details": details,
+        }
     name = request.path_params["deployment"]
     path = request.url.path.removesuffix("/validate")
-    shown = {"mode": given.get("mode"), "provisioningState": "Succeeded", "error": None}
-    return JSONResponse({"id": path, "name": name, "properties": shown, "error": None})
+    shown = {"mode": given.get("mode"), "provisioningState": "Failed" if error else "Succeeded"}
+    return JSONResponse({"id": path, "name": name, "properties": shown, "error": error})
 
 
-def _objection(request: Request, resource: Any) -> BadRequest | None:
+def _objection(request: Request, resource: Any) -> Json | None:
     """What is wrong with one resource of the template."""
     if not isinstance(resource, dict) or resource.get("type") != _COMPONENT:
-        return BadRequest(f"Only {_COMPONENT} are validated here.", target="type")
+        raise BadRequest(f"Only {_COMPONENT} are validated here.", target="type")
     name = text(resource, "name") or ""
     _, _, full = name.partition("/")
     component, _, version = full.partition("/")
     try:
         COMPONENTS.check(workspace_of(request), component, version, record(resource, "properties") or {})
     except BadRequest as error:
-        return error
+        return {"code": error.code, "message": error.message, "target": error.target or ""}
     return None
 
 

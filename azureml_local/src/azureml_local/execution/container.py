@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import deque
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from azureml_local.errors import BadRequest, ServiceError
 from azureml_local.execution.deployment import Deployment
 from azureml_local.execution.model_server import ModelServer, log_path
 
+_MODEL = re.compile(r".*/models/(?P<name>[^/]+)/versions/(?P<version>[^/]+)$", re.IGNORECASE)
 _STORAGE_INITIALIZER = "StorageInitializer"
 
 
@@ -22,7 +24,7 @@ def start(deployment: Deployment, directory: Path, *, model: Path | None, code: 
         script = _script(code, deployment.script)
         environment |= {"AML_APP_ROOT": str(code), "AZUREML_ENTRY_SCRIPT": deployment.script}
     if model is not None:
-        environment["AZUREML_MODEL_DIR"] = str(_model_directory(directory, model))
+        environment["AZUREML_MODEL_DIR"] = str(_model_directory(directory, deployment.model, model))
         note(directory, f"ModelDownload: Succeeded ({deployment.model})")
     return ModelServer.start(
         directory, model=model, script=script, rows=deployment.concurrency, env=environment
@@ -71,10 +73,15 @@ def _script(code: Path, name: str) -> Path:
     return script
 
 
-def _model_directory(directory: Path, model: Path) -> Path:
-    """AZUREML_MODEL_DIR: on Azure a folder that holds the model's file or folder under its own name."""
+def _model_directory(directory: Path, reference: str | None, model: Path) -> Path:
+    """AZUREML_MODEL_DIR: a folder that holds the model's file or folder under its own name.
+
+    On Azure it is azureml-models/NAME/VERSION (recorded), which scripts go up from for a model beside it.
+    """
     parent = directory / "azureml-models"
-    parent.mkdir(exist_ok=True)
+    if match := _MODEL.match(reference or ""):
+        parent /= f"{match['name']}/{match['version']}"
+    parent.mkdir(parents=True, exist_ok=True)
     link = parent / model.name
     link.unlink(missing_ok=True)
     link.symlink_to(model, target_is_directory=model.is_dir())

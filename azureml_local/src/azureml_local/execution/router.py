@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import httpx
 
@@ -24,6 +25,12 @@ logger = logging.getLogger(__name__)
 DEPLOYMENT_HEADER = "azureml-model-deployment"
 
 _MAX_WAIT = 200.0  # seconds, above any request timeout there can be
+# Of RFC 9110 (7.6.1), and besides: who is asked, what opens the endpoint, what every one says for itself.
+_OF_CONNECTIONS = frozenset(
+    {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "upgrade"}
+    | {"transfer-encoding", "content-length", "content-encoding", "accept-encoding"}
+    | {"host", "authorization", "date", "server"}
+)
 # A model server closes connections that were idle for 5 seconds; never send on one that it is about to close.
 _KEEP_ALIVE = 2.0
 
@@ -33,9 +40,9 @@ class ScoringRequest:
     """What a client sends to an endpoint; `path` is the one below it, with its query."""
 
     body: bytes
-    media_type: str
     method: str = "POST"
     path: str = "/score"
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,7 @@ class ModelAnswer:
     body: bytes
     media_type: str | None
     stream: ScoringStream | None = None
+    headers: Sequence[tuple[str, str]] = ()
 
     @property
     def is_success(self) -> bool:
@@ -113,7 +121,8 @@ class Router:
                     return ModelAnswer(
                         status, b"", media_type, ScoringStream(answer, held.pop_all(), deadline)
                     )
-                return ModelAnswer(status, await answer.aread(), media_type)
+                body, headers = await answer.aread(), _own(answer.headers.multi_items())
+                return ModelAnswer(status, body, media_type, headers=headers)
         except TimeoutError as error:
             raise ServiceError(
                 408,
@@ -140,7 +149,7 @@ class Router:
             request.method,
             f"http://127.0.0.1:{address.port}{request.path}",
             content=request.body,
-            headers={"content-type": request.media_type, **address.headers},
+            headers={**dict(_own(request.headers.items())), **address.headers},
         )
 
     async def _copy(self, name: str, request: ScoringRequest) -> None:
@@ -151,6 +160,11 @@ class Router:
             logger.info("mirrored a request to %s: %d", name, answer.status)
         except ServiceError as error:
             logger.info("mirrored a request to %s: %d %s", name, error.status, error.message)
+
+
+def _own(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The headers that are about a message itself, not about the connection that carries it."""
+    return [(name, value) for name, value in headers if name.lower() not in _OF_CONNECTIONS]
 
 
 def _streams(media_type: str | None) -> bool:

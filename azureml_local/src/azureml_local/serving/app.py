@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -31,7 +32,7 @@ def create(scorer: Scorer) -> Starlette:
     """
 
     async def score(request: Request) -> Response:
-        return await _answered(request, scorer.score)
+        return await _answered(request, partial(scorer.score, request))
 
     async def health(request: Request) -> Response:
         return JSONResponse({"status": "Healthy"})
@@ -41,7 +42,7 @@ def create(scorer: Scorer) -> Starlette:
         yield
         scorer.close()
 
-    routes = [Route("/", health), Route("/health", health), Route("/score", score, methods=["POST"])]
+    routes = [Route("/", health), Route("/health", health), Route("/score", score, methods=scorer.methods)]
     if isinstance(scorer, Completing):
         completing = scorer
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from azureml_local.serving.answers import parsed, refusal
@@ -19,20 +20,22 @@ from azureml_local.serving.generation import Generator
 class ChatScorer:
     """Answers Azure's and OpenAI's chat requests with a causal language model in Hugging Face's format."""
 
+    methods: Sequence[str] = ("POST",)
+
     def __init__(self, weights: Path, *, name: str, rows: int, threads: int | None, precision: str) -> None:
         self._name = name
         self._generator = Generator(weights, rows=rows, threads=threads, precision=precision)
 
-    async def score(self, body: bytes) -> Response:
+    async def score(self, request: Request, body: bytes) -> Response:
         try:
-            request = parse(parsed(body))
+            asked = parse(parsed(body))
             answers = [
-                asyncio.wrap_future(self._generator.submit(conversation, request.sampling))
-                for conversation in request.conversations
+                asyncio.wrap_future(self._generator.submit(conversation, asked.sampling))
+                for conversation in asked.conversations
             ]
         except (InvalidRequest, ValueError) as error:
             return refusal(str(error))
-        return JSONResponse(request.answer([each.text for each in await asyncio.gather(*answers)]))
+        return JSONResponse(asked.answer([each.text for each in await asyncio.gather(*answers)]))
 
     async def complete(self, body: bytes) -> Response:
         """The answer to OpenAI's request; with `stream` as server-sent events, the last of them [DONE]."""

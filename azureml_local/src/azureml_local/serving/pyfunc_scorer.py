@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc.scoring_server import infer_and_parse_data, predictions_to_json
+from starlette.requests import Request
 from starlette.responses import Response
 
 from azureml_local.serving.answers import parsed, refusal
@@ -24,12 +26,14 @@ MLFLOW_KEYS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 class PyfuncScorer:
     """Answers Azure's ``input_data`` request with the bare predictions, MLflow's own with ``predictions``."""
 
+    methods: Sequence[str] = ("POST",)
+
     def __init__(self, folder: Path) -> None:
         self._model = mlflow.pyfunc.load_model(str(folder))
         self._schema = self._model.metadata.get_input_schema()
         self._turn = threading.Lock()  # a model need not be safe for threads
 
-    async def score(self, body: bytes) -> Response:
+    async def score(self, request: Request, body: bytes) -> Response:
         return await asyncio.to_thread(self._score, body)
 
     def close(self) -> None:

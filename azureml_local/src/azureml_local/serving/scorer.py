@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import yaml
+from starlette.requests import Request
 from starlette.responses import Response
 
 from azureml_local import extras
@@ -14,10 +16,12 @@ CHAT_TASK = "chat-completion"
 
 
 class Scorer(Protocol):
-    """A loaded model that answers score requests."""
+    """A loaded model that answers score requests of its `methods`."""
 
-    async def score(self, body: bytes) -> Response:
-        """The answer to one request; cancelled when its client has gone."""
+    methods: Sequence[str]
+
+    async def score(self, request: Request, body: bytes) -> Response:
+        """The answer to one request, whose body has been read; cancelled when its client has gone."""
 
     def close(self) -> None:
         """Give back what the model holds."""

@@ -37,9 +37,9 @@ async def score(request: Request) -> Response:
     name = router.choose(endpoint, request.headers.get(DEPLOYMENT_HEADER))
     asked = ScoringRequest(
         await read(request, workspace.settings.document_limit),
-        request.headers.get("content-type", "application/json"),
         request.method,
         _path(request),
+        {"content-type": "application/json", **request.headers},
     )
     router.mirror(endpoint, asked)
     begun = perf_counter()
@@ -109,7 +109,10 @@ def _response(answer: ModelAnswer) -> Response:
     if answer.stream is not None:
         return _Streamed(answer.stream, answer.status, media_type=answer.media_type)
     if answer.is_success:
-        return Response(answer.body, answer.status, media_type=answer.media_type)
+        passed = Response(answer.body, answer.status)
+        for name, value in answer.headers:
+            passed.headers.append(name, value)
+        return passed
     headers = {_STATUS_HEADER: str(answer.status), _REASON_HEADER: "model_error"}
     return Response(answer.body, 424, headers, answer.media_type)
 
@@ -136,5 +139,5 @@ def _path(request: Request) -> str:
 
 routes = [
     Route(INFERENCE + "/{endpoint}/swagger.json", swagger, methods=["GET"]),
-    Route(INFERENCE + "/{endpoint}/{path:path}", score, methods=["GET", "POST"]),
+    Route(INFERENCE + "/{endpoint}/{path:path}", score, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
 ]

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from azureml_local import switch
+from azureml_local.served import know_the_cloud as know_the_cloud
 from azureml_local.server import Address
 from azureml_local.state import access, quota
 from azureml_local.state.store import Store
@@ -130,13 +131,6 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory, leftovers: Leftover
         leftovers.keep(found.pid, "the session's Prefect server")
         with joined(found):
             yield found
-
-
-def know_the_cloud(name: str) -> None:
-    """azureml-mlflow asks for its clouds when it is imported, which may have been before this workspace."""
-    cloud = sys.modules.get("azureml.mlflow._common._cloud.cloud")
-    if cloud is not None and name not in cloud.KNOWN_CLOUDS:
-        cloud.KNOWN_CLOUDS.update(cloud.get_known_clouds())
 
 
 def allow_many_clusters(state: Path) -> None:

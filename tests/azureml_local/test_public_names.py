@@ -12,6 +12,7 @@ def test_the_public_names_are_these() -> None:
     assert azureml_local.__all__ == [
         "Address",
         "CannotServe",
+        "LocalWorkspace",
         "Scenario",
         "Settings",
         "Stay",

@@ -2,8 +2,8 @@
 
 These names are what a test suite needs; everything else may change with any version:
 
-    with azureml_local.joined(state) as environment:
-        ...  # set the variables, and use azure-ai-ml, azure-identity and mlflow as ever
+    with azureml_local.serve() as workspace:
+        ...  # azure-ai-ml, azure-identity and mlflow as ever: the environment leads them there
 
 Each is imported when it is first asked for: importing the package itself costs nothing.
 """
@@ -15,7 +15,8 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from azureml_local.server import Address, CannotServe, serve
+    from azureml_local.served import LocalWorkspace, serve
+    from azureml_local.server import Address, CannotServe
     from azureml_local.settings import Scenario, Settings
     from azureml_local.switch import ask, default_state, environment, joined
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Address",
     "CannotServe",
+    "LocalWorkspace",
     "Scenario",
     "Settings",
     "Stay",
@@ -38,6 +40,7 @@ __all__ = [
 _HOMES = {
     "Address": "server",
     "CannotServe": "server",
+    "LocalWorkspace": "served",
     "Scenario": "settings",
     "Settings": "settings",
     "Stay": "state.stay",
@@ -45,7 +48,7 @@ _HOMES = {
     "default_state": "switch",
     "environment": "switch",
     "joined": "switch",
-    "serve": "server",
+    "serve": "served",
 }
 
 

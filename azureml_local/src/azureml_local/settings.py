@@ -149,6 +149,11 @@ class Settings:
         return self.state / "jobs"
 
     @property
+    def checkpoints_path(self) -> Path:
+        """Where steps keep what their next attempt goes on from."""
+        return self.state / "checkpoints"
+
+    @property
     def deployments_path(self) -> Path:
         """Working directories and logs of deployments."""
         return self.state / "deployments"

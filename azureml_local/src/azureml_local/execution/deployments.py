@@ -89,7 +89,12 @@ class Deployments:
         return container.logs(directory, part, tail, provisioning_state(document))
 
     def resume(self) -> None:
-        """After a start of the workspace: find the servers that still run, start again those that do not."""
+        """After a start of the workspace: take up every deployment, and watch those that answer."""
+        self.take_up()
+        self._liveness.start()
+
+    def take_up(self) -> None:
+        """Find the servers that still run, and start again those that do not."""
         for name, endpoint in self._state.store.list(ENDPOINTS):
             if provisioning_state(endpoint) == "Deleting":
                 self._complete(ENDPOINTS, name, self.stop_all)
@@ -102,7 +107,11 @@ class Deployments:
                 self._find_or_restart(Deployment.of(name, document), self._records.home(name) / serving)
             if state in ("Creating", "Updating"):
                 self._complete(DEPLOYMENTS, name, self._finish_start)
-        self._liveness.start()
+
+    def end_all(self) -> None:
+        """End every deployment's processes and bill, and remove its files; the documents stay."""
+        for name, _ in self._records.all():
+            self.stop(name)
 
     def close(self) -> None:
         """End every model server; their deployments stay and come back with the next start."""

@@ -129,12 +129,19 @@ class Jobs:
                 message = f"The server was restarted: {error.message}"
                 self._fail(document["name"], "NotResumable", message)
 
+    def end_all(self) -> None:
+        """End every job that runs, with its processes, and wait for it."""
+        self._send_all(Signal.CANCEL)
+
     def close(self) -> None:
         """Let go of the jobs without ending them; their processes run on."""
+        self._send_all(Signal.DETACH)
+
+    def _send_all(self, signal: Signal) -> None:
         with self._lock:
             live = list(self._live.values())
         for job in live:
-            job.control.send(Signal.DETACH)
+            job.control.send(signal)
         for job in live:
             job.thread.join()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import sqlite3
 import sys
 import threading
@@ -24,6 +25,8 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from werkzeug.serving import WSGIRequestHandler, make_server
+
+from azureml_local.execution.tracking import EMPTY
 
 # What Azure's tracking service has of MLflow's; logged models, traces and the like it answers with 404.
 _OFFERED = re.compile(r"/api/2\.0/mlflow/(experiments|runs|metrics)/")
@@ -123,14 +126,19 @@ def open_store(database: Path, artifacts: str) -> RunStore:
     """The store in that file, made when there is none.
 
     MLflow takes an empty file through dozens of migrations, and does not get over one that was broken off.
-    So a new file is made beside, without waiting for the disk, and moved into place when it is whole.
+    So a new file is made beside, without waiting for the disk, and moved into place when it is whole. A copy
+    of it stays, for whoever resets the workspace.
     """
-    if not database.exists():
+    empty = database.with_suffix(EMPTY)
+    if not empty.exists():
         fresh = database.with_suffix(".new")
         fresh.unlink(missing_ok=True)
         unsafe = _on_connect("PRAGMA journal_mode=MEMORY", "PRAGMA synchronous=OFF")
         RunStore(f"sqlite:///{fresh}", artifacts).engine.dispose()
         event.remove(Engine, "connect", unsafe)
+        os.replace(fresh, empty)
+    if not database.exists():
+        fresh = shutil.copyfile(empty, database.with_suffix(".new"))
         os.replace(fresh, database)
     # As the workspace's own: what has been answered survives the death of the process.
     _on_connect("PRAGMA journal_mode=WAL", "PRAGMA synchronous=NORMAL")

@@ -21,7 +21,7 @@ class Runtime:
 
     def checkpoints(self, fingerprint: str) -> Path:
         """A directory that every run of the same step finds, until one completes."""
-        return self.state.settings.state / "checkpoints" / fingerprint
+        return self.state.settings.checkpoints_path / fingerprint
 
     def artifacts(self, job: str) -> Path:
         """The folder of the job's artifacts: its logs, and what it writes to `outputs`."""

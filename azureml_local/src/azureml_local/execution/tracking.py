@@ -9,11 +9,13 @@ import os
 import queue
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Mapping
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -31,6 +33,7 @@ _STATUSES = {
     JobState.FAILED: "FAILED",
     JobState.CANCELED: "KILLED",
 }
+EMPTY = ".empty"  # how the copy is called that MLflow's database is before anything is in it
 _TIMEOUT = 120.0  # seconds; the first request of all waits for MLflow's import and its migrations
 
 
@@ -45,6 +48,13 @@ class Run:
     started: int | None
     ended: int | None
     tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Exchange:
+    """The runs and experiments of that database, or none, are to take the place of all others."""
+
+    database: Path | None
 
 
 @dataclass(frozen=True)
@@ -77,7 +87,7 @@ class Tracking:
         self._lock = threading.Lock()
         self._child: subprocess.Popen[bytes] | None = None
         self._directory: Path | None = None
-        self._queue: queue.Queue[Run | threading.Event | None] = queue.Queue()
+        self._queue: queue.Queue[Run | _Exchange | threading.Event | None] = queue.Queue()
         self._latest: dict[str, Run] = {}  # what the queue was last given of each run
         self._worker: threading.Thread | None = None
         self._closing = False
@@ -99,6 +109,29 @@ class Tracking:
         """MLflow's answer; `path` begins with /api/2.0 and carries the query."""
         self._settle()
         return self._ask(method, path, body, content_type)
+
+    def replace_by(self, database: Path | None) -> None:
+        """Have those runs and experiments in the place of all that MLflow knows, or none.
+
+        What it has not heard yet it never will. It is not waited for: whoever asks it next is.
+        """
+        self._latest.clear()
+        with suppress(queue.Empty):
+            while True:
+                left = self._queue.get_nowait()
+                if isinstance(left, threading.Event):
+                    left.set()
+        if self._worker is None and self._child is None:
+            self._exchange(database)
+        else:
+            self._queue.put(_Exchange(database))
+            self._work()
+
+    def copy_to(self, path: Path) -> None:
+        """Copy what MLflow knows by now, of which documents tell; nothing where it has never been used."""
+        if self._database.exists():
+            with closing(sqlite3.connect(self._database)) as kept, closing(sqlite3.connect(path)) as copy:
+                kept.backup(copy)
 
     def close(self) -> None:
         """End MLflow; it hears the rest before, but not if it is still starting."""
@@ -129,8 +162,9 @@ class Tracking:
         while (item := self._queue.get()) is not None:
             if isinstance(item, threading.Event):
                 item.set()
-                continue
-            if not self._closing:
+            elif isinstance(item, _Exchange):
+                self._exchange(item.database)
+            elif not self._closing:
                 self._report(item)
 
     def _report(self, run: Run) -> None:
@@ -145,6 +179,16 @@ class Tracking:
             return
         self._answers = True
         self._store.put(TRACKED_RUNS, run.id, asdict(run))
+
+    def _exchange(self, database: Path | None) -> None:
+        """Copy the database over MLflow's own, which may have it open."""
+        source = database or self._database.with_suffix(EMPTY)
+        if self._child is not None:  # it may still be making its database: an answer says that it has
+            self._ask("GET", "/", b"", "")
+        if not source.exists():  # it has never been used
+            return
+        with closing(sqlite3.connect(source)) as kept, closing(sqlite3.connect(self._database)) as own:
+            kept.backup(own)
 
     def _settle(self) -> None:
         if self._worker is not None or not self._queue.empty():

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import threading
+from collections.abc import Collection
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from azureml_local.errors import Conflict, NotFound
 from azureml_local.execution.deployments import Deployments
 from azureml_local.execution.jobs import Jobs
 from azureml_local.execution.router import Router
 from azureml_local.execution.tracking import Tracking
 from azureml_local.settings import Settings
-from azureml_local.state.documents import ENDPOINTS
+from azureml_local.state import access
+from azureml_local.state.areas import Area, kinds
+from azureml_local.state.documents import ENDPOINTS, LEDGER
 from azureml_local.state.stay import staying
 from azureml_local.state.workspace import WorkspaceState
+
+# What a snapshot consists of.
+_DOCUMENTS, _RUNS, _BLOBS = "documents.sqlite", "mlflow.sqlite", "blobs"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +34,7 @@ class Workspace(WorkspaceState):
     router: Router
     tracking: Tracking
     seen: set[str] = field(default_factory=set)  # young jobs, see wire/first_look.py
+    exchange: threading.Lock = field(default_factory=threading.Lock)  # held while it becomes another
 
     @classmethod
     def open(cls, settings: Settings) -> Workspace:
@@ -52,9 +64,73 @@ class Workspace(WorkspaceState):
             "endpoints": staying(self.settings.state, endpoints, self.clock.now()),
         }
 
+    def clear(self, areas: Collection[Area]) -> None:
+        """Empty those parts of the workspace: their jobs and servers end, nothing of them is left."""
+        clearing = {
+            Area.JOBS: self._end_jobs,
+            Area.ENDPOINTS: self.deployments.end_all,
+            Area.OPERATIONS: self.operations.clear,
+            Area.BLOBS: self.blobs.clear,
+            Area.LEDGER: self.ledger.clear,  # after what is billed has ended
+            Area.FAULTS: lambda: self.faults.replace(()),
+            Area.PERMISSIONS: lambda: self.access.replace(access.read(self.settings.scenario.permissions)),
+            Area.CLOCK: self.clock.restart,
+        }
+        for area, clear in clearing.items():
+            if area in areas:
+                clear()
+        if set(areas) == set(Area):
+            self.store.clear()
+        else:
+            self.store.clear(kind for kind in kinds(areas) if kind != LEDGER.name)
+
+    def snapshots(self) -> list[str]:
+        """The names that `load` knows."""
+        folder = self._snapshot("")
+        found = folder.iterdir() if folder.is_dir() else ()
+        return sorted(entry.name for entry in found if not entry.name.startswith("."))
+
+    def save(self, name: str) -> None:
+        """Keep documents, blobs and MLflow's runs under that name; raises Conflict while a job runs."""
+        if live := self.jobs.records.unfinished():
+            raise Conflict(f"The job {live[0]} has not ended: a snapshot is taken when no job runs.")
+        if self.operations.waiting():
+            raise Conflict("An operation is under way: a snapshot is taken when none is.")
+        fresh = self._snapshot(f".{name}")
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(parents=True)
+        with self.blobs.unchanged():
+            self.store.copy_to(fresh / _DOCUMENTS)
+            self.tracking.copy_to(fresh / _RUNS)  # afterwards: it has at least the runs that documents say
+            self.blobs.copy_to(fresh / _BLOBS)
+        shutil.rmtree(self._snapshot(name), ignore_errors=True)
+        os.replace(fresh, self._snapshot(name))
+
+    def load(self, name: str) -> None:
+        """Have what was kept under that name in the place of all there is; raises NotFound."""
+        kept = self._snapshot(name)
+        if not kept.is_dir():
+            raise NotFound(f"There is no snapshot {name}: save it first.")
+        self.clear([Area.JOBS, Area.ENDPOINTS, Area.OPERATIONS])
+        self.store.replace_by(kept / _DOCUMENTS)
+        self.blobs.replace_by(kept / _BLOBS)
+        self.tracking.replace_by(runs if (runs := kept / _RUNS).exists() else None)
+        self.jobs.records.report_again()
+        self.deployments.take_up()
+
     def close(self) -> None:
         """Let go of jobs, whose processes run on, and end MLflow and the model servers."""
         self.jobs.close()
         self.tracking.close()
         self.deployments.close()
         super().close()
+
+    def _end_jobs(self) -> None:
+        self.jobs.end_all()
+        self.seen.clear()
+        self.tracking.replace_by(None)
+        for directory in (self.settings.jobs_path, self.settings.checkpoints_path):
+            shutil.rmtree(directory, ignore_errors=True)
+
+    def _snapshot(self, name: str) -> Path:
+        return self.settings.state / "snapshots" / name

@@ -201,6 +201,24 @@ class Blobs:
         for name, entry in _walk(root, "", prefix, after, container in self._lent):
             yield self._blob(container, name, entry)
 
+    def clear(self) -> None:
+        """Remove every blob; the containers stay, and what the documents say of blobs."""
+        with self._lock:
+            containers = self._emptied()
+            for container in containers:
+                (self._root / container).mkdir()
+
+    def copy_to(self, path: Path) -> None:
+        """Copy every container to a directory that is not there yet."""
+        with self._lock:
+            shutil.copytree(self._root, path)
+
+    def replace_by(self, path: Path) -> None:
+        """Have such a copy in the place of all that is here."""
+        with self._lock:
+            self._emptied()
+            shutil.copytree(path, self._root, dirs_exist_ok=True)
+
     def writable(self, container: str, name: str) -> Path:
         """The path of a blob that may be written; raises Forbidden in a container that is lent."""
         if container in self._lent:
@@ -208,6 +226,15 @@ class Blobs:
                 f"The container {container} can only be read.", code="AuthorizationPermissionMismatch"
             )
         return self.path(container, name)
+
+    def _emptied(self) -> tuple[str, ...]:
+        """Put all containers away, to be removed in a thread: who waits for this waits for no file."""
+        containers = tuple(entry.name for entry in self._root.iterdir())
+        away = self._staging / uuid4().hex
+        os.replace(self._root, away)
+        self._root.mkdir()
+        threading.Thread(target=shutil.rmtree, args=(away,), kwargs={"ignore_errors": True}).start()
+        return containers
 
     def _container(self, container: str) -> Path:
         if not container or not all(c.isascii() and (c.isalnum() or c in "-$") for c in container):

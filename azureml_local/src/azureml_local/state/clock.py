@@ -16,8 +16,13 @@ class Clock:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._speed = 1.0
-        self._real = self._shown = time.time()  # the moment since which it goes at that speed
+        self.restart()
+
+    def restart(self) -> None:
+        """Show the real time again, at its speed."""
+        with self._lock:
+            self._speed = 1.0
+            self._real = self._shown = time.time()  # the moment since which it goes at that speed
 
     def timestamp(self) -> float:
         """Seconds since the epoch."""

@@ -244,6 +244,7 @@ LEDGER = Kind[LedgerDocument]("ledger")
 QUOTAS = Kind[QuotaDocument]("quotas")
 PROVIDERS = Kind[ProviderDocument]("providers")
 COUNTERS = Kind[CounterDocument]("counters")
+SEEDS = Kind[Json]("seeds")  # that have been planted
 COMPLETED_STEPS = Kind[CompletedStepDocument]("completed-steps")
 MLFLOW_MODELS = Kind[Json]("mlflow-models")  # aliases and stages, which MLflow alone has
 TRACKED_RUNS = Kind[Json]("tracked-runs")  # what MLflow has heard of each run

@@ -134,6 +134,12 @@ class Ledger:
 
         self._store.update(LEDGER, row_id, stopped)
 
+    def clear(self) -> None:
+        """Forget what is no longer billed."""
+        for row in self.rows():
+            if not row.running:
+                self._store.delete(LEDGER, row.id)
+
     def take(self, row_id: str) -> None:
         """Let somebody use an idle row again; whose it was stays its owner."""
 

@@ -90,10 +90,10 @@ class Operations:
         ]
 
     def finish(self, operation_id: str, error: ServiceError | None = None) -> None:
-        """End the operation and move its document on; one that has ended stays as it is."""
+        """End the operation and move its document on; one that has ended, or was cleared, stays as it is."""
         with self._store.transaction():  # who sees the operation ended sees the document moved on
-            operation = self.get(operation_id)
-            if operation["status"] != "InProgress":
+            operation = self._store.get(OPERATIONS, operation_id)
+            if operation is None or operation["status"] != "InProgress":
                 return
             after = operation["transition"]["after"] if error is None else "Failed"
             self._set_state(operation["kind"], operation["name"], after)
@@ -130,6 +130,13 @@ class Operations:
             operation = self.get(operation_id)
             if not operation["works"]:
                 self._advance(operation_id, None)
+
+    def clear(self) -> None:
+        """Forget all operations, also those under way."""
+        self.close()
+        self._held.clear()
+        for operation_id, _ in self._store.list(OPERATIONS):
+            self._store.delete(OPERATIONS, operation_id)
 
     def close(self) -> None:
         """Stop the timers; operations that wait for time go on with the next start."""

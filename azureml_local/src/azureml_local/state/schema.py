@@ -17,7 +17,8 @@ CREATE TABLE IF NOT EXISTS documents (
     PRIMARY KEY (kind, key)
 ) WITHOUT ROWID
 """
-_WRITER = ("state", "writer")  # kind and key of the document that says which version wrote the state last
+KIND = "state"  # of the document that says which version wrote the state last
+_WRITER = (KIND, "writer")  # its kind and key
 
 
 class NewerState(Exception):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from azureml_local.errors import Conflict, NotFound, StorageFull
@@ -148,6 +148,27 @@ class Store:
                 return
             part = row[0].partition("/")[0]
             yield part
+
+    def clear(self, kinds: Iterable[str] | None = None) -> None:
+        """Delete all documents, or those of the kinds with these names."""
+        with self.transaction() as connection:
+            if kinds is None:
+                connection.execute("DELETE FROM documents WHERE kind != ?", (schema.KIND,))
+                return
+            connection.executemany("DELETE FROM documents WHERE kind = ?", [(kind,) for kind in kinds])
+
+    def copy_to(self, path: Path) -> None:
+        """Write all documents to a database of their own."""
+        with self._lock, closing(sqlite3.connect(path)) as copy:
+            self._connection.backup(copy)
+
+    def replace_by(self, path: Path) -> None:
+        """Have the documents of such a database in the place of all that are here."""
+        with closing(sqlite3.connect(path, isolation_level=None)) as kept, self.transaction() as connection:
+            schema.adopt(kept, path)
+            rows = kept.execute("SELECT kind, key, name, body FROM documents WHERE kind != ?", (schema.KIND,))
+            self.clear()
+            connection.executemany("INSERT INTO documents (kind, key, name, body) VALUES (?, ?, ?, ?)", rows)
 
     def close(self) -> None:
         """Close the database."""

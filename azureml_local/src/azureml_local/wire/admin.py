@@ -1,8 +1,13 @@
-"""For whoever started the server: the ledger, operations by hand, the clock. Needs the admin secret."""
+"""For whoever started the server: resets, snapshots, faults, operations by hand, the clock, the ledger.
+
+Every call needs the admin secret. CALLS has all of them, each with the schema of what it takes and gives;
+`GET /admin/schema` shows it as OpenAPI.
+"""
 
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Callable
 
 from starlette.requests import Request
@@ -11,10 +16,24 @@ from starlette.responses import JSONResponse, Response
 from azureml_local.errors import BadRequest, Unauthorized
 from azureml_local.state import access
 from azureml_local.state.access import BadRole
+from azureml_local.state.areas import Area
 from azureml_local.state.document import Json
 from azureml_local.state.documents import HELD_NAMES
 from azureml_local.state.endpoint_documents import HeldNameDocument
-from azureml_local.wire import fault
+from azureml_local.wire import beginning, fault
+from azureml_local.wire.admin_schema import (
+    ANYTHING,
+    AREAS,
+    FAULTS,
+    LIST,
+    NAMES,
+    NUMBER,
+    SNAPSHOT,
+    TEXT,
+    Call,
+    openapi,
+    record,
+)
 from azureml_local.wire.arm import Handler, body, route, workspace_of
 from azureml_local.wire.endpoint_request import check_name
 
@@ -31,6 +50,48 @@ def _guarded(handler: Callable[[Request], Response]) -> Handler:
         return handler(request)
 
     return checked
+
+
+def schema(request: Request) -> Response:
+    """This interface, as an OpenAPI document."""
+    return JSONResponse(openapi(CALLS))
+
+
+def reset(request: Request) -> Response:
+    """Make the workspace as it was in the beginning: all of it, or the `kinds` that are named."""
+    workspace = workspace_of(request)
+    named = body(request).get("kinds")
+    if named is not None and not (isinstance(named, list) and all(each in set(Area) for each in named)):
+        raise BadRequest(f"'kinds' must be a list of {', '.join(Area)}.", target="kinds")
+    areas = list(Area) if named is None else [Area(each) for each in named]
+    with workspace.exchange:
+        workspace.clear(areas)
+        with workspace.store.transaction():  # one, since each waits for the disk
+            beginning.plant(workspace)
+    return JSONResponse({"reset": areas})
+
+
+def snapshots(request: Request) -> Response:
+    """The names of the snapshots that have been saved."""
+    return JSONResponse({"value": workspace_of(request).snapshots()})
+
+
+def save(request: Request) -> Response:
+    """Keep everything that is in the workspace under a name; no job may run."""
+    name = _snapshot(request)
+    workspace = workspace_of(request)
+    with workspace.exchange:
+        workspace.save(name)
+    return JSONResponse({"name": name})
+
+
+def load(request: Request) -> Response:
+    """Have what was saved under a name in the place of everything; jobs and deployments end before."""
+    name = _snapshot(request)
+    workspace = workspace_of(request)
+    with workspace.exchange:
+        workspace.load(name)
+    return JSONResponse({"name": name})
 
 
 def ledger(request: Request) -> Response:
@@ -89,6 +150,13 @@ def take_endpoint_name(request: Request) -> Response:
     return JSONResponse({"name": name})
 
 
+def _snapshot(request: Request) -> str:
+    name = body(request).get("name")
+    if not isinstance(name, str) or not re.fullmatch(SNAPSHOT["pattern"], name):
+        raise BadRequest("A snapshot's 'name' is 1 to 64 letters, digits, '-' and '_'.", target="name")
+    return name
+
+
 def _number(given: Json, name: str, most: float) -> float:
     value = given.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
@@ -96,13 +164,27 @@ def _number(given: Json, name: str, most: float) -> float:
     return float(value)
 
 
+_NAME = record(name=TEXT)
+_TOTALS = dict.fromkeys(("running", "idle", "seconds", "dollars"), NUMBER)
+_MOVES = {"seconds": NUMBER, "speed": NUMBER}
+CALLS = (
+    Call("GET", "/admin/schema", schema, answers=ANYTHING),
+    Call("GET", "/admin/ledger", ledger, answers=record(rows=LIST, **_TOTALS)),
+    Call("GET", "/admin/live", live, answers=record(jobs=NAMES, endpoints=NAMES)),
+    Call("POST", "/admin/reset", reset, asks=record((), kinds=AREAS), answers=record(reset=AREAS)),
+    Call("GET", "/admin/snapshots", snapshots, answers=record(value=NAMES)),
+    Call("POST", "/admin/snapshots/save", save, asks=record(name=SNAPSHOT), answers=record(name=SNAPSHOT)),
+    Call("POST", "/admin/snapshots/load", load, asks=record(name=SNAPSHOT), answers=record(name=SNAPSHOT)),
+    Call("GET", "/admin/operations", operations, answers=record(value=LIST)),
+    Call("POST", "/admin/operations/step", step, asks=record((), id=TEXT), answers=record(stepped=NAMES)),
+    Call("POST", "/admin/endpoint-names", take_endpoint_name, asks=_NAME, answers=_NAME),
+    Call("GET", "/admin/faults", fault.rules, answers=record(faults=LIST)),
+    Call("POST", "/admin/faults", fault.replace, asks=FAULTS, answers=record(faults=LIST)),
+    Call("POST", "/admin/permissions", permissions, asks=record(roles=ANYTHING), answers=record(roles=NAMES)),
+    Call("POST", "/admin/clock", advance, asks=record((), **_MOVES), answers=record(now=TEXT)),
+)
+
 routes = [
-    route("/admin/ledger", GET=_guarded(ledger)),
-    route("/admin/live", GET=_guarded(live)),
-    route("/admin/operations", GET=_guarded(operations)),
-    route("/admin/operations/step", POST=_guarded(step)),
-    route("/admin/endpoint-names", POST=_guarded(take_endpoint_name)),
-    route("/admin/faults", GET=_guarded(fault.rules), POST=_guarded(fault.replace)),
-    route("/admin/permissions", POST=_guarded(permissions)),
-    route("/admin/clock", POST=_guarded(advance)),
+    route(path, **{call.method: _guarded(call.handler) for call in CALLS if call.path == path})
+    for path in dict.fromkeys(call.path for call in CALLS)
 ]

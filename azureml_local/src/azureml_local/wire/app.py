@@ -24,6 +24,7 @@ from azureml_local.wire import (
     admin,
     artifact,
     asset,
+    beginning,
     blob,
     compute,
     datastore,
@@ -42,8 +43,6 @@ from azureml_local.wire import (
     registry,
     run_history,
     scoring,
-    seed,
-    seed_file,
 )
 from azureml_local.wire import workspace as workspace_routes
 from azureml_local.wire.answer_headers import AnswerHeaders
@@ -83,10 +82,7 @@ _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPE
 
 def create(workspace: Workspace) -> Starlette:
     """The application over one workspace, with what every workspace and the registry begin with."""
-    datastore.seed(workspace)
-    registry.seed(workspace)
-    if workspace.settings.scenario.seed is not None:
-        seed.plant(workspace, seed_file.read(workspace.settings.scenario.seed))
+    beginning.plant(workspace)
     app = Starlette(
         routes=[
             *OPEN,

@@ -30,7 +30,7 @@ from azureml_local.state.faults import (
 )
 from azureml_local.state.workspace import WorkspaceState
 from azureml_local.wire import error_answer, inferencing
-from azureml_local.wire.arm import body, workspace_of
+from azureml_local.wire.arm import parsed, workspace_of
 
 # The kinds that happen to requests; the others happen to what the workspace does.
 _OF_REQUESTS = (Status, Delay, Reset, Truncate, Stuck, Quota, ExpiredToken, Updating)
@@ -107,9 +107,9 @@ def rules(request: Request) -> Response:
 
 
 def replace(request: Request) -> Response:
-    """Put other rules in force; an empty list ends all faults."""
+    """Put other rules in force, a list or an object with it as `faults`; an empty list ends all faults."""
     try:
-        wanted = parse(body(request))
+        wanted = parse(parsed(request.state.raw or b"{}"))
     except BadRule as error:
         raise BadRequest(f"The fault rules are wrong: {error}", target="faults") from error
     workspace_of(request).faults.replace(wanted)

@@ -12,15 +12,14 @@ from typing import Any
 from azureml_local.execution.workspace import Workspace
 from azureml_local.state import sizes
 from azureml_local.state.clock import iso
-from azureml_local.state.document import Json, Kind
-from azureml_local.state.documents import COMPUTE_INSTANCES, DEPLOYMENTS, ENDPOINTS, JOBS, JobDocument
+from azureml_local.state.document import Json
+from azureml_local.state.documents import COMPUTE_INSTANCES, DEPLOYMENTS, ENDPOINTS, JOBS, SEEDS, JobDocument
 from azureml_local.state.endpoint_documents import DeploymentDocument, EndpointDocument, Envelope
 from azureml_local.state.job_states import JobState
 from azureml_local.state.store import Store
 from azureml_local.wire import deployment_request, endpoint_request
 from azureml_local.wire.seed_file import Seed
 
-_PLANTED = Kind[Json]("seeds")
 _OLDEST = timedelta(days=900)
 _RECENT = timedelta(hours=5)
 _WHO = "somebody else"
@@ -37,14 +36,14 @@ def plant(workspace: Workspace, seed: Seed) -> None:
     """Write the seed's documents, unless the workspace has them."""
     store = workspace.store
     with store.transaction():
-        if store.get(_PLANTED, seed.origin) is not None:
+        if store.get(SEEDS, seed.origin) is not None:
             return
         _jobs(workspace, seed)
         for endpoint in seed.endpoints:
             _endpoint(workspace, endpoint)
         for instance in seed.compute_instances:
             store.put(COMPUTE_INSTANCES, instance["name"], _compute_instance(workspace, instance))
-        store.put(_PLANTED, seed.origin, {})
+        store.put(SEEDS, seed.origin, {})
 
 
 def _jobs(workspace: Workspace, seed: Seed) -> None:

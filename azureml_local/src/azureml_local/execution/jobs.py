@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
 from azureml_local.assets import addresses
 from azureml_local.errors import BadRequest, NotFound, ServiceError
-from azureml_local.execution import component, nodes, run_properties
-from azureml_local.execution.binding import bind
+from azureml_local.execution import component, nodes, run_properties, sweep_job
+from azureml_local.execution.binding import bind, of_command
 from azureml_local.execution.cluster import Clusters
 from azureml_local.execution.control import Control, Interrupted, Signal
 from azureml_local.execution.fingerprint import fingerprints
@@ -24,6 +25,8 @@ from azureml_local.execution.run_tree import child_name
 from azureml_local.execution.runtime import Runtime
 from azureml_local.execution.step import StepRun
 from azureml_local.execution.step_directory import StepTask
+from azureml_local.execution.sweep import SweepRun
+from azureml_local.execution.sweep_job import SweepJob
 from azureml_local.execution.tracking import Tracking
 from azureml_local.state.document import Json
 from azureml_local.state.documents import (
@@ -31,11 +34,15 @@ from azureml_local.state.documents import (
     JobOutput,
     has_ended,
     is_pipeline,
+    job_type,
 )
 from azureml_local.state.job_states import JobState
 from azureml_local.state.workspace import WorkspaceState
 
 logger = logging.getLogger(__name__)
+
+Definition = CommandJob | PipelineJob | SweepJob
+Run = StepRun | PipelineRun | SweepRun
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +50,7 @@ class JobRequest:
     """A job to submit: its properties as they came, and what has been read from them and checked."""
 
     given: Json
-    definition: CommandJob | PipelineJob
+    definition: Definition
     experiment: str
     display_name: str
     tags: dict[str, str]
@@ -53,7 +60,7 @@ class JobRequest:
 @dataclass
 class _Live:
     control: Control
-    run: StepRun | PipelineRun
+    run: Run
     thread: threading.Thread
 
 
@@ -64,13 +71,13 @@ class Jobs:
         self.records = JobRecords(state.store, state.clock, tracking)
         self._state = state
         self.clusters = Clusters(state)
-        self._runtime = Runtime(state, self.records, self.clusters)
+        self._runtime = Runtime(state, self.records, self.clusters, tracking)
         self._lock = threading.Lock()
         self._live: dict[str, _Live] = {}
 
     def submit(self, name: str, request: JobRequest) -> JobDocument:
         """Bind the job and set it going; raises BadRequest, or Conflict when there is one of that name."""
-        found = bind(request.definition, self._component)
+        found = self._bound(request.definition)
         for step in found.steps:
             self.clusters.find(step.compute)
             self._check_data(step)
@@ -79,7 +86,7 @@ class Jobs:
             **request.given,
             "experimentName": request.experiment,
             "displayName": request.display_name,
-            "tags": request.tags,
+            "tags": {**request.tags, **_tags(request)},
             "properties": {**request.properties, **_said_by_service(request.definition)},
             "status": _first_state(request.definition),
             "outputs": _outputs(name, seed, request, found),
@@ -104,7 +111,7 @@ class Jobs:
             return
         if document["parent"] is None:
             live.control.send(Signal.CANCEL)
-        elif isinstance(live.run, PipelineRun):
+        elif not isinstance(live.run, StepRun):
             live.run.cancel(name)
 
     def steps(self, document: JobDocument) -> tuple[Step, ...]:
@@ -147,7 +154,13 @@ class Jobs:
 
     def _graph(self, document: JobDocument) -> Graph:
         """The graph of a job that was submitted before, maybe to another server."""
-        return bind(nodes.read(document["request"]), self._component)
+        return self._bound(read(document["request"]))
+
+    def _bound(self, definition: Definition) -> Graph:
+        """The graph of a job; that of a sweep is one trial's, with the first values that there are."""
+        if isinstance(definition, SweepJob):
+            return of_command(definition.trial_with(next(definition.values(""))), None)
+        return bind(definition, self._component)
 
     def _component(self, reference: str) -> component.Component:
         return component.find(self._state.store, reference)
@@ -173,8 +186,10 @@ class Jobs:
             self._live[name] = _Live(control, run, thread)
         thread.start()
 
-    def _run(self, document: JobDocument, found: Graph, control: Control) -> StepRun | PipelineRun:
+    def _run(self, document: JobDocument, found: Graph, control: Control) -> Run:
         name = document["name"]
+        if job_type(document) == "Sweep":
+            return SweepRun(self._runtime, sweep_job.read(document["request"]), name, control)
         if is_pipeline(document):
             return PipelineRun(self._runtime, found, name, control)
         (step,) = found.steps
@@ -182,7 +197,7 @@ class Jobs:
         task = StepTask(name=name, step=step, upstream={}, checkpoints=checkpoints)
         return StepRun(self._runtime, task, control)
 
-    def _drive(self, name: str, run: StepRun | PipelineRun) -> None:
+    def _drive(self, name: str, run: Run) -> None:
         try:
             run.run()
         except Interrupted:
@@ -200,19 +215,41 @@ class Jobs:
             self.records.move(run["name"], JobState.FAILED, error={"code": code, "message": message})
 
 
-def _said_by_service(definition: CommandJob | PipelineJob) -> dict[str, str]:
-    return run_properties.of_pipeline(definition) if isinstance(definition, PipelineJob) else {}
+def read(properties: Mapping[str, Any]) -> Definition:
+    """The job that a request's properties describe; raises BadRequest for what they cannot be."""
+    return sweep_job.read(properties) if properties.get("jobType") == "Sweep" else nodes.read(properties)
 
 
-def _first_state(definition: CommandJob | PipelineJob) -> JobState:
-    """What the answer to the request shows; seen in recorded traffic of pipelines: Preparing."""
-    return JobState.PREPARING if isinstance(definition, PipelineJob) else JobState.NOT_STARTED
+def _said_by_service(definition: Definition) -> dict[str, str]:
+    match definition:
+        case PipelineJob():
+            return run_properties.of_pipeline(definition)
+        case SweepJob():
+            return run_properties.of_sweep(definition)
+    return {}
+
+
+def _tags(request: JobRequest) -> dict[str, str]:
+    """The tags that the service adds."""
+    if isinstance(request.definition, SweepJob):
+        return run_properties.tags_of_sweep(request.definition, request.given["searchSpace"])
+    return {}
+
+
+def _first_state(definition: Definition) -> JobState:
+    """What the answer to the request shows; as seen in recorded traffic of pipelines and of sweeps."""
+    match definition:
+        case PipelineJob():
+            return JobState.PREPARING
+        case SweepJob():
+            return JobState.RUNNING
+    return JobState.NOT_STARTED
 
 
 def _outputs(name: str, seed: str, request: JobRequest, found: Graph) -> dict[str, JobOutput]:
     """The job's outputs with their addresses, known before anything runs."""
     steps = {step.path: step for step in found.steps}
-    if isinstance(request.definition, CommandJob):
+    if not isinstance(request.definition, PipelineJob):
         (step,) = found.steps
         targets = {output: (name, output, step) for output in step.outputs}
     else:

@@ -16,7 +16,9 @@ from uuid import NAMESPACE_URL, uuid5
 from azureml_local.execution.component import Component
 from azureml_local.execution.graph import Literal, Step, Subgraph
 from azureml_local.execution.nodes import PipelineJob
+from azureml_local.execution.sweep_job import SweepJob
 from azureml_local.settings import DEFAULT_DATASTORE
+from azureml_local.state.document import Json
 
 COMMAND_STEP, SUBGRAPH_STEP = "PythonScriptStep", "SubGraphCloudStep"
 
@@ -40,6 +42,35 @@ def of_pipeline(job: PipelineJob) -> dict[str, str]:
     if job.component:
         found["azureml.SourceComponentId"] = job.component
     return {name: value for name, value in found.items() if value}
+
+
+def of_sweep(job: SweepJob) -> dict[str, str]:
+    """Of a submitted sweep, as recorded; every value is text."""
+    return {
+        "azureml.runsource": "hyperdrive",
+        "runTemplate": "HyperDrive",
+        "platform": "AML",
+        "primary_metric_config": _metric(job),
+        "resume_from": "null",
+        "ContentSnapshotId": str(uuid5(NAMESPACE_URL, f"snapshot:{job.trial.code}")),
+    }
+
+
+def tags_of_sweep(job: SweepJob, space: object) -> dict[str, str]:
+    """The service's own tags on a sweep, as recorded; `space` is its search space on the wire."""
+    drawn = {"rule": job.rule, "logbase": None, "seed": job.seed} if job.sampling == "Random" else {}
+    generator = {"name": job.sampling.upper(), "parameter_space": space, "properties": drawn}
+    policy: Json = {"name": job.policy.kind if job.policy else "Default", "properties": {}}
+    tags = {
+        "_aml_system_max_concurrent_jobs": str(job.most_at_once),
+        "_aml_system_max_total_jobs": str(job.most),
+        "_aml_system_policy_config": json.dumps(policy),
+        "_aml_system_generator_config": json.dumps(generator),
+        "_aml_system_primary_metric_config": _metric(job),
+    }
+    if job.timeout is not None:
+        tags["_aml_system_max_duration_minutes"] = str(int(job.timeout // 60))
+    return tags
 
 
 def of_step(root: str, run: str, step: Step) -> dict[str, str]:
@@ -101,6 +132,10 @@ def compute_target_status(live: Mapping[str, Any]) -> dict[str, str]:
 def node_id(run: str) -> str:
     """The id of a node in the graph: eight hex digits."""
     return uuid5(NAMESPACE_URL, f"node:{run}").hex[:8]
+
+
+def _metric(job: SweepJob) -> str:
+    return json.dumps({"name": job.metric, "goal": job.goal.lower()})
 
 
 def _of_node(root: str, run: str, component: Component, kind: str) -> dict[str, str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from azureml_local.execution.cluster import Clusters
 from azureml_local.execution.job_records import JobRecords
+from azureml_local.execution.tracking import Tracking
 from azureml_local.settings import ARTIFACT_DATASTORE
 from azureml_local.state.workspace import WorkspaceState
 
@@ -18,6 +19,7 @@ class Runtime:
     state: WorkspaceState
     records: JobRecords
     clusters: Clusters
+    tracking: Tracking
 
     def checkpoints(self, fingerprint: str) -> Path:
         """A directory that every run of the same step finds, until one completes."""

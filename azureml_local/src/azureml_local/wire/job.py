@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from azureml_local.assets import kinds
 from azureml_local.errors import BadRequest, Conflict
+from azureml_local.execution import sweep_job
 from azureml_local.execution.runtime import artifact_folder
 from azureml_local.execution.workspace import Workspace
 from azureml_local.settings import ARTIFACT_DATASTORE
@@ -53,7 +54,10 @@ _COMMAND: Mapping[str, Any] = {
 _PORT: Mapping[str, Any] = {"description": None, "uri": None}
 _INPUT: Mapping[str, Any] = {**_PORT, "mode": "ReadOnlyMount"}
 _OUTPUT: Mapping[str, Any] = {**_PORT, "mode": "ReadWriteMount"}
-_DEFAULTS = {"Pipeline": _PIPELINE, "Command": _COMMAND}
+# Of a sweep, and of its trial, as recorded; a Tracking service it has none.
+_SWEEP: Mapping[str, Any] = {"earlyTermination": None, "queueSettings": None}
+_TRIAL: Mapping[str, Any] = {"codeId": None, "distribution": None, "environmentVariables": None}
+_DEFAULTS = {"Pipeline": _PIPELINE, "Command": _COMMAND, "Sweep": _SWEEP}
 # What a client sends back when it has read a job, and the service says itself.
 _SAID_BY_SERVICE = frozenset({"status", "services", "notificationSetting"})
 
@@ -65,7 +69,9 @@ def put(request: Request) -> Response:
     document = workspace.jobs.records.find(name)
     if document is not None:
         return JSONResponse(resource_of(workspace, _changed(workspace, document, given)))
-    kinds.check_environment(workspace, given.get("environmentId"))
+    trial = given.get("trial")
+    asking = trial if given.get("jobType") == "Sweep" and isinstance(trial, dict) else given
+    kinds.check_environment(workspace, asking.get("environmentId"))
     submitted = workspace.jobs.submit(name, job_request.read(name, given))
     return created(request, resource_of(workspace, submitted))
 
@@ -133,6 +139,9 @@ def _properties(workspace: Workspace, document: JobDocument) -> Json:
     studio = (
         f"{workspace.settings.base_url}/jobs/{document['name']}?wsid={workspace.settings.workspace_arm_id}"
     )
+    services = {"Studio": _service("Studio", studio)}
+    if shown["jobType"] != "Sweep":
+        services["Tracking"] = _service("Tracking", workspace.settings.tracking_uri + "?")
     outputs: Json = {
         name: {**_OUTPUT, **output, "uri": output["uri"] if has_ended(document) else None}
         for name, output in outputs_of(document).items()
@@ -157,10 +166,7 @@ def _properties(workspace: Workspace, document: JobDocument) -> Json:
         **_filled(_said(shown)),
         "isArchived": document["hidden"],
         "properties": {**shown["properties"], **times, **_stages(document)},
-        "services": {
-            "Tracking": _service("Tracking", workspace.settings.tracking_uri + "?"),
-            "Studio": _service("Studio", studio),
-        },
+        "services": services,
         "outputs": outputs,
     }
 
@@ -188,6 +194,8 @@ def _service(kind: str, endpoint: str) -> Json:
 def _changed(workspace: Workspace, document: JobDocument, given: Mapping[str, Any]) -> JobDocument:
     """The job with what the request changes of it; raises BadRequest when it would change the work itself."""
     usual = _COMMAND if job_type(document) == "Command" else {}
+    if job_type(document) == "Sweep":
+        given = sweep_job.normalised(given)
     asked, wanted = ({**usual, **_filled(_said(each))} for each in (document["request"], given))
     wrong = [
         key
@@ -221,6 +229,8 @@ def _as_named(key: str) -> str:
 
 def _filled(properties: Json) -> Json:
     """The properties with what the service says of every input that is data."""
+    if isinstance(trial := properties.get("trial"), Mapping):
+        properties = {**properties, "trial": _filled_trial(trial)}
     inputs = properties.get("inputs")
     if not isinstance(inputs, Mapping):
         return properties
@@ -230,6 +240,11 @@ def _filled(properties: Json) -> Json:
 def _input(value: Any) -> Any:
     is_data = isinstance(value, Mapping) and str(value.get("jobInputType")).casefold() != "literal"
     return {**_INPUT, **_said(value)} if is_data else value
+
+
+def _filled_trial(trial: Mapping[str, Any]) -> Json:
+    resources = {**_COMMAND["resources"], **_said(trial.get("resources") or {})}
+    return {**_TRIAL, **trial, "resources": resources}
 
 
 def _said(properties: Mapping[str, Any]) -> Json:

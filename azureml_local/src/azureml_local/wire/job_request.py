@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from azureml_local.errors import BadRequest
-from azureml_local.execution import nodes
+from azureml_local.execution import jobs, sweep_job
 from azureml_local.execution.jobs import JobRequest
 from azureml_local.state.document import Json
 from azureml_local.wire.fields import text, texts
@@ -26,9 +26,11 @@ def check_name(name: str) -> None:
 
 def read(name: str, properties: Json) -> JobRequest:
     """The job that the body's properties ask for; raises BadRequest."""
+    if properties.get("jobType") == "Sweep":
+        properties = sweep_job.normalised(properties)
     return JobRequest(
         given=properties,
-        definition=nodes.read(properties),
+        definition=jobs.read(properties),
         experiment=_experiment(properties),
         display_name=str(properties.get("displayName") or name),
         tags=texts(properties, "tags"),

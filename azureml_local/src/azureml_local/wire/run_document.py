@@ -172,6 +172,8 @@ def _run_type(document: JobDocument) -> str:
     properties = run_properties(document)
     if document["parent"] and properties.get("azureml.runsource") == "azureml.StepRun":
         return "azureml.StepRun"
+    if properties.get("azureml.runsource") == "hyperdrive":
+        return "hyperdrive"  # as recorded of the service that runs sweeps
     return "azureml.PipelineRun" if holds_others(document) else "azureml.scriptrun"
 
 

@@ -18,7 +18,7 @@ from azureml_local.wire.fields import texts
 from azureml_local.wire.run_document import earlier_run, run_document
 
 _HISTORY = "/history/v1.0" + WORKSPACE
-_LOG_FOLDERS = ("user_logs/", "logs/", "system_logs/")
+_LOG_FOLDERS = ("user_logs/", "logs/", "system_logs/", "azureml-logs/")
 
 
 def get_run(request: Request) -> Response:

@@ -137,8 +137,8 @@ def _stages(run: Run) -> None:
     run.session = sign_in(run.config.workspace)
     approval.wait(run)
     with _cluster_released(run):
-        work = _prepare(run)
-        _train(run, work)
+        work = prepare(run)
+        train(run, work)
         if not judging.admits(run):
             _register(run, work)
             judging.refuse(run)
@@ -157,7 +157,7 @@ def _stages(run: Run) -> None:
             judging.refuse(run)
 
 
-def _prepare(run: Run) -> Work:
+def prepare(run: Run) -> Work:
     """Prepare the data for the model's window while both computes are checked against the model."""
     session, config = run.session, run.config
     run.base = find_model(session, config.base)
@@ -174,7 +174,7 @@ def _prepare(run: Run) -> Work:
     )
 
 
-def _train(run: Run, work: Work) -> None:
+def train(run: Run, work: Work) -> None:
     """Submit or find the job, and wait for it."""
     session, config = run.session, run.config
     run.plan = plan_job(session, work, config.parameters)

@@ -11,7 +11,7 @@ from typing import Annotated
 from prefect import flow
 from prefect.settings import get_current_settings
 from prefect.states import Completed
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from flows.artifacts.markdown import table
 from flows.dashboard import charts, reader
@@ -21,6 +21,7 @@ from flows.dashboard.selection import select
 from flows.dashboard.table import lines
 from flows.dashboard.trends import failures, trends
 from flows.run.prefect_api import is_lasting
+from flows.run.signature import Shown
 from tasks.azure.errors import explained
 from tasks.azure.failure import Cause, Failure
 from tasks.core.artifacts import (
@@ -47,18 +48,12 @@ class HistoryReport(BaseModel):
 
 @flow(name="history", flow_run_name="history")
 def history(
-    states: Annotated[list[State] | None, Field(description="Only runs in these states.")] = None,
-    recipe: Annotated[str | None, Field(description="Only runs of this recipe.")] = None,
-    model: Annotated[str | None, Field(description="Only runs of models with this in their name.")] = None,
-    since: Annotated[
-        str | None, Field(description="Only runs since a date, or since so long ago: 36h, 14d, 8w.")
-    ] = None,
-    page_file: Annotated[
-        str | None, Field(description="Write the page, one self-contained HTML file, here.")
-    ] = None,
-    metrics_file: Annotated[
-        str | None, Field(description="Write the metrics here, in Prometheus' text format.")
-    ] = None,
+    states: Annotated[list[State] | None, Shown("Only runs in these states.")] = None,
+    recipe: Annotated[str | None, Shown("Only runs of this recipe.")] = None,
+    model: Annotated[str | None, Shown("Only runs of models with this in their name.")] = None,
+    since: Annotated[str | None, Shown("Only runs since a date, or since so long ago: 36h, 14d, 8w.")] = None,
+    page_file: Annotated[str | None, Shown("Write the page, one self-contained HTML file, here.")] = None,
+    metrics_file: Annotated[str | None, Shown("Write the metrics here, in Prometheus' text format.")] = None,
 ) -> HistoryReport:
     """Show every run of the fine-tune: a table, charts over time, and both as one file for elsewhere."""
     with explained():

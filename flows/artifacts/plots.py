@@ -1,10 +1,11 @@
-"""The loss curve and the lengths of the data as pictures that a web page shows by themselves."""
+"""Loss curves, lengths of the data and a sweep's runs as pictures that a web page shows by themselves."""
 
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Sequence
 from io import BytesIO
-from typing import Any
+from typing import Any, NamedTuple
 
 from tasks.data import PreparedData
 from tasks.metrics import Metrics
@@ -51,6 +52,43 @@ def data_lengths(data: PreparedData) -> str:
     return _uri(figure)
 
 
+class Point(NamedTuple):
+    """A run of a sweep: its held-out loss, and the interval over the seeds of its settings."""
+
+    label: str
+    loss: float
+    span: tuple[float, float] | None
+    wins: bool
+
+
+def sweep(points: Sequence[Point], base_loss: float | None) -> str:
+    """A PNG as a data URI: a row for each run, the best at the top, beside the base model's loss."""
+    figure = _figure(9, min(1.4 + 0.34 * len(points), 14))
+    axes = figure.add_subplot()
+    for row, point in enumerate(points):
+        colour = _TEST if point.wins else _TRAIN
+        if point.span is not None:
+            axes.hlines(row, *point.span, color=colour, alpha=0.35, linewidth=5)
+        axes.plot(
+            point.loss,
+            row,
+            marker="*" if point.wins else "o",
+            color=colour,
+            markersize=11 if point.wins else 7,
+        )
+        axes.annotate(
+            f"{point.loss:.3f}", (point.loss, row), textcoords="offset points", xytext=(9, 0), va="center"
+        )
+    if base_loss is not None:
+        axes.axvline(base_loss, color="#b42318", linestyle="--", linewidth=1.2, label="base model")
+    axes.set_yticks(range(len(points)), [point.label for point in points])
+    axes.set_ylim(len(points) - 0.5, -0.5)
+    axes.margins(x=0.12)
+    axes.set_xlabel("held-out loss")
+    _plain(axes)
+    return _uri(figure)
+
+
 def _bars(axes: Any, data: PreparedData, histogram: str, label: Any) -> None:
     """A bar for each value in each split, as a share of the split: they differ much in size."""
     found = [(split.name, getattr(split.lengths, histogram)) for split in (data.train, data.test)]
@@ -75,7 +113,8 @@ def _plain(axes: Any) -> None:
     axes.grid(alpha=0.25)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(frameon=False)
 
 
 def _uri(figure: Any) -> str:

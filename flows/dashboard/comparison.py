@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict
 
 from flows.dashboard.run import report_in
 from flows.run import parameters
-from flows.run.flow_runs import FLOW
+from flows.run.flow_runs import FLOW, TRIAL
 from flows.run.report import KEY, RunReport
 from tasks.azure.failure import Cause, Failure
 
@@ -94,7 +94,7 @@ def _found(client: SyncPrefectClient, wanted: str) -> FlowRun:
     except ValueError:
         pass
     found = client.read_flow_runs(
-        flow_filter=FlowFilter(name=FlowFilterName(any_=[FLOW])), sort=FlowRunSort.START_TIME_DESC
+        flow_filter=FlowFilter(name=FlowFilterName(any_=[FLOW, TRIAL])), sort=FlowRunSort.START_TIME_DESC
     )
     for run in found:
         if run.name == wanted or (len(wanted) >= 6 and str(run.id).startswith(wanted.casefold())):

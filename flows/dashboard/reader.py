@@ -26,6 +26,7 @@ from prefect.client.schemas.sorting import ArtifactSort, FlowRunSort, TaskRunSor
 from flows.dashboard.run import RunRecord, row_of, run_of
 from flows.dashboard.selection import Selection
 from flows.run.flow_runs import FLOW as FLOW
+from flows.run.flow_runs import TRIAL
 from flows.run.report import KEY
 from tasks.azure.failure import Cause, Failure
 
@@ -64,7 +65,7 @@ class _Reader:
     def __init__(self, client: PrefectClient, selection: Selection) -> None:
         self._client = client
         self._selection = selection
-        self._flow = FlowFilter(name=FlowFilterName(any_=[FLOW]))
+        self._flow = FlowFilter(name=FlowFilterName(any_=[FLOW, TRIAL]))
         self._begun = _begun_since(selection.since) if selection.since else None
         self._free = asyncio.Semaphore(_AT_ONCE)
 

@@ -25,11 +25,11 @@ from prefect.runtime import flow_run as this_run
 from prefect.states import AwaitingRetry, Cancelled, Crashed
 from pydantic import BaseModel, ConfigDict
 
-from flows.run.flow_runs import FLOW, flow_runs
+from flows.run.flow_runs import FLOW, SWEEP, TRIAL, flow_runs
 from flows.run.life import LOOK_BACK, is_lost
 from tasks.core.stage import logger
 
-FLOWS = (FLOW, "watch", "reap", "history")
+FLOWS = (FLOW, SWEEP, TRIAL, "watch", "reap", "history")
 ATTEMPTS = 3  # processes that one run may lose
 LOST = "lost"  # the tag of a run that was being cancelled when its process was lost
 
@@ -88,9 +88,9 @@ def _ending(client: SyncPrefectClient) -> Iterator[FlowRun]:
 
 
 def _crashed(client: SyncPrefectClient, now: datetime) -> Iterator[FlowRun]:
-    """Crashed runs of the fine-tune that may go on; what runs by the clock is left to its next time."""
+    """Crashed runs and groups of them that may go on; what runs by the clock is left to its next time."""
     recently = FlowRunFilterEndTime(after_=now - LOOK_BACK)
-    for run in flow_runs(client, _deployed(StateType.CRASHED, end_time=recently)):
+    for run in flow_runs(client, _deployed(StateType.CRASHED, end_time=recently), flows=(FLOW, SWEEP)):
         # Not the count of its processes: a suspended run uses up one for each time that it is resumed.
         if sum(state.is_crashed() for state in client.read_flow_run_states(run.id)) < ATTEMPTS:
             yield run

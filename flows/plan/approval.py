@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from prefect.client.orchestration import get_client
 from prefect.context import FlowRunContext
 from prefect.flow_runs import suspend_flow_run
@@ -39,21 +41,31 @@ def check(config: Finetune) -> None:
 
 
 def wait(run: Run) -> None:
+    """Have the run's plan approved, where its recipe asks for that."""
+    config = run.config
+
+    def publish() -> str:
+        plan = plan_of(config, workspace.facts(config, run.id, history.like(config)))
+        page.publish(plan)
+        return sections.title(plan)
+
+    wait_for(config, page.KEY, publish)
+
+
+def wait_for(config: Finetune, artifact: str, publish: Callable[[], str]) -> None:
     """Go on once the plan is approved; until then the run has no process and no slot of its deployment.
 
-    Raises Failure when the answer is no. After the deadline, Prefect's server fails the run by itself.
+    `publish` makes the plan the run's artifact of that key, and returns its title. Raises Failure when the
+    answer is no. After the deadline, Prefect's server fails the run by itself.
     """
-    config = run.config
     # A run that is scheduled again after a crash has been forgotten to have asked: its tag has not.
     if not config.approval.required or APPROVED in (this_run.tags or ()):
         return
     if not _has_asked():
-        plan = plan_of(config, workspace.facts(config, run.id, history.like(config)))
-        page.publish(plan)
-        logger().info("Waiting for an approval: %s", sections.title(plan))
+        logger().info("Waiting for an approval: %s", publish())
     answer = suspend_flow_run(
         wait_for_input=Answer.with_initial_data(
-            description="The plan is the artifact finetune-plan of this run. Does it go on?", approve=False
+            description=f"The plan is the artifact {artifact} of this run. Does it go on?", approve=False
         ),
         timeout=round(config.approval.hours * 3600),
         key=KEY,

@@ -76,6 +76,15 @@ def facts(config: Finetune, run: str | None = None, like: Iterable[Like] = ()) -
     return _with_job(session, config, found, found.data.prepared, run)
 
 
+def again(config: Finetune, facts: Facts) -> Facts:
+    """The facts for a configuration that differs in its parameters alone: only its job is looked for."""
+    before = replace(facts, fingerprint=None, job_name=None, job=None, model=None, endpoint=None)
+    if before.data.prepared is None:
+        return before
+    session = Look(config).session.own()
+    return _with_job(session, config, before, before.data.prepared, None)
+
+
 def _cluster(look: Look, config: Finetune, base: BaseModelVersion) -> tuple[Cluster | None, Failure | None]:
     """The cluster as a run would use it, and why it would not."""
     session = look.session.own()

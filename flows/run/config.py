@@ -149,12 +149,26 @@ def parse(body: Mapping[str, Any], recipe: str) -> Finetune:
         return Finetune.model_validate({"recipe": recipe, **body})
     except ValidationError as error:
         wrong = [f"{'.'.join(map(str, fault['loc']))}: {_reason(fault)}" for fault in error.errors()]
-        raise Failure(
-            f"The configuration is wrong: {'; '.join(wrong)}.", cause=Cause.CONFIGURATION
-        ) from error
+        said = f"The configuration is wrong: {'; '.join(wrong)}"
+        raise Failure(said if said.endswith("?") else f"{said}.", cause=Cause.CONFIGURATION) from error
 
 
 def _reason(fault: Any) -> str:
     if fault["type"] == "extra_forbidden":
-        return "no such field"
+        near = _nearest([str(step) for step in fault["loc"]])
+        return f"no such field, did you mean {near}?" if near else "no such field"
     return str(fault["msg"]).removeprefix("Value error, ")
+
+
+def _nearest(path: list[str]) -> str | None:
+    """The field that is written most like the last of these names: in its section, else anywhere."""
+    from difflib import get_close_matches
+
+    *above, name = path
+    within = values.section(values.kind_of(Finetune, above)) if above else Finetune
+    if found := get_close_matches(name, within.model_fields if within else (), n=1):
+        return ".".join((*above, found[0]))
+    every = list(values.fields(Finetune))
+    by_name = {each.rpartition(".")[2]: each for each in reversed(every)}
+    found = get_close_matches(name, by_name, n=1, cutoff=0.8)
+    return by_name[found[0]] if found else None

@@ -60,7 +60,10 @@ class Result(Generic[T]):
 
 
 class Run:
-    """One run: the stages take what they need from it, and leave in it what they make."""
+    """One run: the stages take what they need from it, and leave in it what they make.
+
+    `sweep` is the group's flow run, of a run that is one of a group: it trains, and serves nothing.
+    """
 
     session = Result[Session]()
     base = Result[BaseModelVersion]()
@@ -79,9 +82,6 @@ class Run:
     evaluation = Result[Evaluation]()
     judgement = Result[Judgement]()
     incumbent = Result[Version | None]()
-    evaluation = Result[Evaluation]()
-    judgement = Result[Judgement]()
-    incumbent = Result[Version | None]()
     deletion = Result[Deletion]()
     deleted_cluster = Result[str]()
     released = Result[datetime]()  # when that cluster was, by the service's clock
@@ -91,10 +91,11 @@ class Run:
     cancelled = Result[tuple[str, ...]]()  # jobs, by what people call them
     job_has_ended = Result[bool]()  # by itself, before it could be cancelled
 
-    def __init__(self, config: Finetune, id: str, trigger: str) -> None:
+    def __init__(self, config: Finetune, id: str, trigger: str, sweep: str | None = None) -> None:
         self.config = config
         self.id = id
         self.trigger = trigger
+        self.sweep = sweep
         self.started = datetime.now(UTC)
         self.stages = StageTimes()
         self.failure: BaseException | None = None

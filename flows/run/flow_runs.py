@@ -10,6 +10,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
 
 FLOW = "finetune"
+SWEEP, TRIAL = "sweep", "trial"  # runs of one group, and each of them
 _PAGE = 200  # the most that Prefect's server gives at once
 
 

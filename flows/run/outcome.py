@@ -86,6 +86,8 @@ def outcome(report: RunReport) -> str:
         return (
             f"{_NOT_PASSED}: {report.model}:{report.model_version} is a candidate{_loss(report)}: {reasons}"
         )
+    if report.outcome == "completed" and report.sweep:
+        return f"Trained{_loss(report)}{_reused(report)}"
     if report.outcome == "completed":
         model = f"{report.model}:{report.model_version}"
         return f"{_served(report)}: {model} answers{_loss(report)}{_reused(report)}"

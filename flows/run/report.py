@@ -30,6 +30,7 @@ class RunReport(BaseModel):
     run: str
     recipe: str
     trigger: str
+    sweep: str | None = None  # the flow run of the group that it is one of
     started: datetime
     ended: datetime
     outcome: Literal["completed", "failed", "cancelled", "crashed"]
@@ -97,6 +98,7 @@ def report_of(run: Run) -> RunReport:
         run=run.id,
         recipe=run.config.recipe,
         trigger=run.trigger,
+        sweep=run.sweep,
         started=run.started,
         ended=datetime.now(UTC),
         workspace=session.workspace if session else None,

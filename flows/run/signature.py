@@ -42,7 +42,7 @@ Result = TypeVar("Result")
 def taking_the_configuration(function: Callable[..., Result]) -> Callable[[str | Finetune], Result]:
     """Give a function the signature by which Prefect makes the form and binds a run's parameters."""
     parameters = [
-        _parameter(RECIPE, _Recipe(), DEFAULT_RECIPE),
+        _parameter(RECIPE, Recipe(), DEFAULT_RECIPE),
         _parameter(SETTINGS, _Settings(), {}),
         *(_parameter(name, _Section(name), None) for name in sections()),
     ]
@@ -78,7 +78,25 @@ class _Form:
         return core_schema.any_schema()
 
 
-class _Recipe(_Form):
+@dataclass(frozen=True)
+class Shown:
+    """What the form says of a parameter: Prefect leaves out what a pydantic Field says of it.
+
+    One that may be `left_out` is of its other type alone: the form asks for the type of what may be null.
+    """
+
+    description: str
+    left_out: bool = False
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> Json:
+        found = {**handler(schema), "description": self.description}
+        if self.left_out:
+            (kind,) = (kind for kind in found.pop("anyOf") if kind.get("type") != "null")
+            found |= kind
+        return found
+
+
+class Recipe(_Form):
     """One of the recipes there are."""
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> Json:

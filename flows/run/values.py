@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
 from types import UnionType
@@ -31,6 +31,15 @@ def section(kind: Any) -> type[BaseModel] | None:
     """The model that a field of this type holds; None for a value."""
     models = [one for one in _alternatives(kind) if isinstance(one, type) and issubclass(one, BaseModel)]
     return models[0] if models else None
+
+
+def fields(model: type[BaseModel], above: str = "") -> Iterator[str]:
+    """The paths of all fields that hold values, section by section."""
+    for name, field in model.model_fields.items():
+        if (inner := section(field.annotation)) is None:
+            yield f"{above}{name}"
+        else:
+            yield from fields(inner, f"{above}{name}.")
 
 
 def _meant(value: Any, written: Any, kind: Any) -> Any:

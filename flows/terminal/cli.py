@@ -25,6 +25,7 @@ from flows.terminal import (
     run,
     show,
     smoke,
+    sweep,
 )
 
 app = typer.Typer(
@@ -37,6 +38,7 @@ app = typer.Typer(
 for command in (
     plan.plan,
     run.run,
+    sweep.sweep,
     doctor.doctor,
     data.data,
     ps.ps,

@@ -17,7 +17,7 @@ from flows.run.config import Finetune
 from tasks.core.output import outlive
 from tasks.core.stage import StageEvent, StageState, observing
 
-_MARKS = {
+MARKS = {
     StageState.RUNNING: ("●", "cyan"),
     StageState.DONE: ("✓", "green"),
     StageState.FAILED: ("✗", "red"),
@@ -33,20 +33,20 @@ def view(config: Finetune) -> Iterator[None]:
     outlive(console)
     console.print(f"[bold]{config.recipe}[/]: {config.base.name} in a workspace in {config.workspace.where}")
     if not console.is_terminal:
-        with observing(_Lines(console)):
+        with observing(Lines(console)):
             yield
         return
-    stages = _Stages()
+    stages = Stages()
     with (
         # What libraries print on stdout belongs to the log, and would come through the live view otherwise.
         Live(stages, console=console, refresh_per_second=4, transient=False, redirect_stdout=False),
         observing(stages.take),
-        _quiet_warnings(console),
+        quiet_warnings(console),
     ):
         yield
 
 
-class _Stages:
+class Stages:
     """The stages as a table that renders itself again as time passes."""
 
     def __init__(self) -> None:
@@ -66,15 +66,13 @@ class _Stages:
         table.add_column(justify="right", no_wrap=True)
         table.add_column(style="dim", no_wrap=True, overflow="ellipsis", ratio=1)
         for name, event in self._events.items():
-            mark, colour = _MARKS[event.state]
+            mark, colour = MARKS[event.state]
             seconds = event.seconds if event.seconds is not None else monotonic() - self._begun[name]
-            table.add_row(
-                Text(f"{mark} {name}", style=colour), f"{seconds:.1f} s", Text(_short(event.detail))
-            )
+            table.add_row(Text(f"{mark} {name}", style=colour), f"{seconds:.1f} s", Text(short(event.detail)))
         return Group(table)
 
 
-class _Lines:
+class Lines:
     """A line when a stage begins, changes what it does, and ends."""
 
     def __init__(self, console: Console) -> None:
@@ -83,18 +81,18 @@ class _Lines:
 
     def __call__(self, event: StageEvent) -> None:
         what = event.detail.split(" | ", 1)[0].split(", $", 1)[0]  # a log line a second is too many
-        line = f"{_MARKS[event.state][0]} {event.stage}"
+        line = f"{MARKS[event.state][0]} {event.stage}"
         if event.seconds is not None:
             line += f" ({event.seconds:.1f} s)"
         if what and event.state is not StageState.DONE:
-            line += f": {_short(what)}"
+            line += f": {short(what)}"
         if self._said.get(event.stage) != line:
             self._said[event.stage] = line
             self._console.print(Text(line), soft_wrap=True)
 
 
 @contextmanager
-def _quiet_warnings(console: Console) -> Iterator[None]:
+def quiet_warnings(console: Console) -> Iterator[None]:
     """Have what is logged printed above the live view instead of through it."""
     handler = logging.Handler(logging.WARNING)
     handler.emit = lambda record: console.print(Text(record.getMessage(), style="yellow"))  # type: ignore[method-assign]
@@ -107,6 +105,6 @@ def _quiet_warnings(console: Console) -> Iterator[None]:
         root.handlers[:] = before
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
     line = " ".join(text.split())
     return line if len(line) <= _WIDTH else line[: _WIDTH - 1] + "…"

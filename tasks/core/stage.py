@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -54,7 +54,8 @@ class StageEvent:
 
 
 _raised_by: dict[UUID, BaseException] = {}  # what a cancelled stage raises once Prefect has its state
-_observers: list[Callable[[StageEvent], None]] = []
+# Of the block and of what it starts: runs side by side in one process are each observed by themselves.
+_observers: ContextVar[tuple[Callable[[StageEvent], None], ...]] = ContextVar("observers", default=())
 _current: ContextVar[Stage | None] = ContextVar("stage", default=None)
 
 
@@ -145,10 +146,10 @@ def report(detail: str) -> None:
 
 def reporter() -> Callable[[str], None]:
     """`report` for the current stage, to be called from threads that know nothing of it."""
-    current = _current.get()
+    current, observers = _current.get(), _observers.get()
     if current is None:
         return lambda detail: None
-    return lambda detail: announce(current, detail)
+    return lambda detail: _publish(StageEvent(current, StageState.RUNNING, detail), observers)
 
 
 def announce(which: Stage, detail: str) -> None:
@@ -157,13 +158,16 @@ def announce(which: Stage, detail: str) -> None:
 
 
 @contextmanager
-def observing(observer: Callable[[StageEvent], None]) -> Iterator[None]:
-    """Have the observer called, from whatever thread a stage runs in, until the block ends."""
-    _observers.append(observer)
+def observing(observer: Callable[[StageEvent], None], *, alone: bool = False) -> Iterator[None]:
+    """Have the observer called, from whatever thread a stage of the block runs in, until the block ends.
+
+    Beside those around the block, unless it shall be `alone`.
+    """
+    token = _observers.set((*(() if alone else _observers.get()), observer))
     try:
         yield
     finally:
-        _observers.remove(observer)
+        _observers.reset(token)
 
 
 @contextmanager
@@ -205,10 +209,10 @@ def _wait_as_asked(failure: Failure) -> None:
         sleep(min(failure.retry_after, _LONGEST_PAUSE))
 
 
-def _publish(event: StageEvent) -> None:
+def _publish(event: StageEvent, observers: Sequence[Callable[[StageEvent], None]] | None = None) -> None:
     """Let the observers hear it; one that cannot show it, as on a terminal that is gone, ends no run."""
     event = replace(event, detail=redact(event.detail))
-    for observer in tuple(_observers):
+    for observer in _observers.get() if observers is None else observers:
         try:
             observer(event)
         except Exception as error:  # noqa: BLE001 - whatever it is, work that costs money goes on

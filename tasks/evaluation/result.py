@@ -53,12 +53,12 @@ class Asked(_Value):
 
 
 class Interval(_Value):
-    """A mean with its confidence interval of 95 %, by bootstrap over conversations."""
+    """A mean with its confidence interval of 95 %, over so many conversations or repeated trainings."""
 
     mean: float
     low: float
     high: float
-    conversations: int
+    count: int
 
     @property
     def is_seen(self) -> bool:

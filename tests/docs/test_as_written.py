@@ -54,7 +54,7 @@ def test_from_nothing_to_a_scheduled_run_and_its_history(tmp_path: Path) -> None
         with serving(tmp_path / "prefect", PREFECT_API_DATABASE_CONNECTION_URL=address) as server:
             typed(deploying, ROOT, server.environment)  # prefect.yaml is there
             with server.client() as client:
-                assert len(client.read_deployments()) == 6
+                assert len(client.read_deployments()) == 7
             typed(named("schedule").text, tmp_path, server.environment)
             with staying(working[0], server):
                 run = until(lambda: over(scheduled(server, "history/history")), "no scheduled run has ended")

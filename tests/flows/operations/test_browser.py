@@ -69,7 +69,7 @@ def report(deployed: PrefectServer, server: LocalServer, tiny: str, tmp_path_fac
 
 def test_the_deployments_are_listed(page: Any, deployed: PrefectServer) -> None:
     page.goto(f"{deployed.url}/v2/deployments")
-    for name in ("weekly", "ad-hoc", "local", "reap", "watcher", "history"):
+    for name in ("weekly", "ad-hoc", "local", "sweep", "reap", "watcher", "history"):
         page.get_by_role("link", name=name, exact=True).first.wait_for()
 
 

@@ -98,7 +98,7 @@ def test_models_are_compared_conversation_by_conversation() -> None:
     assert against.other is Candidate.BASE
     assert against.rouge_l is not None
     assert against.rouge_l.mean == pytest.approx(0.3)
-    assert against.rouge_l.conversations == 8
+    assert against.rouge_l.count == 8
     assert (against.chrf, against.judged) == (None, None)
 
 

@@ -24,11 +24,15 @@ def main() -> int:
     parser.add_argument("--sample", type=int, help="so many cases, drawn at random, instead of all")
     parser.add_argument("--seed", type=int, default=0, help="draws the sample")
     parser.add_argument("--once", action="store_true", help="only the first call of each method and path")
+    parser.add_argument("--alone", action="store_true", help="a run for each case, where some share one")
     parser.add_argument("--processes", type=int, default=2, help="runs at a time, each in its own workspace")
     parser.add_argument("--minutes", type=float, default=inf, help="begin no case after so many minutes")
     parser.add_argument("--log", type=Path, help="gets every case; those in it are not tried again")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # either ends the servers as well
+    # Either ends the servers as well. A shell without job control has what it starts in the background ignore
+    # SIGINT, and with it all the runs, whose Ctrl-C would be tried on deaf ears.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     results = log.read(arguments.log) if arguments.log else []
     try:
         _sweep(arguments, results)
@@ -47,7 +51,8 @@ def _sweep(arguments: argparse.Namespace, results: list[Tried]) -> None:
             seed=arguments.seed,
             once=arguments.once,
         )
-        for tried in swept.attempt(log.untried(wanted, results), arguments.minutes):
+        left = log.untried(wanted, results)
+        for tried in swept.attempt(left, arguments.minutes, together=not arguments.alone):
             results.append(tried)
             if arguments.log:
                 log.append(arguments.log, tried)

@@ -74,8 +74,15 @@ def rule(kind: str, call: Call) -> dict[str, Any]:
     """The rule that lets this one call of a run go wrong."""
     fault = dict(FAULTS[kind])
     if fault["kind"] == "delay":
-        fault["seconds"] = next((s for part, s in _LONG_DELAYS.items() if part in call.path), _DELAY)
+        fault["seconds"] = seconds(kind, call)
     return {**fault, "method": call.method, "path": call.path, "nth": call.nth}
+
+
+def seconds(kind: str, call: Call) -> float:
+    """How long this trouble of a call lasts."""
+    if FAULTS[kind]["kind"] != "delay":
+        return 0.0
+    return next((s for part, s in _LONG_DELAYS.items() if part in call.path), _DELAY)
 
 
 def rules(kind: str, at: Call | tuple[str, Call, str, Call]) -> list[dict[str, Any]]:

@@ -58,14 +58,12 @@ class Started:
                 process.resume()
 
 
-def started(
-    recipe: dict[str, Any], trouble: Trouble | None = None, beside: Callable[[], None] = lambda: None
-) -> Started:
-    """Start the run."""
+def started(recipe: dict[str, Any], *troubles: Trouble, beside: Callable[[], None] = lambda: None) -> Started:
+    """Start the run, with what happens to it at the boundaries of its stages."""
     context = multiprocessing.get_context("forkserver")
     here, there = context.Pipe(duplex=False)
-    process = context.Process(target=run, args=(recipe, trouble, there))
+    process = context.Process(target=run, args=(recipe, troubles, there))
     process.start()
     there.close()
-    stops = trouble is not None and trouble.kind == kinds.STOP
+    stops = any(trouble.kind == kinds.STOP for trouble in troubles)
     return Started(process, here, stops, beside)

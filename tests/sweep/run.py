@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from time import monotonic
@@ -27,20 +28,20 @@ class Ended:
     dollars: float | None = None  # by the report of a completed run
 
 
-def run(recipe: dict[str, Any], trouble: Trouble | None, answer: Connection) -> None:
-    """Run the recipe and send an Ended, whatever the trouble at a boundary of its stages."""
+def run(recipe: dict[str, Any], troubles: Sequence[Trouble], answer: Connection) -> None:
+    """Run the recipe and send an Ended, whatever the troubles at the boundaries of its stages."""
     from flows.finetune import finetune
     from flows.run.config import parse
     from tasks.core.stage import observing
 
     logging.getLogger("prefect").setLevel(logging.CRITICAL)
     stages: list[str] = []
-    if trouble is not None:
+    for trouble in troubles:
         trouble.prepare()
     begun = monotonic()
     dollars = None
     try:
-        with observing(watcher(trouble, stages)):
+        with observing(watcher(troubles, stages)):
             state = finetune(parse(recipe, "sweep"), return_state=True)
         completed, message, clear = _said(state)
         dollars = state.result().cost_usd if completed else None

@@ -16,7 +16,7 @@ from pathlib import Path
 from time import monotonic
 
 from flows.operations.stand import serving
-from tests.sweep import kinds, worker
+from tests.sweep import group, kinds, worker
 from tests.sweep.kinds import Call
 from tests.sweep.server import OwnServer
 from tests.sweep.worker import At, Baseline, Case, Tried
@@ -46,13 +46,19 @@ class Sweep:
     pool: ProcessPoolExecutor
     baseline: Baseline
 
-    def attempt(self, wanted: Sequence[Case], minutes: float = inf) -> Iterator[Tried]:
-        """What came of each case, in the order in which they end; none begins after so many minutes."""
+    def attempt(
+        self, wanted: Sequence[Case], minutes: float = inf, *, together: bool = True
+    ) -> Iterator[Tried]:
+        """What came of each case, in the order in which they end; none begins after so many minutes.
+
+        Cases that get on come to the same run, unless they shall not be `together`.
+        """
         ends = monotonic() + minutes * 60
-        futures = [self.pool.submit(worker.attempt, case) for case in wanted]
+        groups = (group.grouped if together else group.alone)(wanted, self.baseline)
+        futures = [self.pool.submit(group.attempt, each) for each in groups]
         for done in as_completed(futures):
             if not done.cancelled():
-                yield done.result()
+                yield from done.result()
             if monotonic() > ends:
                 for future in futures:
                     future.cancel()  # what has begun goes on

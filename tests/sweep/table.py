@@ -49,19 +49,21 @@ def judge(tried: Tried) -> Verdict:
     """What the case amounts to.
 
     A run whose process was lost has survived when the second one completes, and one that a person wanted gone
-    when it says so and nothing of it costs any more; others must say how they ended.
+    when it says so and nothing of it costs any more: where it goes on instead, that is unclear. Others must
+    say how they ended.
     """
     kind = tried.case.kind
     last = tried.second if kind in kinds.LOSING and not _completed(tried.first) else tried.first
     # Once the trouble is over, a run must complete.
     again = tried.second is None or tried.second.completed
     survived = _completed(last)
+    is_ignored = kind in kinds.INTERRUPTING and survived and not _is_last(tried)
     if kind in kinds.INTERRUPTING and not survived:
         survived = last is not None and last.clear and not tried.billed and again
     return Verdict(
         happened=tried.happened or tried.hung,  # one that hung has noted no stages
-        survived=survived,
-        unclear=not survived and (last is None or not last.clear) or not again,
+        survived=survived and not is_ignored,
+        unclear=is_ignored or (not survived and (last is None or not last.clear)) or not again,
         left=bool(tried.audit.left),
         leaked=bool(tried.audit.leaked or tried.billed or tried.audit.touched),
         paid_twice=tried.audit.paid_twice,
@@ -69,6 +71,11 @@ def judge(tried: Tried) -> Verdict:
         disagrees=tried.audit.disagrees,
         dollars_off=_is_off(tried),
     )
+
+
+def _is_last(tried: Tried) -> bool:
+    """Whether the boundary is the end of the run's last stage, after which there is nothing to interrupt."""
+    return tried.first is not None and tried.case.at == len(tried.first.stages)
 
 
 def _is_off(tried: Tried) -> bool:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import pytest
 
 from tasks.azure.failure import Cause, Failure
 from tests.support.prefect_server import PrefectServer
-from tests.sweep import kinds, log
+from tests.sweep import group, kinds, log
 from tests.sweep.audit import Audit
 from tests.sweep.kinds import Call, calls
+from tests.sweep.process import HUNG
 from tests.sweep.run import Ended, is_clear
 from tests.sweep.sweep import cases, sweep
 from tests.sweep.table import explain, judge, table
@@ -21,6 +23,7 @@ from tests.sweep.worker import Baseline, Case, Tried
 SEED = 5
 COMPLETED = Ended(completed=True, message="done", clear=True, stages=("sign in running",), seconds=1)
 FAILED = replace(COMPLETED, completed=False, message="The quota is spent.")
+HANGING = replace(FAILED, message=HUNG, clear=False)
 NOTHING_LEFT = Audit(jobs=("job",), nodes=1, left=(), leaked=(), running=())
 SURVIVED = Tried(Case("500", Call("GET", "/jobs/*", 2), 1), True, COMPLETED, None, NOTHING_LEFT, 2)
 INTERRUPTED = Tried(
@@ -43,8 +46,8 @@ KILLED = Tried(Case(kinds.KILL, 3, 2), True, None, COMPLETED, NOTHING_LEFT, 2)
         (replace(SURVIVED, audit=replace(NOTHING_LEFT, leaked=("cluster c",))), {"survived", "leaked"}),
         (replace(SURVIVED, audit=replace(NOTHING_LEFT, touched=("jobs j",))), {"survived", "leaked"}),
         (replace(SURVIVED, audit=replace(NOTHING_LEFT, nodes=2)), {"survived", "paid_twice"}),
-        (replace(SURVIVED, hung=True), {"survived", "hung"}),
-        (replace(SURVIVED, hung=True, happened=False), {"survived", "hung"}),
+        (replace(SURVIVED, second=HANGING), {"survived", "unclear", "hung"}),
+        (replace(SURVIVED, first=HANGING, second=COMPLETED, happened=False), {"unclear", "hung"}),
         (replace(SURVIVED, first=replace(COMPLETED, dollars=0.02)), {"survived", "dollars_off"}),
         (replace(SURVIVED, first=replace(COMPLETED, dollars=0.0004)), {"survived"}),
         (replace(KILLED, case=replace(KILLED.case, kind=kinds.TERM), first=FAILED), {"survived"}),
@@ -52,6 +55,8 @@ KILLED = Tried(Case(kinds.KILL, 3, 2), True, None, COMPLETED, NOTHING_LEFT, 2)
         (replace(INTERRUPTED, billed=("node of j",)), {"leaked"}),
         (replace(INTERRUPTED, first=replace(FAILED, clear=False)), {"unclear"}),
         (replace(INTERRUPTED, second=FAILED), {"unclear"}),
+        (replace(INTERRUPTED, first=COMPLETED, second=None), {"unclear"}),
+        (replace(INTERRUPTED, case=Case(kinds.INTERRUPT, 1, 3), first=COMPLETED, second=None), {"survived"}),
         (replace(SURVIVED, audit=replace(NOTHING_LEFT, nodes=0)), {"survived", "disagrees"}),
         (replace(SURVIVED, audit=replace(NOTHING_LEFT, running=("node",))), {"survived", "disagrees"}),
     ],
@@ -107,6 +112,46 @@ def test_all_cases_are_every_call_of_every_kind_and_every_boundary() -> None:
     assert {(case.kind, case.at) for case in drawn} < set(every)
     assert len({case.serial for case in drawn}) == 4
     assert [sum(case.kind == kind for case in drawn) for kind in wanted] == [2, 2]
+
+
+def test_cases_share_a_run_where_each_leaves_room_for_the_others() -> None:
+    """Each is in one group; calls of one path, neighbours and what ends a run in another way share none."""
+    calls = tuple(Call("GET", f"/{number // 2}", 1 + number % 2) for number in range(60))
+    names = tuple(f"{number} {state}" for number in range(10) for state in ("running", "done"))
+    baseline = Baseline(calls, replace(COMPLETED, stages=(*names, names[0])))
+    wanted = cases(baseline, kinds.KINDS, sample=10_000, seed=SEED)
+    groups = group.grouped(wanted, baseline)
+    grouped = [case for each in groups for case in each.cases]
+    assert sorted(case.serial for case in grouped) == sorted(case.serial for case in wanted)
+    assert len(groups) < len(wanted) / 3
+    assert len({each.serial for each in groups}) == len(groups)
+    for each in groups:
+        if len(each.cases) == 1:
+            continue
+        sorts = [sort for sort in SORTS if all(case.kind in sort for case in each.cases)]
+        assert len(sorts) == 1, each
+        for one, other in combinations(map(calls_of, each.cases), 2):
+            assert not {call.path for call in one} & {call.path for call in other}
+        places = [case.at for case in each.cases if isinstance(case.at, int)]
+        assert places == sorted(places)
+        assert all(then - first >= 3 for first, then in pairwise(places))
+        assert len(names) + 1 not in places  # its name is the first one's, which a later process would take
+    assert [each.cases for each in group.alone(wanted, baseline)] == [(case,) for case in wanted]
+
+
+SORTS = (
+    (*kinds.FAULTS, kinds.PAIR),
+    (kinds.STOP, *kinds.AWAY, kinds.LOCKED),
+    (kinds.RESTARTED,),
+    kinds.LOSING,
+    kinds.INTERRUPTING,
+)
+
+
+def calls_of(case: Case) -> tuple[Call, ...]:
+    if isinstance(case.at, tuple):
+        return (case.at[1], case.at[3])
+    return (case.at,) if isinstance(case.at, Call) else ()
 
 
 def test_a_sweep_is_taken_up_where_it_was_left(tmp_path: Path) -> None:

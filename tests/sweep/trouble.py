@@ -6,7 +6,7 @@ import os
 import signal
 import sqlite3
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,7 +36,8 @@ class Trouble:
     at: int | str
     state: Path  # of the workspace
     url: str
-    clock: FlowClock = field(default_factory=FlowClock)
+    clock: FlowClock = field(default_factory=FlowClock)  # one for all that come to the same run
+    reached: int | None = None
 
     def prepare(self) -> None:
         """Let the flow wait by its own clock where the service will be away for minutes."""
@@ -51,10 +52,11 @@ class Trouble:
 
     def reach(self, number: int, name: str) -> None:
         """Do what is due there; Ctrl-C the second time at the next one, in the midst of the clean-up."""
-        if self.kind == kinds.TWICE and number - 1 == self.at:
+        if self.kind == kinds.TWICE and self.reached == number - 1:
             os.kill(os.getpid(), signal.SIGINT)
-        if self.at not in (number, name):
+        if self.reached is not None or self.at not in (number, name):
             return
+        self.reached = number
         if wanted := _SIGNALS.get(self.kind):
             os.kill(os.getpid(), wanted)
         elif self.kind in kinds.AWAY:
@@ -103,15 +105,15 @@ def _lock(database: Path) -> None:
     held.wait()
 
 
-def watcher(trouble: Trouble | None, stages: list[str]) -> Callable[[object], None]:
-    """An observer that notes the boundaries of stages, and lets the trouble come."""
+def watcher(troubles: Sequence[Trouble], stages: list[str]) -> Callable[[object], None]:
+    """An observer that notes the boundaries of stages, and lets the troubles come."""
 
     def watch(progress: object) -> None:
         state, detail = getattr(progress, "state", ""), getattr(progress, "detail", "")
         if state == "running" and detail:
             return
         stages.append(f"{getattr(progress, 'stage', '')} {state}")
-        if trouble is not None:
+        for trouble in troubles:
             trouble.reach(len(stages), stages[-1])
 
     return watch

@@ -6,14 +6,17 @@ import multiprocessing
 import os
 import queue
 import tempfile
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import yaml
 
+from tests.support.flow_clock import FlowClock
 from tests.support.own_workspace import Workspace, opened
 from tests.sweep import kinds, together
 from tests.sweep.audit import Audit, audit, billed, mark
@@ -64,7 +67,11 @@ class Tried:
     audit: Audit
     seconds: float
     billed: tuple[str, ...] = ()  # right after a run that a person wanted gone
-    hung: bool = False
+    others: int = 0  # cases that came to the same run, and survived with it
+
+    @property
+    def hung(self) -> bool:
+        return any(ended is not None and ended.message == HUNG for ended in (self.first, self.second))
 
 
 @dataclass(frozen=True)
@@ -101,27 +108,81 @@ def baseline(serial: int) -> Baseline:
 
 def attempt(case: Case) -> Tried:
     """Run with the trouble; a second time, without it, where the first run did not complete."""
+    if isinstance(case.at, int) and case.kind not in kinds.TOGETHER:
+        return attempt_boundaries([case], case.serial)[0]
+    if not isinstance(case.at, int | str):
+        return attempt_calls([case], case.serial)[0]
     workspace = _here()
     begun = monotonic()
     recipe, before = recipe_of(workspace, case.serial), mark(workspace)
-    if case.kind in kinds.TOGETHER:
-        first, happened = together.attempt(case.kind, recipe, before, workspace), True
-    elif isinstance(case.at, str):
-        first, happened = _own_server().lose_worker(recipe, case.at), True
-    elif isinstance(case.at, int):
-        trouble = Trouble(case.kind, case.at, workspace.state, workspace.url)
-        first = started(recipe, trouble, lambda: _restart_server(trouble)).ended()
-        happened = first is None or len(first.stages) >= case.at
-        workspace.let_fail()
+    if isinstance(case.at, str):
+        first: Ended | None = _own_server().lose_worker(recipe, case.at)
     else:
-        workspace.let_fail(*kinds.rules(case.kind, case.at))
-        first = started(recipe).ended()
-        happened = all(rule["hit"] for rule in workspace.admin("faults")["faults"])
-        workspace.let_fail()
-    still = billed(workspace, before) if case.kind in kinds.INTERRUPTING else ()
+        first = together.attempt(case.kind, recipe, before, workspace)
     second = None if first and first.completed else started(recipe).ended()
-    hung = any(ended is not None and ended.message == HUNG for ended in (first, second))
-    return Tried(case, happened, first, second, audit(workspace, before), monotonic() - begun, still, hung)
+    return Tried(case, True, first, second, audit(workspace, before), monotonic() - begun)
+
+
+def attempt_calls(cases: Sequence[Case], serial: int) -> list[Tried]:
+    """One run in which each of those calls goes wrong."""
+    workspace = _here()
+    begun = monotonic()
+    recipe, before = recipe_of(workspace, serial), mark(workspace)
+    rules = [kinds.rules(case.kind, case.at) for case in cases if not isinstance(case.at, int | str)]
+    workspace.let_fail(*chain.from_iterable(rules))
+    first = started(recipe).ended()
+    hit = iter([bool(rule["hit"]) for rule in workspace.admin("faults")["faults"]])
+    happened = [all(list(islice(hit, len(each)))) for each in rules]
+    workspace.let_fail()
+    second = None if first and first.completed else started(recipe).ended()
+    found, seconds = audit(workspace, before), monotonic() - begun
+    return [
+        Tried(case, came, first, second, found, seconds) for case, came in zip(cases, happened, strict=True)
+    ]
+
+
+def attempt_boundaries(cases: Sequence[Case], serial: int) -> list[Tried]:
+    """One run with the trouble of each case at its boundary."""
+    workspace = _here()
+    begun = monotonic()
+    recipe, before = recipe_of(workspace, serial), mark(workspace)
+    clock = FlowClock()
+    places = [(case.kind, case.at) for case in cases if isinstance(case.at, int)]
+    troubles = [Trouble(kind, at, workspace.state, workspace.url, clock) for kind, at in places]
+    first = started(recipe, *troubles, beside=lambda: _restart_server(troubles[0])).ended()
+    workspace.let_fail()
+    is_interrupted = any(case.kind in kinds.INTERRUPTING for case in cases)
+    still = billed(workspace, before) if is_interrupted else ()
+    second = None if first and first.completed else started(recipe).ended()
+    found, seconds = audit(workspace, before), monotonic() - begun
+    happened = [first is None or len(first.stages) >= at for _, at in places]
+    return [
+        Tried(case, came, first, second, found, seconds, still)
+        for case, came in zip(cases, happened, strict=True)
+    ]
+
+
+def attempt_in_turn(cases: Sequence[Case], serial: int, names: Sequence[str]) -> list[Tried]:
+    """One process after another of the same run, each ended at the boundary of one case; the last completes.
+
+    A process goes through fewer stages than the one before: it finds its boundary by the name.
+    """
+    workspace = _here()
+    begun = monotonic()
+    recipe, before = recipe_of(workspace, serial), mark(workspace)
+    ends: list[tuple[Case, Ended | None, tuple[str, ...]]] = []
+    for case in cases:
+        assert isinstance(case.at, int), case
+        trouble = Trouble(case.kind, names[case.at - 1], workspace.state, workspace.url)
+        ended = started(recipe, trouble).ended()
+        still = billed(workspace, before) if case.kind in kinds.INTERRUPTING else ()
+        ends.append((case, ended, still))
+    last = started(recipe).ended()
+    found, seconds = audit(workspace, before), monotonic() - begun
+    return [
+        Tried(case, ended is None or not ended.completed, ended, last, found, seconds, still)
+        for case, ended, still in ends
+    ]
 
 
 def recipe_of(workspace: Workspace, serial: int) -> dict[str, Any]:

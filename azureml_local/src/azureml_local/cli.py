@@ -17,7 +17,7 @@ import typer
 
 from azureml_local import server, switch
 from azureml_local.server import Address, CannotServe
-from azureml_local.settings import Pace, Scenario, Settings, Storage
+from azureml_local.settings import Build, Pace, Scenario, Settings, Storage
 from azureml_local.state.faults import BadRule, Rule, read
 
 app = typer.Typer(
@@ -60,6 +60,13 @@ StorageOption = Annotated[
     str,
     typer.Option("--storage", help="How the storage account is opened: keys, or identity (tokens only)."),
 ]
+EnvironmentsOption = Annotated[
+    str,
+    typer.Option(
+        "--environments",
+        help="What jobs run in: node (this Python) or uv (what their conda files ask for, built by uv).",
+    ),
+]
 AsOf = Annotated[
     str | None,
     typer.Option("--as-of", metavar="DATE", help="The registry as it was on that day, such as 2026-05-01."),
@@ -89,12 +96,13 @@ def up(
     seed: Seed = None,
     storage: StorageOption = "keys",
     as_of: AsOf = None,
+    environments: EnvironmentsOption = "node",
     faults: Annotated[Path | None, typer.Option(help="YAML file with fault-injection rules.")] = None,
     while_held: Annotated[bool, typer.Option("--while-held", hidden=True)] = False,
 ) -> None:
     """Run the workspace in the foreground until Ctrl-C."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    scenario = Scenario(permissions, seed, _storage(storage), _day(as_of))
+    scenario = Scenario(permissions, seed, _storage(storage), _day(as_of), _build(environments))
     settings = Settings(state=_directory(state), port=port, pace=_pace(pace), scenario=scenario)
     server.serve(
         settings,
@@ -143,9 +151,10 @@ def execute(
     seed: Seed = None,
     storage: StorageOption = "keys",
     as_of: AsOf = None,
+    environments: EnvironmentsOption = "node",
 ) -> None:
     """Run a command against the workspace, starting one if needed; exits with the command's code."""
-    scenario = Scenario(permissions, seed, _storage(storage), _day(as_of))
+    scenario = Scenario(permissions, seed, _storage(storage), _day(as_of), _build(environments))
     with switch.joined(_directory(state), pace=_pace(pace), port=port, scenario=scenario) as environment:
         code = _run(command, {**os.environ, **environment})
     raise typer.Exit(code)
@@ -199,6 +208,12 @@ def _storage(text: str) -> Storage:
     if text not in ("keys", "identity"):
         raise typer.BadParameter("choose keys or identity", param_hint="--storage")
     return cast(Storage, text)
+
+
+def _build(text: str) -> Build:
+    if text not in ("node", "uv"):
+        raise typer.BadParameter("choose node or uv", param_hint="--environments")
+    return cast(Build, text)
 
 
 def _day(text: str | None) -> date | None:

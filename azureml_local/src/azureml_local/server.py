@@ -81,6 +81,7 @@ def serve(
         # Late, so that a second server, or one without a port, has said so by then.
         from azureml_local import certificates
         from azureml_local.catalogue.own_models import BadModels, own_models
+        from azureml_local.execution.environments import NoUv, uv
         from azureml_local.execution.workspace import Workspace
         from azureml_local.state.access import BadRole
         from azureml_local.state.schema import NewerState
@@ -90,11 +91,13 @@ def serve(
             if settings.scenario.seed is not None:  # it is wanted later, when it would be late to refuse
                 seed_file.read(settings.scenario.seed)
             own_models()
+            if settings.scenario.environments == "uv":
+                uv()
             made = certificates.ensure(settings)
             workspace = Workspace.open(settings)
         except (OSError, sqlite3.Error) as error:
             raise CannotServe(f"Cannot use the state directory {settings.state}: {error}.") from error
-        except (BadRole, BadModels, NewerState, seed_file.BadSeed) as error:
+        except (BadRole, BadModels, NewerState, seed_file.BadSeed, NoUv) as error:
             raise CannotServe(str(error)) from None
         workspace.faults.replace(faults)
 

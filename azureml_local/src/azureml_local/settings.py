@@ -11,6 +11,7 @@ from typing import Literal
 WORKSPACE_GUID = "11111111-1111-1111-1111-111111111111"
 Pace = Literal["instant", "real", "manual"]
 Storage = Literal["keys", "identity"]
+Build = Literal["node", "uv"]
 
 PROVIDER = "Microsoft.MachineLearningServices"
 
@@ -35,17 +36,20 @@ class Scenario:
     `permissions` names a preset or a file with roles (see state/access.py); `seed` a seed, or a file with
     other people's things (see wire/seed_file.py). With the storage `identity` the workspace's account refuses
     keys: everybody comes with a token of an identity, clients with their own and steps with their cluster's.
-    The registry is as it was on the day `as_of`.
+    The registry is as it was on the day `as_of`. Jobs run in the Python of the server (`node`), or in
+    environments that `uv` builds by their conda files.
     """
 
     permissions: str = "owner"
     seed: str | None = None
     storage: Storage = "keys"
     as_of: date | None = None
+    environments: Build = "node"
 
     def options(self) -> list[str]:
         """The same for the command line."""
         options = ["--permissions", self.permissions, "--storage", self.storage]
+        options += ["--environments", self.environments]
         options += [] if self.seed is None else ["--seed", self.seed]
         return options if self.as_of is None else [*options, "--as-of", self.as_of.isoformat()]
 

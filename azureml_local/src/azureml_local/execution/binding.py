@@ -53,6 +53,7 @@ def of_command(job: CommandJob, component: Component | None) -> Graph:
         command=job.command,
         code=job.code,
         deterministic=False,
+        environment=job.environment,
     )
     objections: list[str] = []
     inputs = _checked("", body.inputs, node.inputs, objections) if body.inputs else dict(node.inputs)
@@ -212,6 +213,7 @@ def _step(
         distribution=distribution.read(
             node.distribution or component.distribution, int(count), _where(path), objections
         ),
+        environment=component.environment,
     )
 
 

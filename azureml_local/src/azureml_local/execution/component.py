@@ -70,6 +70,7 @@ class Component:
     command: str = ""
     code: str | None = None
     deterministic: bool = True
+    environment: str | None = None
     environment_variables: Mapping[str, str] = field(default_factory=dict)
     resources: Mapping[str, Any] = field(default_factory=dict)
     distribution: Mapping[str, Any] = field(default_factory=dict)
@@ -125,6 +126,7 @@ def _component(reference: str, name: str, version: str, spec: Json) -> Component
         command=str(spec.get("command") or ""),
         code=str(code) if code else None,
         deterministic=text(spec.get("is_deterministic", True)).casefold() == "true",
+        environment=environment if isinstance(environment := spec.get("environment"), str) else None,
         environment_variables=_strings(spec.get("environment_variables")),
         resources=spec.get("resources") or {},
         distribution=spec.get("distribution") or {},

@@ -80,6 +80,7 @@ class Step:
     environment_variables: Mapping[str, str] = field(default_factory=dict)
     modes: Mapping[str, Mode] = field(default_factory=dict)
     distribution: Distribution | None = None
+    environment: str | None = None
 
     @property
     def needs(self) -> frozenset[str]:

@@ -15,6 +15,7 @@ from azureml_local.execution import component, nodes, run_properties, sweep_job
 from azureml_local.execution.binding import bind, of_command
 from azureml_local.execution.cluster import Clusters
 from azureml_local.execution.control import Control, Interrupted, Signal
+from azureml_local.execution.environments import Environments
 from azureml_local.execution.fingerprint import fingerprints
 from azureml_local.execution.graph import Asset, Graph, Step
 from azureml_local.execution.job_records import JobRecords, NewJob
@@ -67,11 +68,11 @@ class _Live:
 class Jobs:
     """The jobs of one workspace: at any time each is in a thread here, or it has ended."""
 
-    def __init__(self, state: WorkspaceState, tracking: Tracking) -> None:
+    def __init__(self, state: WorkspaceState, tracking: Tracking, environments: Environments) -> None:
         self.records = JobRecords(state.store, state.clock, tracking)
         self._state = state
         self.clusters = Clusters(state)
-        self._runtime = Runtime(state, self.records, self.clusters, tracking)
+        self._runtime = Runtime(state, self.records, self.clusters, tracking, environments)
         self._lock = threading.Lock()
         self._live: dict[str, _Live] = {}
 

@@ -15,20 +15,25 @@ from azureml_local.state.workspace import WorkspaceState
 _TOKEN_LIFETIME = 30 * 86400  # seconds; a job's token must outlive the job
 
 
-def environment(state: WorkspaceState, job: JobDocument, checkpoints: Path) -> dict[str, str]:
+def environment(
+    state: WorkspaceState, job: JobDocument, checkpoints: Path, python: Path | None
+) -> dict[str, str]:
     """The variables that Azure ML sets on a node, and this server's certificate and Python.
 
     MLflow logs to the job's run without further setup. AZUREML_LOCAL_CHECKPOINTS names a directory that
-    the next run of the same step finds again, until one completes.
+    the next run of the same step finds again, until one completes. `python` is the folder of the executables
+    of an environment of the step's own.
     """
     settings, experiment = state.settings, experiment_of(job)
     token, _ = state.tokens.issue(settings.base_url, _TOKEN_LIFETIME, run=job["name"])
     bundle = str(settings.bundle_path)
     passed = inherited()
-    python, reached = Path(sys.executable).parent, direct(passed)
+    if python is not None:
+        passed["VIRTUAL_ENV"] = str(python.parent)
+    reached = direct(passed)
     return {
         **passed,
-        "PATH": f"{python}{os.pathsep}{passed.get('PATH', os.defpath)}",
+        "PATH": f"{python or Path(sys.executable).parent}{os.pathsep}{passed.get('PATH', os.defpath)}",
         "PYTHONUNBUFFERED": "1",  # so that the log can be followed
         "NO_PROXY": reached,
         "no_proxy": reached,

@@ -51,6 +51,7 @@ class CommandJob:
     node: Node
     command: str
     code: str | None
+    environment: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +91,7 @@ def command_job(properties: Mapping[str, Any]) -> CommandJob:
         node=_node("", "the job", {**properties, "outputs": outputs}),
         command=str(properties.get("command") or ""),
         code=_optional_text(properties.get("codeId")),
+        environment=_optional_text(properties.get("environmentId")),
     )
 
 

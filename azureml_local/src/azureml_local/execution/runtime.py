@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from azureml_local.execution.cluster import Clusters
+from azureml_local.execution.environments import Environments
 from azureml_local.execution.job_records import JobRecords
 from azureml_local.execution.tracking import Tracking
 from azureml_local.settings import ARTIFACT_DATASTORE
@@ -20,6 +21,7 @@ class Runtime:
     records: JobRecords
     clusters: Clusters
     tracking: Tracking
+    environments: Environments
 
     def checkpoints(self, fingerprint: str) -> Path:
         """A directory that every run of the same step finds, until one completes."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from azureml_local.errors import ServiceError
 from azureml_local.execution.control import Control, Interrupted, Preempted, Signal
+from azureml_local.execution.environments import BUILD_LOG
 from azureml_local.execution.outputs import register
 from azureml_local.execution.process import LOST, Detached
 from azureml_local.execution.run_properties import compute_target_status
@@ -115,7 +116,9 @@ class StepRun:
     def _start(self, fault: StepFailure | Preemption | None) -> Detached:
         self._records.move(self._name, JobState.PREPARING)
         self._pause(JobState.PREPARING)
-        return self._directory.start(fault if isinstance(fault, StepFailure) else None)
+        log = self._runtime.artifacts(self._name) / BUILD_LOG
+        python = self._runtime.environments.python(self._step.environment, log, self._control.pause)
+        return self._directory.start(fault if isinstance(fault, StepFailure) else None, python)
 
     def _await(self, process: Detached, fault: StepFailure | Preemption | None) -> None:
         """Wait for the process; raises ServiceError when it fails or takes too long, Preempted by a fault."""

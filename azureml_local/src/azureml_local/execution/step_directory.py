@@ -75,8 +75,10 @@ class StepDirectory:
         """The step's process, running or ended; None when there never was one."""
         return Detached.find(self._path)
 
-    def start(self, failure: StepFailure | None) -> Detached:
+    def start(self, failure: StepFailure | None, python: Path | None) -> Detached:
         """Lay out the directory and run the command there, or the one that `failure` has instead.
+
+        `python` is the folder of the executables of the step's environment, where it has one of its own.
 
         Raises ServiceError when code, an input or a value is missing, OSError when the disk refuses.
         """
@@ -94,7 +96,7 @@ class StepDirectory:
         self._task.checkpoints.mkdir(parents=True, exist_ok=True)
         job = self._runtime.records.get(self._task.name)
         variables = {
-            **environment(self._state, job, self._task.checkpoints),
+            **environment(self._state, job, self._task.checkpoints, python),
             **named(inputs, outputs, data=self._data_inputs),
             **step.environment_variables,
         }

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from azureml_local.errors import Conflict, NotFound
 from azureml_local.execution.deployments import Deployments
+from azureml_local.execution.environments import Environments
 from azureml_local.execution.jobs import Jobs
 from azureml_local.execution.router import Router
 from azureml_local.execution.tracking import Tracking
@@ -44,7 +45,7 @@ class Workspace(WorkspaceState):
         deployments = Deployments(state)
         return Workspace(
             **vars(state),
-            jobs=Jobs(state, tracking),
+            jobs=Jobs(state, tracking, Environments(state)),
             deployments=deployments,
             router=Router(state.store, deployments.servers),
             tracking=tracking,

@@ -1,0 +1,43 @@
+"""Environments: which one a reference names, and what Python and packages it asks for."""
+
+from __future__ import annotations
+
+import re
+
+from azureml_local.assets import packages, versions
+from azureml_local.assets.packages import Packages
+from azureml_local.errors import NotFound
+from azureml_local.state.documents import assets
+from azureml_local.state.workspace import WorkspaceState
+
+_REFERENCE = re.compile(
+    r"(?P<registry>.*registries/[^/]+/)?(?:.*/)?environments/(?P<name>[^/]+)"
+    r"/(?P<by>versions|labels)/(?P<version>[^/]+)$",
+    re.IGNORECASE,
+)
+_SHORT = re.compile(r"azureml:(?P<name>[^:@/]+)(?::(?P<version>[^:@/]+)|@(?P<label>[^:@/]+))$", re.IGNORECASE)
+_CURATED = "azureml-"  # how the names begin of those that Azure puts into every workspace
+
+
+def asked(state: WorkspaceState, reference: str) -> Packages | None:
+    """What the environment asks for; None where it is an image alone, or one of Azure's that is not known.
+
+    Raises BadRequest for a conda file that only conda could build.
+    """
+    found = _REFERENCE.match(reference) or _SHORT.match(reference)
+    if found is None:
+        return None
+    groups = found.groupdict()
+    name, version = groups["name"], groups["version"]
+    kind = assets("environments", registry=bool(groups.get("registry")))
+    if version is None or (groups.get("by") or "").casefold() == "labels":
+        try:
+            version = versions.latest(state.store, kind, name)
+        except NotFound:
+            version = ""
+    document = state.store.get(kind, f"{name}/{version}")
+    conda = None if document is None else document["properties"].get("condaFile")
+    if conda:
+        return packages.of_conda(str(conda))
+    is_azures = document is None or name.casefold().startswith(_CURATED)
+    return packages.of_curated(name) if is_azures else None

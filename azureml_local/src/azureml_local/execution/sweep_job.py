@@ -17,6 +17,7 @@ from azureml_local.execution.graph import Literal
 from azureml_local.execution.nodes import CommandJob
 from azureml_local.execution.search_space import SearchSpace, Values
 
+_OF_TRIAL = ("codeId", "environmentId", "environmentVariables", "resources")
 _PLACE = re.compile(r"\$\{\{\s*search_space\.([\w]+)\s*\}\}")
 # Documented: how-to-tune-hyperparameters. A job without a limit of trials ends by itself only with a grid.
 _MOST_TRIALS = 1000
@@ -136,7 +137,7 @@ def _trial(given: Mapping[str, Any], space: SearchSpace) -> CommandJob:
     return nodes.command_job(
         {
             "command": _PLACE.sub(lambda match: "${{inputs." + match[1] + "}}", command),
-            **{key: trial.get(key) for key in ("codeId", "environmentVariables", "resources")},
+            **{key: trial.get(key) for key in _OF_TRIAL},
             **{key: given.get(key) for key in ("computeId", "inputs", "outputs")},
             "limits": {"timeout": given["limits"].get("trialTimeout")},
         }

@@ -89,7 +89,7 @@ def clusters(ml_client: Any) -> list[str]:
     return [each.name for each in ml_client.compute.list()]
 
 
-def test_what_ends_the_process_leaves_its_job_to_the_next_run(
+def test_a_job_outlives_the_runs_that_wait_for_it_and_the_next_one_uses_it(
     start: Processes,
     training: Training,
     cluster: str,
@@ -97,24 +97,38 @@ def test_what_ends_the_process_leaves_its_job_to_the_next_run(
     prefect_server: PrefectServer,
     tmp_path: Path,
 ) -> None:
-    end = tmp_path / "end"
-    for number in (
-        signal.SIGTERM,
-        signal.SIGHUP,
-    ):  # the second ends a run that waits for the job of the first
-        run = start.command(*own(cluster, end))
-        job = training(run)
-        run.send_signal(number)
-        assert run.wait() == 128 + number, start.said(run)
-        assert f"Ended by {number.name}. A job that was submitted goes on" in start.said(run)
-        assert ml_client.jobs.get(job.name).status == "Running"
-        assert cluster in clusters(ml_client)
-        assert newest(prefect_server).state.is_crashed()
+    """Ctrl-C of one that is not its owner, SIGTERM of its owner, SIGHUP of one that has taken it over."""
+    changes = own(cluster, tmp_path / "end")
+    owner = start.command(*changes)
+    job = training(owner)
+    other = start.command(*changes)
+    once(other, lambda: "● train: " in start.said(other), lambda: start.said(other))
+    other.send_signal(signal.SIGINT)
+    assert other.wait() == 130, start.said(other)
+    goes_on = f"job {job.name} goes on for flow run {job.tags['finetune.run']}"
+    assert goes_on in start.said(other).splitlines()[-1]
+    assert ml_client.jobs.get(job.name).status == "Running"
 
-    end.touch()
-    last = start.command(*own(cluster, end))
+    ended_by(signal.SIGTERM, owner, start)
+    assert state_of(prefect_server, job.tags["finetune.run"]).is_crashed()
+    heir = start.command(*changes)  # finds no result of the wait that was cancelled
+    training(heir)
+    ended_by(signal.SIGHUP, heir, start)
+    assert newest(prefect_server).state.is_crashed()
+    assert ml_client.jobs.get(job.name).status == "Running"
+    assert cluster in clusters(ml_client)
+
+    (tmp_path / "end").touch()
+    last = start.command(*changes)
     assert last.wait() == 0, start.said(last)
     assert len([job for job in ours.jobs() if job.tags.get("finetune.cluster") == cluster]) == 1
+
+
+def ended_by(number: signal.Signals, run: subprocess.Popen[bytes], start: Processes) -> None:
+    """End the run by the signal, and see that it says so and how its job fares."""
+    run.send_signal(number)
+    assert run.wait() == 128 + number, start.said(run)
+    assert f"Ended by {number.name}. A job that was submitted goes on" in start.said(run)
 
 
 def newest(prefect: PrefectServer) -> Any:
@@ -182,26 +196,6 @@ def test_ctrl_c_while_the_cluster_is_made_leaves_none(
         run.send_signal(signal.SIGINT)
         assert run.wait() == 130, start.said(run)
     assert cluster not in clusters(ml_client)
-
-
-def test_ctrl_c_of_a_run_that_reused_a_job_leaves_it_to_its_owner(
-    start: Processes, training: Training, cluster: str, ml_client: Any, tmp_path: Path
-) -> None:
-    end = tmp_path / "end"
-    first = start.command(*own(cluster, end))
-    job = training(first)
-    second = start.command(*own(cluster, end))
-    once(second, lambda: "● train: " in start.said(second), lambda: start.said(second))
-    second.send_signal(signal.SIGINT)
-    assert second.wait() == 130, start.said(second)
-    owner = job.tags["finetune.run"]
-    assert f"job {job.name} goes on for flow run {owner}" in start.said(second).splitlines()[-1]
-    assert ml_client.jobs.get(job.name).status == "Running"
-    third = start.command(*own(cluster, end))  # finds no result of the wait that was cancelled
-    once(third, lambda: "● train: " in start.said(third), lambda: start.said(third))
-    end.touch()
-    assert first.wait() == 0, start.said(first)
-    assert third.wait() == 0, start.said(third)
 
 
 def test_an_eviction_leaves_the_job_of_a_deployments_run_and_a_cancellation_does_not(

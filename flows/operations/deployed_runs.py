@@ -25,7 +25,7 @@ from flows.run.report import KEY
 from tasks.azure.failure import Cause, Failure
 
 _SOON = timedelta(seconds=10)  # the scheduler looks every five for new schedules
-_LIMIT = 540.0  # seconds; the local recipe takes one to two minutes on an idle machine
+_LIMIT = 1200.0  # seconds; the local recipe takes one to two minutes on an idle machine
 
 
 def deployment_id(server: PrefectServer, name: str) -> UUID:

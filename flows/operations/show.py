@@ -30,8 +30,8 @@ from tasks.azure.failure import Cause, Failure
 RECIPE = "local"  # the one that costs nothing
 DEPLOYMENT = f"finetune/{RECIPE}"
 
-_POOL_LIMIT = 120.0  # seconds
-_SCHEDULE_LIMIT = 180.0
+_POOL_LIMIT = 600.0  # seconds; they end what hangs
+_SCHEDULE_LIMIT = 600.0
 
 Say = Callable[[str], None]
 

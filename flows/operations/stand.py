@@ -27,10 +27,11 @@ T = TypeVar("T")
 POOL = "finetune"
 CHECKOUT = Path(__file__).resolve().parents[2]
 
-_START_LIMIT = 240.0  # seconds; its database is migrated first, and the machine may be busy
-_COMMAND_LIMIT = 180.0
-_STOP_LIMIT = 30.0
-_CLEAN_LIMIT = 60.0  # for a run that deletes what it has made before it ends
+# Seconds. They end what hangs: on a machine with much other work each takes many times what it takes alone.
+_START_LIMIT = 600.0  # its database is migrated first
+_COMMAND_LIMIT = 600.0
+_STOP_LIMIT = 60.0
+_CLEAN_LIMIT = 300.0  # for a run that deletes what it has made before it ends
 # Between two looks: a share of the time that has been waited already, at least and at most so many seconds.
 _SHARE, _LEAST, _MOST = 0.05, 0.1, 2.0
 

@@ -18,7 +18,7 @@ import pytest
 from tests.support.checkout import ROOT
 from tests.support.prefect_server import migrated
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = pytest.mark.slow
 
 STEP = """\
 import mlflow

@@ -33,7 +33,7 @@ from tests.support import ours
 from tests.support.flow_process import Processes, deploy, once, processes, read, run_of
 from tests.support.prefect_server import PrefectServer
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.slow
 
 LONG = "parameters.more.seconds=1800"
 

@@ -26,8 +26,6 @@ from tests.support.prefect_server import PrefectServer
 
 __all__ = ["DEPLOYMENT", "artifacts", "deployment_id", "ended", "pause_housekeeping", "read", "tail", "when"]
 
-LIMIT = 240  # seconds; a run of the tiny component takes ten to twenty
-
 
 def runs_of(server: PrefectServer, deployment: str) -> list[UUID]:
     """The runs that there are of a deployment; the scheduler makes hundreds of others."""

@@ -39,7 +39,7 @@ KEPT_CHILDREN = {
 # Processes that Python keeps for the life of this one.
 OWN_CHILDREN = {"multiprocessing.resource_tracker": "of its pools of processes; waits for our end"}
 
-GRACE = 60.0  # seconds for what ends by itself, such as the threads in which the SDK polls
+GRACE = 180.0  # seconds for what ends by itself, such as the threads in which the SDK polls
 
 _KEY = pytest.StashKey["Leftovers"]()
 

@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.prefect_server import free_port
+from tests.support.waiting import PATIENCE
 
 _USER = "prefect"
-_LIMIT = 60  # seconds
 
 
 def programs() -> Path | None:
@@ -60,7 +60,7 @@ def _run(user: str | None, cwd: Path, program: str, *arguments: str) -> None:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         check=True,
-        timeout=_LIMIT,
+        timeout=PATIENCE,
     )
 
 

@@ -19,11 +19,11 @@ from flows.run.parameters import config_in
 from tests.support.checkout import ROOT
 from tests.support.deployed_runs import runs_of
 from tests.support.prefect_server import PrefectServer, make_pool, serving
+from tests.support.waiting import PATIENCE
 
 pytestmark = pytest.mark.slow
 
 NAMES = [each["name"] for each in yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]]
-LIMIT = 180  # seconds
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def on_a_terminal(command: list[str], server: PrefectServer, cwd: Path) -> int:
         )
         os.close(its)
         drain(ours)
-        return process.wait(LIMIT)
+        return process.wait(PATIENCE)
     finally:
         os.close(ours)
 

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from tests.support.checkout import ROOT
+from tests.support.waiting import PATIENCE
 from tests.tasks.data.layouts import LAYOUTS, SHAPES, chats
 
 
@@ -19,7 +20,7 @@ def finetune_data(*arguments: str, **variables: str) -> subprocess.CompletedProc
         env={**os.environ, **variables},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=PATIENCE,
     )
 
 

@@ -43,11 +43,10 @@ for _variable in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# The same examples every time, whatever else the machine does.
-settings.register_profile(
-    "suite", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
-settings.load_profile("suite")
+# The same examples every time, whatever else the machine does; a quarter of them in the fast part alone.
+_SUITE = settings(derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("suite", _SUITE)
+settings.register_profile("fast", _SUITE, max_examples=25)
 
 pytest_plugins = ["tests.azureml_local.contract.plugin", "tests.support.leftovers"]
 
@@ -97,6 +96,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Processes that share the tests (-n 4 --dist loadfile) take the files in order, the fast ones first."""
     if hasattr(config.option, "loadscopereorder"):  # not without xdist
         config.option.loadscopereorder = False
+    settings.load_profile("fast" if config.option.markexpr == "not slow" else "suite")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -116,6 +116,7 @@ def test_a_model_of_ones_own_comes_back_as_it_was(registry_client: Any, tmp_path
     assert (back / "inner" / "two.txt").read_text() == "two"
 
 
+@pytest.mark.slow
 def test_a_shipped_model_is_made_and_downloaded(registry_client: Any, tmp_path: Path) -> None:
     registry_client.models.download("SmolLM2-135M-Instruct", "1", str(tmp_path))
     (described,) = tmp_path.rglob("MLmodel")

@@ -134,6 +134,7 @@ def chat(chat_folder: Path) -> Iterator[Server]:
         yield server
 
 
+@pytest.mark.slow
 def test_concurrent_greedy_answers_are_those_of_transformers(chat: Server, chat_folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer

@@ -33,6 +33,7 @@ def typed(text: str, cwd: Path, environment: dict[str, str]) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_first_session_of_a_stranger(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     environment = {**os.environ, "AZUREML_LOCAL_STATE": str(tmp_path / "state")}

@@ -117,6 +117,7 @@ def test_a_new_file_compiles(block: Block) -> None:
         ast.parse(block.text)
 
 
+@pytest.mark.slow
 def test_the_worked_examples_apply_and_work(tmp_path: Path) -> None:
     for room in ("flows", "tasks", "azureml_local"):
         shutil.copytree(ROOT / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__"))

@@ -10,6 +10,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pytest
 import yaml
 
 from tests.support.checkout import ROOT
@@ -17,6 +18,7 @@ from tests.support.checkout import ROOT
 SUITE = ROOT / "examples" / "suite"
 
 
+@pytest.mark.slow
 def test_a_test_suite_of_a_stranger(tmp_path: Path) -> None:
     """A project of its own, with nothing of this one's settings: twenty tests, one workspace."""
     shutil.copytree(SUITE, tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))

@@ -103,6 +103,7 @@ def test_every_workspace_that_a_past_run_names_is_looked_at_once(
     assert reaping.unseen == {}
 
 
+@pytest.mark.slow
 def test_runs_are_read_once_and_their_workspaces_remembered(
     past_run: Callable[..., None], of_a_deployment: None, here: dict[str, str]
 ) -> None:

@@ -23,6 +23,7 @@ from tests.flows.conftest import MakeConfig
 from tests.support.prefect_server import PrefectServer
 
 
+@pytest.mark.slow
 def test_each_run_rolls_its_model_out_beside_the_one_before(
     prefect_server: PrefectServer, server: LocalServer, config: MakeConfig
 ) -> None:

@@ -141,6 +141,7 @@ def test_a_lack_of_capacity_is_worth_another_attempt(
     assert caught.value.retryable
 
 
+@pytest.mark.slow
 def test_a_deployment_may_take_as_long_as_the_recipe_says(
     session: Session,
     name: str,
@@ -193,6 +194,7 @@ def test_a_deletion_outlasts_an_endpoint_that_is_busy(
     assert flow_clock.now - begun >= 40 * 60
 
 
+@pytest.mark.slow
 def test_what_cannot_be_deleted_is_told_with_its_price_and_the_command(
     session: Session, name: str, lease: Lease, tiny: str, let_fail: LetFail, flow_clock: FlowClock
 ) -> None:

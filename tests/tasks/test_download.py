@@ -46,6 +46,7 @@ def words() -> object:
     return Tokenizer(models.WordLevel({"[UNK]": 0, "moon": 1}, unk_token="[UNK]"))
 
 
+@pytest.mark.slow
 # peft asks transformers by a name that the latter is about to give up.
 @pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
 def test_weights_and_adapter_load_by_their_lines_and_are_the_same_model(
@@ -77,6 +78,7 @@ def test_weights_and_adapter_load_by_their_lines_and_are_the_same_model(
     assert (tmp_path / "merged" / "config.json").stat().st_mtime_ns == moment
 
 
+@pytest.mark.slow
 def test_the_whole_model_loads_with_mlflow(session: Session, tiny: str, tmp_path: Path) -> None:
     by_id = f"azureml://registries/azureml/models/{tiny}/versions/1"
     done = got(session, Wanted(model=by_id, part=Part.WHOLE, folder=tmp_path / "whole"))

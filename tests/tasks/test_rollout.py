@@ -73,6 +73,7 @@ def name(session: Session) -> Iterator[str]:
         clients.workspace(session).online_endpoints.begin_delete(chosen).result()
 
 
+@pytest.mark.slow
 def test_no_request_is_lost_while_deployments_take_turns_and_one_of_them_crashes(
     session: Session, name: str, flow_clock: FlowClock, tmp_path: Path
 ) -> None:

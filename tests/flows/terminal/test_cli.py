@@ -109,6 +109,7 @@ def test_it_has_a_version_and_completes_the_names_of_recipes() -> None:
     assert recipes("phi") == ["phi-3-mini-ultrachat", "phi-4-ultrachat"]
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_gone_is_no_error(start: Start) -> None:
     process = start("data", "local", "--json")
     assert process.stdout is not None

@@ -57,6 +57,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [["history"], ["metrics", "--port", "0"], ["reap"], ["run", "local"]])
 def test_the_temporary_server_has_time_to_start(command: list[str]) -> None:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
@@ -86,6 +87,7 @@ def _listens(port: int) -> bool:
         return client.connect_ex(("127.0.0.1", port)) == 0
 
 
+@pytest.mark.slow
 def test_a_temporary_server_that_does_not_start_is_a_failure_of_prefect(tmp_path: Path) -> None:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     no_time = {"PREFECT_HOME": str(tmp_path), "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "0"}
@@ -96,6 +98,7 @@ def test_a_temporary_server_that_does_not_start_is_a_failure_of_prefect(tmp_path
     assert "PREFECT_API_URL" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [["history"], ["reap"], ["run", "local"]])
 def test_a_configured_server_that_is_down_is_told_in_one_line_with_the_remedy(
     command: list[str], tmp_path: Path

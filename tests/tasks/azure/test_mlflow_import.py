@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 from tests.support.checkout import ROOT
 
 # What Prefect's handler does when it is flushed: it waits for a thread whose HTTP client asks a logger for
@@ -38,6 +40,7 @@ os._exit(0)
 """
 
 
+@pytest.mark.slow
 def test_no_import_flushes_the_log_with_the_lock_of_logging_in_hand(environment: dict[str, str]) -> None:
     done = subprocess.run([sys.executable, "-c", _RUN], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.stdout.splitlines()[-1:] == ["free"], done.stdout + done.stderr

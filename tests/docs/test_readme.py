@@ -15,7 +15,10 @@ from tests.docs.documents import named
 from tests.support.checkout import ROOT
 
 # Enough to learn from; all of the recipe's rows and answers take minutes of a processor, twice.
-FEWER = "--set=data.train.take=30 --set=data.test.take=10 --set=evaluation.prompts=1"
+FEWER = (
+    "--set=data.train.take=30 --set=data.test.take=10 --set=invoke.max_new_tokens=12"
+    " --set=evaluation.prompts=1 --set=evaluation.max_new_tokens=12"
+)
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 

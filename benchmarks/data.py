@@ -18,6 +18,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from benchmarks.spread import spread
 from tests.support.range_server import serving
 
 TRAIN_ROWS, TEST_ROWS, GROUP = 207_865, 23_110, 1_000  # the hub's listing; group size assumed
@@ -168,23 +169,19 @@ def measure(code: str, source: str, files: Path, share: str) -> dict[str, float]
 
 def report(runs: dict[str, list[dict[str, float]]], needed: int) -> None:
     """A table of medians; ratios are of `datasets` to the data stage from the same place, round by round."""
-    print(
-        f"{'':34}{'rows':>8}{'seconds':>9}{'times':>7}{'CPU s':>8}{'times':>7}"
-        f"{'peak MB':>9}{'read MB':>9}{'of needed':>10}"
-    )
+    print("| way | rows | wall, s | times | processor, s | times | peak MB | read, of needed |")
+    print("| --- " + "| ---: " * 7 + "|")
     for name, found in runs.items():
         if name.startswith("datasets"):
             first = found
-        middle = {key: statistics.median(run[key] for run in found) for key in found[0]}
+        of = {key: [run[key] for run in found] for key in found[0]}
         faster, lighter = (
-            statistics.median(a[key] / b[key] for a, b in zip(first, found, strict=True))
-            for key in ("seconds", "cpu")
+            [a[key] / b[key] for a, b in zip(first, found, strict=True)] for key in ("seconds", "cpu")
         )
-        print(
-            f"{name:34}{middle['rows']:8,.0f}{middle['seconds']:9.2f}{faster:6.1f}x"
-            f"{middle['cpu']:8.2f}{lighter:6.1f}x{middle['peak_mb']:9,.0f}"
-            f"{middle['read_mb']:9,.1f}{middle['read_mb'] * 1e6 / needed:9.2f}x"
-        )
+        cells = [name, f"{of['rows'][0]:,.0f}", spread(of["seconds"]), spread(faster), spread(of["cpu"])]
+        cells += [spread(lighter), f"{max(of['peak_mb']):.0f}"]
+        cells += [f"{statistics.median(of['read_mb']) * 1e6 / needed:.2f} ×"]
+        print(f"| {' | '.join(cells)} |")
 
 
 def _schema() -> Any:

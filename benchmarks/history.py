@@ -10,15 +10,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import statistics
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from benchmarks.spread import spread
 from flows.dashboard.page import page
 from flows.dashboard.prometheus import exposition
 from flows.dashboard.run import RunRecord
@@ -40,11 +38,12 @@ def main() -> None:
         history = runs(options.runs)
         found = _read(Path(folder), history, options.rounds)
         found |= _drawn(Path(folder), history, options.rounds)
-    json.dump({"runs": options.runs, **found}, sys.stdout, indent=2)
-    print()
+    print(f"| {options.runs:,} runs | seconds |\n| --- | ---: |")
+    for name, values in found.items():
+        print(f"| {name} | {spread(values)} |")
 
 
-def _read(folder: Path, history: list[RunRecord], rounds: int) -> dict[str, float]:
+def _read(folder: Path, history: list[RunRecord], rounds: int) -> dict[str, list[float]]:
     """How long a server takes to tell of all of them, and of the newest."""
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
@@ -55,12 +54,12 @@ def _read(folder: Path, history: list[RunRecord], rounds: int) -> dict[str, floa
         everything = asyncio.run(reader.read(Selection()))
         assert [run.id for run in everything] == [run.id for run in history]
         return {
-            "read all": _median(rounds, lambda: asyncio.run(reader.read(Selection()))),
-            "read the newest 25": _median(rounds, lambda: asyncio.run(reader.read(Selection(limit=25)))),
+            "read all": _timed(rounds, lambda: asyncio.run(reader.read(Selection()))),
+            "read the newest 25": _timed(rounds, lambda: asyncio.run(reader.read(Selection(limit=25)))),
         }
 
 
-def _drawn(folder: Path, history: list[RunRecord], rounds: int) -> dict[str, float]:
+def _drawn(folder: Path, history: list[RunRecord], rounds: int) -> dict[str, list[float]]:
     """How long the page takes, to be made and to be there in a browser that has been started before."""
     from playwright.sync_api import sync_playwright
 
@@ -69,7 +68,7 @@ def _drawn(folder: Path, history: list[RunRecord], rounds: int) -> dict[str, flo
     def make() -> None:
         file.write_text(page(history, prefect="http://127.0.0.1:4200", now=NOW), encoding="utf-8")
 
-    made = _median(rounds, make)
+    made = _timed(rounds, make)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         shown = browser.new_page()
@@ -82,26 +81,26 @@ def _drawn(folder: Path, history: list[RunRecord], rounds: int) -> dict[str, flo
             shown.fill("[name=text]", "out of memory")
             shown.fill("[name=text]", "")
 
-        took = _median(rounds, show)
-        narrowed = _median(rounds, narrow)
+        took = _timed(rounds, show)
+        narrowed = _timed(rounds, narrow)
         browser.close()
     return {
         "make the page": made,
         "show the page": took,
-        "both": round(made + took, 3),
+        "both": [a + b for a, b in zip(made, took, strict=True)],
         "search and clear": narrowed,
-        "make the metrics": _median(rounds, lambda: exposition(history, NOW)),
-        "page, MB": round(file.stat().st_size / 1e6, 2),
+        "make the metrics": _timed(rounds, lambda: exposition(history, NOW)),
+        "(the page's size, MB)": [file.stat().st_size / 1e6],
     }
 
 
-def _median(rounds: int, work: Callable[[], Any]) -> float:
+def _timed(rounds: int, work: Callable[[], Any]) -> list[float]:
     took = []
     for _ in range(rounds):
         began = perf_counter()
         work()
         took.append(perf_counter() - began)
-    return round(statistics.median(took), 3)
+    return took
 
 
 if __name__ == "__main__":

@@ -30,8 +30,9 @@ from azureml_local.state.document import Kind
 from azureml_local.state.documents import JOBS, assets
 from azureml_local.state.store import Store
 from benchmarks.server import Call, Client, Service, azurite, local_workspace, moto, running
+from benchmarks.spread import spread
 
-PAGES = 40  # of each kind, read in turns
+PAGES, ROUNDS = 40, 3  # how often the pages of a list are read in a round
 PAGE = 100
 _MODELS: Kind[Any] = assets("models")
 _JOBS: Kind[Any] = JOBS
@@ -65,8 +66,11 @@ def main() -> None:
     print(_table(sizes, columns))
 
 
-def _measured(size: int, scratch: Path, installed: Path | None) -> Mapping[str, float]:
-    """Milliseconds of a server's processor for each list; of the peers as well where they are installed."""
+def _measured(size: int, scratch: Path, installed: Path | None) -> Mapping[str, list[float]]:
+    """Milliseconds of a server's processor for each list, of several rounds.
+
+    Of the peers as well where they are installed.
+    """
     state = scratch / "state"
     with switch.joined(state):
         pass  # makes the certificates that all three serve with
@@ -201,17 +205,19 @@ def _to_the_middle(
 
 def _milliseconds(
     service: Service, process: psutil.Process, listing: Listing, trust: ssl.SSLContext
-) -> float:
-    """Of the server's processor time, for one page."""
+) -> list[float]:
+    """Of the server's processor time, for one page; of several rounds."""
     client = Client(service.port, trust)
     for page in listing.pages:
         client.send(page)
-    before = _spent(process)
-    for _ in range(PAGES):
-        for page in listing.pages:
+    found = []
+    for _ in range(ROUNDS):
+        before = _spent(process)
+        for page in [*listing.pages] * PAGES:
             client.send(page)
+        found.append((_spent(process) - before) / (PAGES * len(listing.pages)) * 1000)
     client.close()
-    return (_spent(process) - before) / (PAGES * len(listing.pages)) * 1000
+    return found
 
 
 def _spent(process: psutil.Process) -> float:
@@ -220,15 +226,15 @@ def _spent(process: psutil.Process) -> float:
     return float(sum(each.user + each.system for each in times))
 
 
-def _table(sizes: Sequence[int], columns: Sequence[Mapping[str, float]]) -> str:
+def _table(sizes: Sequence[int], columns: Sequence[Mapping[str, Sequence[float]]]) -> str:
     head = [f"| processor ms a page | {' | '.join(f'{size:,}' for size in sizes)} |"]
     head.append("| --- " + "| ---: " * len(sizes) + "|")
     names = list(dict.fromkeys(name for column in columns for name in column))
     return "\n".join([*head, *(_row(name, columns) for name in names)])
 
 
-def _row(name: str, columns: Sequence[Mapping[str, float]]) -> str:
-    figures = [f"{column[name]:.1f}" if name in column else "–" for column in columns]
+def _row(name: str, columns: Sequence[Mapping[str, Sequence[float]]]) -> str:
+    figures = [spread(column[name], 1) if name in column else "–" for column in columns]
     return f"| {name} | {' | '.join(figures)} |"
 
 

@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.spread import spread
+
 MODEL, VERSION = "SmolLM2-135M-Instruct", "1"
 PROMPTS = (
     "What is a black hole?",
@@ -26,37 +28,39 @@ PROMPTS = (
 
 
 def main() -> None:
-    """Print one line a way and concurrency."""
+    """Print the table, a line for each concurrency."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tokens", type=int, default=50, help="new tokens a request, none stops earlier")
     parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 4, 8])
+    parser.add_argument("--rounds", type=int, default=3, help="how often each way is measured, in turns")
     parser.add_argument(
         "--cache", type=Path, help="where the model is unpacked (default: a temporary folder)"
     )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        measure(arguments.cache or Path(scratch), arguments.tokens, arguments.concurrency)
+        measure(arguments.cache or Path(scratch), arguments.tokens, arguments.concurrency, arguments.rounds)
 
 
-def measure(cache: Path, tokens: int, concurrency: Sequence[int]) -> None:
-    """Time both ways at each concurrency, after one unmeasured round."""
+def measure(cache: Path, tokens: int, concurrency: Sequence[int], rounds: int) -> None:
+    """Time both ways at each concurrency, in turns, after one unmeasured round."""
     from azureml_local.catalogue import materialise
     from azureml_local.serving.generation import Generator
 
     weights = materialise(MODEL, VERSION, cache) / "artifacts" / "model"
     generator = Generator(weights, rows=max(concurrency))
     ways = {"model server": _ours(generator, tokens), "transformers": _theirs(weights, tokens)}
+    print(f"| requests at once | {', tokens/s | '.join(ways)}, tokens/s | ratio |")
+    print("| ---: " * (len(ways) + 2) + "|")
     for count in concurrency:
         conversations = [[{"role": "user", "content": prompt}] for prompt in PROMPTS[:count]]
-        for name, generate in ways.items():
-            generate(conversations)
+        speeds: dict[str, list[float]] = {name: [] for name in ways}
+        for name, generate in list(ways.items()) * (1 + rounds):
             started = time.perf_counter()
             generated = generate(conversations)
-            seconds = time.perf_counter() - started
-            print(
-                f"{name:<13} concurrency {count}: {generated / seconds:6.1f} tokens/s, "
-                f"{count / seconds:5.2f} requests/s"
-            )
+            speeds[name].append(generated / (time.perf_counter() - started))
+        ours, theirs = (measured[1:] for measured in speeds.values())
+        ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
+        print(f"| {count} | {spread(ours)} | {spread(theirs)} | {spread(ratios)} |")
     generator.close()
 
 

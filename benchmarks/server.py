@@ -33,12 +33,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from statistics import median
 from urllib.parse import quote, urlsplit
 
 import psutil
 
 from azureml_local import switch
+from benchmarks.spread import spread
 
 ROUNDS, STARTS = 3, 5
 CONNECTIONS = (1, 8)
@@ -112,9 +112,9 @@ def measure(installed: Path, scratch: Path, seconds: float) -> str:
         azurite(installed, scratch, trust),
         moto(installed, state, trust),
     ]
-    rows: dict[str, list[float]] = {}
+    rows: dict[str, list[tuple[float, ...]]] = {}
     starts = [[_start_seconds(service, trust) for service in services] for _ in range(1 + STARTS)]
-    rows["start, s"] = [median(each) for each in zip(*starts[1:], strict=True)]
+    rows["start, s"] = list(zip(*starts[1:], strict=True))
     with ExitStack() as started:
         processes = [started.enter_context(running(service, trust)) for service in services]
         calls = [service.prepare() for service in services]
@@ -128,8 +128,8 @@ def measure(installed: Path, scratch: Path, seconds: float) -> str:
                     for _ in range(ROUNDS)
                 ]
                 name = f"{what}, requests/s, {connections} connection{'s' * (connections > 1)}"
-                rows[name] = [median(each) for each in zip(*rounds, strict=True)]
-        rows["memory afterwards, MB"] = [_memory(process) for process in processes]
+                rows[name] = list(zip(*rounds, strict=True))
+        rows["memory afterwards, MB"] = [(_memory(process),) for process in processes]
     return _table([service.name for service in services], rows)
 
 
@@ -285,17 +285,18 @@ def _memory(process: psutil.Process) -> float:
     return sum(each.memory_info().rss for each in family) / 2**20
 
 
-def _table(names: Sequence[str], rows: Mapping[str, Sequence[float]]) -> str:
+def _table(names: Sequence[str], rows: Mapping[str, Sequence[Sequence[float]]]) -> str:
     ours, *others = names
     head = [f"| | {' | '.join(names)} | {' | '.join(f'{ours} / {other}' for other in others)} |"]
     head.append("| --- " + "| ---: " * (len(names) + len(others)) + "|")
     return "\n".join([*head, *(_row(name, values) for name, values in rows.items())])
 
 
-def _row(name: str, values: Sequence[float]) -> str:
-    figures = [f"{value:.2f}" if value < 10 else f"{value:.0f}" for value in values]
-    ratios = [f"{values[0] / other:.2f}" for other in values[1:]]
-    return f"| {name} | {' | '.join([*figures, *ratios])} |"
+def _row(name: str, rounds: Sequence[Sequence[float]]) -> str:
+    """The services' rounds, and what ours is of each other's, round by round."""
+    ours, *others = rounds
+    ratios = [[a / b for a, b in zip(ours, other, strict=True)] for other in others]
+    return f"| {name} | {' | '.join([*map(spread, rounds), *(spread(each, 2) for each in ratios)])} |"
 
 
 def _free_port() -> int:

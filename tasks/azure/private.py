@@ -19,11 +19,16 @@ class RegistryFiles(NamedTuple):
 def resource_manager() -> str:
     """The address of the current cloud's resource manager.
 
-    The SDK reads AZUREML_CURRENT_CLOUD and ARM_CLOUD_METADATA_URL itself and tells nobody the answer.
+    The SDK reads AZUREML_CURRENT_CLOUD and ARM_CLOUD_METADATA_URL itself and tells nobody the answer. What it
+    has read of a cloud that it does not know it means to keep, but files under other names, and asks again
+    for every client and upload, each time on a new connection: it is kept here, by the cloud's name.
     """
-    from azure.ai.ml._azure_environments import _get_base_url_from_metadata
+    from azure.ai.ml import _azure_environments as environments
 
-    return str(_get_base_url_from_metadata()).rstrip("/")
+    name = environments._get_default_cloud_name()
+    if name not in environments._environments:
+        environments._environments[name] = environments._get_cloud(name)
+    return str(environments._get_base_url_from_metadata(name)).rstrip("/")
 
 
 def model_properties(models: Any, name: str, version: str) -> dict[str, Any]:

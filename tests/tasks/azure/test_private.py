@@ -5,9 +5,12 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import Any
 
+import pytest
+
 from tasks.azure import clients, private
 from tasks.azure.clients import Session
 from tests.conftest import BASE
+from tests.support.prefect_server import free_port
 
 SEEN = ("1.35.2",)
 
@@ -18,6 +21,16 @@ def test_the_sdk_is_one_whose_private_parts_were_seen() -> None:
 
 def test_the_resource_manager_is_that_of_the_named_cloud(environment: dict[str, str]) -> None:
     assert private.resource_manager() == environment["AZUREML_LOCAL_URL"]
+
+
+def test_a_cloud_is_asked_about_once(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """For whoever asks in this process, the SDK's own clients too."""
+    from azure.ai.ml._azure_environments import _get_storage_endpoint_from_metadata
+
+    manager, storage = private.resource_manager(), _get_storage_endpoint_from_metadata()
+    monkeypatch.setenv("ARM_CLOUD_METADATA_URL", f"http://127.0.0.1:{free_port()}/metadata")
+    assert private.resource_manager() == manager
+    assert _get_storage_endpoint_from_metadata() == storage
 
 
 def test_the_credential_that_signs_in_is_named(environment: dict[str, str]) -> None:

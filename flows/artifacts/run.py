@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from flows.artifacts import card, data_card
 from flows.artifacts.markdown import quoted, table
+from flows.run import lineage
 from flows.run.context import Run
 from flows.run.outcome import outcome
 from flows.run.report import KEY, RunReport
@@ -65,6 +66,7 @@ def publish_report(report: RunReport, run: Run) -> None:
         create_markdown_artifact(
             page, key="finetune-summary", description=outcome(report), pictures=card.pictures(run)
         )
+    lineage.publish(run)
 
 
 def parameter_rows(plan: Plan) -> list[dict[str, str]]:

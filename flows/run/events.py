@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +13,9 @@ from tasks.core.stage import displaying
 
 BUDGET_REACHED = "finetune.budget-reached"
 LEASE_ENDED = "finetune.lease-ended"
+# Prefect's own names (prefect.context.AssetContext).
+ASSET_MADE = "prefect.asset.materialization.succeeded"
+ASSET_FOUND = "prefect.asset.referenced"
 
 
 def budget_reached(run: UUID | str, name: str, message: str) -> None:
@@ -23,6 +27,14 @@ def budget_reached(run: UUID | str, name: str, message: str) -> None:
 def lease_ended(thing: str, name: str, message: str) -> None:
     """Tell that an endpoint, a deployment or a cluster was found that has outlived its lease."""
     _emit(LEASE_ENDED, {"prefect.resource.id": thing, "prefect.resource.name": name}, message)
+
+
+def asset(event: str, key: str, name: str, made_of: Sequence[str]) -> None:
+    """Tell that the run has made, or found, something by that address, of others by theirs."""
+    related = [{"prefect.resource.id": each, "prefect.resource.role": "asset"} for each in made_of]
+    resource = {"prefect.resource.id": key, "prefect.resource.name": redact(name)}
+    with displaying():
+        emit_event(event, resource=resource, related=related)
 
 
 def _emit(event: str, resource: dict[str, str], message: str) -> None:

@@ -19,6 +19,7 @@ from tests.flows.conftest import MakeConfig
 from tests.support.checkout import ROOT
 from tests.support.prefect_server import PrefectServer
 from tests.support.tiny.code.tiny_chat import NOTHING_LEARNT
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -93,6 +94,30 @@ def test_the_artifacts_are_there(first: RunReport) -> None:
     )
     assert "](data:image/png;base64," in shown
     assert json.loads(found["finetune-run"])[0]["job"] == first.job
+
+
+def test_prefect_knows_what_was_made_of_what(first: RunReport) -> None:
+    from prefect.client.orchestration import get_client
+    from prefect.events.filters import EventFilter, EventNameFilter, EventRelatedFilter
+
+    mine = EventFilter(
+        event=EventNameFilter(prefix=["prefect.asset."]),
+        related=EventRelatedFilter(id=[f"prefect.flow-run.{first.run}"]),
+    )
+    with get_client(sync_client=True) as client:
+        until(lambda: len(client.read_events(mine, limit=50).events) == 3)
+        found = client.read_events(mine, limit=50).events
+    made = {
+        each.resource.id: {of.id for of in each.related if of.role == "asset"}
+        for each in found
+        if each.event == "prefect.asset.materialization.succeeded"
+    }
+    model = f"azureml://models/{first.model}/versions/{first.model_version}"
+    (data,) = made.keys() - {model, f"azureml://onlineEndpoints/{first.endpoint}"}
+    assert data.startswith("finetune://data/")
+    assert made[data] == set()
+    assert made[model] > {data}
+    assert made[f"azureml://onlineEndpoints/{first.endpoint}"] == {model}
 
 
 def test_nothing_is_left(first: RunReport, ml_client: Any, server: LocalServer) -> None:

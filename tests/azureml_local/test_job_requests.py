@@ -239,6 +239,19 @@ def test_a_step_reads_the_artifacts_and_the_value_of_another(send: Send, server:
             {"inputs": {"x": {"jobInputType": "mltable", "uri": DATA, "mode": "EvalMount"}}},
             "The mode EvalMount is none of those",
         ),
+        (
+            {"inputs": {"x": {"jobInputType": "uri_file", "uri": "https://example.org/d/iris.csv"}}},
+            "- {from: 'https://example.org/d/', to: ./folder}",
+        ),
+        (
+            {
+                "inputs": {
+                    "x": {"jobInputType": "uri_folder", "uri": "wasbs://c@account.blob.core.windows.net/d"}
+                }
+            },
+            "- {from: 'wasbs://c@account.blob.core.windows.net/', to: ./folder}",
+        ),
+        ({"inputs": {"x": {"jobInputType": "uri_file", "uri": "https://[/x"}}}, "nothing is fetched"),
         ({"jobType": "Spark"}, "Jobs of type Spark are not run here"),
         (
             {"jobType": "Pipeline", "jobs": {"many": {"type": "parallel", "task": {}}}},

@@ -71,6 +71,13 @@ AsOf = Annotated[
     str | None,
     typer.Option("--as-of", metavar="DATE", help="The registry as it was on that day, such as 2026-05-01."),
 ]
+External = Annotated[
+    str,
+    typer.Option(
+        metavar="none|fetch|FILE",
+        help="Data of public addresses (https, wasbs, abfss); FILE: YAML rules with `from` and `to`.",
+    ),
+]
 
 
 _ENDING = {signal.SIGINT, signal.SIGTERM}
@@ -97,12 +104,15 @@ def up(
     storage: StorageOption = "keys",
     as_of: AsOf = None,
     environments: EnvironmentsOption = "node",
+    external: External = "none",
     faults: Annotated[Path | None, typer.Option(help="YAML file with fault-injection rules.")] = None,
     while_held: Annotated[bool, typer.Option("--while-held", hidden=True)] = False,
 ) -> None:
     """Run the workspace in the foreground until Ctrl-C."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    scenario = Scenario(permissions, seed, _storage(storage), _day(as_of), _build(environments))
+    scenario = Scenario(
+        permissions, seed, _storage(storage), _day(as_of), _build(environments), _rules_path(external)
+    )
     settings = Settings(state=_directory(state), port=port, pace=_pace(pace), scenario=scenario)
     server.serve(
         settings,
@@ -152,9 +162,12 @@ def execute(
     storage: StorageOption = "keys",
     as_of: AsOf = None,
     environments: EnvironmentsOption = "node",
+    external: External = "none",
 ) -> None:
     """Run a command against the workspace, starting one if needed; exits with the command's code."""
-    scenario = Scenario(permissions, seed, _storage(storage), _day(as_of), _build(environments))
+    scenario = Scenario(
+        permissions, seed, _storage(storage), _day(as_of), _build(environments), _rules_path(external)
+    )
     with switch.joined(_directory(state), pace=_pace(pace), port=port, scenario=scenario) as environment:
         code = _run(command, {**os.environ, **environment})
     raise typer.Exit(code)
@@ -221,6 +234,11 @@ def _day(text: str | None) -> date | None:
         return None if text is None else date.fromisoformat(text)
     except ValueError:
         raise typer.BadParameter("a day is written like 2026-05-01", param_hint="--as-of") from None
+
+
+def _rules_path(which: str) -> str:
+    """A file's whole path: the server may be started from another directory."""
+    return which if which in ("none", "fetch") else str(Path(which).absolute())
 
 
 def _rules(path: Path | None) -> list[Rule]:

@@ -84,6 +84,7 @@ def serve(
         from azureml_local.execution.environments import NoUv, uv
         from azureml_local.execution.workspace import Workspace
         from azureml_local.state.access import BadRole
+        from azureml_local.state.external_data import BadRules
         from azureml_local.state.schema import NewerState
         from azureml_local.wire import seed_file
 
@@ -97,7 +98,7 @@ def serve(
             workspace = Workspace.open(settings)
         except (OSError, sqlite3.Error) as error:
             raise CannotServe(f"Cannot use the state directory {settings.state}: {error}.") from error
-        except (BadRole, BadModels, NewerState, seed_file.BadSeed, NoUv) as error:
+        except (BadRole, BadModels, BadRules, NewerState, seed_file.BadSeed, NoUv) as error:
             raise CannotServe(str(error)) from None
         workspace.faults.replace(faults)
 

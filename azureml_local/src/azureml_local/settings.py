@@ -37,7 +37,8 @@ class Scenario:
     other people's things (see wire/seed_file.py). With the storage `identity` the workspace's account refuses
     keys: everybody comes with a token of an identity, clients with their own and steps with their cluster's.
     The registry is as it was on the day `as_of`. Jobs run in the Python of the server (`node`), or in
-    environments that `uv` builds by their conda files.
+    environments that `uv` builds by their conda files. `external` says where data of public addresses comes
+    from: `none`, `fetch`, or a file of rules (see state/external_data.py).
     """
 
     permissions: str = "owner"
@@ -45,11 +46,12 @@ class Scenario:
     storage: Storage = "keys"
     as_of: date | None = None
     environments: Build = "node"
+    external: str = "none"
 
     def options(self) -> list[str]:
         """The same for the command line."""
         options = ["--permissions", self.permissions, "--storage", self.storage]
-        options += ["--environments", self.environments]
+        options += ["--environments", self.environments, "--external", self.external]
         options += [] if self.seed is None else ["--seed", self.seed]
         return options if self.as_of is None else [*options, "--as-of", self.as_of.isoformat()]
 

@@ -11,6 +11,7 @@ from azureml_local.assets import versions
 from azureml_local.errors import BadRequest, NotFound
 from azureml_local.settings import ARTIFACT_DATASTORE, REGISTRY_CONTAINER, Settings
 from azureml_local.state.documents import JOBS, AssetDocument, assets, outputs_of
+from azureml_local.state.external_data import is_external
 from azureml_local.state.workspace import WorkspaceState
 
 _DATASTORE = re.compile(
@@ -59,14 +60,17 @@ class Place:
 def resolve(state: WorkspaceState, uri: str) -> Path:
     """The local file or folder behind an address; raises BadRequest (unknown form) or NotFound (no data).
 
-    Known are datastore paths, job outputs, `runs:/`, assets by id or short name, those of the registry, and
-    URLs of this server's blobs. A registry model's weights are made on first use.
+    Known are datastore paths, job outputs, `runs:/`, assets by id or short name, those of the registry, this
+    server's blobs by URL, and external data for which there is a rule. A registry model's weights are made on
+    first use.
     """
     address = _follow(state, _bare(uri))
     if match := _REGISTRY.match(address):
         path = _registry_asset(state, match)
-    elif address.startswith(("http://", "https://")):
+    elif _is_own(state, address):
         path = _blob(state, address)
+    elif is_external(address):
+        path = state.external.resolve(address)
     else:
         place = locate(state, address)
         path = state.blobs.datastore_path(place.datastore, place.path)
@@ -80,9 +84,9 @@ def check(state: WorkspaceState, uri: str) -> None:
     address = _follow(state, _bare(uri))
     if match := _REGISTRY.match(address):
         _registry_document(state, match)
-    elif address.startswith(("http://", "https://")):
-        _blob(state, address)
-    else:
+    elif is_external(address) and not _is_own(state, address):
+        state.external.check(address)
+    elif not is_external(address):
         locate(state, address)
 
 
@@ -107,7 +111,7 @@ def locate(state: WorkspaceState, uri: str) -> Place:
 def direct(state: WorkspaceState, uri: str) -> str:
     """What a step is given of data whose address alone it wants: where it lies, with the workspace named."""
     address = _follow(state, _bare(uri))
-    if _REGISTRY.match(address) or address.startswith(("http://", "https://")):
+    if _REGISTRY.match(address) or is_external(address):
         return address
     return locate(state, address).uri(state.settings)
 
@@ -223,12 +227,19 @@ def _blob(state: WorkspaceState, url: str) -> Path:
     return state.blobs.path(*_blob_name(state, url))
 
 
+def _is_own(state: WorkspaceState, url: str) -> bool:
+    """Whether it is a URL of this server's blobs, whatever the port: it may have been another once."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # a host that is none
+        return False
+    return parts.hostname == "localhost" and unquote(parts.path).startswith(state.settings.blob_path + "/")
+
+
 def _blob_name(state: WorkspaceState, url: str) -> tuple[str, str]:
     """The container and the name in it that a URL of this server's blobs means."""
+    if not _is_own(state, url):
+        raise BadRequest(f"{url} is not in this workspace's storage.")
     path = unquote(urlsplit(url).path)
-    prefix = state.settings.blob_path + "/"
-    # Whatever the port: it may have been another when the address was written down.
-    if urlsplit(url).hostname != "localhost" or not path.startswith(prefix):
-        raise BadRequest(f"{url} is not in this workspace's storage, and nothing is fetched from elsewhere.")
-    container, _, name = path.removeprefix(prefix).partition("/")
+    container, _, name = path.removeprefix(state.settings.blob_path + "/").partition("/")
     return container, name.strip("/")

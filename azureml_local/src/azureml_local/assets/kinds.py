@@ -55,6 +55,7 @@ def model(state: WorkspaceState, given: Json) -> Json:
 def _located(state: WorkspaceState, uri: str) -> tuple[str, Path]:
     """Where a model's files lie, and the address to keep: one that outlives the job it was made of."""
     if uri.startswith("https://"):
+        addresses.container(state, uri)  # a model is no data from elsewhere
         return uri, addresses.resolve(state, uri)
     place = addresses.locate(state, uri)
     return place.uri(state.settings), state.blobs.datastore_path(place.datastore, place.path)

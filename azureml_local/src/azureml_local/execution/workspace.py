@@ -34,8 +34,8 @@ class Workspace(WorkspaceState):
     deployments: Deployments
     router: Router
     tracking: Tracking
-    seen: set[str] = field(default_factory=set)  # young jobs, see wire/first_look.py
     exchange: threading.Lock = field(default_factory=threading.Lock)  # held while it becomes another
+    seen: set[str] = field(default_factory=set)  # names of jobs, see wire/first_look.py
 
     @classmethod
     def open(cls, settings: Settings) -> Workspace:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from azureml_local.settings import REGISTRY_CONTAINER, Settings
-from azureml_local.state import access
+from azureml_local.state import access, external_data
 from azureml_local.state.access import Access
 from azureml_local.state.blobs import Blobs
 from azureml_local.state.blocks import Blocks
 from azureml_local.state.clock import Clock
+from azureml_local.state.external_data import ExternalData
 from azureml_local.state.faults import Faults
 from azureml_local.state.ledger import Ledger
 from azureml_local.state.operations import Operations
@@ -31,6 +32,7 @@ class WorkspaceState:
     access: Access
     operations: Operations
     ledger: Ledger
+    external: ExternalData
     faults: Faults = field(default_factory=Faults)
 
     @classmethod
@@ -53,6 +55,9 @@ class WorkspaceState:
             access=Access(access.read(settings.scenario.permissions)),
             operations=Operations(store, clock, settings.pace),
             ledger=Ledger(store, clock),
+            external=ExternalData(
+                external_data.read(settings.scenario.external), settings.cache_path / "external"
+            ),
         )
 
     def close(self) -> None:

@@ -10,23 +10,22 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from azureml_local.execution.workspace import Workspace
-from azureml_local.state.documents import JobDocument, has_ended
+from azureml_local.state.documents import JobDocument
 
 _FASTEST = timedelta(seconds=10)  # no job on Azure is over sooner
+_REMEMBERED = timedelta(minutes=10)  # who has submitted it looks by then
 
 
 def has_ended_unseen(workspace: Workspace, document: JobDocument) -> bool:
-    """Whether the job is over that early, and run history has not been asked for it yet."""
-    return has_ended(document) and document["name"] not in workspace.seen and _is_young(workspace, document)
+    """Whether the job was over that early, and run history has not been asked for it yet."""
+    if document["ended"] is None or document["name"] in workspace.seen:
+        return False
+    created, ended = (datetime.fromisoformat(moment) for moment in (document["created"], document["ended"]))
+    return ended - created < _FASTEST and workspace.clock.now() - ended < _REMEMBERED
 
 
 def look(workspace: Workspace, document: JobDocument) -> bool:
     """The same, and from now on the job has been seen."""
     unseen = has_ended_unseen(workspace, document)
-    if _is_young(workspace, document):
-        workspace.seen.add(document["name"])
+    workspace.seen.add(document["name"])
     return unseen
-
-
-def _is_young(workspace: Workspace, document: JobDocument) -> bool:
-    return workspace.clock.now() - datetime.fromisoformat(document["created"]) < _FASTEST

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -101,3 +103,20 @@ def test_job_whose_node_was_lost_ends_failed(tmp_path: Path, monkeypatch: pytest
         until(lambda: ml.jobs.get(name).status == "Failed")
         error = ml.jobs._runs_operations.get_run_details(name).error.error
         assert error.code == "NodeLost"
+
+
+def test_ctrl_c_ends_the_processes_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state, go = tmp_path / "state", tmp_path / "go"
+    command = [sys.executable, "-m", "azureml_local", "up", "--state", str(state)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as server:
+        until(lambda: Address.read(state) is not None)
+        with client(state, monkeypatch) as ml:
+            name = submit(ml, SUBMIT.format(go=go))
+            process = node(state, name)
+            server.send_signal(signal.SIGINT)
+            _, said = server.communicate()
+    assert f"Ended the processes of jobs that ran: {name}." in said
+    assert not process.is_running()
+    go.touch()
+    with client(state, monkeypatch) as ml:
+        until(lambda: ml.jobs.get(name).status == "Completed")

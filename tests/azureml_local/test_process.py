@@ -5,13 +5,19 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 
+import psutil
 import pytest
 
 from azureml_local.execution.process import LOST, Detached
 from tests.support.processes import runs
 from tests.support.waiting import until
+
+
+def _has_ended(process: Detached) -> bool:
+    return process.exit_code() is not None
 
 
 def start(directory: Path, command: str) -> Detached:
@@ -74,3 +80,40 @@ def test_kill_ends_the_tree_even_what_left_the_session(tmp_path: Path) -> None:
     assert process.exit_code() == LOST
     for pid in pids:
         assert not runs(pid)
+
+
+DAEMON = (
+    "import os, time\n"
+    "if os.fork() == 0:\n"
+    "    os.setsid()\n"
+    "    if os.fork() == 0:\n"
+    "        open('pid.new', 'w').write(str(os.getpid()))\n"
+    "        os.rename('pid.new', 'pid')\n"
+    "        time.sleep(600)\n"
+    "    os._exit(0)\n"
+    "os.wait()\n"
+)
+
+
+@pytest.mark.parametrize("after", ["sleep 600", "true"])
+def test_a_daemon_does_not_outlive_its_command(tmp_path: Path, after: str) -> None:
+    """One that has left its parents and its session: when the command is killed, and when it ends."""
+    (tmp_path / "daemon.py").write_text(DAEMON)
+    process = start(tmp_path, f"{sys.executable} daemon.py; {after}")
+    until((tmp_path / "pid").exists)
+    pid = int((tmp_path / "pid").read_text())
+    if after == "true":
+        until(lambda: process.exit_code() == 0)
+        process.end_rest()
+    else:
+        process.kill(grace=0.1)
+    assert not runs(pid)
+
+
+def test_a_command_that_has_ended_leaves_no_zombie(tmp_path: Path) -> None:
+    for number in range(10):
+        (tmp_path / str(number)).mkdir()
+        process = start(tmp_path / str(number), "true")
+        until(partial(_has_ended, process))
+    zombies = [child for child in psutil.Process().children() if child.status() == psutil.STATUS_ZOMBIE]
+    assert zombies == []

@@ -16,6 +16,15 @@ from azureml_local.subject_hash import subject_hash
 
 # login.localhost is the login host that clients are told of; it must carry no port.
 _NAMES = ("localhost", "127.0.0.1", "::1", "login.localhost")
+# Azure's own, for requests that the proxy leads here (wire/proxy.py). Nobody but this workspace's clients
+# trusts the authority.
+_AZURES = (
+    "login.microsoftonline.com",
+    "login.windows.net",
+    "login.microsoft.com",
+    "sts.windows.net",
+    "management.azure.com",
+)
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\n?", re.DOTALL)
 
 
@@ -35,8 +44,11 @@ def ensure(settings: Settings) -> Certificates:
     directory = settings.ca_path.parent
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     server = directory / "server.pem"
-    if not (server.exists() and settings.ca_path.exists()):
+    names = directory / "names"  # that the certificate has: an earlier version's had fewer
+    wanted = "\n".join((*_NAMES, *_AZURES))
+    if not (server.exists() and settings.ca_path.exists() and names.exists() and names.read_text() == wanted):
         _make(settings.ca_path, server)
+        names.write_text(wanted)
     trusted = _trusted(settings.ca_path.read_text())
     bundle = "".join(trusted)
     if not (settings.authorities_path.exists() and settings.bundle_path.exists()) or (
@@ -51,7 +63,7 @@ def _make(ca_path: Path, server: Path) -> None:
     import trustme  # brings cryptography's certificate builder, which only a first start needs
 
     authority = trustme.CA(organization_name="azureml-local", organization_unit_name="local workspace")
-    leaf = authority.issue_cert(*_NAMES, common_name="localhost")
+    leaf = authority.issue_cert(*_NAMES, *_AZURES, common_name="localhost")
     _write(ca_path.with_name("ca.key"), authority.private_key_pem.bytes().decode(), 0o600)
     _write(ca_path, authority.cert_pem.bytes().decode(), 0o644)
     # Last, because its presence says that the others are complete.

@@ -203,6 +203,21 @@ def ledger(
     typer.echo(f"{report['dollars']:.4f} $ in total, {report['running']} running, {report['idle']} idle")
 
 
+@app.command("az", hidden=True, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def stand_in(context: typer.Context) -> None:
+    """What AzureCliCredential asks of Azure's command line: `account get-access-token`, and nothing else."""
+    asked = context.args
+    if asked[:2] != ["account", "get-access-token"]:
+        raise CannotServe(
+            "`az` is a stand-in within the workspace's environment: it gives AzureCliCredential its tokens, "
+            "and does nothing else. Use the SDK, or leave the environment."
+        )
+    named = dict(zip(asked[2:], asked[3:], strict=False))
+    scope = named.get("--resource") or named.get("--scope", "").removesuffix("/.default")
+    token = switch.token(_directory(None), scope or "https://management.azure.com")
+    typer.echo(json.dumps(token))
+
+
 def _state(row: dict[str, Any]) -> str:
     return "running" if row["running"] else "idle" if row["idle"] else "stopped"
 

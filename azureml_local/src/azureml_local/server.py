@@ -7,13 +7,15 @@ import fcntl
 import json
 import logging
 import os
+import shlex
 import signal
 import socket
 import sqlite3
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -39,6 +41,7 @@ class Address:
     url: str
     pid: int
     leaves: bool = False
+    proxy: int = 0  # the port of the proxy that leads requests for Azure here
 
     @classmethod
     def read(cls, state: Path) -> Address | None:
@@ -47,7 +50,7 @@ class Address:
             return None
         try:
             return cls(**json.loads((state / "server.json").read_text()))
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError, TypeError):  # not yet there, or of another version
             return None
 
 
@@ -77,7 +80,7 @@ def serve(
     Raises CannotServe when the directory cannot be used, the port is taken, or another server has the state.
     """
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or each process would compile mlflow and torch again
-    with _exclusive(settings.state), _listening(settings) as (sockets, settings):
+    with _exclusive(settings.state), _listening(settings) as (listening, settings):
         # Late, so that a second server, or one without a port, has said so by then.
         from azureml_local import certificates
         from azureml_local.catalogue.own_models import BadModels, own_models
@@ -103,32 +106,45 @@ def serve(
         workspace.faults.replace(faults)
 
         def announce() -> None:
-            _announce(settings, leaves=while_held)
+            _announce(settings, proxy=listening.proxy.getsockname()[1], leaves=while_held)
             ready(settings)
 
-        server = _server(workspace, certificate=made.server, started=announce)
+        server = _server(workspace, certificate=made.server, proxy=listening.proxy, started=announce)
         signal.signal(signal.SIGTERM, _exit)
         if while_held:
             watch = (settings.state, workspace.in_use, server)
             threading.Thread(target=_stop_when_released, args=watch, daemon=True).start()
         try:
             workspace.start()
-            server.run(sockets=sockets)
+            server.run(sockets=[listening.server])
         finally:
             settings.address_path.unlink(missing_ok=True)
+            # In the foreground it ends all that runs; one that programs share leaves jobs their nodes.
+            stopped = [] if while_held else workspace.jobs.stop_all()
             workspace.close()
+            if stopped:
+                logger.warning(
+                    "Ended the processes of jobs that ran: %s. They begin again with the next start.",
+                    ", ".join(stopped),
+                )
 
 
-def _server(workspace: Workspace, *, certificate: Path, started: Callable[[], None]) -> uvicorn.Server:
-    """The HTTPS server of the workspace, which calls `started` once it answers."""
+def _server(
+    workspace: Workspace, *, certificate: Path, proxy: socket.socket, started: Callable[[], None]
+) -> uvicorn.Server:
+    """The HTTPS server of the workspace, with its proxy; it calls `started` once both answer."""
     import uvicorn
 
     from azureml_local.wire import app
     from azureml_local.wire.fault import FaultSwitch
+    from azureml_local.wire.proxy import Proxy
+
+    way_back = Proxy(workspace.settings.port, workspace.secrets.identity_header, workspace.proxied)
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
+            self.proxy = await way_back.serve(proxy)
             started()
 
     return Server(
@@ -137,6 +153,7 @@ def _server(workspace: Workspace, *, certificate: Path, started: Callable[[], No
             ssl_certfile=certificate,
             ssl_keyfile=certificate,
             log_config=None,
+            proxy_headers=False,
             access_log=False,
             lifespan="on",
             timeout_keep_alive=75,
@@ -181,12 +198,22 @@ def _take(lock: TextIO, state: Path) -> None:
         ) from error
 
 
+@dataclass(frozen=True)
+class _Listening:
+    """The sockets on loopback: the server's, and its proxy's."""
+
+    server: socket.socket
+    proxy: socket.socket
+
+
 @contextmanager
-def _listening(settings: Settings) -> Iterator[tuple[list[socket.socket], Settings]]:
-    """Sockets on the loopback addresses, and the settings with the port that was found."""
+def _listening(settings: Settings) -> Iterator[tuple[_Listening, Settings]]:
+    """Sockets on loopback, and the settings with the port that was found."""
     # asyncio switches Nagle's delay off, 40 ms an answer, only where the protocol is named.
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    kind = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    with socket.socket(*kind) as listener, socket.socket(*kind) as proxy:
+        for each in (listener, proxy):
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         for port in _ports(settings):
             try:
                 listener.bind(("127.0.0.1", port))
@@ -197,24 +224,44 @@ def _listening(settings: Settings) -> Iterator[tuple[list[socket.socket], Settin
                         f"Cannot bind to 127.0.0.1:{port}: {error.strerror}. Choose another --port."
                     ) from error
         listener.listen(2048)
-        yield [listener], settings.at(listener.getsockname()[1])
+        try:
+            proxy.bind(("127.0.0.1", _number(settings.state / "proxy-port")))
+        except OSError:  # somebody else has it by now
+            proxy.bind(("127.0.0.1", 0))
+        yield _Listening(listener, proxy), settings.at(listener.getsockname()[1])
 
 
 def _ports(settings: Settings) -> list[int]:
     """The port asked for; else the one this state had last, where its clients still look, else any."""
     if settings.port:
         return [settings.port]
+    return [_number(settings.state / "port"), 0]
+
+
+def _number(path: Path) -> int:
+    """The port that a file holds; 0, for any, where it holds none."""
     try:
-        return [int((settings.state / "port").read_text()), 0]
+        port = int(path.read_text())
     except (FileNotFoundError, ValueError):
-        return [0]
+        return 0
+    return port if 0 < port < 2**16 else 0
 
 
-def _announce(settings: Settings, *, leaves: bool) -> None:
+def _announce(settings: Settings, *, proxy: int, leaves: bool) -> None:
     (settings.state / "port").write_text(str(settings.port))
+    (settings.state / "proxy-port").write_text(str(proxy))
+    _write_az(settings.state / "bin" / "az")
     fresh = settings.address_path.with_suffix(".new")
-    fresh.write_text(json.dumps({"url": settings.base_url, "pid": os.getpid(), "leaves": leaves}))
+    address = Address(settings.base_url, os.getpid(), leaves, proxy)
+    fresh.write_text(json.dumps(asdict(address)))
     os.replace(fresh, settings.address_path)
+
+
+def _write_az(path: Path) -> None:
+    """A stand-in for Azure's command line, first on the PATH of the workspace's environment."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m azureml_local az "$@"\n')
+    path.chmod(0o700)
 
 
 def _stop_when_released(

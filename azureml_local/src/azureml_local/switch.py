@@ -13,8 +13,10 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from azureml_local.server import Address, CannotServe, is_served
 from azureml_local.settings import Pace, Scenario, Settings
@@ -83,12 +85,17 @@ def environment(state: Path) -> dict[str, str]:
     settings = Settings(state=state, port=int(address.url.rsplit(":", 1)[1]))
     bundle = str(settings.bundle_path)
     direct = ",".join(filter(None, (os.environ.get("NO_PROXY"), "localhost", "127.0.0.1")))
+    secret = _secrets(state)["identity_header"]
+    way_back = f"http://azureml-local:{secret}@127.0.0.1:{address.proxy}"
     return {
+        "PATH": f"{state / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        "HTTPS_PROXY": way_back,
+        "https_proxy": way_back,
         "ARM_CLOUD_METADATA_URL": f"{address.url}/metadata/endpoints",
         "AZUREML_CURRENT_CLOUD": settings.cloud,
         "REGISTRY_DISCOVERY_ENDPOINT_URL": f"{address.url}/",
         "IDENTITY_ENDPOINT": f"{address.url}/msi/token",
-        "IDENTITY_HEADER": _secrets(state)["identity_header"],
+        "IDENTITY_HEADER": secret,
         # Without this a developer's own login, or a service principal, would be asked first.
         "AZURE_TOKEN_CREDENTIALS": "ManagedIdentityCredential",
         "REQUESTS_CA_BUNDLE": str(settings.authorities_path),
@@ -104,6 +111,27 @@ def environment(state: Path) -> dict[str, str]:
     }
 
 
+def token(state: Path, resource: str) -> dict[str, str | int]:
+    """An access token for the resource, as `az account get-access-token` prints it; raises CannotServe."""
+    address = Address.read(state)
+    if address is None:
+        raise CannotServe(f"No server is running for {state}: please run `azureml-local up`.")
+    request = urllib.request.Request(
+        f"{address.url}/msi/token?{urlencode({'resource': resource})}",
+        headers={"X-IDENTITY-HEADER": _secrets(state)["identity_header"]},
+    )
+    given = _sent(state, request)
+    settings, expires = Settings(state=state, port=0), int(given["expires_on"])
+    return {
+        "accessToken": given["access_token"],
+        "expiresOn": f"{datetime.fromtimestamp(expires):%Y-%m-%d %H:%M:%S.%f}",  # local, as the real one's
+        "expires_on": expires,
+        "subscription": settings.subscription_id,
+        "tenant": settings.tenant_id,
+        "tokenType": "Bearer",
+    }
+
+
 def ask(
     state: Path, address: Address, path: str, body: dict[str, Any] | list[Any] | None = None
 ) -> dict[str, Any]:
@@ -113,6 +141,10 @@ def ask(
         data=None if body is None else json.dumps(body).encode(),
         headers={"X-Admin-Secret": _secrets(state)["admin"], "Content-Type": "application/json"},
     )
+    return _sent(state, request)
+
+
+def _sent(state: Path, request: urllib.request.Request) -> dict[str, Any]:
     trusting = ssl.create_default_context(cafile=state / "tls" / "ca.pem")
     handlers = (urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=trusting))
     with urllib.request.build_opener(*handlers).open(request, timeout=30) as response:

@@ -15,6 +15,7 @@ class Signal(Enum):
 
     CANCEL = auto()  # end
     DETACH = auto()  # the server stops: let the processes go on without it
+    STOP = auto()  # the server stops, and the processes with it: the job begins again with the next
 
 
 class Interrupted(Exception):

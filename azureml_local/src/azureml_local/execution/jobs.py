@@ -141,6 +141,13 @@ class Jobs:
         """End every job that runs, with its processes, and wait for it."""
         self._send_all(Signal.CANCEL)
 
+    def stop_all(self) -> list[str]:
+        """End the processes of every job that runs, which begins again with the next server; their names."""
+        with self._lock:
+            names = sorted(self._live)
+        self._send_all(Signal.STOP)
+        return names
+
     def close(self) -> None:
         """Let go of the jobs without ending them; their processes run on."""
         self._send_all(Signal.DETACH)

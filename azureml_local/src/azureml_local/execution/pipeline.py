@@ -52,8 +52,8 @@ class PipelineRun:
         self._records.move(self._name, JobState.PREPARING)
         self._records.move(self._name, JobState.RUNNING)
         self._run_steps()
-        if self._control.signal is Signal.DETACH:
-            raise Interrupted(Signal.DETACH)
+        if self._control.signal in (Signal.DETACH, Signal.STOP):
+            raise Interrupted(self._control.signal)
         self._tree.end(self._ends, over=True)
         failed = [path for path, state in self._ends.items() if state is JobState.FAILED]
         if self._control.signal is Signal.CANCEL:
@@ -108,7 +108,7 @@ class PipelineRun:
         ]
 
     def _pass_on(self, running: set[str]) -> None:
-        signal = Signal.DETACH if self._control.signal is Signal.DETACH else Signal.CANCEL
+        signal = Signal.CANCEL if self._control.signal is None else self._control.signal
         for path in running:
             if self._controls[path].signal is None:
                 if signal is Signal.CANCEL:

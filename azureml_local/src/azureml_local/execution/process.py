@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -19,6 +20,10 @@ _SCRIPT = '"$@"; code=$?; printf %s "$code" > "$0/exit.new"; mv "$0/exit.new" "$
 LOST = -1
 
 _LOOK_AGAIN = 0.02  # seconds between looks at processes that are to end
+_MOVING = 1.0  # seconds that the shell may take to end, once it has written the status down
+# In the environment of the command and whatever it starts: by it daemons are found, which leave their parents
+# and the session.
+_MARK = "AZUREML_LOCAL_NODE"
 
 
 class Detached:
@@ -42,7 +47,7 @@ class Detached:
             process = subprocess.Popen(
                 ["/bin/sh", "-c", _SCRIPT, str(directory), *command],
                 cwd=cwd,
-                env=dict(env),
+                env={**env, _MARK: str(directory)},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -67,8 +72,14 @@ class Detached:
         """The command's exit status, None while it runs, LOST when it ended without leaving one."""
         running = self._running()
         with suppress(FileNotFoundError):  # read after the look at the process, which writes before it ends
-            return int((self._directory / "exit").read_text())
+            code = int((self._directory / "exit").read_text())
+            self._await_end()
+            return code
         return None if running else LOST
+
+    def end_rest(self) -> None:
+        """End at once what the command has left running, as the end of a container does."""
+        self.kill(grace=0.0)
 
     def kill(self, grace: float = 5.0) -> None:
         """End the command and everything it started: asked first, then forced after `grace` seconds."""
@@ -99,20 +110,27 @@ class Detached:
             with suppress(ChildProcessError):
                 os.waitpid(self._process.pid, os.WNOHANG)
 
+    def _await_end(self) -> None:
+        """Leave no zombie of the shell, which ends as soon as it has written the status down."""
+        ends = time.monotonic() + _MOVING
+        while self._running() and time.monotonic() < ends:
+            time.sleep(_LOOK_AGAIN / 20)
+        self._reap()
+
     def _tree(self) -> list[psutil.Process]:
-        """The shell, its descendants, and whatever else is left in its session."""
-        if self._process is None:
-            return []
-        session = self._process.pid
-        if psutil.pid_exists(session) and not self._process.is_running():
-            return []  # the system has given the number to somebody else, so nothing of ours is left
+        """The shell, its descendants, whatever else is left in its session, and what carries its mark."""
+        session = None if self._process is None else self._process.pid
+        if session and psutil.pid_exists(session) and not (self._process and self._process.is_running()):
+            session = None  # the system has given the number to somebody else
         found: set[psutil.Process] = set()
-        with suppress(psutil.NoSuchProcess):
-            found = {self._process, *self._process.children(recursive=True)}
-        for process in psutil.process_iter():
-            with suppress(ProcessLookupError, PermissionError):
-                if os.getsid(process.pid) == session:
-                    found.add(process)
+        if self._process is not None and session is not None:
+            with suppress(psutil.NoSuchProcess):
+                found = {self._process, *self._process.children(recursive=True)}
+        mark = f"{_MARK}={self._directory}"
+        for pid in psutil.pids():
+            with suppress(OSError, psutil.Error):
+                if os.getsid(pid) == session or _carries(pid, mark):
+                    found.add(psutil.Process(pid))
         return [process for process in found if _breathes(process)]
 
 
@@ -125,6 +143,15 @@ def _await_command_line(process: psutil.Process) -> None:
     with suppress(psutil.NoSuchProcess):
         while not process.cmdline() and _breathes(process):
             time.sleep(_LOOK_AGAIN / 100)
+
+
+def _carries(pid: int, variable: str) -> bool:
+    """Whether the process was started with that variable; raises OSError where it is not ours to see."""
+    if sys.platform != "linux":
+        name, _, value = variable.partition("=")
+        return psutil.Process(pid).environ().get(name) == value
+    with open(f"/proc/{pid}/environ", "rb") as file:  # a tenth of the time that psutil takes
+        return variable.encode() in file.read().split(b"\0")
 
 
 def _breathes(process: psutil.Process) -> bool:

@@ -53,6 +53,9 @@ class StepRun:
                 if interrupted.signal is Signal.DETACH:
                     raise
                 self._directory.kill()
+                if interrupted.signal is Signal.STOP:
+                    self._records.begin_again(self._name)
+                    raise
                 return self._end(JobState.CANCELED)
             except Preempted:
                 self._directory.kill()
@@ -129,6 +132,7 @@ class StepRun:
             self._check_timeout()
             self._runtime.clusters.check(self._step.compute)
             self._control.pause(_LOOK_AGAIN)
+        process.end_rest()
         if code == LOST:
             raise _lost()
         if code != 0:

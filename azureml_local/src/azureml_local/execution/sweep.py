@@ -59,8 +59,8 @@ class SweepRun:
         """The state in which the job ends; raises Interrupted when the server stops."""
         self._records.move(self._name, JobState.RUNNING)
         self._run_trials()
-        if self._control.signal is Signal.DETACH:
-            raise Interrupted(Signal.DETACH)
+        if self._control.signal in (Signal.DETACH, Signal.STOP):
+            raise Interrupted(self._control.signal)
         if self._control.signal is Signal.CANCEL or self._late:
             return self._end(JobState.CANCELED)
         if JobState.COMPLETED not in self._ends.values():
@@ -114,7 +114,7 @@ class SweepRun:
         return lasted.total_seconds() > self._sweep.timeout
 
     def _pass_on(self, running: set[str]) -> None:
-        signal = Signal.DETACH if self._control.signal is Signal.DETACH else Signal.CANCEL
+        signal = Signal.CANCEL if self._control.signal is None else self._control.signal
         for name in running:
             if self._controls[name].signal is None:
                 self._controls[name].send(signal)

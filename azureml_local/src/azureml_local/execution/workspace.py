@@ -35,6 +35,7 @@ class Workspace(WorkspaceState):
     router: Router
     tracking: Tracking
     exchange: threading.Lock = field(default_factory=threading.Lock)  # held while it becomes another
+    proxied: set[int] = field(default_factory=set)  # ports of connections, see wire/proxy.py
     seen: set[str] = field(default_factory=set)  # names of jobs, see wire/first_look.py
 
     @classmethod

@@ -24,6 +24,7 @@ from azureml_local.wire import (
     admin,
     artifact,
     asset,
+    authority,
     beginning,
     blob,
     compute,
@@ -52,6 +53,7 @@ logger = logging.getLogger(__name__)
 # These know their callers in their own way: by identity header, signature, endpoint key or admin secret.
 OPEN: Sequence[BaseRoute] = (
     *metadata.routes,
+    *authority.routes,
     *workspace_routes.open_routes,
     *admin.routes,
     *page.routes,

@@ -172,13 +172,6 @@ def test_a_state_that_cannot_be_a_directory_is_named(tmp_path: Path) -> None:
         pass
 
 
-def test_a_state_that_is_damaged_is_named(tmp_path: Path) -> None:
-    (tmp_path / "workspace.sqlite").write_bytes(b"not a database" * 100)
-    done = _run("up", "--state", str(tmp_path))
-    assert done.returncode == 2
-    assert done.stderr.startswith(f"azureml-local: Cannot use the state directory {tmp_path}: ")
-
-
 def test_a_state_that_is_read_only_is_named(small_disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     done = _run("up", "--state", str(small_disk))

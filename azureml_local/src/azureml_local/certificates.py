@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from azureml_local.settings import Settings
+from azureml_local.state.damage import DamagedState
 from azureml_local.subject_hash import subject_hash
 
 # login.localhost is the login host that clients are told of; it must carry no port.
@@ -39,7 +40,7 @@ class Certificates:
 def ensure(settings: Settings) -> Certificates:
     """The state directory's certificates, made when missing, with the bundle renewed from today's public CAs.
 
-    Private keys are readable by their owner alone (0600).
+    Private keys are readable by their owner alone (0600). Raises DamagedState.
     """
     directory = settings.ca_path.parent
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -49,7 +50,14 @@ def ensure(settings: Settings) -> Certificates:
     if not (server.exists() and settings.ca_path.exists() and names.exists() and names.read_text() == wanted):
         _make(settings.ca_path, server)
         names.write_text(wanted)
-    trusted = _trusted(settings.ca_path.read_text())
+    try:
+        ssl.create_default_context().load_cert_chain(server)
+        authority = settings.ca_path.read_text()
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=authority)
+    except (ValueError, ssl.SSLError) as error:
+        remedy = "Delete it: it is made again, and shells with the workspace's environment need theirs again."
+        raise DamagedState(directory, f"its certificates cannot be read ({error})", remedy) from error
+    trusted = _trusted(authority)
     bundle = "".join(trusted)
     if not (settings.authorities_path.exists() and settings.bundle_path.exists()) or (
         settings.bundle_path.read_text() != bundle

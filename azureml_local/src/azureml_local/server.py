@@ -97,8 +97,9 @@ def serve(
             own_models()
             if settings.scenario.environments == "uv":
                 uv()
-            made = certificates.ensure(settings)
-            workspace = Workspace.open(settings)
+            with _undamaged(settings):
+                made = certificates.ensure(settings)
+                workspace = Workspace.open(settings)
         except (OSError, sqlite3.Error) as error:
             raise CannotServe(f"Cannot use the state directory {settings.state}: {error}.") from error
         except (BadRole, BadModels, BadRules, NewerState, seed_file.BadSeed, NoUv) as error:
@@ -109,13 +110,15 @@ def serve(
             _announce(settings, proxy=listening.proxy.getsockname()[1], leaves=while_held)
             ready(settings)
 
-        server = _server(workspace, certificate=made.server, proxy=listening.proxy, started=announce)
+        with _undamaged(settings):
+            server = _server(workspace, certificate=made.server, proxy=listening.proxy, started=announce)
         signal.signal(signal.SIGTERM, _exit)
         if while_held:
             watch = (settings.state, workspace.in_use, server)
             threading.Thread(target=_stop_when_released, args=watch, daemon=True).start()
         try:
-            workspace.start()
+            with _undamaged(settings):
+                workspace.start()
             server.run(sockets=[listening.server])
         finally:
             settings.address_path.unlink(missing_ok=True)
@@ -127,6 +130,23 @@ def serve(
                     "Ended the processes of jobs that ran: %s. They begin again with the next start.",
                     ", ".join(stopped),
                 )
+
+
+@contextmanager
+def _undamaged(settings: Settings) -> Iterator[None]:
+    """Turn what a damaged file brings about into CannotServe, which names the file and what to do."""
+    from azureml_local.state import damage
+
+    try:
+        yield
+    except damage.DamagedState as error:
+        raise CannotServe(str(error)) from None
+    except (KeyError, TypeError, ValueError, AttributeError):
+        try:
+            damage.check_fields(settings.database_path)
+        except damage.DamagedState as error:
+            raise CannotServe(str(error)) from None
+        raise
 
 
 def _server(

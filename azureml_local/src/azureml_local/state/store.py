@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from azureml_local.errors import Conflict, NotFound, StorageFull
-from azureml_local.state import schema
+from azureml_local.state import damage, schema
 from azureml_local.state.document import D, Kind
 from azureml_local.state.documents import orders
 from azureml_local.state.order import Order, Position
@@ -22,7 +22,7 @@ class Store:
     """A thread-safe map of (kind, name) to JSON documents, each change a transaction.
 
     Names are hierarchical with `/`. A change that has returned survives kill -9 of the process. Raises
-    NewerState for a database that a later version has written.
+    NewerState for a database that a later version has written, DamagedState for one that is not what was.
     """
 
     def __init__(self, path: Path) -> None:
@@ -35,6 +35,7 @@ class Store:
         self._connection.execute("PRAGMA synchronous=NORMAL")
         try:
             schema.adopt(self._connection, path)
+            damage.check_json(self._connection, path)
         except BaseException:
             self._connection.close()
             raise

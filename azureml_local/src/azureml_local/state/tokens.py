@@ -20,6 +20,7 @@ import jwt
 from azureml_local.errors import Forbidden, Unauthorized
 from azureml_local.settings import Settings
 from azureml_local.state.clock import Clock
+from azureml_local.state.damage import DamagedState
 
 # Code written for the public cloud asks a token for one of these.
 _PUBLIC_AUDIENCES = (
@@ -46,11 +47,16 @@ class Secrets:
 
     @classmethod
     def of(cls, path: Path) -> Secrets:
-        """Read the file, or write it first."""
+        """Read the file, or write it first; raises DamagedState."""
         try:
             return cls(**json.loads(path.read_text()))
         except FileNotFoundError:
             made = cls(secrets.token_hex(32), secrets.token_urlsafe(24), secrets.token_urlsafe(24))
+        except (ValueError, TypeError) as error:
+            remedy = (
+                "Delete it: a new one is made, and tokens and links to the page of before hold no longer."
+            )
+            raise DamagedState(path, "it does not hold the workspace's secrets", remedy) from error
         fresh = path.with_suffix(".new")
         with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             json.dump(made.__dict__, file)

@@ -98,6 +98,20 @@ class Jobs:
         self._go(document, found)
         return document
 
+    def submit_scheduled(self, name: str, given: Json, properties: Mapping[str, str]) -> None:
+        """Submit the job of a schedule, whose definition was checked when it was made."""
+        self.submit(
+            name,
+            JobRequest(
+                given=given,
+                definition=read(given),
+                experiment=str(given.get("experimentName") or "Default"),
+                display_name=str(given["displayName"]),
+                tags=given.get("tags") or {},
+                properties={**(given.get("properties") or {}), **properties},
+            ),
+        )
+
     def cancel(self, name: str) -> None:
         """Ask a job to end; one that has ended stays as it is. Raises NotFound."""
         document = self.records.get(name)

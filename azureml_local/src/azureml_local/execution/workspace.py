@@ -14,6 +14,7 @@ from azureml_local.execution.deployments import Deployments
 from azureml_local.execution.environments import Environments
 from azureml_local.execution.jobs import Jobs
 from azureml_local.execution.router import Router
+from azureml_local.execution.schedules import Schedules
 from azureml_local.execution.tracking import Tracking
 from azureml_local.settings import Settings
 from azureml_local.state import access
@@ -34,6 +35,7 @@ class Workspace(WorkspaceState):
     deployments: Deployments
     router: Router
     tracking: Tracking
+    schedules: Schedules
     exchange: threading.Lock = field(default_factory=threading.Lock)  # held while it becomes another
     proxied: set[int] = field(default_factory=set)  # ports of connections, see wire/proxy.py
     seen: set[str] = field(default_factory=set)  # names of jobs, see wire/first_look.py
@@ -44,9 +46,11 @@ class Workspace(WorkspaceState):
         state = WorkspaceState.open(settings)
         tracking = Tracking(settings, state.store)
         deployments = Deployments(state)
+        jobs = Jobs(state, tracking, Environments(state))
         return Workspace(
             **vars(state),
-            jobs=Jobs(state, tracking, Environments(state)),
+            jobs=jobs,
+            schedules=Schedules(state, jobs.submit_scheduled),
             deployments=deployments,
             router=Router(state.store, deployments.servers),
             tracking=tracking,
@@ -57,6 +61,7 @@ class Workspace(WorkspaceState):
         self.operations.resume()
         self.deployments.resume()
         self.jobs.resume()
+        self.schedules.resume()
 
     def in_use(self) -> dict[str, list[str]]:
         """What keeps the workspace up when nobody holds it: live jobs, and the endpoints that are kept."""
@@ -122,6 +127,7 @@ class Workspace(WorkspaceState):
 
     def close(self) -> None:
         """Let go of jobs, whose processes run on, and end MLflow and the model servers."""
+        self.schedules.close()
         self.jobs.close()
         self.tracking.close()
         self.deployments.close()

@@ -14,6 +14,7 @@ class Area(StrEnum):
 
     JOBS = "jobs"  # with their runs in MLflow
     ENDPOINTS = "endpoints"  # with their deployments
+    SCHEDULES = "schedules"
     COMPUTES = "computes"
     MODELS = "models"
     DATA = "data"
@@ -52,6 +53,7 @@ _KINDS: Mapping[Area, tuple[str, ...]] = {
         documents.HELD_NAMES.name,
         documents.SEEDS.name,
     ),
+    Area.SCHEDULES: (documents.SCHEDULES.name,),
     Area.COMPUTES: (
         documents.CLUSTERS.name,
         documents.ALLOCATION_ERRORS.name,

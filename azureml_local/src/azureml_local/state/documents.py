@@ -80,6 +80,28 @@ class JobDocument(TypedDict):
     foreign: NotRequired[bool]
 
 
+class ScheduleProperties(TypedDict):
+    """What the service shows of a schedule; trigger and action as they came."""
+
+    description: str | None
+    displayName: str | None
+    tags: dict[str, str]
+    properties: dict[str, str]
+    isEnabled: bool
+    trigger: Json
+    action: Json
+    provisioningState: str
+
+
+class ScheduleDocument(TypedDict):
+    """A schedule; `enabled` is the moment since which its trigger counts (ISO 8601)."""
+
+    name: str
+    properties: ScheduleProperties
+    enabled: str
+    systemData: SystemData
+
+
 class ScaleSettings(TypedDict):
     """How many nodes a cluster has, and after which ISO 8601 duration an idle one goes."""
 
@@ -231,6 +253,7 @@ class BlobDocument(TypedDict):
 
 
 JOBS = Kind[JobDocument]("jobs")
+SCHEDULES = Kind[ScheduleDocument]("schedules")
 CLUSTERS = Kind[ClusterDocument]("computes")
 ALLOCATION_ERRORS = Kind[Json]("allocationErrors")  # why a cluster gets no nodes at the moment
 COMPUTE_INSTANCES = Kind[Json]("computeInstances")  # as Resource Manager shows them

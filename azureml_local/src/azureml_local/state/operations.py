@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from secrets import token_urlsafe
 from uuid import uuid4
 
 from azureml_local.errors import NotFound, ServiceError
@@ -16,6 +17,7 @@ from azureml_local.state.documents import (
     DEPLOYMENTS,
     ENDPOINTS,
     OPERATIONS,
+    SCHEDULES,
     UNFINISHED_OPERATIONS,
     OperationDocument,
 )
@@ -195,4 +197,6 @@ class Operations:
 
 def _new_id(kind_name: str) -> str:
     prefix = _PREFIXES.get(kind_name)
+    if kind_name == SCHEDULES.name:  # recorded in 2022
+        return f"s:{WORKSPACE_GUID}:{token_urlsafe(32)}"
     return f"{prefix}:{WORKSPACE_GUID}:{uuid4()}" if prefix else str(uuid4())

@@ -40,9 +40,11 @@ from azureml_local.wire import (
     page,
     preflight,
     provider,
+    refused,
     region,
     registry,
     run_history,
+    schedule,
     scoring,
 )
 from azureml_local.wire import workspace as workspace_routes
@@ -73,10 +75,12 @@ GUARDED: Sequence[BaseRoute] = (
     *deployment.routes,
     *job.routes,
     *run_history.routes,
+    *schedule.routes,
     *artifact.routes,
     *model_registry.routes,
     *mlflow.routes,
     *operation.routes,
+    *refused.routes,
 )
 
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
@@ -151,6 +155,8 @@ class CanonicalPath:
             "environments",
             "components",
             "jobs",
+            "schedules",
+            "trigger",
             "vmSizes",
             "Microsoft.Authorization",
             "permissions",
@@ -164,6 +170,7 @@ class CanonicalPath:
             "unregister",
             "token",
             "startPendingUpload",
+            *refused.COLLECTIONS,
             "mfeOperationsStatus",
             "mfeOperationResults",
         )

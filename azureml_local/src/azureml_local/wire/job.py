@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -22,6 +23,7 @@ from azureml_local.state.documents import (
     is_pipeline,
     job_type,
     outputs_of,
+    run_properties,
     status,
 )
 from azureml_local.state.job_states import JobState
@@ -90,6 +92,7 @@ def list_all(request: Request) -> Response:
     def wanted(document: JobDocument) -> bool:
         return (
             (view == "All" or document["hidden"] == (view == "ArchivedOnly"))
+            and _is_of_schedule(document, query)
             and kind.casefold() in ("", job_type(document).casefold())
             and _has_tag(document, query.get("tag", ""))
         )
@@ -258,6 +261,16 @@ def _comparable(key: str, value: Any) -> Any:
         kept = {k: _comparable(k, v) for k, v in value.items() if k not in dropped}
         return {k: v for k, v in kept.items() if v not in (None, {}, [])} or None
     return value if value not in ({}, []) else None
+
+
+def _is_of_schedule(document: JobDocument, query: QueryParams) -> bool:
+    """Whether the job comes from a schedule, and from which, as the query has it."""
+    schedule = run_properties(document).get("azureml.scheduleid")
+    asked = query.get("scheduleId")
+    if asked is not None and asked.casefold() != (schedule or "").casefold():
+        return False
+    scheduled = query.get("scheduled")
+    return scheduled is None or (scheduled.casefold() == "true") == (schedule is not None)
 
 
 def _has_tag(document: JobDocument, wanted: str) -> bool:

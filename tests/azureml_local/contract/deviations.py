@@ -53,6 +53,12 @@ DEVIATIONS = (
         "the SDK sends a sweep's goal in lower case, as recorded; answers have the document's case",
     ),
     Deviation(
+        "Schedules_CreateOrUpdate",
+        "request",
+        "value * of properties.trigger.* is not in the document",
+        "the SDK sends frequencies and days in lower case; answers have the document's case",
+    ),
+    Deviation(
         "Jobs_Get",
         "response",
         "missing property properties",

@@ -114,11 +114,22 @@ def _properties(workspace: Workspace, given: Json) -> ScheduleProperties:
         "tags": fields.texts(given, "tags"),
         "properties": fields.texts(given, "properties"),
         "isEnabled": True if enabled is None else bool(enabled),
-        "trigger": {"timeZone": "UTC", **given["trigger"]},
+        "trigger": _trigger(given["trigger"]),
         "action": {"actionType": "CreateJob", "jobDefinition": definition},
         "provisioningState": "Creating",
     }
     return cast(ScheduleProperties, kept)
+
+
+def _trigger(given: Json) -> Json:
+    """The trigger with what the service fills in, its words in the document's case, as of a sweep's goal."""
+    filled: Json = {"timeZone": "UTC", **given}
+    if given["triggerType"] == "Recurrence":
+        filled["frequency"] = given["frequency"].capitalize()
+        if pattern := given.get("schedule"):
+            days = pattern.get("weekDays")
+            filled["schedule"] = {**pattern, "weekDays": days and [day.capitalize() for day in days]}
+    return filled
 
 
 def _definition(workspace: Workspace, given: Json) -> Json:

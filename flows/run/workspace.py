@@ -34,8 +34,9 @@ def opened(where: Literal["local", "azure"], credentials: AzureSignIn | None = N
         from azureml_local import switch
         from azureml_local.server import CannotServe
     except ImportError as error:
+        is_missing = isinstance(error, ModuleNotFoundError)
         raise Failure(
-            f"The local workspace is not installed ({error.name} is missing).",
+            f"The local workspace is not installed ({error.name} is missing)." if is_missing else str(error),
             "Install it: uv sync --extra local. Or set workspace.where to azure.",
             cause=Cause.CONFIGURATION,
         ) from error

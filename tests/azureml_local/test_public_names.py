@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
+
+import pytest
 
 import azureml_local
 
@@ -30,6 +33,12 @@ def test_every_public_name_is_there_and_listed() -> None:
         assert getattr(azureml_local, name) is not None
         assert name in dir(azureml_local)
     assert not hasattr(azureml_local, "nothing_of_the_kind")
+
+
+def test_windows_is_refused_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    with pytest.raises(ImportError, match="use it in WSL 2"):
+        importlib.reload(azureml_local)
 
 
 def test_importing_the_package_imports_nothing_else() -> None:

@@ -10,6 +10,7 @@ Each is imported when it is first asked for: importing the package itself costs 
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from azureml_local.switch import ask, default_state, environment, joined
 
     __version__: str
+
+if sys.platform == "win32":
+    raise ImportError("azureml-local does not run on Windows itself: use it in WSL 2.", name=__name__)
 
 __all__ = [
     "Address",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextvars import copy_context
-from threading import Event, Lock, Thread
+from threading import Event, Thread
 from time import monotonic
 
 from flows.run.context import Run
 from flows.trials.grid import Sweep, Trial
 from flows.trials.result import End, Tried
-from flows.trials.trial import Heard, Running, explained
+from flows.trials.trial import Heard, Running, Shared, explained
 from tasks.azure.failure import Cause
 from tasks.core import outage, signals
 from tasks.core.stage import logger
@@ -30,9 +30,9 @@ class Group:
         self.over_budget = False
         self._sweep = sweep
         self._trials = trials
-        self._heard = heard
+        self._shared = Shared(sweep=id, heard=heard)
         self._runs: list[Running] = []
-        self._turn, self._stopping, self._changed = Lock(), Event(), Event()
+        self._changed = Event()
 
     def run(self) -> None:
         """Return when every run has ended, however; raises only what interrupts the process."""
@@ -47,11 +47,12 @@ class Group:
                 return
 
     def stop(self) -> None:
-        """Cancel the jobs that the runs hold, once it is known of each whether it has one."""
-        self._stopping.set()
+        """Cancel the jobs that the runs hold, once it is known of those on their way what became of them."""
+        self._shared.stop()
         deadline = monotonic() + _SUBMITTING
         for running in self._live():
-            running.settled.wait(max(deadline - monotonic(), 0.0))
+            if running.submitting.is_set():
+                running.settled.wait(max(deadline - monotonic(), 0.0))
         for running in self._live():
             outage.outlast(lambda running=running: self._cancel(running), outage.CLEAN_UP)  # type: ignore[misc]
 
@@ -81,11 +82,11 @@ class Group:
         return sum(each.dollars for each in self.found())
 
     def _may_start(self) -> bool:
-        waiting = len(self._runs) < len(self._trials) and not self._stopping.is_set()
+        waiting = len(self._runs) < len(self._trials) and not self._shared.is_stopping
         return waiting and len(self._live()) < self._sweep.parallel
 
     def _start(self, trial: Trial) -> None:
-        running = Running(trial, self.id, self._turn, self._stopping, self._heard)
+        running = Running(trial, self._shared)
         self._runs.append(running)
         context = copy_context()  # of the group's flow, whose runs they are
 
@@ -102,7 +103,7 @@ class Group:
 
     def _check_budget(self) -> None:
         budget = self._sweep.budget_usd
-        if budget is None or self._stopping.is_set() or (spent := self.dollars) < budget:
+        if budget is None or self._shared.is_stopping or (spent := self.dollars) < budget:
             return
         if len(self._runs) == len(self._trials) and not self._live() and not self._is_short():
             return  # the last run has ended by itself
@@ -121,7 +122,7 @@ class Group:
         submission = Run.submission.of(running.run)
         if submission is not None:
             cancel_own(running.run.session, submission.name, self.id)
-        elif Run.session.of(running.run) is not None:
+        elif running.submitting.is_set():  # it has taken so long that only the job's tags may tell
             cancel_jobs(running.run.session, self.id)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from threading import Event, Lock
 from typing import Any
@@ -30,6 +31,33 @@ from tasks.sign_in import sign_in
 Heard = Callable[[Trial, StageEvent], None]
 
 
+@dataclass(frozen=True)
+class Shared:
+    """What the runs of a group have in common: `sweep` is the group's flow run, which holds their leases."""
+
+    sweep: str
+    heard: Heard
+    turn: Lock = field(default_factory=Lock)  # data is prepared, and a cluster is made, by one at a time
+    _door: Lock = field(default_factory=Lock)
+    _stopping: Event = field(default_factory=Event)
+
+    @property
+    def is_stopping(self) -> bool:
+        return self._stopping.is_set()
+
+    def stop(self) -> None:
+        """Let no run begin to submit its job from here on; those that have begun are not held up."""
+        with self._door:
+            self._stopping.set()
+
+    def enter(self, submitting: Event) -> None:
+        """Note that a run is about to submit its job; raises Failure once the group is stopped."""
+        with self._door:
+            if self._stopping.is_set():
+                raise Failure("The sweep was stopped.", cause=Cause.CANCELLED)
+            submitting.set()
+
+
 class Running:
     """A run of the group while it goes: its own thread writes it, the group's looks at it.
 
@@ -37,16 +65,14 @@ class Running:
     in another process finds its jobs to be its own.
     """
 
-    def __init__(self, trial: Trial, sweep: str, turn: Lock, stopping: Event, heard: Heard) -> None:
+    def __init__(self, trial: Trial, shared: Shared) -> None:
         self.trial = trial
-        self.run = Run(trial.config, id=sweep, trigger="sweep", sweep=sweep)
+        self.run = Run(trial.config, id=shared.sweep, trigger="sweep", sweep=shared.sweep)
         self.flow_run: str | None = None
         self.report: RunReport | None = None
         self.failure: BaseException | None = None
-        self.begun, self.settled, self.ended = Event(), Event(), Event()
-        self._turn = turn  # of what all runs share: the data is prepared, and the cluster is made, once
-        self._stopping = stopping
-        self._heard = heard
+        self.begun, self.submitting, self.settled, self.ended = Event(), Event(), Event(), Event()
+        self._shared = shared
 
     def execute(self) -> None:
         """Run it as a flow of its own, below the group's; never raises."""
@@ -105,15 +131,10 @@ class Running:
 
     def _stages(self, run: Run) -> None:
         run.session = sign_in(run.config.workspace)
-        with self._turn:
-            self._check()
+        with self._shared.turn:
             work = prepare(run)
-        self._check()
+        self._shared.enter(self.submitting)
         train(run, work)
-
-    def _check(self) -> None:
-        if self._stopping.is_set():
-            raise Failure("The sweep was stopped.", cause=Cause.CANCELLED)
 
     def _end(self, *, over_budget: bool) -> End:
         if self.failure is None and self.report is not None:
@@ -121,7 +142,7 @@ class Running:
         cause = explained(self.failure).cause
         if over_budget and cause in (Cause.CANCELLED, Cause.BUDGET):
             return End.STOPPED
-        return End.CANCELLED if self._stopping.is_set() and cause is Cause.CANCELLED else End.FAILED
+        return End.CANCELLED if self._shared.is_stopping and cause is Cause.CANCELLED else End.FAILED
 
     @contextmanager
     def _observed(self) -> Any:
@@ -131,7 +152,7 @@ class Running:
     def _take(self, event: StageEvent) -> None:
         if event.stage is Stage.SUBMIT and event.state is not StageState.RUNNING:
             self.settled.set()  # whether there is a job is known from here on
-        self._heard(self.trial, event)
+        self._shared.heard(self.trial, event)
 
 
 _running: ContextVar[Running] = ContextVar("running")

@@ -8,11 +8,15 @@ from typing import Any
 import pytest
 import yaml
 from prefect.flows import Flow, load_flow_from_entrypoint
+from prefect.utilities.callables import parameter_schema
 
+from flows.history import history
 from flows.operations.form import checked
 from flows.run import config
 from flows.run.config import load
 from flows.run.life import SILENT_SECONDS
+from flows.sweep import sweep
+from flows.trials.grid import Sweep, trials
 from tasks.azure.failure import Cause
 from tests.support.checkout import ROOT
 from tests.support.failures import fails
@@ -35,6 +39,21 @@ def test_every_deployment_says_what_it_is_for(deployment: dict[str, Any]) -> Non
         str(ROOT / deployment["entrypoint"]), use_placeholder_flow=False
     )
     assert flow.description
+
+
+@pytest.mark.parametrize("flow", [sweep, history], ids=lambda flow: flow.name)
+def test_the_form_says_what_every_parameter_is(flow: Flow[..., Any]) -> None:
+    schema = parameter_schema(flow).model_dump()
+    assert [name for name, each in schema["properties"].items() if not each.get("description")] == []
+    # A type that may be null is a question to people; None is what such a parameter is when it is left out.
+    asked = [name for name, each in schema["properties"].items() if "anyOf" in each]
+    assert flow is history or asked == []
+
+
+def test_the_sweep_that_is_deployed_can_be_run() -> None:
+    (deployed,) = (each for each in DEPLOYMENTS if each["name"] == "sweep")
+    found = trials(Sweep.model_validate(deployed["parameters"]))
+    assert [trial.config.parameters.training.learning_rate for trial in found] == [5e-6, 2e-5]
 
 
 def test_only_what_watches_and_tidies_up_runs_by_itself() -> None:

@@ -73,14 +73,18 @@ def test_help_imports_nothing_heavy(start: Start, arguments: list[str]) -> None:
     code, out, err = finished(start(*arguments, "--help", python=("-X", "importtime")))
     assert code == 0
     assert "Usage: " in out
-    assert packages(err) & (HEAVY | {"numpy"}) == set()
+    own = {"pydantic", "asyncio"} if not arguments else set()  # typer checks the options of some by pydantic
+    assert packages(err) & (HEAVY | {"numpy"} | own) == set()
 
 
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
         (["run", "nowhere"], "Error: There is no recipe 'nowhere'. Name a YAML file, or one of: "),
-        (["run", "--set", "deploy.instances=2"], "configuration is wrong: deploy.instances: no such field."),
+        (
+            ["run", "--set", "deploy.instances=2"],
+            "deploy.instances: no such field, did you mean deploy.instance_",
+        ),
         (["run", "--set", "wait.poll_seconds=soon"], "The configuration is wrong: wait.poll_seconds: "),
         (["run", "--set", "fresh"], "Invalid --set 'fresh': expected section.field=value."),
         (["run", "--set", "base=Phi-4"], "The configuration is wrong: base: "),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from pydantic import BaseModel, ConfigDict
 
 from flows.terminal.places import CredentialsOption, NameOption, RecipeOption, WhereOption, workspace
 from flows.terminal.reporting import reporting
@@ -17,10 +18,9 @@ if TYPE_CHECKING:
     from tasks.sign_in import Workspace
 
 
-class Cancelled(BaseModel):
+@dataclass(frozen=True, kw_only=True)
+class Cancelled:
     """What was cancelled; `released` is what of it was ended here and now."""
-
-    model_config = ConfigDict(frozen=True)
 
     run: str | None = None
     job: str | None = None
@@ -62,7 +62,7 @@ def cancel(
                 done = _cancel_run(client, run, lost)
             else:
                 done = _cancel_job(workspace(where, recipe, name, credentials), wanted)
-    typer.echo(done.model_dump_json(indent=2) if as_json else str(done))
+    typer.echo(json.dumps(asdict(done), indent=2) if as_json else str(done))
 
 
 def _cancel_run(client: SyncPrefectClient, run: FlowRun, lost: bool) -> Cancelled:

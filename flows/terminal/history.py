@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -66,6 +65,8 @@ def history(
 
 def read(selection: Selection, losses_of: Where | None = None) -> list[RunRecord]:
     """The runs that Prefect knows, with losses from MLflow if asked; raises Failure when either is away."""
+    import asyncio
+
     from flows.terminal import prefect_server
 
     prefect_server.start()

@@ -45,6 +45,8 @@ def page(evaluation: Evaluation, incumbent: Version | None) -> str:
         parts.append(_differences(evaluation))
     if incumbent is not None:
         parts.append(f"The incumbent is `{incumbent.name}:{incumbent.version}`, by its own evaluation.")
+    if evaluation.judge:
+        parts.append(f"The judge was asked: {evaluation.judge}.")
     if evaluation.note:
         parts.append(f"Note: {evaluation.note}.")
     parts += [_conversation(number, each) for number, each in enumerate(evaluation.asked, 1)]

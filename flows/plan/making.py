@@ -9,6 +9,7 @@ from flows.plan import estimate, steps
 from flows.plan.facts import Facts
 from flows.plan.plan import (
     Held,
+    Judging,
     Machines,
     Names,
     Origin,
@@ -61,6 +62,7 @@ def plan_of(config: Finetune, facts: Facts) -> Plan:
         quota=facts.rooms,
         estimate=estimate.of(config, facts, effective, training.machines),
         most=most(config, training.machines.hourly, serving.machines.hourly),
+        judge=_judging(config),
         names=names,
         leases=tuple(_leases(config)),
         warnings=(*facts.base.warnings, *_warnings(facts)),
@@ -121,6 +123,21 @@ def _settings(effective: Effective, training: Training) -> Iterator[Setting]:
     yield Setting(name="num_nodes_finetune", value=machines.count, origin=Origin.COMPUTE)
     gpus = max(machines.gpus, 1)  # the component's minimum
     yield Setting(name="number_of_gpu_to_use_finetuning", value=gpus, origin=Origin.COMPUTE)
+
+
+def _judging(config: Finetune) -> Judging | None:
+    """Each answer beside the base model's and the incumbent's, in both orders, as far as its budget goes."""
+    judge, section = config.evaluation.judge, config.evaluation
+    if not judge.url or not section.prompts:
+        return None
+    others = 2 if config.deploy.compare_with_base else 1  # whether there is an incumbent is seen in the run
+    wanted = 2 * section.prompts * others
+    return Judging(
+        model=judge.model,
+        requests=wanted if judge.budget_requests is None else min(wanted, judge.budget_requests),
+        tokens=judge.budget_tokens,
+        dollars=judge.budget_usd,
+    )
 
 
 def _leases(config: Finetune) -> Iterator[Held]:

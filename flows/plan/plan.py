@@ -98,6 +98,21 @@ class Estimate(_Value):
     rests_on: str  # the runs, or the numbers that the rule was given
 
 
+class Judging(_Value):
+    """What the judge would be asked at most: requests, and what the recipe allows it; None is no limit."""
+
+    model: str
+    requests: int
+    tokens: int | None
+    dollars: float | None
+
+    @property
+    def limits(self) -> str:
+        tokens = f", {self.tokens:,} tokens" if self.tokens is not None else ""
+        dollars = f", {self.dollars:g} dollars" if self.dollars is not None else ""
+        return f"{self.requests:,} requests{tokens}{dollars} at most"
+
+
 class Names(_Value):
     """What would be made, by name; None where it follows from what is not known yet."""
 
@@ -146,6 +161,7 @@ class Plan(_Value):
     quota: tuple[Room, ...] | None
     estimate: Estimate | None
     most: Most
+    judge: Judging | None  # None where nobody judges
     names: Names
     leases: tuple[Held, ...]
     warnings: tuple[str, ...]

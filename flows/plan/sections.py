@@ -85,6 +85,10 @@ def _cost(plan: Plan) -> Iterator[tuple[str, str]]:
     )
     yield "training", _estimated(plan.estimate)
     yield "at most", _bounded(plan.most)
+    if plan.judge is not None:
+        unbounded = plan.judge.tokens is None and plan.judge.dollars is None
+        price = ", of which the price is not known here" if unbounded else ""
+        yield "judge", f"{plan.judge.model}: {plan.judge.limits}{price}; its provider bills them apart"
 
 
 def _estimated(estimate: Estimate | None) -> str:

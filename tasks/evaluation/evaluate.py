@@ -19,7 +19,7 @@ from tasks.data import PreparedData
 from tasks.deploy import Deployment
 from tasks.evaluation import form, score
 from tasks.evaluation.interval import bootstrap
-from tasks.evaluation.judge import judged
+from tasks.evaluation.judge import Spending, judged
 from tasks.evaluation.question import Question, questions
 from tasks.evaluation.result import Against, Asked, Candidate, Evaluation, Interval, Scored
 from tasks.invoke import Invoke, request
@@ -58,14 +58,19 @@ def evaluate(
         _scored(question, {who: answers[at] for who, answers in found.items()}, data, section)
         for at, question in enumerate(wanted)
     )
+    spending = Spending(section.judge)
+    against = tuple(compare(section, asked, spending))
+    if section.judge.url:
+        logger().info("The judge: %s", spending.bill)
     return Evaluation(
         asked=asked,
-        against=tuple(compare(section, asked)),
+        against=against,
         note="" if score.is_available() or not asked else score.MISSING,
+        judge=spending.bill if section.judge.url else None,
     )
 
 
-def compare(section: Section, asked: Sequence[Asked]) -> list[Against]:
+def compare(section: Section, asked: Sequence[Asked], spending: Spending) -> list[Against]:
     """The tuned model beside each other that has answers, with intervals over the conversations of both."""
     found = []
     for other in (Candidate.BASE, Candidate.INCUMBENT):
@@ -73,7 +78,8 @@ def compare(section: Section, asked: Sequence[Asked]) -> list[Against]:
         if not both:
             continue
         pairs = [(each.answers[Candidate.TUNED], each.answers[other]) for each in both]
-        verdicts = judged(section.judge, both, other, section.seed) if section.judge.url else None
+        judge = section.judge
+        verdicts = judged(spending, judge, both, other, section.seed) if judge.url else None
         found.append(
             Against(
                 other=other,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import requests
 
@@ -12,10 +13,11 @@ from tasks.azure.errors import TRANSIENT_STATUSES
 from tasks.azure.failure import Cause, Failure
 from tasks.azure.redaction import keep_out
 from tasks.evaluation.interval import bootstrap
-from tasks.evaluation.result import Asked, Candidate, Verdicts
+from tasks.evaluation.result import Asked, Candidate, JudgeBill, Verdicts
 from tasks.sections.evaluation import Judge
 
 _TIMEOUT = (10, 120)  # seconds to connect, and for an answer
+_LONGEST = 5  # tokens of a verdict
 _ASKED = 3  # times, of a service that is busy
 _VERDICT = re.compile(r"\b(A|B|TIE)\b")
 _ROLE = (
@@ -25,14 +27,60 @@ _ROLE = (
 )
 
 
-def judged(judge: Judge, asked: Sequence[Asked], other: Candidate, seed: int) -> Verdicts | None:
-    """The tuned model's answers beside another's; None where there are none to compare.
+class Spending:
+    """What a judge may be asked, and what it was: no pair is begun that its budget would not pay for."""
+
+    def __init__(self, judge: Judge) -> None:
+        self._judge = judge
+        self._requests = self._asked = self._said = self._left_out = 0
+        self._estimated = False
+
+    @property
+    def bill(self) -> JudgeBill:
+        return JudgeBill(
+            requests=self._requests,
+            tokens=self._asked + self._said,
+            dollars=self._judge.dollars(self._asked, self._said),
+            estimated=self._estimated,
+            left_out=self._left_out,
+        )
+
+    def allows(self, text: str) -> bool:
+        """Whether a pair may be asked about, twice, with a question of this text; else it is left out."""
+        judge, asked = self._judge, self._asked + 2 * _tokens(text)
+        said = self._said + 2 * _LONGEST
+        dollars = judge.dollars(asked, said)
+        within = (
+            (judge.budget_requests is None or self._requests + 2 <= judge.budget_requests)
+            and (judge.budget_tokens is None or asked + said <= judge.budget_tokens)
+            and (judge.budget_usd is None or dollars is None or dollars <= judge.budget_usd)
+        )
+        self._left_out += not within
+        return within
+
+    def note(self, text: str, usage: Any) -> None:
+        """Count a request, by the usage that its answer states."""
+        self._requests += 1
+        try:
+            asked, said = int(usage["prompt_tokens"]), int(usage["completion_tokens"])
+        except (TypeError, LookupError, ValueError):
+            asked, said = _tokens(text), _LONGEST
+            self._estimated = True
+        self._asked += asked
+        self._said += said
+
+
+def judged(
+    spending: Spending, judge: Judge, asked: Sequence[Asked], other: Candidate, seed: int
+) -> Verdicts | None:
+    """The tuned model's answers beside another's; None where there are none to compare, or to be paid for.
 
     A win or loss counts where both orders agree, and everything else is a tie. Raises Failure where the judge
     cannot be asked.
     """
     pairs = [each for each in asked if {Candidate.TUNED, other} <= each.answers.keys()]
-    points = [_point(judge, each, other) for each in pairs]
+    affordable = (each for each in pairs if spending.allows(_question(each, *_texts(each, other))))
+    points = [_point(spending, judge, each, other) for each in affordable]
     if not points:
         return None
     return Verdicts(
@@ -40,30 +88,45 @@ def judged(judge: Judge, asked: Sequence[Asked], other: Candidate, seed: int) ->
         ties=points.count(0.5),
         losses=points.count(0.0),
         rate=bootstrap(points, seed),
+        left_out=len(pairs) - len(points),
     )
 
 
-def _point(judge: Judge, asked: Asked, other: Candidate) -> float:
+def _point(spending: Spending, judge: Judge, asked: Asked, other: Candidate) -> float:
     """1 for a win of the tuned model, 0 for a loss, a half for a tie."""
-    tuned, beside = asked.answers[Candidate.TUNED].text, asked.answers[other].text
-    first, second = _ask(judge, asked, tuned, beside), _ask(judge, asked, beside, tuned)
+    tuned, beside = _texts(asked, other)
+    first = _ask(spending, judge, _question(asked, tuned, beside))
+    second = _ask(spending, judge, _question(asked, beside, tuned))
     if (first, second) == ("A", "B"):
         return 1.0
     return 0.0 if (first, second) == ("B", "A") else 0.5
 
 
-def _ask(judge: Judge, asked: Asked, a: str, b: str) -> str:
+def _texts(asked: Asked, other: Candidate) -> tuple[str, str]:
+    return asked.answers[Candidate.TUNED].text, asked.answers[other].text
+
+
+def _question(asked: Asked, a: str, b: str) -> str:
     turns = "\n\n".join(f"{message.role}: {message.content}" for message in asked.messages)
-    text = f"Conversation:\n{turns}\n\nAnswer A:\n{a}\n\nAnswer B:\n{b}\n\nWhich is better: A, B or TIE?"
+    return f"Conversation:\n{turns}\n\nAnswer A:\n{a}\n\nAnswer B:\n{b}\n\nWhich is better: A, B or TIE?"
+
+
+def _tokens(text: str) -> int:
+    """An estimate of a question with its role, rather more than less: a token is three bytes and longer."""
+    return -(-len((_ROLE + text).encode()) // 3)
+
+
+def _ask(spending: Spending, judge: Judge, text: str) -> str:
     body = {
         "model": judge.model,
         "messages": [{"role": "system", "content": _ROLE}, {"role": "user", "content": text}],
         "temperature": 0,
-        "max_tokens": 5,
+        "max_tokens": _LONGEST,
     }
     answer = _answered(judge, body)
     try:
-        said = str(answer.json()["choices"][0]["message"]["content"])
+        found = answer.json()
+        said = str(found["choices"][0]["message"]["content"])
     except (ValueError, LookupError, TypeError) as error:
         raise Failure(
             f"The judge at {judge.url} gave no answer of a chat endpoint.",
@@ -71,8 +134,9 @@ def _ask(judge: Judge, asked: Asked, a: str, b: str) -> str:
             answer.text[:2000],
             cause=Cause.ANSWER,
         ) from error
-    found = _VERDICT.search(said.upper())
-    return found[1] if found else "TIE"
+    spending.note(text, found.get("usage"))
+    verdict = _VERDICT.search(said.upper())
+    return verdict[1] if verdict else "TIE"
 
 
 def _answered(judge: Judge, body: dict[str, object]) -> requests.Response:

@@ -67,12 +67,35 @@ class Interval(_Value):
 
 
 class Verdicts(_Value):
-    """What the judge has said of the tuned model's answers beside another's; `rate` counts a tie as half."""
+    """What the judge has said of the tuned model's answers beside another's; `rate` counts a tie as half.
+
+    `left_out` pairs were not judged, for the judge's budget.
+    """
 
     wins: int
     ties: int
     losses: int
     rate: Interval
+    left_out: int = 0
+
+
+class JudgeBill(_Value):
+    """What the judge was asked; tokens as it counts them, estimated where it does not. US dollars.
+
+    `dollars` is None where the recipe states no prices.
+    """
+
+    requests: int
+    tokens: int
+    dollars: float | None
+    estimated: bool
+    left_out: int  # pairs of answers, for its budget
+
+    def __str__(self) -> str:
+        about = "about " if self.estimated else ""
+        price = "" if self.dollars is None else f", ${self.dollars:.4f}"
+        left = f"; {self.left_out} pairs left out by its budget" if self.left_out else ""
+        return f"{self.requests} requests, {about}{self.tokens:,} tokens{price}{left}"
 
 
 class Against(_Value):
@@ -90,6 +113,7 @@ class Evaluation(_Value):
     asked: tuple[Asked, ...]
     against: tuple[Against, ...]
     note: str = ""  # what could not be measured, and why
+    judge: JudgeBill | None = None
 
     def of(self, candidate: Candidate) -> list[Scored]:
         """The candidate's answers, in the order of the questions."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Judge(BaseModel):
@@ -22,6 +22,35 @@ class Judge(BaseModel):
     key_variable: str | None = Field(
         None, description="The environment variable that holds the key; none is sent if empty."
     )
+    budget_requests: int | None = Field(
+        None, ge=2, title="Requests at most", description="Pairs beyond are not judged; each takes two."
+    )
+    budget_tokens: int | None = Field(
+        None, ge=1, title="Tokens at most", description="Of questions and verdicts together."
+    )
+    budget_usd: float | None = Field(
+        None, gt=0, title="Budget", description="Dollars at most, by the two prices below."
+    )
+    input_price: float | None = Field(
+        None, ge=0, description="Dollars for a million tokens of questions, as its provider states it."
+    )
+    output_price: float | None = Field(None, ge=0, description="The same for a million tokens of verdicts.")
+
+    @property
+    def is_priced(self) -> bool:
+        return self.input_price is not None and self.output_price is not None
+
+    def dollars(self, asked: int, said: int) -> float | None:
+        """The price of so many tokens of questions and of verdicts; None where it is not stated."""
+        if self.input_price is None or self.output_price is None:
+            return None
+        return (asked * self.input_price + said * self.output_price) / 1e6
+
+    @model_validator(mode="after")
+    def _budget_can_be_kept(self) -> Judge:
+        if self.budget_usd is not None and not self.is_priced:
+            raise ValueError("budget_usd needs input_price and output_price, or it could not be kept")
+        return self
 
 
 class Evaluation(BaseModel):

@@ -16,9 +16,10 @@ from tasks.data.window import Window
 from tasks.evaluation import form, score
 from tasks.evaluation.evaluate import compare
 from tasks.evaluation.interval import bootstrap
-from tasks.evaluation.judge import judged
+from tasks.evaluation.judge import Spending
+from tasks.evaluation.judge import judged as judged_within
 from tasks.evaluation.question import questions
-from tasks.evaluation.result import Asked, Candidate, Fault, Scored
+from tasks.evaluation.result import Asked, Candidate, Fault, Scored, Verdicts
 from tasks.invoke import Message
 from tasks.sections.evaluation import Evaluation, Judge
 from tests.support.checkout import ROOT
@@ -94,7 +95,7 @@ def test_noise_is_not_called_a_difference() -> None:
 
 def test_models_are_compared_conversation_by_conversation() -> None:
     every = [asked("a", "b", rouge=(0.5 + 0.01 * n, 0.2 + 0.01 * n)) for n in range(8)]
-    (against,) = compare(Evaluation(), every)
+    (against,) = compare(Evaluation(), every, Spending(Judge()))
     assert against.other is Candidate.BASE
     assert against.rouge_l is not None
     assert against.rouge_l.mean == pytest.approx(0.3)
@@ -118,7 +119,9 @@ def endpoint() -> Iterator[Callable[[Answer], tuple[str, list[dict[str, Any]]]]]
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 got.append({**body, "path": self.path, "key": self.headers["Authorization"]})
                 status, said = answer(body["messages"][-1]["content"])
-                content = json.dumps({"choices": [{"message": {"role": "assistant", "content": said}}]})
+                usage = {"prompt_tokens": 90, "completion_tokens": 1}
+                answered = {"choices": [{"message": {"role": "assistant", "content": said}}]}
+                content = json.dumps({**answered, "usage": usage} if said != "tie" else answered)
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
@@ -136,6 +139,10 @@ def endpoint() -> Iterator[Callable[[Answer], tuple[str, list[dict[str, Any]]]]]
     for server in servers:
         server.shutdown()
         server.server_close()
+
+
+def judged(judge: Judge, every: list[Asked], other: Candidate, seed: int) -> Verdicts | None:
+    return judged_within(Spending(judge), judge, every, other, seed)
 
 
 def prefers_good(text: str) -> tuple[int, str]:
@@ -175,3 +182,47 @@ def test_a_judge_that_cannot_be_asked_is_one_line(endpoint: Any, monkeypatch: py
     with fails(Cause.CONFIGURATION, "A_JUDGES_KEY is not set"):
         judged(Judge(url=refused, key_variable="A_JUDGES_KEY"), every, Candidate.BASE, 0)
     assert judged(Judge(url=refused), every, Candidate.INCUMBENT, 0) is None
+
+
+@pytest.mark.parametrize(
+    ("budget", "requests", "left_out"),
+    [
+        ({}, 8, 0),
+        ({"budget_requests": 5}, 4, 2),
+        ({"budget_tokens": 500}, 4, 2),
+        ({"budget_tokens": 100}, 0, 4),
+        ({"budget_usd": 0.0005, "input_price": 1, "output_price": 1}, 4, 2),
+    ],
+)
+def test_a_judge_is_asked_as_much_as_its_budget_pays_for(
+    endpoint: Any, budget: dict[str, Any], requests: int, left_out: int
+) -> None:
+    """Before a pair is asked about it is estimated, at 214 tokens; afterwards it counts with its 182."""
+    url, got = endpoint(prefers_good)
+    section = Evaluation.model_validate({"judge": {"url": url, **budget}})
+    spending = Spending(section.judge)
+    (against,) = compare(section, [asked("good", "bad")] * 4, spending)
+    bill = spending.bill
+    assert (len(got), bill.requests, bill.tokens, bill.left_out) == (
+        requests,
+        requests,
+        91 * requests,
+        left_out,
+    )
+    assert bill.tokens <= budget.get("budget_tokens", bill.tokens)
+    assert (bill.dollars or 0) <= budget.get("budget_usd", 0)
+    assert (against.judged.left_out if against.judged else 4) == left_out
+    assert not bill.estimated
+
+
+def test_tokens_are_estimated_where_the_judge_does_not_count_them(endpoint: Any) -> None:
+    url, _ = endpoint(lambda text: (200, "tie"))
+    spending = Spending(Judge(url=url))
+    compare(Evaluation(judge=Judge(url=url)), [asked("a", "b")], spending)
+    assert spending.bill.estimated
+    assert "2 requests, about " in str(spending.bill)
+
+
+def test_a_budget_in_dollars_needs_the_prices() -> None:
+    with pytest.raises(ValueError, match="input_price"):
+        Judge(url="http://127.0.0.1/v1", budget_usd=1)

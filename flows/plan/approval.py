@@ -35,7 +35,8 @@ def check(config: Finetune) -> None:
     if config.approval.required and deployment.id is None:
         raise Failure(
             "Only the run of a deployment can wait for an approval.",
-            "Set approval.required to false, or run the deployment: prefect deployment run finetune/NAME.",
+            "Leave approval out, as a terminal is asked anyway, or start a deployment's run: "
+            "prefect deployment run finetune/ad-hoc --param 'approval={\"required\": true}'.",
             cause=Cause.CONFIGURATION,
         )
 

@@ -99,7 +99,7 @@ def test_a_no_ends_the_run(past: PastRuns, config: MakeConfig) -> None:
 
 
 def test_only_a_deployment_waits_for_an_approval(config: MakeConfig, prefect_server: PrefectServer) -> None:
-    with fails(Cause.CONFIGURATION, "Set approval.required to false"):
+    with fails(Cause.CONFIGURATION, "Leave approval out", "prefect deployment run finetune/ad-hoc"):
         state = finetune(config("approval.required=true"), return_state=True)
         failure = state.result(raise_on_failure=False)
         assert isinstance(failure, Failure)

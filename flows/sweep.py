@@ -22,7 +22,7 @@ from pydantic import Field, ValidationError
 from flows.finetune import finetune
 from flows.operations import looks
 from flows.plan import approval, history, workspace
-from flows.run import run_name
+from flows.run import outcome, parameters, run_name
 from flows.run.config import Finetune, load
 from flows.run.context import Run
 from flows.run.flow_runs import SWEEP, flow_runs
@@ -49,7 +49,7 @@ from tasks.sign_in import sign_in
 # A hook's parameters must have these names, and it must be a plain function.
 def release_what_is_left(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> None:
     """Delete what the runs of a group that was cancelled or has crashed still bill, and its winner's run."""
-    config = load(*_based(_sweep(**flow_run.parameters)))
+    config = parameters.config_of(flow_run)
     training = state.is_cancelled() or state.is_cancelling()
     with (
         opened(config.workspace.where, config.workspace.credentials),
@@ -101,8 +101,9 @@ def sweep(
 
 def _run(sweep: Sweep, trials: tuple[Trial, ...]) -> Any:
     """The state in which the group ends; raises what interrupts it, unless a person did at a terminal."""
-    config = load(*_based(sweep))
+    config = load(sweep.recipe, sweep.changes)
     approval.check(config)
+    outcome.show_plan(config)  # by its tags the watcher knows that its jobs may go on
     group = Group(sweep, trials, str(this_run.id), heard)
     with (
         outage.budget(config.wait.outage_minutes),
@@ -272,10 +273,6 @@ def _sweep(
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
         raise Failure(f"The sweep is wrong: {wrong}.", cause=Cause.CONFIGURATION) from error
-
-
-def _based(sweep: Sweep) -> tuple[str, tuple[str, ...]]:
-    return sweep.recipe, sweep.changes
 
 
 def _name() -> str:

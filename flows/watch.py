@@ -28,7 +28,7 @@ from flows.operations import looks
 from flows.operations.healing import LOST, Healed, heal, is_live
 from flows.run import earlier, outcome
 from flows.run.config import Finetune
-from flows.run.flow_runs import flow_runs
+from flows.run.flow_runs import FLOW, SWEEP, flow_runs
 from flows.run.life import SILENT_SECONDS
 from flows.run.parameters import config_of
 from flows.run.suspension import Suspension
@@ -149,7 +149,8 @@ def _left(client: SyncPrefectClient) -> Iterator[_Waiting]:
 
 def _ended(client: SyncPrefectClient, *states: str) -> Iterator[FlowRun]:
     recently = FlowRunFilterEndTime(after_=datetime.now(UTC) - _LOOK_BACK)
-    for run in flow_runs(client, FlowRunFilter(state=_named(*states), end_time=recently)):
+    wanted = FlowRunFilter(state=_named(*states), end_time=recently)
+    for run in flow_runs(client, wanted, flows=(FLOW, SWEEP)):
         if _RELEASED not in run.tags:
             yield run
 

@@ -16,7 +16,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType
 from pydantic import BaseModel, ConfigDict
 
-from flows.run.flow_runs import flow_runs
+from flows.run.flow_runs import FLOW, SWEEP, flow_runs
 from tasks.azure.failure import Cause, Failure
 from tasks.leased import Kind, Leased
 from tasks.use import Use
@@ -28,6 +28,7 @@ _LIVE = [
     StateType.CANCELLING,
     StateType.SCHEDULED,
 ]
+_FLOWS = (FLOW, SWEEP)  # what a person starts and may end; a group's runs end with it
 _SHOWN = 5  # runs that a name may mean, in a failure
 
 
@@ -88,7 +89,7 @@ def find(client: SyncPrefectClient, name: str) -> FlowRun | None:
     """
     if (by_id := _by_id(client, name)) is not None:
         return by_id
-    for runs in (list(_live_runs(client)), list(flow_runs(client))):
+    for runs in (list(_live_runs(client)), list(flow_runs(client, flows=_FLOWS))):
         wanted = name.casefold()
         exact = [run for run in runs if run.name.casefold() == wanted]
         found = exact or [
@@ -110,14 +111,14 @@ def _by_id(client: SyncPrefectClient, text: str) -> FlowRun | None:
         wanted = UUID(text)
     except ValueError:
         return None
-    return next(flow_runs(client, FlowRunFilter(id=FlowRunFilterId(any_=[wanted]))), None)
+    return next(flow_runs(client, FlowRunFilter(id=FlowRunFilterId(any_=[wanted])), _FLOWS), None)
 
 
 def _live_runs(client: SyncPrefectClient) -> Iterator[FlowRun]:
     """The runs that have not ended; those that a schedule holds ready for later are not live yet."""
     state = FlowRunFilterState(type=FlowRunFilterStateType(any_=_LIVE))
     now = datetime.now(UTC)
-    for run in flow_runs(client, FlowRunFilter(state=state)):
+    for run in flow_runs(client, FlowRunFilter(state=state), _FLOWS):
         waits = run.state is not None and run.state.is_scheduled() and not run.run_count
         if not waits or (run.expected_start_time is not None and run.expected_start_time <= now):
             yield run

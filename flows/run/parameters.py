@@ -14,10 +14,11 @@ from prefect.runtime import flow_run as this_run
 from pydantic import BaseModel
 
 from flows.run import signature
-from flows.run.config import Finetune, names, parse
+from flows.run.config import Finetune, load, names, parse
 from flows.run.signature import RECIPE, SETTINGS
 from flows.run.values import section
 
+TRIES, CHANGES = "tries", "changes"  # parameters of a sweep
 _OF_0_2 = "config"  # the one parameter that runs had up to version 0.2, a whole configuration
 # What says how one dataset is read, and means nothing for another.
 _OF_THE_DATASET = ("revision", "subset", "format", "columns", "roles")
@@ -59,6 +60,8 @@ def config_in(given: Mapping[str, Any], deployment: UUID | None = None) -> Finet
     """The configuration of these parameters; raises Failure naming what is wrong with it."""
     if isinstance(whole := given.get(RECIPE), Finetune):
         return whole
+    if TRIES in given:  # a group's, before what its runs differ in
+        return load(str(given.get(RECIPE) or signature.DEFAULT_RECIPE), given.get(CHANGES) or ())
     body = document(given, _own(deployment) if deployment is not None else {})
     return parse(body, str(body.get(RECIPE) or signature.DEFAULT_RECIPE))
 

@@ -30,6 +30,15 @@ def test_a_whole_configuration_comes_back_from_its_parameters(recipe: str) -> No
     assert config_in(of(changed)) == changed
 
 
+def test_a_group_of_runs_has_the_configuration_that_all_of_them_share() -> None:
+    given = {
+        "recipe": "local",
+        "tries": [{"setting": "a.b", "values": ["1"]}],
+        "changes": ["data.train.take=9"],
+    }
+    assert config_in(given) == load("local", ["data.train.take=9"])
+
+
 def test_settings_and_sections_go_over_the_recipe_field_by_field() -> None:
     config = config_in({"recipe": "local", "settings": {"epochs": 2}, "wait": {"mode": "suspend"}})
     assert config == load("local", ["parameters.training.num_train_epochs=2", "wait.mode=suspend"])

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import typer
 
+from flows.terminal import table
 from flows.terminal.reporting import reporting
-from flows.terminal.table import show
 
 
 def compare(
@@ -28,9 +29,14 @@ def compare(
         rows = comparison.differing(found)
     if as_json:
         typer.echo(json.dumps({"runs": [each.run for each in found], "differ": rows}, indent=2))
-        return
+    else:
+        show([each.run for each in found], rows)
+
+
+def show(runs: Sequence[str], rows: Mapping[str, Sequence[object]]) -> None:
+    """The values, one a run, of everything in which the runs differ: a table on stdout."""
     lines = [[name, *map(_cell, values)] for name, values in rows.items()]
-    show(["", *(each.run[:8] for each in found)], lines, f"{len(found)} runs differ in {len(rows)} things")
+    table.show(["", *(run[:8] for run in runs)], lines, f"{len(runs)} runs differ in {len(rows)} things")
 
 
 def _cell(value: object) -> str:

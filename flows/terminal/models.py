@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -30,35 +30,20 @@ def models(
         found = _asked(name, where)
     if as_json:
         typer.echo(json.dumps(found, indent=2))
-        return
-    from flows.terminal.table import show
-
-    rows = [[str(row[column]) for column in _COLUMNS] for row in found]
-    show(_COLUMNS, rows, f"{len(found)} version{'' if len(found) == 1 else 's'}")
+    else:
+        show(found)
 
 
-def _asked(name: str | None, where: Where) -> list[dict[str, Any]]:
-    from flows.run.workspace import opened
+def show(found: Sequence[Mapping[str, Any]]) -> None:
+    """The versions as a table on stdout."""
+    from flows.terminal.table import show as show_table
 
-    with quiet("finetune"), opened(where.value):
-        from tasks import promotion
-        from tasks.sign_in import Workspace, sign_in
-
-        session = sign_in.fn(Workspace(where=where.value))
-        serving = list(_serving(session))
-        return [_row(version, serving) for version in promotion.versions(session, name)]
+    rows = [[str(each[column]) for column in _COLUMNS] for each in found]
+    show_table(_COLUMNS, rows, f"{len(found)} version{'' if len(found) == 1 else 's'}")
 
 
-def _serving(session: Session) -> Iterator[tuple[str, str]]:
-    """Each deployment with the id of its model."""
-    from tasks.azure import listing
-
-    for endpoint in listing.endpoints(session):
-        for deployment in listing.deployments(session, endpoint.name):
-            yield f"{endpoint.name}/{deployment.name}", str(deployment.properties.get("model") or "")
-
-
-def _row(version: Version, serving: list[tuple[str, str]]) -> dict[str, Any]:
+def row(version: Version, serving: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """A version by its tags; `serving` are deployments, each with the id of its model."""
     tags = version.tags
     end = f"/models/{version.name}/versions/{version.version}".casefold()
     base = tags.get("finetune.base-model", "").partition("/models/")[2].replace("/versions/", ":")
@@ -74,3 +59,24 @@ def _row(version: Version, serving: list[tuple[str, str]]) -> dict[str, Any]:
         "run": version.run or "",
         "serves": ", ".join(name for name, model in serving if model.casefold().endswith(end)),
     }
+
+
+def _asked(name: str | None, where: Where) -> list[dict[str, Any]]:
+    from flows.run.workspace import opened
+
+    with quiet("finetune"), opened(where.value):
+        from tasks import promotion
+        from tasks.sign_in import Workspace, sign_in
+
+        session = sign_in.fn(Workspace(where=where.value))
+        serving = list(_serving(session))
+        return [row(version, serving) for version in promotion.versions(session, name)]
+
+
+def _serving(session: Session) -> Iterator[tuple[str, str]]:
+    """Each deployment with the id of its model."""
+    from tasks.azure import listing
+
+    for endpoint in listing.endpoints(session):
+        for deployment in listing.deployments(session, endpoint.name):
+            yield f"{endpoint.name}/{deployment.name}", str(deployment.properties.get("model") or "")

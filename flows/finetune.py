@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from prefect import flow
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.exceptions import Pause
 from prefect.flows import Flow
@@ -24,12 +25,12 @@ from flows.plan.of_run import plan_of_run
 from flows.run import interruption, outcome, parameters, place, pricing, suspension
 from flows.run.config import Finetune
 from flows.run.context import Run
+from flows.run.earlier import report_served
 from flows.run.forecast import forecast
 from flows.run.forewarning import forewarn
 from flows.run.report import RunReport, report_of
 from flows.run.signature import DEFAULT_RECIPE, RECIPE, taking_the_configuration
 from flows.run.workspace import opened
-from tasks.azure import service_clock
 from tasks.azure.errors import explained
 from tasks.azure.failure import Failure
 from tasks.base_model import find_model
@@ -73,8 +74,10 @@ def release_what_is_left(flow: Flow[Any, Any], flow_run: FlowRun, state: State[A
         released = outage.outlast(
             lambda: release(session, str(flow_run.id), training=training), outage.CLEAN_UP
         )
+    with displaying(), get_client(sync_client=True) as client:
+        report_served(client, released.served)
     if training:
-        epilogue.begin(flow_run.id, released)
+        epilogue.begin(flow_run.id, released.things)
 
 
 @flow(
@@ -309,7 +312,7 @@ def _cancel_jobs(run: Run) -> None:
     submission = Run.submission.of(run)
     try:
         if submission is None:
-            run.cancelled = tuple(outage.outlast(lambda: cancel_jobs(run.session, run.id), outage.CLEAN_UP))
+            run.cancelled = outage.outlast(lambda: cancel_jobs(run.session, run.id), outage.CLEAN_UP)
         elif outage.outlast(lambda: cancel_own(run.session, submission.name, run.id), outage.CLEAN_UP):
             run.cancelled = (f"job {submission.name}",)
         else:
@@ -359,7 +362,7 @@ def _deleted(run: Run, name: str) -> Deletion:
     pricing.note_served(run, name)
     try:
         deletion = delete_endpoint(run.session, name, run.lease)
-        pricing.end_served(run)
+        pricing.end_served(run, deletion.removal)
         return deletion
     except Failure as failure:
         logger().error("The endpoint %s IS STILL BILLED: %s Run `finetune reap`.", name, failure)
@@ -388,9 +391,10 @@ def _cluster_released(run: Run) -> Iterator[None]:
 
 
 def _delete_cluster(run: Run) -> None:
-    name, now = run.config.compute.training, service_clock.now()
-    if delete_cluster(run.session, name, run.lease):
-        run.deleted_cluster, run.released = name, now
+    name = run.config.compute.training
+    removal = delete_cluster(run.session, name, run.lease)
+    if removal is not None:
+        run.deleted_cluster, run.released = name, removal.began
 
 
 @contextmanager

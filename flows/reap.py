@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from prefect import flow
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.runtime import deployment
 from prefect.states import Completed
 from pydantic import BaseModel, ConfigDict
 
-from flows.run import events, workspaces
+from flows.run import earlier, events, workspaces
 from flows.run.workspace import opened
 from tasks.azure.clients import Session
 from tasks.azure.errors import explain, is_missing
@@ -242,6 +243,7 @@ def _end_all(session: Session, reaping: Reaping) -> Reaping:
         outcome = state.result()
         if isinstance(outcome, Reaped):
             reaped.append(outcome)
+            _report(outcome)
         else:
             spared.append(outcome)
     return reaping.model_copy(
@@ -252,6 +254,12 @@ def _end_all(session: Session, reaping: Reaping) -> Reaping:
             "stopped_hourly": sum(one.item.hourly for one in reaped),
         }
     )
+
+
+def _report(reaped: Reaped) -> None:
+    """Let the history have what was served: the run that had deployed it cannot say so any more."""
+    with displaying(), get_client(sync_client=True) as client:
+        earlier.report_served(client, reaped.served)
 
 
 def _warn(reaping: Reaping) -> None:

@@ -194,7 +194,8 @@ def _clear_up(client: SyncPrefectClient, session: Session, one: _Waiting, done: 
     if unattended is None or unattended.exceeding:
         if unattended is not None:
             logger().warning("%s, and no process minds it: %s", one.run.name, unattended.exceeding)
-        release(session, run, training=True)
+        released = release(session, run, training=True)
+        earlier.report_served(client, released.served)
         done.released.append(one.run.name)
     elif unattended.jobs:
         return  # within its limits, for whoever runs the same again
@@ -205,8 +206,9 @@ def _clear_up(client: SyncPrefectClient, session: Session, one: _Waiting, done: 
 def _price(client: SyncPrefectClient, session: Session, one: _Waiting) -> None:
     """Have the history say what the run has cost: killed, it could not, and its job may have gone on."""
     try:
-        job, bill = spending.of_run(session, str(one.run.id))
-        earlier.report_lost(client, one.run, one.config, job, bill)
+        run = str(one.run.id)
+        spent = earlier.spent_by(session.workspace, run, spending.of_run(session, run))
+        earlier.report_lost(client, one.run, one.config, spent)
     except Exception as error:  # noqa: BLE001 - what is released stays released
         logger().warning("What %s has cost cannot be seen: %s", one.run.name, explain(error))
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from tasks import cluster_identity, quota
+from tasks import cluster_identity, quota, removal
 from tasks.azure import clients, operation, sizes
 from tasks.azure.clients import Session
 from tasks.azure.errors import explain, unless_missing
@@ -18,6 +18,7 @@ from tasks.core.stage import logger, report, stage
 from tasks.core.stages import Stage
 from tasks.model_version import BaseModelVersion, check_training_size
 from tasks.quota import Tier
+from tasks.removal import Removal
 from tasks.sections.compute import Compute as Compute
 
 
@@ -115,10 +116,14 @@ def find(session: Session, name: str) -> Any:
     return unless_missing(lambda: clients.workspace(session).compute.get(name))
 
 
-def remove(session: Session, name: str, run: str | None) -> None:
+def remove(session: Session, name: str, run: str | None) -> Removal:
     """Delete the cluster that the run holds, and return when it is seen to be gone, or created again."""
-    operation.delete(lambda: clients.workspace(session).compute.begin_delete(name), _billed(session, name))
-    _until_gone(session, name, run)
+    return removal.remove(
+        session,
+        lambda: clients.workspace(session).compute.begin_delete(name),
+        lambda: unless_anew(find(session, name), run),
+        _billed(session, name),
+    )
 
 
 def ensure(session: Session, compute: Compute, base: BaseModelVersion, lease: Lease) -> tuple[Any, bool]:

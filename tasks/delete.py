@@ -19,6 +19,7 @@ from tasks.core.stage import logger, stage
 from tasks.core.stages import Stage
 from tasks.endpoint import Change
 from tasks.job import pipeline
+from tasks.removal import Removal
 from tasks.use import Use, of_endpoint
 
 
@@ -29,7 +30,7 @@ class EndpointEnd(StrEnum):
 
 
 class Deletion(BaseModel):
-    """What became of the endpoint, seen `at` that time.
+    """What became of the endpoint, seen `at` that time; `removal` is when it was deleted, if this run did it.
 
     `until` is when the lease of a kept one ends, None for never, and `use` how it is asked; `owner` is the
     flow run that has a released one, None where that is not known.
@@ -43,6 +44,7 @@ class Deletion(BaseModel):
     until: datetime | None = None
     use: Use | None = None
     owner: str | None = None
+    removal: Removal | None = None
 
     def __str__(self) -> str:
         if self.state is EndpointEnd.DELETED:
@@ -71,9 +73,9 @@ def delete_endpoint(session: Session, name: str, lease: Lease) -> Deletion:
 
 
 def _delete_endpoint(session: Session, name: str, lease: Lease) -> Deletion:
-    found = endpoint.find(session, name)
+    found, removal = endpoint.find(session, name), None
     if found is not None and is_held_by(found.tags, lease.run):
-        endpoint.remove(session, name, lease.run)
+        removal = endpoint.remove(session, name, lease.run)
         found = endpoint.find(session, name)
     now = datetime.now(UTC)
     if found is not None:
@@ -81,11 +83,11 @@ def _delete_endpoint(session: Session, name: str, lease: Lease) -> Deletion:
         if holder is not None and holder.is_kept():
             _remove_idle(session, found, lease)
         owner = holder.run if holder else None
-        released = Deletion(endpoint=name, state=EndpointEnd.RELEASED, at=now, owner=owner)
+        released = Deletion(endpoint=name, state=EndpointEnd.RELEASED, at=now, owner=owner, removal=removal)
         logger().warning("Endpoint %s is %s", name, released)
         return released
     logger().info("Endpoint %s is gone", name)
-    return Deletion(endpoint=name, state=EndpointEnd.DELETED, at=now)
+    return Deletion(endpoint=name, state=EndpointEnd.DELETED, at=now, removal=removal)
 
 
 @stage(Stage.KEEP, limit=OPERATION, patience=CLEAN_UP)
@@ -117,14 +119,14 @@ def keep_endpoint(session: Session, name: str, lease: Lease, place: tuple[str, .
 
 
 @stage(Stage.DELETE_COMPUTE, retries=5, limit=OPERATION, patience=CLEAN_UP)
-def delete_cluster(session: Session, name: str, lease: Lease) -> bool:
-    """Delete the cluster if this run holds it, and no job needs it, whosever that is.
+def delete_cluster(session: Session, name: str, lease: Lease) -> Removal | None:
+    """Delete the cluster if this run holds it, and no job needs it, whosever that is; None where it stays.
 
     One that a job of another run needs is left to that run.
     """
     found = compute.find(session, name)
     if found is None or not is_held_by(found.tags, lease.run):
-        return False
+        return None
     needed_by = pipeline.live_on(session, name)
     if needed_by:
         logger().warning(
@@ -133,13 +135,13 @@ def delete_cluster(session: Session, name: str, lease: Lease) -> bool:
         theirs = (held for job in needed_by if (held := Lease.read(job.tags)) and held.run != lease.run)
         if (heir := next(theirs, None)) is not None:
             compute.hold(session, found, heir)
-        return False
+        return None
     found = compute.find(session, name)  # the jobs of a workspace may be many, and their list long
     if found is None or not is_held_by(found.tags, lease.run):
-        return False
-    compute.remove(session, name, lease.run)
+        return None
+    removal = compute.remove(session, name, lease.run)
     logger().info("Cluster %s is gone", name)
-    return True
+    return removal
 
 
 def _remove_idle(session: Session, found: Any, lease: Lease) -> None:

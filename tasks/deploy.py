@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from tasks import endpoint as endpoints
-from tasks import quota, spending
+from tasks import quota, removal, spending
 from tasks.azure import clients, listing, operation, service_clock, sizes
 from tasks.azure.clients import Session
 from tasks.azure.errors import explain, unless_missing
@@ -22,6 +22,7 @@ from tasks.core.stage import logger, report, stage
 from tasks.core.stages import Stage
 from tasks.endpoint import JOB, Endpoint
 from tasks.model_version import BaseModelVersion, check_serving_size
+from tasks.removal import Removal
 from tasks.sections.deploy import BASE as BASE
 from tasks.sections.deploy import LONGEST_START
 from tasks.sections.deploy import Deploy as Deploy
@@ -89,12 +90,13 @@ def deploy_model(
     if found_on is None:
         if found is not None:
             logger().info("Replacing deployment %s, which is not what is wanted", name)
-            with spending.replaced(session, endpoint.name, name, lease.run):
-                remove(session, endpoint.name, name)
+            with spending.replaced(session, endpoint.name, name, lease.run) as over:
+                over(remove(session, endpoint.name, name))
         asked = service_clock.now()
         report(f"{name} on {size.name}")
         _create(session, deploy, endpoint, wanted, lease)
-        spending.note(lease.run, endpoint.name, Served(name=name, hourly=lease.hourly, created=asked))
+        ready = Served(run=lease.run, name=name, hourly=lease.hourly, created=asked, seen=service_clock.now())
+        spending.note(endpoint.name, ready)
     # One made by an earlier attempt of this flow run is its own.
     own = found_on is None or (holder is not None and holder.run == lease.run)
     reused = None if own else Reused(kind="deployment", name=name, run=holder.run if holder else None)
@@ -125,17 +127,19 @@ def find(session: Session, endpoint: str, name: str) -> Any:
     return unless_missing(lambda: clients.workspace(session).online_deployments.get(name, endpoint))
 
 
-def remove(session: Session, endpoint: str, name: str) -> None:
+def remove(session: Session, endpoint: str, name: str) -> Removal:
     """Delete the deployment, and return when it is seen to be gone."""
     billed = Billed(
         f"deployment {endpoint}/{name}",
         f"az ml online-deployment delete -e {endpoint} -n {name}",
         lambda: _price(session, endpoint, name),
     )
-    operation.delete(
-        lambda: clients.workspace(session).online_deployments.begin_delete(name, endpoint), billed
+    return removal.remove(
+        session,
+        lambda: clients.workspace(session).online_deployments.begin_delete(name, endpoint),
+        lambda: find(session, endpoint, name),
+        billed,
     )
-    operation.gone(lambda: find(session, endpoint, name), billed)
 
 
 def _price(session: Session, endpoint: str, name: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, field_validator
 
-from tasks import leased
+from tasks import leased, removal
 from tasks.azure import clients, listing, operation
 from tasks.azure.clients import Session
 from tasks.azure.errors import explain, unless_missing
@@ -21,6 +21,7 @@ from tasks.core.stage import logger, report, stage
 from tasks.core.stages import Stage
 from tasks.job.pipeline import Plan
 from tasks.job.wait import TrainedJob
+from tasks.removal import Removal
 
 JOB = f"{PREFIX}job"
 _WRITES = 5  # of one change, until it is seen to stand
@@ -199,16 +200,18 @@ def change(session: Session, name: str, wanted: Callable[[Any], Change]) -> Any:
     )
 
 
-def remove(session: Session, name: str, run: str | None) -> None:
+def remove(session: Session, name: str, run: str | None) -> Removal:
     """Delete the endpoint that the run holds, with its deployments, and return when it is seen to be gone.
 
     It may have been created again by then: another run of the same job waits for nothing but this.
     """
     report(f"deleting {name}")
-    operation.delete(
-        lambda: clients.workspace(session).online_endpoints.begin_delete(name), _billed(session, name)
+    return removal.remove(
+        session,
+        lambda: clients.workspace(session).online_endpoints.begin_delete(name),
+        lambda: unless_anew(find(session, name), run),
+        _billed(session, name),
     )
-    until_gone(session, name, run)
 
 
 def create(session: Session, name: str, purpose: str, tags: dict[str, str]) -> bool:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from pydantic import BaseModel, ConfigDict
 
-from tasks import compute, deploy, endpoint, leased
+from tasks import compute, deploy, endpoint, leased, spending
 from tasks.azure import job_states, listing
 from tasks.azure.clients import Session
 from tasks.azure.errors import explain, is_unauthorised
@@ -20,6 +20,7 @@ from tasks.job import pipeline
 from tasks.job.wait import cancel
 from tasks.leased import Kind, Leased
 from tasks.rollout import turn as turns
+from tasks.spending import Served
 
 
 class Reaped(BaseModel):
@@ -30,6 +31,16 @@ class Reaped(BaseModel):
     item: Leased
     at: datetime
     proof: str
+    served: tuple[Served, ...] = ()  # what went with it, and what each has cost in all
+
+
+class Released(BaseModel):
+    """What of a run was ended, by what people call it, and the deployments that went with it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    things: tuple[str, ...] = ()
+    served: tuple[Served, ...] = ()
 
 
 class Spared(BaseModel):
@@ -53,16 +64,15 @@ def end(session: Session, item: Leased, at: datetime | None = None) -> Reaped | 
     if why is not None:
         logger().warning("%s stays: %s", item.label, why)
         return Spared(item=item, why=why)
-    if seen is not None:
-        _remove(session, seen)
+    served = _remove(session, seen) if seen is not None else ()
     now = datetime.now(UTC)
     moment = now.isoformat(timespec="seconds")
     proof = f"cancel asked for at {moment}" if item.kind is Kind.JOB and seen else f"404 at {moment}"
     logger().info("Reaped %s of flow run %s: %s", item.label, item.run, proof)
-    return Reaped(item=item, at=now, proof=proof)
+    return Reaped(item=item, at=now, proof=proof, served=served)
 
 
-def release(session: Session, run: str, *, training: bool) -> list[str]:
+def release(session: Session, run: str, *, training: bool) -> Released:
     """End what a flow run still bills: its endpoints, and with its `training` its live jobs and clusters.
 
     From any process at any time; what was kept on purpose stays, and so does a cluster that a job needs.
@@ -86,15 +96,15 @@ def settle_rollouts(session: Session, run: str | None = None) -> list[str]:
     return settled
 
 
-def cancel_jobs(session: Session, run: str) -> list[str]:
+def cancel_jobs(session: Session, run: str) -> tuple[str, ...]:
     """Cancel the live jobs that a flow run holds; returns which."""
-    return _end_of_run(session, run, (_jobs,))
+    return _end_of_run(session, run, (_jobs,)).things
 
 
 def _end_of_run(
     session: Session, run: str, kinds: tuple[Callable[[Session, str], Iterator[Leased]], ...]
-) -> list[str]:
-    ended: list[str] = []
+) -> Released:
+    ended: list[Released] = []
     left: dict[str, str] = {}
     for find in kinds:
         try:
@@ -112,10 +122,13 @@ def _end_of_run(
             retryable=True,
             cause=Cause.DELETION,
         )
-    return ended
+    return Released(
+        things=tuple(thing for each in ended for thing in each.things),
+        served=tuple(served for each in ended for served in each.served),
+    )
 
 
-def _release_one(session: Session, item: Leased, ended: list[str], left: dict[str, str]) -> None:
+def _release_one(session: Session, item: Leased, ended: list[Released], left: dict[str, str]) -> None:
     try:
         seen = _seen_now(session, item)
         if seen is None or seen.run != item.run or seen.kept:
@@ -123,11 +136,11 @@ def _release_one(session: Session, item: Leased, ended: list[str], left: dict[st
         if item.kind is Kind.CLUSTER and (needed_by := pipeline.live_on(session, item.name)):
             logger().warning("Keeping %s: still used by %s", item.label, ", ".join(j.name for j in needed_by))
             return
-        _remove(session, seen)
+        served = _remove(session, seen)
     except Exception as error:  # noqa: BLE001 - the others are ended all the same, and this one reported
         left[item.label] = str(explain(error))
         return
-    ended.append(item.label)
+    ended.append(Released(things=(item.label,), served=served))
     logger().info("Released %s of flow run %s", item.label, item.run)
 
 
@@ -185,12 +198,22 @@ def _in_use(session: Session, seen: Leased, at: datetime) -> str | None:
     return None
 
 
-def _remove(session: Session, item: Leased) -> None:
+def _remove(session: Session, item: Leased) -> tuple[Served, ...]:
+    """End the thing; returns the deployments that are gone by then, with what they have cost.
+
+    Their runs cannot report them any more: nobody else knows it once their tags are gone.
+    """
     if item.kind is Kind.JOB:
         cancel(session, item.name)
     elif item.kind is Kind.ENDPOINT:
-        endpoint.remove(session, item.name, item.run)
+        behind = list(spending.behind(session, item.name))
+        removal = endpoint.remove(session, item.name, item.run)
+        return tuple(each.over(removal) for each in behind)
     elif item.kind is Kind.DEPLOYMENT:
-        deploy.remove(session, item.parent or "", item.name)
+        above = item.parent or ""
+        behind = [each for each in spending.behind(session, above) if each.name == item.name]
+        removal = deploy.remove(session, above, item.name)
+        return tuple(each.over(removal) for each in behind)
     else:
         compute.remove(session, item.name, item.run)
+    return ()

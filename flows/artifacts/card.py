@@ -48,6 +48,7 @@ def _figures(report: RunReport) -> str:
     )
     rows: list[tuple[str, str | None]] = [
         ("cost", cost),
+        ("of another run's job", _taken(report)),
         ("took", figures.duration(report.seconds)),
         ("held-out loss", figures.losses(report.base_loss, report.eval_loss)),
         ("ROUGE-L", figures.losses(report.base_rouge_l, report.rouge_l)),
@@ -58,6 +59,19 @@ def _figures(report: RunReport) -> str:
         ("notes", "; ".join(report.notes) or None),
     ]
     return table(["", ""], [[name, value] for name, value in rows if value is not None])
+
+
+def _taken(report: RunReport) -> str | None:
+    """What of the dollars another run's job has cost, or is that run's to report."""
+    others = [job for job in report.jobs if job.run != report.run]
+    return (
+        "; ".join(
+            f"`{job.name}` of flow run {job.run}: {figures.dollars(job.counted)} of "
+            f"{figures.dollars(job.dollars)} counted here"
+            for job in others
+        )
+        or None
+    )
 
 
 def _failure(failure: BaseException | None) -> Iterator[str]:

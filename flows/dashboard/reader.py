@@ -23,6 +23,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import StateType
 from prefect.client.schemas.sorting import ArtifactSort, FlowRunSort, TaskRunSort
 
+from flows.dashboard.job_dollars import once
 from flows.dashboard.run import RunRecord, row_of, run_of
 from flows.dashboard.selection import Selection
 from flows.run.flow_runs import FLOW as FLOW
@@ -45,7 +46,7 @@ async def read(selection: Selection) -> list[RunRecord]:
 
     try:
         async with get_client() as client:
-            runs = await _Reader(client, selection).runs()
+            runs = once(await _Reader(client, selection).runs())
     except (HTTPError, RuntimeError) as error:
         raise Failure(
             "Could not read runs from the Prefect server.",

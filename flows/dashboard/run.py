@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from flows.run import parameters
 from flows.run.report import RunReport
+from flows.run.spent import JobCost
 from tasks.azure.failure import LIMITS, Cause
 from tasks.azure.redaction import redact
 from tasks.core.reuse import Reused
@@ -57,6 +58,7 @@ class RunRecord(BaseModel):
     training_usd: float | None = None
     serving_usd: float | None = None
     cost_usd: float | None = None
+    jobs: tuple[JobCost, ...] = ()
     base_loss: float | None = None
     eval_loss: float | None = None
     train_loss: float | None = None

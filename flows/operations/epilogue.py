@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic, sleep
 from uuid import UUID
@@ -22,7 +23,7 @@ _LIMIT = 300.0  # seconds; it takes one or two
 _PAUSE = 0.5
 
 
-def begin(run: UUID, released: list[str]) -> None:
+def begin(run: UUID, released: Sequence[str]) -> None:
     """Start the process for a run whose hook has `released` so much; it outlives the hook's own process."""
     variables = get_current_settings().to_environment_variables(exclude_unset=True)
     subprocess.Popen(

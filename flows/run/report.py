@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, field_validator
 
 from flows.run import interruption
 from flows.run.context import Run
-from flows.run.spent import Spent
+from flows.run.spent import JobCost, Spent
 from tasks.azure.errors import explain
 from tasks.azure.failure import LIMITS, Cause, Failure
 from tasks.azure.redaction import redact
@@ -74,7 +74,14 @@ class RunReport(BaseModel):
     training_usd: float = 0.0
     serving_usd: float = 0.0
     cost_usd: float = 0.0
-    cost_is_least: bool = False  # part of the job's time was not seen
+    cost_is_least: bool = False  # part of the job's time was not seen, or the end of a deployment
+    jobs: tuple[JobCost, ...] = ()
+
+    def counted(self, job: str) -> float:
+        """How many dollars of that job are in this report's."""
+        if not self.jobs and self.job == job:  # of a version that kept no list of them
+            return self.training_usd
+        return sum(each.counted for each in self.jobs if each.name == job)
 
     @field_validator("*", mode="after")
     @classmethod
@@ -92,7 +99,7 @@ class RunReport(BaseModel):
 def report_of(run: Run) -> RunReport:
     """The run as a row; what it did not get to is None."""
     spent = Run.spent.of(run) or Spent()
-    training, serving = round(spent.training.dollars, 6), round(spent.serving, 6)
+    training, serving = round(spent.training.dollars, 6), round(spent.serving.dollars, 6)
     base, session = Run.base.of(run), Run.session.of(run)
     return RunReport(
         run=run.id,
@@ -110,7 +117,8 @@ def report_of(run: Run) -> RunReport:
         training_usd=training,
         serving_usd=serving,
         cost_usd=round(training + serving, 6),
-        cost_is_least=bool(training) and spent.training.at_least,
+        cost_is_least=spent.is_least,
+        jobs=spent.jobs,
         **_end(run, round(training + serving, 6)),
         **_training(run),
         **_serving(run),

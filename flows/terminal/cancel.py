@@ -83,7 +83,7 @@ def _cancel_run(client: SyncPrefectClient, run: FlowRun, lost: bool) -> Cancelle
                 f"What it may still hold is released by: finetune cancel --lost {run.id}",
                 cause=Cause.CONFIGURATION,
             )
-        return Cancelled(run=run.name, state=state.name or "", released=tuple(_release(run)))
+        return Cancelled(run=run.name, state=state.name or "", released=_release(client, run))
     has_process = state is not None and (state.is_running() or state.is_cancelling())
     if has_process and not lost:
         if run.deployment_id is None:
@@ -95,11 +95,12 @@ def _cancel_run(client: SyncPrefectClient, run: FlowRun, lost: bool) -> Cancelle
         client.set_flow_run_state(run.id, Cancelling(message="finetune cancel"), force=True)
         return Cancelled(run=run.name, state="Cancelling")
     client.set_flow_run_state(run.id, CancelledState(message="finetune cancel"), force=True)
-    return Cancelled(run=run.name, state="Cancelled", released=tuple(_release(run)))
+    return Cancelled(run=run.name, state="Cancelled", released=_release(client, run))
 
 
-def _release(run: FlowRun) -> list[str]:
-    """End what the run holds, in the workspace that it names."""
+def _release(client: SyncPrefectClient, run: FlowRun) -> tuple[str, ...]:
+    """End what the run holds, in the workspace that it names; its report gets what deployments have cost."""
+    from flows.run.earlier import report_served
     from flows.run.parameters import config_of
     from flows.run.workspace import opened
     from tasks.reap import release
@@ -107,7 +108,9 @@ def _release(run: FlowRun) -> list[str]:
 
     place = config_of(run).workspace
     with opened(place.where, place.credentials):
-        return release(sign_in.fn(place), str(run.id), training=True)
+        released = release(sign_in.fn(place), str(run.id), training=True)
+        report_served(client, released.served)
+        return released.things
 
 
 def _cancel_job(place: Workspace, name: str) -> Cancelled:

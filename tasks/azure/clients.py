@@ -131,6 +131,16 @@ def read(session: Session, path: str, api_version: str) -> Any:
     return _send(session, "GET", _address(session, path, {"api-version": api_version}))
 
 
+def follow(session: Session, address: str) -> Any:
+    """GET an address as the service itself has given it, which may be signed; retried like `read`.
+
+    Raises ValueError for one that is not the resource manager's, which has no business with our token.
+    """
+    if urlsplit(address).netloc != urlsplit(session.resource_manager).netloc:
+        raise ValueError(f"{urlsplit(address).netloc} is not the resource manager")
+    return _send(session, "GET", address)
+
+
 def pages(session: Session, path: str, api_version: str, query: Mapping[str, str]) -> Iterator[Any]:
     """The items of a resource manager's list, page after page; retried like `read`."""
     address = _address(session, path, {"api-version": api_version, **query})

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from time import monotonic, sleep
 from typing import Any, TypeVar
 
-from tasks.azure import clients
+from tasks.azure import clients, service_clock
 from tasks.azure.errors import explain, is_missing
 from tasks.azure.failure import Cause, Failure
 
@@ -103,8 +104,10 @@ def settled(get: Callable[[], Any], poller: Any = None, minutes: float = _USUAL)
     return found
 
 
-def delete(ask: Callable[[], Any], billed: Billed) -> None:
+def delete(ask: Callable[[], Any], billed: Billed) -> Any:
     """Ask for a deletion; after a lost answer the thing may be missing already, which is what was wanted.
+
+    Returns the poller that asking gave, None for what is missing.
 
     While another operation is under way it may be refused: it is asked for again for 45 minutes. Raises a
     Failure that names what is left, its price and the command that deletes it.
@@ -112,10 +115,10 @@ def delete(ask: Callable[[], Any], billed: Billed) -> None:
     begun = monotonic()
     while True:
         try:
-            ask()
+            return ask()
         except Exception as error:
             if is_missing(error):
-                return
+                return None
             failure = explain(error)
             if failure.cause is not Cause.IN_USE:
                 raise
@@ -123,19 +126,17 @@ def delete(ask: Callable[[], Any], billed: Billed) -> None:
             if waited > _DELETION * 60:
                 why = f"could not be deleted for {waited / 60:.0f} minutes ({failure.what})"
                 raise billed.left(why).with_details(failure.details) from error
-        else:
-            return
         sleep(_AGAIN)
 
 
-def gone(get: Callable[[], Any], billed: Billed) -> None:
-    """Poll until the thing is seen to be gone.
+def gone(get: Callable[[], Any], billed: Billed) -> datetime | None:
+    """Poll until the thing is seen to be gone; returns when it was last seen, by the service's clock.
 
     Raises a Failure that names what is left, its price and the command that deletes it, when it does not go.
     """
-    begun = monotonic()
+    begun, seen = monotonic(), None
     while (found := get()) is not None:
-        waited = monotonic() - begun
+        waited, seen = monotonic() - begun, service_clock.now()
         if state(found) == "Failed" and waited > 1:
             raise Failure(
                 f"The {billed.label} could not be deleted and is still billed.",
@@ -146,6 +147,7 @@ def gone(get: Callable[[], Any], billed: Billed) -> None:
         if waited > _DELETION * 60:
             raise billed.left(f"is still {state(found)} after {waited / 60:.0f} minutes")
         _pause(waited)
+    return seen
 
 
 def wait(seconds: float) -> None:

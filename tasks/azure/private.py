@@ -100,6 +100,18 @@ def child_runs(jobs: Any, workspace: tuple[str, str, str], run: str) -> list[Any
     return list(jobs._runs_operations._operation.get_child(*workspace, run))
 
 
+def operation_address(poller: Any) -> str | None:
+    """Where the operation that a poller follows says how far it is; None where the answer named no place.
+
+    The SDK's poller asks there itself, and shows nobody when the operation has ended.
+    """
+    if poller is None:
+        return None
+    answer = getattr(poller.polling_method(), "_initial_response", None)
+    address: str | None = answer.http_response.headers.get("Azure-AsyncOperation") if answer else None
+    return address
+
+
 def run_details(jobs: Any, run: str) -> Any:
     """A run's error and the addresses of its logs, which the SDK streams from and shows nobody."""
     return jobs._runs_operations.get_run_details(run)

@@ -17,6 +17,8 @@ R = TypeVar("R")
 TALK = 20 * 60.0  # seconds
 # A stage that also waits for operations, which are given up after half an hour each.
 OPERATION = 60 * 60.0
+# A stage that works through data itself, however much there is; its single calls have limits of their own.
+WORK = 6 * 60 * 60.0
 
 
 def within(what: str, seconds: float | None, call: Callable[[], R]) -> R:
@@ -97,6 +99,6 @@ def _too_long(what: str, seconds: float) -> Failure:
     return Failure(
         f"The stage {what} took longer than {seconds / 60:.0f} minutes and was ended.",
         "Run again; existing resources are reused.",
-        retryable=True,
+        retryable=seconds < WORK,  # by the run itself: another day is for a person to spend
         cause=Cause.TIMED_OUT,
     )

@@ -100,7 +100,7 @@ def stage(
                     raise
                 return cast(R, _cancelled(signal))
 
-        return _Stage(
+        made: _Stage[P, R] = _Stage(
             run,
             name=which.value,
             task_run_name=run_name or which.value,
@@ -110,6 +110,8 @@ def stage(
             retry_condition_fn=_may_succeed_later,
             **{"cache_policy": NO_CACHE, **options},
         )
+        made.limit = limit
+        return made
 
     return decorate
 
@@ -181,6 +183,8 @@ def displaying() -> Iterator[None]:
 
 class _Stage(Task[P, R]):
     """A task that a cancelled run leaves as Cancelled: Prefect's own would say that it has crashed."""
+
+    limit: float | None  # seconds of an attempt; None for one that has its own
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         result = super().__call__(*args, **kwargs)

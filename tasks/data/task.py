@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tasks.core.limit import WORK
 from tasks.core.stage import logger, stage
 from tasks.core.stages import Stage
 from tasks.data.prepare import prepare
@@ -13,7 +14,7 @@ from tasks.data.window import Window
 _UNKNOWN = Window()
 
 
-@stage(Stage.DATA, limit=None, run_name="data: {data.dataset}")
+@stage(Stage.DATA, limit=WORK, run_name="data: {data.dataset}")
 def prepare_data(data: Data, window: Window = _UNKNOWN) -> PreparedData:
     """The splits of the configured data as JSON Lines in the chat schema, validated."""
     progress = DataProgress()

@@ -13,6 +13,7 @@ from tasks.azure import clients
 from tasks.azure.clients import Session
 from tasks.azure.failure import Cause, Failure
 from tasks.core import outage
+from tasks.core.limit import WORK
 from tasks.core.stage import logger, report, stage
 from tasks.core.stages import Stage
 from tasks.data import PreparedData
@@ -37,7 +38,7 @@ class Earlier(BaseModel):
     answers: Mapping[str, str] = {}
 
 
-@stage(Stage.EVALUATE, limit=None)
+@stage(Stage.EVALUATE, limit=WORK)
 def evaluate(
     session: Session,
     section: Section,

@@ -40,7 +40,7 @@ class Bill(BaseModel):
     dollars: float = 0.0
     at_least: bool = True
 
-    def plus(self, other: Bill) -> Bill:
+    def __add__(self, other: Bill) -> Bill:
         return Bill(dollars=self.dollars + other.dollars, at_least=self.at_least or other.at_least)
 
     def __str__(self) -> str:

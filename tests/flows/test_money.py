@@ -5,6 +5,7 @@ Steps and deployments last half an hour of the workspace's clock, which the test
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -12,16 +13,24 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.states import AwaitingRetry
 
 from azureml_local import switch
+from flows.dashboard import reader
+from flows.dashboard.selection import Selection
 from flows.run import parameters
 from flows.run.config import Finetune
+from flows.run.earlier import report_lost, spent_by
 from flows.run.report import RunReport
+from tasks import spending
 from tasks.azure import clients
 from tasks.azure.failure import Cause
 from tasks.core.stage import StageEvent, StageState, observing
 from tasks.core.stages import Stage
+from tasks.sign_in import Workspace as SignIn
+from tasks.sign_in import sign_in
 from tests.conftest import know_the_cloud, poll_often
 from tests.flows.reports import report_of
 from tests.support import tiny_model
@@ -219,6 +228,46 @@ def test_of_a_run_that_crashes_and_goes_on(
     books.admin("clock", {"seconds": LATER})
     assert healed.training_usd == pytest.approx(billed(books, "node", cluster), rel=0.02)
     assert healed.training_usd > 1.3 * crashed.training_usd
+
+
+def test_of_a_killed_run_whose_job_another_takes_over(
+    prefect_server: PrefectServer, books: Workspace, config: Any, cluster: str, time_passes: Act
+) -> None:
+    """Once, in the other's report and in the history: without a watcher, and after one has booked it all."""
+
+    def is_killed() -> None:
+        books.admin("clock", {"seconds": STEP / 2})
+        raise SystemExit(1)
+
+    killed = run(prefect_server, config(), Once(trains=is_killed))
+    assert killed.training_usd > 0.1
+    with prefect_server.client() as client:
+        forget_report(client, killed.run)
+        other = run(prefect_server, config(), Once(trains=time_passes))
+        assert (other.outcome, other.job) == ("completed", killed.job), other.failure
+        books.admin("clock", {"seconds": LATER})
+        paid = billed(books, "node", cluster)
+        assert other.training_usd == pytest.approx(paid, rel=0.02)
+        assert in_history(killed.run, other.run) == pytest.approx(paid, rel=0.02)
+
+        session = sign_in.fn(SignIn())
+        spent = spent_by(session.workspace, killed.run, spending.of_run(session, killed.run))
+        report_lost(client, client.read_flow_run(UUID(killed.run)), config(), spent)
+    assert report_of(killed.run).training_usd == pytest.approx(paid, rel=0.1)  # its boot was not seen
+    assert in_history(killed.run, other.run) == pytest.approx(paid, rel=0.02)
+
+
+def forget_report(client: SyncPrefectClient, run: str) -> None:
+    """Leave the run as one is that was killed, which writes no report."""
+    of_run = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[UUID(run)]))
+    for artifact in client.read_artifacts(artifact_filter=of_run):
+        client.delete_artifact(artifact.id)
+
+
+def in_history(*runs: str) -> float:
+    """The dollars of training that the history has of those runs."""
+    found = asyncio.run(reader.read(Selection()))
+    return sum(each.training_usd or 0.0 for each in found if each.id in runs)
 
 
 def test_of_every_attempt_of_a_run(

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from tasks.azure import clients
+from tasks.azure import clients, listing, service_clock
 from tasks.azure.clients import Session
 from tasks.azure.failure import Cause
 from tasks.base_model import Base, find_model
+from tasks.core import outage
 from tasks.core.lease import Lease
 from tasks.core.names import suffixed
 from tasks.delete import EndpointEnd, delete_endpoint
@@ -76,6 +78,41 @@ def test_a_name_that_was_deleted_a_moment_ago_is_waited_for(
     flow_clock.at(2, lambda: server.admin("clock", {"seconds": 120}))
     assert open_endpoint.fn(session, name, job("j"), lease).name == name
     assert flow_clock.now == 2 * 60
+
+
+@pytest.mark.parametrize("says", [True, False], ids=["the service says when", "it does not"])
+def test_a_deletion_that_is_seen_late_was_no_later_for_that(
+    session: Session,
+    name: str,
+    lease: Lease,
+    let_fail: LetFail,
+    server: LocalServer,
+    monkeypatch: pytest.MonkeyPatch,
+    says: bool,
+) -> None:
+    """The service is away for ten minutes as soon as it was asked to delete."""
+    clock = FlowClock.installed(monkeypatch)
+    monkeypatch.setattr(outage, "sleep", clock.sleep)
+    monkeypatch.setattr(outage, "monotonic", clock)
+    open_endpoint.fn(session, name, job("j"), lease)
+    away = {"kind": "status", "status": 503, "count": None, "headers": {"Retry-After": "0.01"}}
+    silent = {"kind": "status", "status": 404, "count": None, "path": "/**/mfeOperationsStatus/*"}
+    rules = [] if says else [silent]
+    let_fail({**away, "method": "GET", "path": f"/**/onlineEndpoints/{name}", "nth": 2}, *rules)
+
+    def back() -> None:
+        server.admin("clock", {"seconds": 600})
+        server.admin("faults", {"faults": rules})
+        list(listing.clusters(session))  # by whose answer the run knows what time it is
+
+    clock.at(10, back)
+    asked = service_clock.now()
+    with outage.budget(60):
+        removal = delete_endpoint.fn(session, name, lease).removal
+    assert clock.now >= 600
+    assert removal is not None
+    assert removal.ended - asked < timedelta(minutes=1)
+    assert removal.is_least is not says
 
 
 def test_a_name_that_stays_taken_gets_a_suffix_of_the_run(

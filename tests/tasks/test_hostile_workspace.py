@@ -134,7 +134,7 @@ def test_jobs_that_the_sdk_cannot_parse_and_hundreds_of_newer_ones_hide_none_of_
         assert {*names, job} <= {each.name for each in listing.jobs(session)}
         assert f"job {job}" in due(find_leased.fn(session))
         assert find_ended.fn(session, [job, names[-1], "never-there"]) == {names[-1], "never-there"}
-        assert cancel_jobs(session, ours.run) == [f"job {job}"]
+        assert cancel_jobs(session, ours.run) == (f"job {job}",)
     until(lambda: listing.submitted(session, job).state == "Canceled")
 
 
@@ -150,7 +150,7 @@ def test_a_cluster_stays_while_anybodys_job_of_any_kind_needs_it(
         spared = end.fn(session, found)
         assert isinstance(spared, Spared)
         assert spared.why == f"it is used by {job}"
-        assert release(session, ours.run, training=True) == []
+        assert release(session, ours.run, training=True).things == ()
         assert not delete_cluster.fn(session, name, ours)
         assert compute.find(session, name) is not None
     assert isinstance(end.fn(session, found), Reaped)
@@ -245,7 +245,7 @@ def test_what_was_kept_since_it_was_listed_is_spared(session: Session, make_endp
     spared = end.fn(session, found)
     assert isinstance(spared, Spared)
     assert "flow run another holds it" in spared.why
-    assert release(session, ours.run, training=False) == []
+    assert release(session, ours.run, training=False).things == ()
     assert endpoint.find(session, name) is not None
 
 

@@ -72,5 +72,5 @@ def test_what_is_ours_is_found_on_whatever_page_and_released(full: Session) -> N
         (Kind.ENDPOINT, None, LAST),
         (Kind.DEPLOYMENT, "endpoint-000", f"deployment-{DEPLOYMENTS - 1}"),
     }
-    assert release(full, "ours", training=False)
+    assert release(full, "ours", training=False).things
     assert [each.name for each in listing.endpoints(full) if each.name == LAST] == []

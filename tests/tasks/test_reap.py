@@ -10,7 +10,7 @@ import pytest
 
 from flows.reap import due_of
 from tasks import compute, deploy, endpoint
-from tasks.azure import clients
+from tasks.azure import clients, service_clock
 from tasks.azure.clients import Session
 from tasks.azure.failure import Cause
 from tasks.core.lease import Lease
@@ -148,7 +148,12 @@ def test_a_failed_deployment_goes_with_its_endpoint_and_tells_its_price(
     assert above.expires is not None
     assert above.overdue(above.expires + timedelta(hours=3)) == pytest.approx(1.5)
     assert {above.label} == {label for label in due(session) if name in label}
-    end.fn(session, above)
+    ended = end.fn(session, above)
+    assert isinstance(ended, Reaped)
+    (served,) = ended.served
+    assert (served.name, served.hourly, served.run) == ("demo", 0.5, tags.run)
+    assert served.ended is not None
+    assert served.created < served.ended <= service_clock.now()
     assert endpoint.find(session, name) is None
 
 
@@ -161,7 +166,9 @@ def test_a_deployment_of_ours_behind_anothers_endpoint_goes_alone(
     found = listed(session, "demo", name)
     assert found is not None
     assert {label for label in due(session) if name in label} == {f"deployment {name}/demo"}
-    end.fn(session, found)
+    ended = end.fn(session, found)
+    assert isinstance(ended, Reaped)
+    assert [each.name for each in ended.served] == ["demo"]
     assert deploy.find(session, name, "demo") is None
     assert endpoint.find(session, name) is not None
 

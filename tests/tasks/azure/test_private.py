@@ -79,3 +79,15 @@ def test_a_jobs_children_have_times_and_details(session: Session, ml_client: Any
     (child,) = private.child_runs(ml_client.jobs, where, job.name)
     assert child.start_time_utc <= child.end_time_utc
     assert private.run_details(ml_client.jobs, child.run_id).log_files
+
+
+def test_a_deletion_is_followed_where_its_answer_says(session: Session, ml_client: Any) -> None:
+    from azure.ai.ml.entities import AmlCompute
+
+    ml_client.compute.begin_create_or_update(AmlCompute(name="followed", size="Standard_DS3_v2")).result()
+    address = private.operation_address(ml_client.compute.begin_delete("followed"))
+    assert address is not None
+    assert clients.follow(session, address)["startTime"]
+    assert private.operation_address(None) is None
+    with pytest.raises(ValueError, match="elsewhere.example is not the resource manager"):
+        clients.follow(session, "https://elsewhere.example/operations/1")

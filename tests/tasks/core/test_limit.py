@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar, copy_context
 
 import pytest
+from prefect import Task
 
+import tasks
 from tasks.azure.failure import Cause
+from tasks.core import limit
 from tasks.core.limit import within
 from tests.support.failures import fails
 from tests.support.waiting import PATIENCE
@@ -66,3 +71,24 @@ def test_what_is_limited_in_a_thread_knows_its_context_and_raises_its_own_errors
         assert pool.submit(inside.run, within, "compute", 600, known.get).result(PATIENCE) == "of the stage"
         with pytest.raises(KeyError, match="of the stage"):
             pool.submit(inside.run, within, "compute", 600, wrong).result(PATIENCE)
+
+
+def test_every_stage_has_a_limit_but_for_the_wait_whose_looks_have_one_each() -> None:
+    found = {
+        member.fn.__qualname__: getattr(member, "limit", None)
+        for module in pkgutil.walk_packages(tasks.__path__, "tasks.")
+        for member in vars(importlib.import_module(module.name)).values()
+        if isinstance(member, Task)
+    }
+    assert len(found) > 20
+    assert {name for name, seconds in found.items() if seconds is None} == {"wait_for_job"}
+    assert all(seconds > 0 for seconds in found.values() if seconds is not None)
+
+
+def test_a_day_of_work_that_went_nowhere_is_not_begun_again_by_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limit, "WORK", 0.05)
+    with fails(Cause.TIMED_OUT, "The stage data took longer than") as caught:
+        within("data", limit.WORK, threading.Event().wait)
+    assert not caught.value.retryable

@@ -1,22 +1,23 @@
 """Cases that come to one run, or one run after another, since each leaves room for the others.
 
-A run that survives twelve faults of different calls has survived each of them, at a twelfth of the cost. What
-does not end well together is tried again alone, so that the verdict is of one case.
+A run that survives twenty faults of different calls has survived each of them, at a twentieth of the cost.
+What does not end well together is tried again in halves, and in the end alone: the verdict is of one case.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from time import monotonic
 
 from tests.sweep import kinds, worker
 from tests.sweep.kinds import Call
-from tests.sweep.table import judge
+from tests.sweep.table import explain, judge
 from tests.sweep.worker import Baseline, Case, Tried
 
-_FIRST_SERIAL = 100_000  # of the runs of groups: cases have those below
-_CALLS_APART = 6  # so that what one fault lets come again is over before the next
+_FIRST_SERIAL = 10_000  # of the runs of groups: cases have those below, halves of groups twice as many
+_CALLS_APART = 4  # so that what one fault lets come again is over before the next
 _TOKENS_APART = 30  # a stage signs in again once
 _BOUNDARIES_APART = 3
 
@@ -29,11 +30,11 @@ class Sort:
     most: int
 
 
-_CALLS = Sort((*kinds.FAULTS, kinds.PAIR), 12)
-_QUIET = Sort((kinds.STOP, *kinds.AWAY, kinds.LOCKED), 6)  # the process goes on
-_RESTARTS = Sort((kinds.RESTARTED,), 6)
-_LOSING = Sort(kinds.LOSING, 6)  # one process after another
-_INTERRUPTING = Sort(kinds.INTERRUPTING, 4)
+_CALLS = Sort((*kinds.FAULTS, kinds.PAIR), 24)
+_QUIET = Sort((kinds.STOP, *kinds.AWAY, kinds.LOCKED), 9)  # the process goes on
+_RESTARTS = Sort((kinds.RESTARTED,), 9)
+_LOSING = Sort(kinds.LOSING, 9)  # one process after another
+_INTERRUPTING = Sort(kinds.INTERRUPTING, 6)
 _SORTS = (_CALLS, _QUIET, _RESTARTS, _LOSING, _INTERRUPTING)
 
 
@@ -69,11 +70,24 @@ def alone(cases: Iterable[Case], baseline: Baseline) -> list[Group]:
 
 
 def attempt(group: Group) -> list[Tried]:
-    """What came of each case: of all together where that ended well, of the others alone."""
-    tried = _together(group) if len(group.cases) > 1 else []
-    well = [each for each in tried if each.happened] if all(map(_is_well, tried)) else []
-    done = {each.case for each in well}
-    return well + [worker.attempt(case) for case in group.cases if case not in done]
+    """What came of each case: of all together where that ended well, else of either half, and so on.
+
+    A case that did not happen, as another one has led the run past its place, is tried alone.
+    """
+    if len(group.cases) == 1:
+        return [worker.attempt(group.cases[0])]
+    tried = _together(group)
+    ill = [each for each in tried if not _is_well(each)]
+    if ill:
+        print(f"{len(tried)} together: {explain(ill[0])}", file=sys.stderr, flush=True)
+        return [each for half in _halves(group) for each in attempt(half)]
+    return [each if each.happened else worker.attempt(each.case) for each in tried]
+
+
+def _halves(group: Group) -> Iterator[Group]:
+    """Every second case and the others: farther apart than before."""
+    for number in range(2):
+        yield replace(group, cases=group.cases[number::2], serial=2 * group.serial + number)
 
 
 def _is_well(tried: Tried) -> bool:

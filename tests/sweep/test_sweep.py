@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import replace
 from itertools import combinations, pairwise
 from pathlib import Path
@@ -171,16 +170,13 @@ def test_a_sample_leaves_nothing_pays_nothing_twice_and_says_why_it_failed(
     for name, value in prefect_server.environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("AZUREML_LOCAL_STATE", raising=False)
-    # Of the answers with a status one stands for all, and a lost answer for a delayed one: what tries them
-    # again is the same code.
-    faults = [kind for kind in kinds.FAULTS if kind not in ("429", "503", "reset before", "delay")]
-    # Ten runs take minutes, and a Prefect server that is killed is no other test's; the whole sweep has them.
-    left_out = (*kinds.FAULTS, kinds.KILL, kinds.TEN, *kinds.OF_OWN_SERVER)
-    others = [kind for kind in kinds.KINDS if kind not in left_out]
-    wanted = [*faults, kinds.KILL, *random.Random(SEED).sample(others, 5)]
+    # A delay makes the clients wait for it, several runs at once take as many times as long, and a Prefect
+    # server that is killed is no other test's: the whole sweep has them.
+    faults = [kind for kind in kinds.FAULTS if kind != "delay"]
+    wanted = [*faults, *kinds.LOSING, *kinds.INTERRUPTING, kinds.STOP, *kinds.AWAY]
     with sweep(processes=1, every_call=False) as swept:
         sample = cases(swept.baseline, wanted, sample=len(wanted), seed=SEED, once=True)
         tried = list(swept.attempt(sample))
     assert {each.case.kind for each in tried} == set(wanted)
     assert [explain(each) for each in tried if judge(each).bad] == []
-    assert sum(judge(each).happened for each in tried) >= 5
+    assert sum(judge(each).happened for each in tried) >= len(wanted) - 3

@@ -77,7 +77,7 @@ class Trouble:
 
         Its storage does not: the job's own steps read their data there, and would fail.
         """
-        headers = {"Retry-After": "0"}
+        headers = {"Retry-After": "0.01"}  # azure-core takes none for silence, and waits by the real clock
         busy = {"kind": "status", "status": 503, "count": None, "headers": headers}
         self._faults([{**busy, "path": path} for path in _SERVICE])
         self.clock.at(self.clock.now / 60 + minutes, lambda: self._faults([]))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from uuid import uuid4
@@ -17,6 +18,7 @@ import psutil
 
 MARK = "FINETUNE_SUITE"  # in the environment of everything that a process of the suite starts
 _PATIENCE = 10.0  # seconds between asking a process to end and ending it
+_OFTEN = 0.1  # seconds between two looks whether it has
 
 
 @dataclass
@@ -56,14 +58,21 @@ def _marked(mark: str) -> list[psutil.Process]:
 
 
 def _clean(mark: str) -> None:
-    while left := [process for process in _marked(mark) if process.pid != os.getpid()]:  # they may start more
+    while left := _others(mark):  # they may start more
         for process in left:
             with suppress(psutil.Error):
                 process.terminate()
-        _, stubborn = psutil.wait_procs(left, timeout=_PATIENCE)
+        asked = time.monotonic()
+        # Not by psutil's wait: whose parent has not asked for its status is there, though it has ended.
+        while (stubborn := _others(mark)) and time.monotonic() < asked + _PATIENCE:
+            time.sleep(_OFTEN)
         for process in stubborn:
             with suppress(psutil.Error):
                 process.kill()
+
+
+def _others(mark: str) -> list[psutil.Process]:
+    return [process for process in _marked(mark) if process.pid != os.getpid()]
 
 
 if __name__ == "__main__":

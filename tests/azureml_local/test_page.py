@@ -174,9 +174,13 @@ def test_everything_shown_is_escaped(
     # What a job has made is on its page, with the zone of its times.
     assert re.search(r"Created</dt><dd>[\d-]+ [\d:]+ UTC", pages[1])
     assert "<h2>Artifacts</h2>" in pages[1]
+    assert '<th scope="row">train.data</th>' in pages[1]
     assert "user_logs/std_log.txt" in pages[1]
     assert browser.get(f"{server.url}/jobs/{job.name}?part=details", timeout=PATIENCE).status_code == 200
     assert cluster in browser.get(f"{server.url}/assets", timeout=PATIENCE).text
+    newest = browser.get(f"{server.url}/?most=1", timeout=PATIENCE).text
+    assert newest.count('name="job"') == 1
+    assert ('href="/?most=2"' in newest) == (len(list(ml_client.jobs.list())) > 1)
     _search_and_compare(f"{server.url}/jobs/{job.name}", browser, ml_client, job.name)
 
 
@@ -194,6 +198,7 @@ def _search_and_compare(address: str, browser: requests.Session, client: Any, na
     found = browser.get(compare, params={"job": [name, train]}, timeout=PATIENCE).text
     rows = re.findall(r'<tr( class="differs")?><th scope="row">([^<]*)', found)
     differs = {row: bool(marked) for marked, row in rows}
+    assert differs["train.data"], "given to a node of the pipeline alone"
     assert not differs["status"]
     assert not differs["eval_loss"]
     assert browser.get(compare, params={"job": name}, timeout=PATIENCE).status_code == 400

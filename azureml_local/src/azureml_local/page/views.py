@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote, urlencode
@@ -11,7 +12,7 @@ from azureml_local.errors import BadRequest, ServiceError
 from azureml_local.execution import pipeline, step_directory
 from azureml_local.execution.runtime import artifact_folder
 from azureml_local.execution.workspace import Workspace
-from azureml_local.page import comparison, curve, log_view, measured, times
+from azureml_local.page import comparison, curve, given, log_view, measured, times
 from azureml_local.page import graph as drawings
 from azureml_local.settings import ARTIFACT_DATASTORE, INFERENCE
 from azureml_local.state.document import Kind
@@ -48,13 +49,16 @@ _LOG_STARTED = (
 )
 
 
-def job_list(workspace: Workspace) -> Values:
-    """Every submitted job, the newest first."""
+def job_list(workspace: Workspace, most: int) -> Values:
+    """The newest of the submitted jobs, and whether there are more of them than `most`."""
+    found = [document for _, document in islice(workspace.jobs.records.roots(), most + 1)]
     return {
         "jobs": [
             {**_job(workspace, document), "steps": _steps_done(workspace, document)}
-            for _, document in workspace.jobs.records.roots()
-        ]
+            for document in found[:most]
+        ],
+        "most": most,
+        "are_more": len(found) > most,
     }
 
 
@@ -137,14 +141,13 @@ def metrics(workspace: Workspace, name: str) -> Values:
 def details(workspace: Workspace, name: str) -> Values:
     """What a job was given and what it made: parameters, inputs, outputs, and the files of its runs."""
     document = workspace.jobs.records.get(name)
-    properties = document["properties"]
-    inputs = cast("dict[str, Values]", properties.get("inputs") or {})
-    outputs = cast("dict[str, Values]", properties.get("outputs") or {})
-    literal = {key for key, value in inputs.items() if value.get("jobInputType") == "literal"}
+    inputs = given.inputs(document)
+    outputs = cast("dict[str, Values]", document["properties"].get("outputs") or {})
+    literal = {name for name, value in inputs.items() if given.is_literal(value)}
     return {
         "parameters": sorted((key, str(inputs[key].get("value", ""))) for key in literal),
-        "inputs": sorted((key, _place(inputs[key])) for key in inputs.keys() - literal),
-        "outputs": sorted((key, _place(value)) for key, value in outputs.items()),
+        "inputs": sorted((key, given.place(inputs[key])) for key in inputs.keys() - literal),
+        "outputs": sorted((key, given.place(value)) for key, value in outputs.items()),
         "artifacts": _artifacts(workspace, document),
         "final": has_ended(document),
     }
@@ -270,8 +273,7 @@ def _facts(workspace: Workspace, document: JobDocument) -> dict[str, str]:
 
 
 def _given(document: JobDocument) -> dict[str, str]:
-    inputs = cast("dict[str, Values]", document["properties"].get("inputs") or {})
-    return {name: _place(value) for name, value in inputs.items()}
+    return {name: given.place(value) for name, value in given.inputs(document).items()}
 
 
 def _last_values(workspace: Workspace, document: JobDocument) -> dict[str, str]:
@@ -313,11 +315,6 @@ def _endpoint(workspace: Workspace, document: EndpointDocument) -> Values:
             for _, deployment in workspace.store.list(DEPLOYMENTS, f"{name}/")
         ],
     }
-
-
-def _place(value: Values) -> str:
-    """Where an input or an output lies."""
-    return str(value.get("uri") or value.get("value") or "")
 
 
 def _asset(document: AssetDocument) -> Values:

@@ -17,7 +17,7 @@ from starlette.routing import Route
 from azureml_local.errors import NotFound, ServiceError
 from azureml_local.execution.workspace import Workspace
 from azureml_local.page import times, views
-from azureml_local.wire.arm import route, workspace_of
+from azureml_local.wire.arm import integer, route, workspace_of
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -33,6 +33,7 @@ _HEADERS = {
     "Cache-Control": "no-store",
 }
 _COOKIE_LIFETIME = 30 * 86400
+_JOBS = 100  # of the list, until more are asked for
 
 Values = dict[str, Any]
 Part = Callable[[Request], Values]
@@ -68,6 +69,10 @@ def _part(request: Request, wanted: str, parts: dict[str, Part]) -> Response:
     answer = _html(f"{wanted}.html", values)
     answer.headers["X-Final"] = str(bool(values.get("final"))).lower()
     return answer
+
+
+def _jobs(request: Request) -> Values:
+    return views.job_list(workspace_of(request), max(1, integer(request, "most", _JOBS)))
 
 
 def _progress(request: Request) -> Values:
@@ -192,7 +197,7 @@ def _of_workspace(values: Callable[[Workspace], Values]) -> Part:
 
 
 routes = [
-    _page("/", "jobs", "Jobs", job_list=_of_workspace(views.job_list)),
+    _page("/", "jobs", "Jobs", job_list=_jobs),
     _page("/jobs/{name}", "job", "Jobs", progress=_progress, curve=_curve, log=_log, details=_details),
     _page("/compare", "compare", "Jobs", comparison=_comparison),
     _page("/assets", "assets", "Assets", asset_list=_of_workspace(views.asset_list)),

@@ -116,7 +116,7 @@ def _ours(arguments: argparse.Namespace) -> dict[str, Any]:
 
     torch.set_num_threads(arguments.threads)
     dtype = precision.dtype(arguments.precision)
-    decoder = Decoder.load(arguments.data / "model", dtype)
+    decoder = Decoder.load(arguments.data / "model", dtype, precision.device())
     decoder.adapt(RANK, ALPHA, 0.0, 0)
     data = Tokenized.load(arguments.data / "train.npz")
     clock = _Clock()
@@ -221,6 +221,8 @@ def _rows(arguments: argparse.Namespace) -> list[dict[str, Any]]:
 
 def _settings(arguments: argparse.Namespace, scratch: str) -> dict[str, Any]:
     """What both peers are told, apart from their batches."""
+    from azureml_local import precision
+
     return {
         "output_dir": scratch,
         "max_steps": arguments.steps + 1,
@@ -230,7 +232,7 @@ def _settings(arguments: argparse.Namespace, scratch: str) -> dict[str, Any]:
         "train_sampling_strategy": "sequential",
         "save_strategy": "no",
         "report_to": "none",
-        "use_cpu": True,
+        "use_cpu": precision.device().type == "cpu",
         "disable_tqdm": True,
     }
 

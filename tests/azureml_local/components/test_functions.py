@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from azureml_local.components.training.flash_attention import flash_attention
 from azureml_local.components.training.functions import (
     AdaptedLinear,
     Attention,
@@ -66,13 +67,16 @@ def plain_attention(qkv: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, win
     return torch.cat(results).reshape(tokens, -1)
 
 
+@pytest.mark.parametrize("attend", [Attention.apply, flash_attention], ids=["products", "PyTorch's kernel"])
 @pytest.mark.parametrize("window", [None, 3])
 @pytest.mark.parametrize("turned", [8, 4], ids=["all turned", "half turned"])
-def test_attention(random: Callable[..., torch.Tensor], window: int | None, turned: int) -> None:
+def test_attention(
+    random: Callable[..., torch.Tensor], window: int | None, turned: int, attend: Callable[..., torch.Tensor]
+) -> None:
     qkv = random(17, 10 * 8)
     angles = torch.rand(17, turned // 2, generator=torch.Generator().manual_seed(3), dtype=torch.float64) * 6
     cos, sin = angles.cos(), angles.sin()
-    ours = Attention.apply(qkv, cos, sin, SPANS, 6, 2, window)
+    ours = attend(qkv, cos, sin, SPANS, 6, 2, window)
     assert_same(ours, plain_attention(qkv, cos, sin, window), [qkv])
 
 

@@ -61,11 +61,9 @@ def _finetune(values: Values) -> None:
     data: Path = values["preprocess_output"]
     dtype = precision.dtype(parameters.precision) if parameters.apply_lora else torch.float32
     if parameters.precision == "16" and dtype == torch.float32:
-        reason = (
-            "this processor has no bfloat16 units" if parameters.apply_lora else "all weights are trained"
-        )
+        reason = "there are no bfloat16 units here" if parameters.apply_lora else "all weights are trained"
         print(f"precision=16 is accepted; float32 is used, as {reason}.")
-    decoder = Decoder.load(base, dtype)
+    decoder = Decoder.load(base, dtype, precision.device())
     if parameters.apply_lora:
         decoder.adapt(parameters.lora_r, parameters.lora_alpha, parameters.lora_dropout, parameters.seed)
     directory = os.environ.get(CHECKPOINTS_VARIABLE)

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from azureml_local.precision import dtype
+from azureml_local.precision import device, dtype
 from azureml_local.serving import sampling as next_token
 from azureml_local.serving.chat import InvalidRequest, Message, Sampling
 from azureml_local.serving.completions import Generated
@@ -56,7 +56,9 @@ class Generator:
         if threads:
             torch.set_num_threads(threads)
         self._tokenizer = AutoTokenizer.from_pretrained(folder)
-        self._model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype(precision)).eval()
+        self._device = device()
+        loaded = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype(precision))
+        self._model = loaded.to(self._device).eval()
         self._model.requires_grad_(False)
         pack(self._model, rows)
         config = self._model.config.get_text_config()
@@ -159,17 +161,17 @@ class Generator:
             self._extend(row, logits[row])
 
     def _forward(self, tokens: torch.Tensor, positions: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Logits of each row's last token, shape (rows, vocabulary)."""
+        """Logits of each row's last token, shape (rows, vocabulary), where the next ones are chosen."""
         output: Any = self._model(
-            input_ids=tokens,
-            attention_mask=mask,
-            position_ids=positions,
+            input_ids=tokens.to(self._device),
+            attention_mask=mask.to(self._device),
+            position_ids=positions.to(self._device),
             past_key_values=self._cache,
             use_cache=True,
             logits_to_keep=1,
         )
         logits: torch.Tensor = output.logits[:, -1]
-        return logits
+        return logits.cpu()
 
     def _extend(self, row: int, logits: torch.Tensor) -> None:
         sequence = self._active[row]

@@ -39,10 +39,11 @@ def pack(model: torch.nn.Module, rows: int) -> None:
 
 
 def supported(model: torch.nn.Module) -> bool:
-    """Whether oneDNN is built in and multiplies the model's number type on this processor."""
-    if not torch.backends.mkldnn.is_available():
+    """Whether the model is on the processor, and oneDNN is built in and multiplies its number type there."""
+    weight = next(model.parameters())
+    if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():
         return False
-    kind = next(model.parameters()).dtype
+    kind = weight.dtype
     if kind == torch.bfloat16:
         return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
     return bool(kind == torch.float32)

@@ -28,7 +28,7 @@ class Checkpoints:
         """The newest state of this very run."""
         if self._path is None or not self._path.is_file():
             return None
-        found: dict[str, Any] = torch.load(self._path, weights_only=True)
+        found: dict[str, Any] = torch.load(self._path, map_location="cpu", weights_only=True)
         return found["state"] if found["fingerprint"] == self._fingerprint else None
 
     def is_due(self) -> bool:

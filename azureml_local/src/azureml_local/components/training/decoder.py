@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from azureml_local.catalogue.architecture import Architecture
+from azureml_local.components.training.flash_attention import flash_attention
 from azureml_local.components.training.functions import (
     AdaptedLinear,
     Attention,
@@ -46,8 +47,11 @@ class Linear(nn.Module):  # type: ignore[misc]
         inputs = self.weight.shape[1]
         bound = 1 / math.sqrt(inputs)
         down = torch.empty(len(self.names) * rank, inputs).uniform_(-bound, bound, generator=generator)
-        self.down = nn.Parameter(down)
-        self.ups = nn.ParameterList(nn.Parameter(torch.zeros(size, rank)) for size in self.sizes)
+        device = self.weight.device  # drawn on the processor: the same adapters on every device
+        self.down = nn.Parameter(down.to(device))
+        self.ups = nn.ParameterList(
+            nn.Parameter(torch.zeros(size, rank, device=device)) for size in self.sizes
+        )
         self.scale, self.dropout = alpha / rank, dropout
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -126,7 +130,9 @@ class Layer(nn.Module):  # type: ignore[misc]
         """`rows` are the only tokens whose result is wanted; every token is attended to all the same."""
         shape = self.shape
         qkv = self.qkv(self.attention_norm(x))
-        mixed = Attention.apply(qkv, *rotation, spans, shape.heads, shape.key_heads, shape.window)
+        # On the processor, the products of short conversations are quicker than PyTorch's own kernel.
+        attend = Attention.apply if qkv.device.type == "cpu" else flash_attention
+        mixed = attend(qkv, *rotation, spans, shape.heads, shape.key_heads, shape.window)
         if rows is not None:
             mixed, x = mixed[rows], x[rows]
         x = x + self.out(mixed)
@@ -146,14 +152,15 @@ class Decoder(nn.Module):  # type: ignore[misc]
         self.head = self.embeddings if shape.tied else nn.Parameter(weights["lm_head.weight"])
 
     @classmethod
-    def load(cls, folder: Path, dtype: torch.dtype) -> Decoder:
-        """Read config.json and the safetensors files of a Hugging Face folder."""
+    def load(cls, folder: Path, dtype: torch.dtype, device: torch.device | str = "cpu") -> Decoder:
+        """Read config.json and the safetensors files of a Hugging Face folder, onto the device."""
         from safetensors.torch import load_file
 
         weights: dict[str, Any] = {}
         for file in sorted(folder.glob("*.safetensors")):
             weights |= load_file(file)
-        return cls(Architecture.of(folder), {name: tensor.to(dtype) for name, tensor in weights.items()})
+        placed = {name: tensor.to(device, dtype) for name, tensor in weights.items()}
+        return cls(Architecture.of(folder), placed)
 
     def adapt(self, rank: int, alpha: float, dropout: float, seed: int) -> None:
         """Freeze the weights and add adapters to every linear layer but the head."""
@@ -168,9 +175,10 @@ class Decoder(nn.Module):  # type: ignore[misc]
     def loss(self, tokens: torch.Tensor, learn: torch.Tensor, spans: Spans) -> torch.Tensor:
         """The sum of the cross entropies of the tokens marked in `learn`, each given those before it.
 
-        Shapes: tokens and learn (tokens,); `spans` are the conversations' (start, end).
+        Shapes: tokens and learn (tokens,), on whatever device; `spans` are the conversations' (start, end).
         """
-        targets = learn.clone()
+        device = self.embeddings.device
+        tokens, targets = tokens.to(device), learn.to(device, copy=True)
         targets[[start for start, _ in spans]] = False  # nothing comes before a conversation's first token
         rows = targets[1:].nonzero()[:, 0]
         rotation = self._rotation(spans)
@@ -198,4 +206,5 @@ class Decoder(nn.Module):  # type: ignore[misc]
         steps = torch.arange(0, turned, 2, dtype=torch.float32) / turned
         positions = torch.cat([torch.arange(end - start) for start, end in spans])
         angles = positions[:, None] * self.shape.rope_base**-steps
-        return angles.cos().to(self.embeddings.dtype), angles.sin().to(self.embeddings.dtype)
+        kept = {"device": self.embeddings.device, "dtype": self.embeddings.dtype}
+        return angles.cos().to(**kept), angles.sin().to(**kept)

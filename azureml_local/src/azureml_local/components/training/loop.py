@@ -259,6 +259,7 @@ class Training:
             "best": self._best,
             "optimizer": self._optimizer.state_dict(),
             "random": torch.get_rng_state(),
+            "random of GPUs": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         }
 
     def _restore(self, state: dict[str, Any]) -> None:
@@ -268,3 +269,5 @@ class Training:
         self._best = state["best"]
         self._optimizer.load_state_dict(state["optimizer"])
         torch.set_rng_state(state["random"])
+        if torch.cuda.is_available() and len(state["random of GPUs"]) == torch.cuda.device_count():
+            torch.cuda.set_rng_state_all(state["random of GPUs"])

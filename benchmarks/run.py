@@ -68,6 +68,8 @@ def main() -> None:
             for name, command in commands.items():
                 environment = served if name in (SERVER, AGAIN) else local
                 found[name].append(_measured(command, Path(scratch), environment))
+                # Not lost with what comes after it.
+                print(name, *(f"{each:.2f}" for each in found[name][-1]), sep="\t", file=sys.stderr)
     _print({name: measured[1:] for name, measured in found.items()})
 
 

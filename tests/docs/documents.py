@@ -92,7 +92,7 @@ def program(command: Command) -> tuple[str, ...]:
         return words
     words = words[2:]
     while words[0].startswith("--"):
-        words = words[2:] if words[0] in ("--extra", "--group") else words[1:]
+        words = words[2:] if words[0] in ("--extra", "--group", "--with") else words[1:]
     return words
 
 

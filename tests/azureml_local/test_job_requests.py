@@ -88,7 +88,7 @@ def test_processes_find_each_other_on_nodes_that_are_process_groups(run: Any, se
         resources={"instanceCount": 2},
         distribution={"distributionType": "PyTorch", "processCountPerInstance": 2},
     )
-    assert job["status"] == "Completed"
+    assert job["status"] == "Completed", job["error"]
     rows = [written(server, name, f"user_logs/std_log_process_{rank}.txt")[0].split() for rank in range(4)]
     assert [row[:4] for row in rows] == [
         ["0", "0", "0", "4"],
@@ -118,7 +118,7 @@ def test_parameter_servers_are_not_waited_for(run: Any, server: LocalServer) -> 
         'echo "$TF_CONFIG"; case "$TF_CONFIG" in *\'"type": "ps"\'*) sleep 600;; esac',
         distribution={"distributionType": "TensorFlow", "workerCount": 2, "parameterServerCount": 1},
     )
-    assert job["status"] == "Completed"
+    assert job["status"] == "Completed", job["error"]
     first, second, server_ = (
         json.loads(written(server, name, f"user_logs/std_log_{log}.txt")[0])
         for log in ("process_0", "process_1", "ps_0")
@@ -156,7 +156,7 @@ def test_data_is_reached_as_the_job_says(run: Any, server: LocalServer, data: Pa
         "echo changed > ${{inputs.Download}}/a.txt; cat ${{inputs.ReadOnlyMount}}/a.txt",
         inputs=inputs,
     )
-    assert job["status"] == "Completed"
+    assert job["status"] == "Completed", job["error"]
     mounted, downloaded, address, content = written(server, name)
     assert (Path(mounted), content) == (data, "as it was")
     assert Path(downloaded).name == "in"
@@ -175,7 +175,7 @@ def test_variables_name_inputs_outputs_and_values(run: Any, server: LocalServer,
         },
         outputs={"made": {"jobOutputType": "uri_folder"}},
     )
-    assert job["status"] == "Completed"
+    assert job["status"] == "Completed", job["error"]
     assert written(server, name) == [str(data), "0.5", "made"]
 
 

@@ -99,7 +99,7 @@ def _resource_managers(template: str, method: str, path: str) -> Needed | None:
 def _registrations(method: str, path: str) -> Needed:
     """Reading a provider's state takes an action of Resource Manager's, changing it one of the provider's."""
     parts = path.split("/")
-    if method == "GET":
+    if method in ("GET", "HEAD"):
         action = "Microsoft.Resources/subscriptions/providers/read"
     else:
         action = f"{parts[4]}/{parts[5]}/action"

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from azureml_local.errors import BadRequest
+from azureml_local.execution.tracking import Answer
 from azureml_local.wire.arm import WORKSPACE, body, route, workspace_of
 
 _API = "/api/2.0/mlflow/"
@@ -28,17 +29,29 @@ def forward(request: Request) -> Response:
     )
     if answer.status in (404, 405) and "json" not in answer.content_type:
         return Response(status_code=404)
-    return Response(answer.body, answer.status, media_type=answer.content_type)
+    return _answered(answer)
 
 
 def log_batch_async(request: Request) -> Response:
     """Log at once what could be logged later: no tracking id, so there is nothing to wait for."""
+    if (wrong := _refused(request)) is not None:
+        return wrong
     answer = workspace_of(request).tracking.forward(
         "POST", _API + "runs/log-batch", request.state.raw, "application/json"
     )
     if answer.status != 200:
-        return Response(answer.body, answer.status, media_type=answer.content_type)
+        return _answered(answer)
     return JSONResponse({"batch_tracking_id": ""})
+
+
+def _answered(answer: Answer) -> Response:
+    """MLflow's answer; where its server has stumbled over a value of the wrong type, that of Azure's.
+
+    It tells its own errors as JSON, and these by a page of HTML.
+    """
+    if answer.status == 500 and "html" in answer.content_type:
+        return _bad_request("The request body has a value that MLflow cannot read: see its REST reference.")
+    return Response(answer.body, answer.status, media_type=answer.content_type)
 
 
 def _refused(request: Request) -> Response | None:
@@ -47,8 +60,12 @@ def _refused(request: Request) -> Response | None:
         try:
             body(request)
         except BadRequest as error:
-            return JSONResponse({"error_code": "BAD_REQUEST", "message": error.message}, 400)
+            return _bad_request(error.message)
     return None
+
+
+def _bad_request(message: str) -> Response:
+    return JSONResponse({"error_code": "BAD_REQUEST", "message": message}, 400)
 
 
 _PREFIX = "/mlflow/{version}" + WORKSPACE

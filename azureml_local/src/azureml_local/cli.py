@@ -78,6 +78,9 @@ External = Annotated[
         help="Data of public addresses (https, wasbs, abfss); FILE: YAML rules with `from` and `to`.",
     ),
 ]
+Durable = Annotated[
+    bool, typer.Option("--durable", help="Answer when it is on the disk: documents, blobs, MLflow's runs.")
+]
 
 
 _ENDING = {signal.SIGINT, signal.SIGTERM}
@@ -105,14 +108,14 @@ def up(
     as_of: AsOf = None,
     environments: EnvironmentsOption = "node",
     external: External = "none",
+    durable: Durable = False,
     faults: Annotated[Path | None, typer.Option(help="YAML file with fault-injection rules.")] = None,
     while_held: Annotated[bool, typer.Option("--while-held", hidden=True)] = False,
 ) -> None:
     """Run the workspace in the foreground until Ctrl-C."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    scenario = Scenario(
-        permissions, seed, _storage(storage), _day(as_of), _build(environments), _rules_path(external)
-    )
+    day, built, found = _day(as_of), _build(environments), _rules_path(external)
+    scenario = Scenario(permissions, seed, _storage(storage), day, built, found, durable)
     settings = Settings(state=_directory(state), port=port, pace=_pace(pace), scenario=scenario)
     server.serve(
         settings,
@@ -163,11 +166,11 @@ def execute(
     as_of: AsOf = None,
     environments: EnvironmentsOption = "node",
     external: External = "none",
+    durable: Durable = False,
 ) -> None:
     """Run a command against the workspace, starting one if needed; exits with the command's code."""
-    scenario = Scenario(
-        permissions, seed, _storage(storage), _day(as_of), _build(environments), _rules_path(external)
-    )
+    day, built, found = _day(as_of), _build(environments), _rules_path(external)
+    scenario = Scenario(permissions, seed, _storage(storage), day, built, found, durable)
     with switch.joined(_directory(state), pace=_pace(pace), port=port, scenario=scenario) as environment:
         code = _run(command, {**os.environ, **environment})
     raise typer.Exit(code)

@@ -38,7 +38,8 @@ class Scenario:
     keys: everybody comes with a token of an identity, clients with their own and steps with their cluster's.
     The registry is as it was on the day `as_of`. Jobs run in the Python of the server (`node`), or in
     environments that `uv` builds by their conda files. `external` says where data of public addresses comes
-    from: `none`, `fetch`, or a file of rules (see state/external_data.py).
+    from: `none`, `fetch`, or a file of rules (see state/external_data.py). What is answered survives kill -9
+    of the server, and where it is `durable` a power cut.
     """
 
     permissions: str = "owner"
@@ -47,11 +48,13 @@ class Scenario:
     as_of: date | None = None
     environments: Build = "node"
     external: str = "none"
+    durable: bool = False
 
     def options(self) -> list[str]:
         """The same for the command line."""
         options = ["--permissions", self.permissions, "--storage", self.storage]
         options += ["--environments", self.environments, "--external", self.external]
+        options += ["--durable"] if self.durable else []
         options += [] if self.seed is None else ["--seed", self.seed]
         return options if self.as_of is None else [*options, "--as-of", self.as_of.isoformat()]
 

@@ -1,7 +1,8 @@
 """MLflow's own tracking service as a child process of the workspace's server.
 
-Run as `python -m azureml_local.execution.mlflow_server SOCKET_FD DATABASE ARTIFACTS`. It answers HTTP on the
-listening Unix socket it inherits, and ends when its standard input does: with its parent, however that dies.
+Run as `python -m azureml_local.execution.mlflow_server SOCKET_FD DATABASE ARTIFACTS SYNCHRONOUS`, the last as
+SQLite's pragma has it. It answers HTTP on the listening Unix socket it inherits, and ends when its standard
+input does: with its parent, however that dies.
 """
 
 from __future__ import annotations
@@ -113,16 +114,16 @@ def application(store: RunStore) -> Flask:
     return app
 
 
-def main(descriptor: int, database: str, artifacts: str) -> None:
+def main(descriptor: int, database: str, artifacts: str, synchronous: str) -> None:
     """Serve MLflow on the socket of that file descriptor until stdin is closed."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    app = application(open_store(Path(database), artifacts))
+    app = application(open_store(Path(database), artifacts, synchronous))
     make_server(
         "unix://inherited", 0, app, threaded=True, request_handler=_Quiet, fd=descriptor
     ).serve_forever()
 
 
-def open_store(database: Path, artifacts: str) -> RunStore:
+def open_store(database: Path, artifacts: str, synchronous: str = "NORMAL") -> RunStore:
     """The store in that file, made when there is none.
 
     MLflow takes an empty file through dozens of migrations, and does not get over one that was broken off.
@@ -141,7 +142,7 @@ def open_store(database: Path, artifacts: str) -> RunStore:
         fresh = shutil.copyfile(empty, database.with_suffix(".new"))
         os.replace(fresh, database)
     # As the workspace's own: what has been answered survives the death of the process.
-    _on_connect("PRAGMA journal_mode=WAL", "PRAGMA synchronous=NORMAL")
+    _on_connect("PRAGMA journal_mode=WAL", f"PRAGMA synchronous={synchronous}")
     return RunStore(f"sqlite:///{database}", artifacts)
 
 
@@ -162,4 +163,4 @@ def _end_with_parent() -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2], sys.argv[3])
+    main(int(sys.argv[1]), *sys.argv[2:5])

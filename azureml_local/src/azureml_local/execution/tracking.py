@@ -82,6 +82,7 @@ class Tracking:
     def __init__(self, settings: Settings, store: Store) -> None:
         self._store = store
         self._database = settings.state / "mlflow.sqlite"
+        self._synchronous = "FULL" if settings.scenario.durable else "NORMAL"
         self._log = settings.state / "mlflow.log"
         self._artifacts = f"azureml://localhost:{settings.port}/mlflow/v2.0{settings.workspace_arm_id}"
         self._lock = threading.Lock()
@@ -236,6 +237,7 @@ class Tracking:
                     str(listener.fileno()),
                     str(self._database),
                     self._artifacts,
+                    self._synchronous,
                 ],
                 pass_fds=[listener.fileno()],
                 stdin=subprocess.PIPE,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -69,11 +70,19 @@ class Blobs:
     folder at once.
 
     `lent` are folders elsewhere that are read as containers, their links followed; nothing is written there.
+    What has been answered survives kill -9 of the server, and with `durable` a power cut.
     """
 
     def __init__(
-        self, root: Path, uploads: Path, store: Store, lent: Mapping[str, Path] | None = None
+        self,
+        root: Path,
+        uploads: Path,
+        store: Store,
+        lent: Mapping[str, Path] | None = None,
+        *,
+        durable: bool = False,
     ) -> None:
+        self._durable = durable
         self._root = root.resolve()
         self._lent = lent or {}
         self._staging = uploads / "staging"
@@ -163,8 +172,13 @@ class Blobs:
                 path.parent.mkdir(parents=True, exist_ok=True)
             except (FileExistsError, NotADirectoryError) as error:
                 raise Conflict(f"A folder in {name} is a blob.", code="PathConflict") from error
+            status = staged.stat()
+            self._remember(container, name, status.st_mtime_ns, properties or BlobProperties())
+            if self._durable:
+                _sync(staged)
             os.replace(staged, path)
-            self._remember(container, name, path, properties or BlobProperties())
+            if self._durable:
+                _sync(path.parent)
             return self._blob(container, name, path)
 
     @contextmanager
@@ -178,8 +192,11 @@ class Blobs:
         blob = self.get(container, name)
         path = self.writable(container, name)
         with self._lock:
-            os.utime(path)  # a change of metadata changes Last-Modified and the ETag
-            self._remember(container, name, path, replace(blob.properties, metadata=metadata))
+            now, changed = time.time_ns(), replace(blob.properties, metadata=metadata)
+            self._remember(container, name, now, changed)
+            os.utime(path, ns=(now, now))  # a change of metadata changes Last-Modified and the ETag
+            if (kept := path.stat().st_mtime_ns) != now:  # a file system of coarser times
+                self._remember(container, name, kept, changed)
             return self._blob(container, name, path)
 
     def delete(self, container: str, name: str) -> None:
@@ -255,23 +272,52 @@ class Blobs:
             properties=self._remembered(container, name, status.st_mtime_ns),
         )
 
-    def _remember(self, container: str, name: str, path: Path, properties: BlobProperties) -> None:
+    def _remember(self, container: str, name: str, mtime_ns: int, properties: BlobProperties) -> None:
+        """Write down what is true of the blob once its file has that time, and what is true until then."""
         document: BlobDocument = {
-            "mtime_ns": path.stat().st_mtime_ns,
+            "mtime_ns": mtime_ns,
             "metadata": dict(properties.metadata),
             "content_type": properties.content_type,
             "content_md5": properties.content_md5,
         }
+        with suppress(FileNotFoundError):
+            current = self._kept(container, name, self.path(container, name).stat().st_mtime_ns)
+            if current is not None:
+                document["before"] = _alone(current)
         self._store.put(BLOBS, f"{container}/{name}", document)
 
+    def _kept(self, container: str, name: str, mtime_ns: int) -> BlobDocument | None:
+        """What was written down of the file of that time; None where a job has written it since."""
+        newest = self._store.get(BLOBS, f"{container}/{name}")
+        known = (newest, newest.get("before")) if newest else ()
+        return next((each for each in known if each and each["mtime_ns"] == mtime_ns), None)
+
     def _remembered(self, container: str, name: str, mtime_ns: int) -> BlobProperties:
-        """What was said of the blob, unless a job has written the file since."""
-        kept = self._store.get(BLOBS, f"{container}/{name}")
-        if kept is None or kept["mtime_ns"] != mtime_ns:
+        kept = self._kept(container, name, mtime_ns)
+        if kept is None:
             return BlobProperties()
         return BlobProperties(
             metadata=kept["metadata"], content_type=kept["content_type"], content_md5=kept["content_md5"]
         )
+
+
+def _alone(document: BlobDocument) -> BlobDocument:
+    """The document without the one before."""
+    return {
+        "mtime_ns": document["mtime_ns"],
+        "metadata": document["metadata"],
+        "content_type": document["content_type"],
+        "content_md5": document["content_md5"],
+    }
+
+
+def _sync(path: Path) -> None:
+    """Have what was written to the file, or the folder's list of names, on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _segments(name: str) -> list[str]:

@@ -244,12 +244,16 @@ class CompletedStepDocument(TypedDict):
 
 
 class BlobDocument(TypedDict):
-    """What a file cannot say of the blob that it is, true while its `mtime_ns` is that one."""
+    """What a file cannot say of the blob that it is, true while its `mtime_ns` is that one.
+
+    It is written before the file takes its place: until then what was `before` is true.
+    """
 
     mtime_ns: int
     metadata: dict[str, str]
     content_type: str | None
     content_md5: str | None
+    before: NotRequired[BlobDocument]
 
 
 JOBS = Kind[JobDocument]("jobs")

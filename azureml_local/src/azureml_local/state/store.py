@@ -25,14 +25,14 @@ class Store:
     NewerState for a database that a later version has written, DamagedState for one that is not what was.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, durable: bool = False) -> None:
         self._lock = threading.RLock()
         path.touch(mode=0o600)
         path.chmod(0o600)  # it holds the endpoints' keys; what SQLite writes beside it has the same rights
         self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._connection.execute("PRAGMA journal_mode=WAL")
-        # With WAL the page cache survives the death of the process; only a power cut would need FULL.
-        self._connection.execute("PRAGMA synchronous=NORMAL")
+        # With WAL the page cache survives the death of the process; only a power cut needs FULL.
+        self._connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
         try:
             schema.adopt(self._connection, path)
             damage.check_json(self._connection, path)

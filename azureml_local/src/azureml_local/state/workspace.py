@@ -40,10 +40,11 @@ class WorkspaceState:
         """Open the state directory, making what is missing."""
         settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)
         clock = Clock()
-        store = Store(settings.database_path)
+        store = Store(settings.database_path, durable=settings.scenario.durable)
         secrets = Secrets.of(settings.secrets_path)
         lent = {REGISTRY_CONTAINER: settings.registry_models_path}
-        blobs = Blobs(settings.blobs_path, settings.uploads_path, store, lent=lent)
+        durable = settings.scenario.durable
+        blobs = Blobs(settings.blobs_path, settings.uploads_path, store, lent=lent, durable=durable)
         return WorkspaceState(
             settings=settings,
             secrets=secrets,

@@ -156,6 +156,7 @@ def _server(
     import uvicorn
 
     from azureml_local.wire import app
+    from azureml_local.wire.bounded_http import BoundedHttp
     from azureml_local.wire.fault import FaultSwitch
     from azureml_local.wire.proxy import Proxy
 
@@ -170,6 +171,7 @@ def _server(
     return Server(
         uvicorn.Config(
             FaultSwitch(app.create(workspace), workspace),
+            http=BoundedHttp,
             ssl_certfile=certificate,
             ssl_keyfile=certificate,
             log_config=None,

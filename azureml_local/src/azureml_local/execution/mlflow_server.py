@@ -14,14 +14,17 @@ import sqlite3
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import mlflow
+import platformdirs
 from flask import Flask, request
 from mlflow.entities import Run, RunTag
 from mlflow.protos.service_pb2 import MlflowService
 from mlflow.server import handlers
-from mlflow.store.tracking.dbmodels.models import SqlRun, SqlTag
+from mlflow.store.tracking.dbmodels.models import SqlExperiment, SqlRun, SqlTag
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
@@ -78,6 +81,12 @@ class RunStore(SqlAlchemyStore):  # type: ignore[misc]
             for key, value in {**run["tags"], "mlflow.runName": run["name"]}.items():
                 session.merge(SqlTag(run_uuid=run["id"], key=key, value=value))
 
+    def own_experiments(self) -> None:
+        """Let every experiment's artifacts lie where this store's are: the database may be a copy."""
+        with self.ManagedSessionMaker(read_only=False) as session:
+            for experiment in session.query(SqlExperiment):
+                experiment.artifact_location = self._get_artifact_location(experiment.experiment_id)
+
     def _root(self, parent: str) -> str:
         return str(self.get_run(parent).data.tags.get(_ROOT, parent))
 
@@ -124,19 +133,14 @@ def main(descriptor: int, database: str, artifacts: str, synchronous: str) -> No
 
 
 def open_store(database: Path, artifacts: str, synchronous: str = "NORMAL") -> RunStore:
-    """The store in that file, made when there is none.
-
-    MLflow takes an empty file through dozens of migrations, and does not get over one that was broken off.
-    So a new file is made beside, without waiting for the disk, and moved into place when it is whole. A copy
-    of it stays, for whoever resets the workspace.
-    """
+    """The store in that file, made when there is none; a copy stays empty, to reset the workspace by."""
     empty = database.with_suffix(EMPTY)
     if not empty.exists():
         fresh = database.with_suffix(".new")
-        fresh.unlink(missing_ok=True)
-        unsafe = _on_connect("PRAGMA journal_mode=MEMORY", "PRAGMA synchronous=OFF")
-        RunStore(f"sqlite:///{fresh}", artifacts).engine.dispose()
-        event.remove(Engine, "connect", unsafe)
+        shutil.copyfile(_migrated(database.parent), fresh)
+        store = RunStore(f"sqlite:///{fresh}", artifacts)
+        store.own_experiments()
+        store.engine.dispose()
         os.replace(fresh, empty)
     if not database.exists():
         fresh = shutil.copyfile(empty, database.with_suffix(".new"))
@@ -144,6 +148,30 @@ def open_store(database: Path, artifacts: str, synchronous: str = "NORMAL") -> R
     # As the workspace's own: what has been answered survives the death of the process.
     _on_connect("PRAGMA journal_mode=WAL", f"PRAGMA synchronous={synchronous}")
     return RunStore(f"sqlite:///{database}", artifacts)
+
+
+def _migrated(state: Path) -> Path:
+    """A database with MLflow's tables, made once on a machine for each version of MLflow.
+
+    MLflow takes an empty file through dozens of migrations, a second of the processor, and does not get over
+    one that was broken off. So it is made beside, without waiting for the disk, and moved into place when it
+    is whole. Where there is no cache it is made for this state alone.
+    """
+    cache = Path(platformdirs.user_cache_dir("azureml-local", appauthor=False))
+    with suppress(OSError):
+        cache.mkdir(parents=True, exist_ok=True)
+    folder = cache if os.access(cache, os.W_OK) else state
+    kept = folder / f"mlflow-{mlflow.__version__}.sqlite"
+    if not kept.exists():
+        fresh = folder / f".mlflow-{os.getpid()}.sqlite"
+        fresh.unlink(missing_ok=True)
+        unsafe = _on_connect("PRAGMA journal_mode=MEMORY", "PRAGMA synchronous=OFF")
+        RunStore(f"sqlite:///{fresh}", "none").engine.dispose()
+        event.remove(Engine, "connect", unsafe)
+        with fresh.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(fresh, kept)
+    return kept
 
 
 def _on_connect(*statements: str) -> Callable[..., None]:

@@ -13,8 +13,8 @@ import warnings
 PACKAGES = ("azureml_local", "tasks", "flows")
 # A model's own code: MLflow runs it where it loads the model.
 PROGRAMS = {"azureml_local.catalogue.chat_python_model"}
-# What an extra of the flow's has, and a module is made of.
-OPTIONAL = {"adlfs"}
+# What an extra has, and a module is made of.
+OPTIONAL = {"adlfs", "pytest"}
 
 
 def main() -> int:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from starlette.routing import Route
 
-from azureml_local.wire import admin, app, page
+from azureml_local.wire import admin, app, page, refused
 from azureml_local.wire.arm import GROUP, LOCATION, REGISTRY, SUBSCRIPTION, WORKSPACE
 from tests.support.checkout import ROOT
 
@@ -25,8 +25,8 @@ def rows() -> Iterator[tuple[str, str]]:
 
 
 def served() -> Iterator[tuple[str, str]]:
-    """Each route of the code but for the page's and the admin's: its own name, and that of its group."""
-    ours = {id(route) for route in (*admin.routes, *page.routes)}
+    """Each route of the code that Azure has too, and that is not refused: its own name, and its group's."""
+    ours = {id(route) for route in (*admin.routes, *page.routes, *refused.routes)}
     for route in (*app.OPEN, *app.GUARDED):
         if isinstance(route, Route) and id(route) not in ours:
             path = short(route.path)

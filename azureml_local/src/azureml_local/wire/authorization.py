@@ -88,7 +88,8 @@ def _resource_managers(template: str, method: str, path: str) -> Needed | None:
         return None
     fixed = [part for part in parts if not part.startswith("{")]
     if parts[-1].startswith("{"):
-        return Needed(f"{PROVIDER}/{'/'.join(fixed)}/{_VERBS[method]}", path)
+        # A POST there is to what is not served, whatever it would do.
+        return Needed(f"{PROVIDER}/{'/'.join(fixed)}/{_VERBS.get(method, 'action')}", path)
     above = path.rsplit("/", 1)[0].removesuffix(f"/providers/{PROVIDER}")
     if parts[0] == "locations":  # at the subscription's scope: the region is no resource
         above = "/".join(path.split("/")[:3])

@@ -2,8 +2,8 @@
 
     uv run --extra local --with trl python -m benchmarks [NAME...]
 
-The peers of `server` and `lists` come from npm and PyPI, into a folder that both use. One that fails is said
-to, and the others go on. The table of the faults is the sweep's: `python -m tests.sweep`.
+The peers of `server`, `lists` and `suites` come from npm and PyPI, into a folder that they share. One that
+fails is said to, and the others go on. The table of the faults is the sweep's: `python -m tests.sweep`.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ TABLES: dict[str, tuple[tuple[str, ...], ...]] = {
     "train": (("--precision", "16"), ("--precision", "32")),
     "server": ((),),
     "lists": ((),),
+    "suites": ((),),
     "wait": ((),),
     "history": ((),),
     "data": ((),),
     "serve": ((),),
     "run": ((),),
 }
-_WITH_PEERS = ("server", "lists")
+_WITH_PEERS = ("server", "lists", "suites")
 _ROOT = Path(__file__).resolve().parent.parent
 
 

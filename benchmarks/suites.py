@@ -68,7 +68,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where moto is installed, and stays")
     folder: Path | None = parser.parse_args().folder
     with tempfile.TemporaryDirectory() as temporary:
-        python = moto(folder or Path(temporary) / "moto")
+        python = moto((folder or Path(temporary)) / "moto-suite")
         ours, theirs = Path(temporary) / "ours", Path(temporary) / "theirs"
         shutil.copytree(SUITE, ours)
         theirs.mkdir()

@@ -77,6 +77,16 @@ def test_its_jobs_come_with_the_clock(ml_client: Any, server: LocalServer, name:
     assert found.experiment_name == "scheduled"
 
 
+def test_its_jobs_come_after_the_clock_was_set_back(ml_client: Any, server: LocalServer, name: str) -> None:
+    ml_client.schedules.begin_create_or_update(schedule(name, every_minute())).result()
+    server.admin("clock", {"seconds": 300})
+    server.admin("reset", {"kinds": ["clock", "schedules"]})
+    ml_client.schedules.begin_create_or_update(schedule(name, every_minute())).result()
+    known = jobs_of(ml_client, name)
+    server.admin("clock", {"seconds": 60})
+    until(lambda: len(jobs_of(ml_client, name)) > len(known))
+
+
 def test_a_job_that_is_there_is_scheduled_by_its_id(ml_client: Any, name: str) -> None:
     original = ml_client.jobs.create_or_update(pipeline())
     ml_client.schedules.begin_create_or_update(schedule(name, every_minute(), original.id)).result()

@@ -52,8 +52,13 @@ class Schedules:
         """Look at the clock from now on, where there is an enabled schedule."""
         with self._changed:
             if self._thread is None and not self._closed and self._enabled():
+                self._seen = self._clock.now()
                 self._thread = threading.Thread(target=self._watch, name="schedules", daemon=True)
                 self._thread.start()
+
+    def begin_again(self) -> None:
+        """Count from the clock's present on: it has been set back."""
+        self._seen = self._clock.now()
 
     def trigger(self, name: str, moment: datetime) -> str:
         """Do what the schedule says, now, as if it were that moment; returns the job's name."""

@@ -81,7 +81,7 @@ class Workspace(WorkspaceState):
             Area.LEDGER: self.ledger.clear,  # after what is billed has ended
             Area.FAULTS: lambda: self.faults.replace(()),
             Area.PERMISSIONS: lambda: self.access.replace(access.read(self.settings.scenario.permissions)),
-            Area.CLOCK: self.clock.restart,
+            Area.CLOCK: self._restart_clock,
         }
         for area, clear in clearing.items():
             if area in areas:
@@ -124,6 +124,7 @@ class Workspace(WorkspaceState):
         self.tracking.replace_by(runs if (runs := kept / _RUNS).exists() else None)
         self.jobs.records.report_again()
         self.deployments.take_up()
+        self.schedules.resume()
 
     def close(self) -> None:
         """Let go of jobs, whose processes run on, and end MLflow and the model servers."""
@@ -139,6 +140,10 @@ class Workspace(WorkspaceState):
         self.tracking.replace_by(None)
         for directory in (self.settings.jobs_path, self.settings.checkpoints_path):
             shutil.rmtree(directory, ignore_errors=True)
+
+    def _restart_clock(self) -> None:
+        self.clock.restart()
+        self.schedules.begin_again()
 
     def _snapshot(self, name: str) -> Path:
         return self.settings.state / "snapshots" / name

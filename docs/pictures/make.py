@@ -1,22 +1,27 @@
 """Makes the pictures of the documentation with a headless Chromium.
 
-    uv run --extra local python -m docs.pictures.make [history] [run]
+    uv run --extra local python -m docs.pictures.make [history] [run] [sweep] [evaluation]
 
-`history.png` shows made-up runs of two years, `run.png` a real run of the local recipe on a Prefect server of
-its own, which takes some minutes.
+`history.png` shows made-up runs of two years; the others what real runs of the local recipe have left on a
+Prefect server of their own, which takes some minutes each: a run, a sweep, and its winner's evaluation.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from flows.dashboard.page import page
+from flows.operations.deployed_runs import artifacts
 from tests.support import synthetic
 
 if TYPE_CHECKING:
@@ -26,6 +31,7 @@ HERE = Path(__file__).resolve().parent
 CHROMIUM = Path("/usr/bin/chromium")
 _PATIENCE = 120_000  # milliseconds; Prefect's pages are drawn in the browser
 _RUNS = 1200
+SWEPT = ("local", "--try", "parameters.training.learning_rate=1e-4,5e-4,1e-3", "--parallel", "1")
 _SAME, _BETWEEN = 6, 5.0  # pictures that must be equal, and the seconds from one to the next
 
 
@@ -63,6 +69,40 @@ def run(file: Path) -> None:
             _photograph(server, f"{server.url}/v2/runs/flow-run/{done.id}?tab=Artifacts", file)
 
 
+def sweep(file: Path) -> None:
+    """The artifact of the sweep: its picture and its table."""
+    with _swept() as (server, report):
+        _photograph_artifact(server, report["sweep"], "finetune-sweep", file, 880)
+
+
+def evaluation(file: Path) -> None:
+    """The artifact with the answers side by side, of a run that has served base and tuned model."""
+    with _swept() as (server, report):
+        _photograph_artifact(server, report["final"]["run"], "finetune-evaluation", file, 1180)
+
+
+@contextmanager
+def _swept() -> Iterator[tuple[PrefectServer, dict[str, Any]]]:
+    """A server on which the sweep of the documentation has ended, and its report."""
+    from flows.operations.stand import serving
+
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        with serving(home / "prefect", AZUREML_LOCAL_STATE=str(home / "workspace")) as server:
+            command = [sys.executable, "-m", "flows.terminal.cli", "sweep", *SWEPT, "--json"]
+            done = subprocess.run(command, env=server.environment, stdout=subprocess.PIPE, check=True)
+            yield server, json.loads(done.stdout)
+
+
+def _photograph_artifact(server: PrefectServer, run: str, key: str, file: Path, height: int) -> None:
+    found = artifacts(server, UUID(run))[key]
+    with _browser(1360, height) as shown:
+        shown.route(lambda url: not url.startswith(server.url), lambda route: route.abort())
+        shown.goto(f"{server.url}/v2/artifacts/artifact/{found.id}")
+        shown.get_by_role("table").first.wait_for()
+        file.write_bytes(_settled(shown))
+
+
 def _photograph(server: PrefectServer, address: str, file: Path) -> None:
     with _browser(1360, 1040) as shown:
         shown.route(lambda url: not url.startswith(server.url), lambda route: route.abort())
@@ -97,7 +137,12 @@ def _browser(width: int, height: int) -> Iterator[Any]:
         browser.close()
 
 
-PICTURES: dict[str, Callable[[Path], None]] = {"history": history, "run": run}
+PICTURES: dict[str, Callable[[Path], None]] = {
+    "history": history,
+    "run": run,
+    "sweep": sweep,
+    "evaluation": evaluation,
+}
 
 if __name__ == "__main__":
     main()

@@ -37,7 +37,7 @@ from tasks.base_model import find_model
 from tasks.compute import find_compute
 from tasks.core import outage, output, signals
 from tasks.core.ending import Ending, ending_of
-from tasks.core.stage import announce, displaying, logger, observing
+from tasks.core.stage import announce, asked, displaying, logger, observing
 from tasks.core.stages import Stage
 from tasks.data import prepare_data
 from tasks.data.datastore import addressed
@@ -219,7 +219,7 @@ def _prove(run: Run) -> Conversation:
             tuned, base = _deploy(run)
             return ask(run.session, run.config.invoke, run.data, tuned, base)
         except Failure as failure:
-            if not others or not outage.outlast(lambda: lost(run.session, run.endpoint, run.lease)):
+            if not others or not asked(Stage.DEPLOY, lambda: lost(run.session, run.endpoint, run.lease)):
                 raise
             logger().warning("Another run of this job had the endpoint, and ended: %s", failure)
         fixed = run.config.deploy.endpoint is not None
@@ -259,8 +259,8 @@ def _serve(run: Run) -> None:
         wanted = wanted.model_copy(update={"name": rolling.turn.new})
         run.deployments = (deploy_model(session, deploy, run.endpoint, wanted, run.serving_lease),)
         if not rolling.done and judging.examine(run):
-            asked = questions(Path(run.data.test.path), config.invoke, deploy.rollout.probes)
-            run.rolled_out = roll_out(session, deploy.rollout, rolling, asked)
+            probes = questions(Path(run.data.test.path), config.invoke, deploy.rollout.probes)
+            run.rolled_out = roll_out(session, deploy.rollout, rolling, probes)
             judging.promote(run)
         pricing.note_served(run, run.endpoint.name)
         until = run.serving_lease.extended(deploy.kept_hours())

@@ -10,7 +10,8 @@ from flows.run.context import Run
 from tasks import promotion
 from tasks.azure.failure import Cause, Failure
 from tasks.core.names import model_name
-from tasks.core.stage import logger
+from tasks.core.stage import asked, logger
+from tasks.core.stages import Stage
 from tasks.deploy import BASE
 from tasks.evaluation.evaluate import Earlier, evaluate
 from tasks.evaluation.result import Candidate, Evaluation, Fault
@@ -120,7 +121,7 @@ def _of_answers(evaluation: Evaluation | None, candidate: Candidate) -> Mapping[
 def _incumbent(run: Run) -> Version | None:
     """The version of the model's name that was promoted before this job's own."""
     name = run.config.registration.name or model_name(run.base.name, run.plan.dataset)
-    return promotion.incumbent(run.session, name, run.trained.name)
+    return asked(Stage.GATE, lambda: promotion.incumbent(run.session, name, run.trained.name))
 
 
 def _candidate(deployment: str) -> Candidate:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import TypeVar
 
 from prefect.context import FlowRunContext
 from prefect.exceptions import Pause
@@ -16,17 +15,16 @@ from flows.run import earlier
 from flows.run.context import Run
 from flows.run.spent import NOTHING, JobCost, Spent
 from tasks import spending
-from tasks.azure import clients, listing, run_history, service_clock
-from tasks.azure.errors import explain, is_unauthorised
+from tasks.azure import listing, run_history, service_clock
+from tasks.azure.errors import explain
 from tasks.core import outage, signals
 from tasks.core.ending import Ending, ending_of
 from tasks.core.lease import Lease, is_held_by
-from tasks.core.stage import logger
+from tasks.core.stage import asked, logger
+from tasks.core.stages import Stage
 from tasks.job import pipeline
 from tasks.job.meter import Bill, Meter
 from tasks.removal import Removal
-
-T = TypeVar("T")
 
 # How much of the outage budget the price is worth to a person who has pressed Ctrl-C, and waits for it. A
 # process that somebody else ends has half a minute, and asks once.
@@ -53,7 +51,11 @@ def priced(run: Run) -> Iterator[None]:
 def note_served(run: Run, endpoint: str) -> None:
     """Note what the run has behind the endpoint, which is about to be deleted or kept."""
     try:
-        run.served = _asked(lambda: spending.deployments(run.session, endpoint, run.id), outage.CLEAN_UP)
+        run.served = asked(
+            Stage.DELETE,
+            lambda: spending.deployments(run.session, endpoint, run.id),
+            patience=outage.CLEAN_UP,
+        )
     except Exception as error:  # noqa: BLE001 - what costs is to be released all the same
         logger().warning("What the endpoint %s has cost cannot be seen: %s", endpoint, explain(error).what)
 
@@ -89,25 +91,10 @@ def _training(run: Run, patience: float) -> tuple[Bill, tuple[JobCost, ...]]:
         return NOTHING, ()
     if not signals.leaving():
         try:
-            return _asked(lambda: _of_jobs(run, meter), patience)
+            return asked(Stage.TRAIN, lambda: _of_jobs(run, meter), patience=patience)
         except Exception as error:  # noqa: BLE001 - the run has ended in its own way
             logger().warning("What the job has cost in all cannot be seen: %s", explain(error).what)
     return _seen(run, meter)
-
-
-def _asked(call: Callable[[], T], patience: float) -> T:
-    """What the service says, as any stage asks it: over an outage, and with a new token for a refused one."""
-
-    def again() -> T:
-        try:
-            return call()
-        except Exception as error:
-            if not is_unauthorised(error):
-                raise
-        clients.forget()
-        return call()
-
-    return outage.outlast(again, patience)
 
 
 def _of_jobs(run: Run, meter: Meter) -> tuple[Bill, tuple[JobCost, ...]]:

@@ -75,24 +75,11 @@ def stage(
     """
 
     def decorate(function: Callable[P, R]) -> Task[P, R]:
-        def attempt(*args: P.args, **kwargs: P.kwargs) -> R:
-            try:
-                return function(*args, **kwargs)
-            except Exception as error:
-                if not is_unauthorised(error):
-                    raise
-                logger().info("A token was refused: signing in again")
-            clients.forget()
-            return function(*args, **kwargs)  # a second refusal is no matter of an expired token
-
-        def limited(*args: P.args, **kwargs: P.kwargs) -> R:
-            return within(which.value, limit, lambda: attempt(*args, **kwargs))
-
         @functools.wraps(function)
         def run(*args: P.args, **kwargs: P.kwargs) -> R:
             try:
                 with observed(which):
-                    return outage.outlast(lambda: limited(*args, **kwargs), patience)
+                    return asked(which, lambda: function(*args, **kwargs), limit=limit, patience=patience)
             except Exception:
                 raise
             except BaseException as signal:
@@ -114,6 +101,25 @@ def stage(
         return made
 
     return decorate
+
+
+def asked(which: Stage, call: Callable[[], R], *, limit: float | None = TALK, patience: float = 1.0) -> R:
+    """What the call says, asked for as every stage asks the service: what asks outside of one does so too.
+
+    With a new token for a refused one, within the limit in seconds, and over an outage.
+    """
+
+    def attempt() -> R:
+        try:
+            return call()
+        except Exception as error:
+            if not is_unauthorised(error):
+                raise
+            logger().info("A token was refused: signing in again")
+        clients.forget()
+        return call()  # a second refusal is no matter of an expired token
+
+    return outage.outlast(lambda: within(which.value, limit, attempt), patience)
 
 
 @contextmanager

@@ -116,7 +116,11 @@ def _registrys(parts: list[str], method: str, path: str) -> Needed | None:
 
 
 def _services(template: str, method: str, path: str) -> str:
-    """The action of MLflow's calls and of the run history's."""
+    """The action of MLflow's calls, of the run history's, and of those that readers of data ask."""
+    if template.startswith("/datastore/"):  # it comes with what opens it
+        return f"{PROVIDER}/workspaces/datastores/listsecrets/action"
+    if "/dataversion/{name}/" in template:
+        return f"{PROVIDER}/workspaces/data/versions/read"
     last = path.rsplit("/", 1)[-1]
     asked = method in ("GET", "HEAD") or last in (*_MLFLOW_QUESTIONS, *_HISTORY_QUESTIONS)
     return f"{_type(template, path)}/{'read' if asked else 'write'}"

@@ -208,7 +208,7 @@ def test_named_outputs_of_steps_become_assets_also_when_reused(ml_client: Any, c
     first, second = run("4")["write"], run("5")["write"]
     assert (first.status, second.properties["azureml.isreused"]) == ("Completed", "true")
     for version in ("4", "5"):
-        assert ml_client.data.get(name, version=version).path.endswith(f"/azureml/{first.name}/made")
+        assert ml_client.data.get(name, version=version).path.endswith(f"/azureml/{first.name}/made/")
     for version in ("1", "2"):
         assert ml_client.models.get(name, version=version).path.endswith(f"/azureml/{first.name}/tuned")
 
@@ -472,7 +472,7 @@ def test_bad_submissions_are_refused_in_one_line(ml_client: Any, cluster: str, s
     for name, properties, complaint in (
         ("..", command, ""),
         ("-x", command, "The job name"),
-        ("x1", {**command, "jobType": "Sweep"}, "Jobs of type Sweep"),
+        ("x1", {**command, "jobType": "AutoML"}, "Jobs of type AutoML"),
         ("x2", {**command, "computeId": "nowhere"}, "'nowhere' does not exist"),
         ("x3", {**command, "limits": {"timeout": "soon"}}, "not a duration"),
         ("x4", {**command, "inputs": []}, "inputs"),

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from azureml_local.catalogue.own_models import MODELS_VARIABLE, own_models
-from azureml_local.state import faults
+from azureml_local.state import external_data, faults
 from docs import recipes
 from flows.run.config import Finetune, parse
 from tasks.azure.failure import Cause
@@ -34,6 +34,14 @@ def test_it_is_valid(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         (tmp_path / "models.yaml").write_text(block.text.replace("~", str(tmp_path)), encoding="utf-8")
         monkeypatch.setenv(MODELS_VARIABLE, str(tmp_path / "models.yaml"))
         assert [model.name for model in own_models()] == [entry["name"]]
+        return
+    if block.first == "# external.yaml":
+        file = tmp_path / "external.yaml"
+        file.write_text(block.text, encoding="utf-8")
+        for rule in yaml.safe_load(block.text):
+            if rule["to"] != external_data.FETCH:
+                (tmp_path / rule["to"]).mkdir()
+        assert len(external_data.read(str(file))) == len(yaml.safe_load(block.text))
         return
     body = yaml.safe_load(block.text)
     if (block_of := body.get("workspace", {}).get("credentials")) is not None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.exceptions import Pause
 from prefect.flows import Flow
-from prefect.futures import PrefectFuture, wait
+from prefect.futures import wait
 from prefect.runtime import deployment
 from prefect.runtime import flow_run as this_run
 from prefect.task_runners import ThreadPoolTaskRunner
@@ -22,6 +20,10 @@ from flows.evaluation import judging
 from flows.operations import epilogue, looks
 from flows.plan import approval, page
 from flows.plan.of_run import plan_of_run
+from flows.release.cluster import cluster_released
+from flows.release.endpoint import endpoint_released, rollout_settled
+from flows.release.job import job_unless_cancelled
+from flows.release.section import settled
 from flows.run import interruption, outcome, parameters, place, pricing, suspension
 from flows.run.config import Finetune
 from flows.run.context import Run
@@ -41,21 +43,19 @@ from tasks.core.stage import announce, asked, displaying, logger, observing
 from tasks.core.stages import Stage
 from tasks.data import prepare_data
 from tasks.data.datastore import addressed
-from tasks.delete import Deletion, delete_cluster, delete_endpoint, keep_endpoint
+from tasks.delete import keep_endpoint
 from tasks.deploy import BASE, Deployment, Wanted, check_deployment, deploy_model
-from tasks.endpoint import Endpoint, lost, name_of, open_endpoint, route
+from tasks.endpoint import lost, open_endpoint, route
 from tasks.invoke import Conversation, ask
 from tasks.job.meter import Meter
 from tasks.job.pipeline import Work, plan_job, submit_job
-from tasks.job.wait import cancel_own, has_ended, wait_for_job
+from tasks.job.wait import wait_for_job
 from tasks.metrics import read_metrics
-from tasks.reap import cancel_jobs, release, settle_rollouts
+from tasks.reap import release
 from tasks.register import Training, register_model
 from tasks.rollout.rollout import begin, questions, roll_out
 from tasks.sign_in import sign_in
 
-# The run of a deployment has 30 s from SIGTERM until it is killed; what is left then is for the hook.
-_GRACE = 10.0
 # How many other runs of the same job may take the endpoint from under this one before it gives up.
 _OTHERS = 3
 
@@ -139,7 +139,7 @@ def _stages(run: Run) -> None:
     approval.check(run.config)
     run.session = sign_in(run.config.workspace)
     approval.wait(run)
-    with _cluster_released(run):
+    with cluster_released(run):
         work = prepare(run)
         train(run, work)
         if not judging.admits(run):
@@ -150,7 +150,7 @@ def _stages(run: Run) -> None:
             _register(run, work)
             _serve(run)
             return
-        with _endpoint(run) as opening:
+        with endpoint_released(run) as opening:
             _register(run, work)
             run.endpoint = opening.result()
             run.conversation = _prove(run)
@@ -167,7 +167,7 @@ def prepare(run: Run) -> Work:
     forewarn(session, config, run.base)
     preparing = prepare_data.submit(addressed(config.data, session), run.base.window)
     finding = find_compute.submit(session, config.compute, run.base, run.lease)
-    with _settled(run, finding):
+    with settled(run, finding):
         run.serving = check_deployment(session, config.deploy, run.base)
         run.cluster = finding.result()
     run.data = preparing.result()
@@ -190,7 +190,7 @@ def train(run: Run, work: Work) -> None:
         page.publish(plan_of_run(run))
     run.meter = Meter(run.cluster)
     waiter = suspension.waiter(run.id, config.wait, run.started)
-    with _job_unless_cancelled(run):
+    with job_unless_cancelled(run):
         lease = run.lease.priced(run.cluster.hourly)
         run.submission = submit_job(session, work, run.plan, lease, config.fresh)
         artifacts.publish_links(run)
@@ -253,7 +253,7 @@ def _serve(run: Run) -> None:
     session, config, deploy = run.session, run.config, run.config.deploy
     name = f"{deploy.deployment}-{run.model.version}"
     wanted = Wanted(name=name, model=run.model.id, size=run.serving)
-    with _rollout(run):
+    with rollout_settled(run):
         rolling = begin(session, deploy, run.trained, wanted, run.serving_lease)
         run.endpoint = rolling.endpoint
         wanted = wanted.model_copy(update={"name": rolling.turn.new})
@@ -270,163 +270,6 @@ def _serve(run: Run) -> None:
         judging.refuse(run)
         return
     run.conversation = ask(session, config.invoke, run.data, run.deployments[0], None)
-
-
-@contextmanager
-def _rollout(run: Run) -> Iterator[None]:
-    """A roll-out that ends however the block does: where it fails, the old deployment serves as before."""
-    try:
-        yield
-    except BaseException as error:
-        if not isinstance(error, Exception):
-            run.stages.interrupt()
-        _released(run, lambda: _taken_back(run))
-        raise
-    _released(run, lambda: _taken_back(run))
-
-
-def _taken_back(run: Run) -> None:
-    outage.outlast(lambda: settle_rollouts(run.session, run.id), outage.CLEAN_UP)
-
-
-@contextmanager
-def _job_unless_cancelled(run: Run) -> Iterator[None]:
-    """Cancel the run's job when a person wants the run gone; by whatever else it is interrupted, it goes on.
-
-    A job that the run has reused is another run's, and goes on as well.
-    """
-    try:
-        yield
-    except (Exception, Pause):
-        raise
-    except BaseException as error:
-        signals.hold()
-        run.stages.interrupt()
-        if ending_of(error) is Ending.CANCELLED:
-            _released(run, lambda: _cancel_jobs(run))
-        raise
-
-
-def _cancel_jobs(run: Run) -> None:
-    """Cancel the run's job, also one that was submitted without an answer yet, which only its tags tell."""
-    submission = Run.submission.of(run)
-    try:
-        if submission is None:
-            run.cancelled = outage.outlast(lambda: cancel_jobs(run.session, run.id), outage.CLEAN_UP)
-        elif outage.outlast(lambda: cancel_own(run.session, submission.name, run.id), outage.CLEAN_UP):
-            run.cancelled = (f"job {submission.name}",)
-        else:
-            run.job_has_ended = outage.outlast(
-                lambda: has_ended(run.session, submission.name), outage.CLEAN_UP
-            )
-    except Exception as error:  # noqa: BLE001 - what else costs is to be released as well
-        logger().error("The job COULD NOT BE CANCELLED and is still billed: %s", error)
-
-
-@contextmanager
-def _endpoint(run: Run) -> Iterator[PrefectFuture[Endpoint]]:
-    """An endpoint on its way, deleted however the block ends; kept only after success, and on request."""
-    chosen = run.config.deploy.endpoint
-    name = name_of(run.session, chosen, run.plan, run.trained)
-    opening = open_endpoint.submit(
-        run.session, name, run.trained, run.serving_lease, fixed=chosen is not None
-    )
-    keep = False
-    try:
-        with _settled(run, opening):  # until then it cannot be deleted
-            yield opening
-        keep = run.config.deploy.is_kept and run.judgement.passed
-    finally:
-        _released(run, lambda: _end(run, name, keep))
-
-
-def _end(run: Run, name: str, keep: bool) -> None:
-    opened = Run.endpoint.of(run)
-    name = opened.name if opened is not None else name
-    run.deletion = _kept(run, name) if keep else _deleted(run, name)
-
-
-def _kept(run: Run, name: str) -> Deletion:
-    pricing.note_served(run, name)
-    until = run.serving_lease.extended(run.config.deploy.kept_hours())
-    try:
-        return keep_endpoint(run.session, name, until, place.options(run.config.workspace, run.session))
-    except Exception as error:
-        # Whatever it was: an endpoint that nobody has promised to keep is not left to its lease.
-        logger().error("The endpoint %s cannot be kept, and is deleted: %s", name, error)
-        run.deletion = _deleted(run, name)
-        raise
-
-
-def _deleted(run: Run, name: str) -> Deletion:
-    pricing.note_served(run, name)
-    try:
-        deletion = delete_endpoint(run.session, name, run.lease)
-        pricing.end_served(run, deletion.removal)
-        return deletion
-    except Failure as failure:
-        logger().error("The endpoint %s IS STILL BILLED: %s Run `finetune reap`.", name, failure)
-        raise
-
-
-@contextmanager
-def _cluster_released(run: Run) -> Iterator[None]:
-    """Delete a cluster that this run created, unless it is to be kept or its job goes on."""
-    keep = run.config.compute.keep or run.config.compute.is_serverless
-    try:
-        yield
-    except Exception:
-        raise
-    except Pause:  # the job of a suspended run goes on
-        keep = True
-        raise
-    except BaseException as error:
-        signals.hold()
-        run.stages.interrupt()
-        keep = keep or ending_of(error) is Ending.LOST
-        raise
-    finally:
-        if not keep:
-            _released(run, lambda: _delete_cluster(run))
-
-
-def _delete_cluster(run: Run) -> None:
-    name = run.config.compute.training
-    removal = delete_cluster(run.session, name, run.lease)
-    if removal is not None:
-        run.deleted_cluster, run.released = name, removal.began
-
-
-@contextmanager
-def _settled(run: Run, future: PrefectFuture[Any]) -> Iterator[None]:
-    """Wait for what another thread creates however the block ends: until then it cannot be deleted."""
-    try:
-        yield
-    except BaseException as error:
-        if not isinstance(error, Exception):
-            run.stages.interrupt()
-            signals.hold()
-        if signals.leaving():
-            raise
-        # Nobody kills a person's own process, which can take the time that the service takes.
-        future.wait(timeout=None if deployment.id is None or isinstance(error, Exception) else _GRACE)
-        raise
-
-
-def _released(run: Run, release: Callable[[], None]) -> None:
-    """Release what costs; where the first signal comes in the midst of it, again, and undisturbed."""
-    if signals.leaving():
-        return
-    try:
-        release()
-    except Exception:
-        raise
-    except BaseException:
-        run.stages.interrupt()
-        if not signals.leaving():
-            signals.hold()
-            release()
-        raise
 
 
 def _trigger() -> str:

@@ -68,7 +68,7 @@ class Image:
         home.mkdir(exist_ok=True)
         own = {"PATH": f"{self.environment / 'bin'}:{os.defpath}", "HOME": str(home), "LANG": "C.UTF-8"}
         done = subprocess.run(
-            command, cwd=self.app, env={**own, **variables}, capture_output=True, text=True, check=False
+            command, cwd=self.app, env={**variables, **own}, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
         return done.stdout

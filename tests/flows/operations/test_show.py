@@ -31,7 +31,7 @@ FEWER = (
     "--set=deploy.compare_with_base=false",
     "--set=invoke.max_new_tokens=8",
 )
-DEPLOYMENTS = "Deployed: ad-hoc, history, local, reap, watcher, weekly"
+DEPLOYMENTS = "Deployed: ad-hoc, history, local, reap, sweep, watcher, weekly"
 
 
 @pytest.mark.slow

@@ -46,6 +46,15 @@ def test_a_token_for_the_public_cloud_is_accepted(
     assert _get(server, WORKSPACE, token).status_code == 200
 
 
+def test_a_token_of_when_the_clock_was_ahead_is_accepted_once_it_is_set_back(
+    server: LocalServer, environment: dict[str, str]
+) -> None:
+    server.admin("clock", {"seconds": 3600})
+    token = DefaultAzureCredential().get_token("https://management.azure.com/.default").token
+    server.admin("reset", {"kinds": ["clock"]})
+    assert _get(server, WORKSPACE, token).status_code == 200
+
+
 def test_without_a_token_the_answer_is_resource_managers_own_401(
     server: LocalServer, environment: dict[str, str]
 ) -> None:

@@ -113,9 +113,11 @@ def test_a_process_that_fails_ends_the_others_and_its_log_is_named(run: Any, ser
     assert message.endswith("Error: broke")
 
 
-def test_parameter_servers_are_not_waited_for(run: Any, server: LocalServer) -> None:
+def test_parameter_servers_are_not_waited_for(run: Any, server: LocalServer, tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
     name, job = run(
-        'echo "$TF_CONFIG"; case "$TF_CONFIG" in *\'"type": "ps"\'*) sleep 600;; esac',
+        f"""echo "$TF_CONFIG"; case "$TF_CONFIG" in *'"type": "ps"'*) touch {begun}; sleep 600;; esac; """
+        f"i=0; while [ ! -e {begun} ] && [ $i -lt 1200 ]; do sleep 0.05; i=$((i+1)); done",
         distribution={"distributionType": "TensorFlow", "workerCount": 2, "parameterServerCount": 1},
     )
     assert job["status"] == "Completed", job["error"]

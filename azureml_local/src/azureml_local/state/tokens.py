@@ -8,6 +8,7 @@ import hmac
 import json
 import os
 import secrets
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -94,7 +95,8 @@ class Tokens:
             "name": "local user",
             "idtyp": "app",
             "iat": now,
-            "nbf": now,
+            # Of the real time: a token from when the clock was ahead stays valid when it is set back.
+            "nbf": int(time.time()),
             "exp": expires,
         }
         if run is not None:

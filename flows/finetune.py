@@ -22,6 +22,7 @@ from flows.plan import approval, page
 from flows.plan.of_run import plan_of_run
 from flows.release.cluster import cluster_released
 from flows.release.endpoint import endpoint_released, rollout_settled
+from flows.release.hook import release_runs
 from flows.release.job import job_unless_cancelled
 from flows.release.section import settled
 from flows.run import interruption, outcome, parameters, place, pricing, suspension
@@ -51,7 +52,6 @@ from tasks.job.meter import Meter
 from tasks.job.pipeline import Work, plan_job, submit_job
 from tasks.job.wait import wait_for_job
 from tasks.metrics import read_metrics
-from tasks.reap import release
 from tasks.register import Training, register_model
 from tasks.rollout.rollout import begin, questions, roll_out
 from tasks.sign_in import sign_in
@@ -66,14 +66,7 @@ def release_what_is_left(flow: Flow[Any, Any], flow_run: FlowRun, state: State[A
     config = parameters.config_of(flow_run)
     # A crashed run's job goes on, for the run that resumes it; nobody wants a cancelled run's any more.
     training = state.is_cancelled() or state.is_cancelling()
-    with (
-        opened(config.workspace.where, config.workspace.credentials),
-        outage.budget(config.wait.outage_minutes),
-    ):
-        session = sign_in.fn(config.workspace)
-        released = outage.outlast(
-            lambda: release(session, str(flow_run.id), training=training), outage.CLEAN_UP
-        )
+    (released,) = release_runs(config, [str(flow_run.id)], training=training)
     with displaying(), get_client(sync_client=True) as client:
         report_served(client, released.served)
     if training:

@@ -22,6 +22,7 @@ from pydantic import Field, ValidationError
 from flows.finetune import finetune
 from flows.operations import looks
 from flows.plan import approval, history, workspace
+from flows.release.hook import release_runs
 from flows.run import outcome, parameters, run_name
 from flows.run.config import Finetune, load
 from flows.run.context import Run
@@ -42,8 +43,6 @@ from tasks.core import outage, output, signals
 from tasks.core.ending import Ending, ending_of
 from tasks.core.stage import displaying, logger
 from tasks.delete import delete_cluster
-from tasks.reap import release
-from tasks.sign_in import sign_in
 
 
 # A hook's parameters must have these names, and it must be a plain function.
@@ -51,13 +50,7 @@ def release_what_is_left(flow: Flow[Any, Any], flow_run: FlowRun, state: State[A
     """Delete what the runs of a group that was cancelled or has crashed still bill, and its winner's run."""
     config = parameters.config_of(flow_run)
     training = state.is_cancelled() or state.is_cancelling()
-    with (
-        opened(config.workspace.where, config.workspace.credentials),
-        outage.budget(config.wait.outage_minutes),
-    ):
-        session = sign_in.fn(config.workspace)
-        for run in (str(flow_run.id), *_winners(flow_run.id)):
-            outage.outlast(lambda run=run: release(session, run, training=training), outage.CLEAN_UP)  # type: ignore[misc]
+    release_runs(config, (str(flow_run.id), *_winners(flow_run.id)), training=training)
 
 
 @flow(

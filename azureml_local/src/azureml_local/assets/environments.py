@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from azureml_local.assets import packages, versions
+from azureml_local.assets import kinds, packages, versions
 from azureml_local.assets.packages import Packages
 from azureml_local.errors import NotFound
 from azureml_local.state.documents import assets
@@ -16,7 +16,6 @@ _REFERENCE = re.compile(
     re.IGNORECASE,
 )
 _SHORT = re.compile(r"azureml:(?P<name>[^:@/]+)(?::(?P<version>[^:@/]+)|@(?P<label>[^:@/]+))$", re.IGNORECASE)
-_CURATED = "azureml-"  # how the names begin of those that Azure puts into every workspace
 
 
 def asked(state: WorkspaceState, reference: str) -> Packages | None:
@@ -39,5 +38,5 @@ def asked(state: WorkspaceState, reference: str) -> Packages | None:
     conda = None if document is None else document["properties"].get("condaFile")
     if conda:
         return packages.of_conda(str(conda))
-    is_azures = document is None or name.casefold().startswith(_CURATED)
+    is_azures = document is None or kinds.is_curated(name)
     return packages.of_curated(name) if is_azures else None

@@ -99,7 +99,11 @@ def test_a_run_killed_while_it_trains_is_adopted_by_the_next(
     report = report_of(runs, second)
     assert report.job == job.name
     assert Reused(kind="job", name=job.name, run=str(killed)) in report.reused
-    assert report.training_usd > 0  # the killed run has left no report: nobody else counts them
+    # The killed run has left no report: nobody else counts its dollars.
+    (taken,) = report.jobs
+    assert (taken.name, taken.run, taken.counted) == (job.name, str(killed), taken.dollars)
+    assert report.training_usd > 0
+    assert report.training_usd == pytest.approx(taken.counted, abs=1e-6)  # rounded
     assert [each.name for each in jobs_of(killed)] == [job.name]
     assert not jobs_of(second)
     assert_nothing_is_left(ml_client, server, killed, second)

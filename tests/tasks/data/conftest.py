@@ -10,9 +10,17 @@ from tasks.data import PreparedData, attempts
 from tasks.data.prepare import prepare
 from tasks.data.section import Data
 from tasks.data.window import Window
+from tests.tasks.data.conversations import write_parquet
 
 Preparing = Callable[..., PreparedData]
 UNKNOWN = Window()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A dataset of parquet files."""
+    (tmp_path / "set").mkdir()
+    return write_parquet(tmp_path / "set")
 
 
 @pytest.fixture

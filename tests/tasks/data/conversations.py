@@ -10,6 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 Row = dict[str, Any]
+# A part of each split of `write_parquet`'s files: a share of the one, a number of the other.
+SHARE = {
+    "train": {"name": "train_sft", "take": "25%"},
+    "test": {"name": "test_sft", "take": "10"},
+}
 
 
 def row(number: int, split: str = "train_sft", turns: int = 4) -> Row:

@@ -16,19 +16,9 @@ from tasks.data.section import Data
 from tasks.data.window import Window
 from tests.support.failures import fails
 from tests.support.range_server import serving
-from tests.tasks.data.conversations import rows, write_parquet
+from tests.tasks.data.conversations import SHARE, rows
 
 WINDOW = Window()
-SHARE = {
-    "train": {"name": "train_sft", "take": "25%"},
-    "test": {"name": "test_sft", "take": "10"},
-}
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "set").mkdir()
-    return write_parquet(tmp_path / "set")
 
 
 def section(dataset: str, output: Path, **over: Any) -> Data:

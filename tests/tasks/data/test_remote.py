@@ -11,18 +11,7 @@ from tasks.azure.failure import Cause
 from tests.support.failures import fails
 from tests.support.range_server import serving
 from tests.tasks.data.conftest import Preparing
-from tests.tasks.data.conversations import read_lines, rows, write_parquet
-
-SHARE = {
-    "train": {"name": "train_sft", "take": "25%"},
-    "test": {"name": "test_sft", "take": "10"},
-}
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "set").mkdir()
-    return write_parquet(tmp_path / "set")
+from tests.tasks.data.conversations import SHARE, read_lines, rows, write_parquet
 
 
 def test_only_the_needed_row_groups_and_columns_are_read(folder: Path, prepared: Preparing) -> None:

@@ -54,7 +54,8 @@ _known: dict[tuple[str, str], list[Served]] = {}
 def training(session: Session, jobs: Sequence[Listed], meter: Meter, released: datetime | None) -> Bill:
     """What those jobs have cost, all of which a run holds; another run's are that run's to pay.
 
-    `released` is when the run has deleted the cluster, None where its nodes stay for their idle time.
+    `released` is when the run has deleted the cluster, None where it has not: nodes stay for their idle time
+    then, while there is a cluster.
     """
     if not jobs:
         return Bill(at_least=False)
@@ -64,7 +65,10 @@ def training(session: Session, jobs: Sequence[Listed], meter: Meter, released: d
         steps += run_history.steps(session, job.name)
     is_over = all(job.state in job_states.OVER for job in jobs)
     if released is None:
-        meter.look(nodes.look(session, meter.cluster.name), steps)
+        found = listing.cluster(session, meter.cluster.name)
+        meter.look(nodes.of(found), steps)
+        if found is None:  # whoever has deleted it: no node of it is idle any more
+            released = service_clock.now()
     now = service_clock.now()
     return meter.bill(steps, now, until=released if is_over else now)
 

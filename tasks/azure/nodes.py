@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from tasks.azure import listing, service_clock
 from tasks.azure.clients import Session
+from tasks.azure.listing import Listed
 
 # As the service and the SDK write it: PT2M, PT120S, P1DT1H.
 _DURATION = re.compile(
@@ -37,7 +38,11 @@ class ClusterNodes(BaseModel):
 
 def look(session: Session, cluster: str) -> ClusterNodes | None:
     """The cluster's nodes now; None for a compute that is not there, or that does not tell."""
-    found = listing.cluster(session, cluster)
+    return of(listing.cluster(session, cluster))
+
+
+def of(found: Listed | None) -> ClusterNodes | None:
+    """The nodes of a cluster as it was just listed; None for one that does not tell."""
     own = _mapping(found.properties.get("properties")) if found else {}
     current = own.get("currentNodeCount")
     if not isinstance(current, int):

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from time import monotonic, sleep
 from typing import TypeVar
 
-from tasks.azure.errors import explain, is_transient
+from tasks.azure import clients
+from tasks.azure.errors import explain, is_transient, is_unauthorised
 from tasks.azure.failure import Cause, Failure
 from tasks.core.log import logger
 
@@ -37,14 +38,15 @@ def budget(minutes: float) -> Iterator[None]:
 def outlast(call: Callable[[], R], patience: float = 1.0) -> R:
     """The call's result, however often Azure is out of reach before; `patience` is a factor of the budget.
 
-    Raises Failure once an outage has lasted longer than that; other errors as they are.
+    With a new token where one is refused. Raises Failure once an outage has lasted longer than that; other
+    errors as they are.
     """
     since: float | None = None
     pause = _FIRST
     while True:
         begun = monotonic()
         try:
-            return call()
+            return _signed_in(call)
         except Exception as error:
             failure = explain(error)
             if not _is_outage(error, failure):
@@ -59,6 +61,18 @@ def outlast(call: Callable[[], R], patience: float = 1.0) -> R:
         logger().warning("Trying again: %s", failure)
         sleep(max(pause * random.uniform(0.75, 1.25), asked))
         pause *= 2
+
+
+def _signed_in(call: Callable[[], R]) -> R:
+    """The call's result; once more with a new token where one is refused, as an expired one is."""
+    try:
+        return call()
+    except Exception as error:
+        if not is_unauthorised(error):
+            raise
+        logger().info("A token was refused: signing in again")
+    clients.forget()
+    return call()  # a second refusal is no matter of an expired token
 
 
 def _is_outage(error: Exception, failure: Failure) -> bool:

@@ -20,8 +20,7 @@ from prefect.states import Cancelled
 from prefect.tasks import exponential_backoff
 from prefect.transactions import get_transaction
 
-from tasks.azure import clients
-from tasks.azure.errors import explain, is_transient, is_unauthorised
+from tasks.azure.errors import explain, is_transient
 from tasks.azure.failure import Failure
 from tasks.azure.redaction import redact
 from tasks.core import outage, signals
@@ -106,20 +105,9 @@ def stage(
 def asked(which: Stage, call: Callable[[], R], *, limit: float | None = TALK, patience: float = 1.0) -> R:
     """What the call says, asked for as every stage asks the service: what asks outside of one does so too.
 
-    With a new token for a refused one, within the limit in seconds, and over an outage.
+    Within the limit in seconds, with a new token for a refused one, and over an outage.
     """
-
-    def attempt() -> R:
-        try:
-            return call()
-        except Exception as error:
-            if not is_unauthorised(error):
-                raise
-            logger().info("A token was refused: signing in again")
-        clients.forget()
-        return call()  # a second refusal is no matter of an expired token
-
-    return outage.outlast(lambda: within(which.value, limit, attempt), patience)
+    return outage.outlast(lambda: within(which.value, limit, call), patience)
 
 
 @contextmanager

@@ -94,13 +94,13 @@ def time_passes(books: Workspace, tmp_path: Path) -> Act:
 
 
 class Once:
-    """Acts when the training step is first seen to run, and when the model is asked."""
+    """Acts when the training step is first seen to run, when the model is asked, and as the cluster goes."""
 
-    def __init__(self, *, trains: Act, asked: Act = lambda: None) -> None:
-        self._acts = {Stage.TRAIN: trains, Stage.INVOKE: asked}
+    def __init__(self, *, trains: Act, asked: Act = lambda: None, releases: Act = lambda: None) -> None:
+        self._acts = {Stage.TRAIN: trains, Stage.INVOKE: asked, Stage.DELETE_COMPUTE: releases}
 
     def __call__(self, event: StageEvent) -> None:
-        is_on = event.stage is Stage.INVOKE or ": Running" in event.detail
+        is_on = event.stage is not Stage.TRAIN or ": Running" in event.detail
         if event.state is StageState.RUNNING and is_on and (act := self._acts.pop(event.stage, None)):
             act()
 
@@ -138,10 +138,17 @@ def test_of_a_completed_run(
     time_passes: Act,
     keep: str,
 ) -> None:
-    def serves() -> None:
-        books.admin("clock", {"seconds": STEP})
+    def serves() -> None:  # a cluster that is not kept is released before its nodes are given up
+        books.admin("clock", {"seconds": STEP if keep == "true" else 30.0})
 
-    report = run(prefect_server, config(f"compute.keep={keep}"), Once(trains=time_passes, asked=serves))
+    def refuses() -> None:  # the token of the first look at the cluster after its deletion was asked for
+        path = f"/**/computes/{cluster}"
+        books.let_fail({"kind": "expired-token", "method": "GET", "path": path, "nth": 4})
+
+    watch = Once(trains=time_passes, asked=serves, releases=refuses)
+    report = run(prefect_server, config(f"compute.keep={keep}"), watch)
+    is_hit = any(rule["hit"] for rule in books.admin("faults")["faults"])
+    assert is_hit == (keep == "false")
     assert report.outcome == "completed", report.failure
     books.admin("clock", {"seconds": LATER})
     assert report.training_usd == pytest.approx(billed(books, "node", cluster), rel=0.02)
@@ -166,9 +173,12 @@ def test_of_a_run_whose_step_fails(
 def test_of_a_run_whose_deployment_fails(
     prefect_server: PrefectServer, books: Workspace, config: Any, cluster: str, time_passes: Act
 ) -> None:
+    def somebody_deletes() -> None:
+        tiny_model.workspace_client().compute.begin_delete(cluster).wait()
+
     books.let_fail({"kind": "crash", "path": "/onlineEndpoints/*/deployments/demo", "count": None})
     try:
-        report = run(prefect_server, config(), Once(trains=time_passes))
+        report = run(prefect_server, config(), Once(trains=time_passes, releases=somebody_deletes))
     finally:
         books.let_fail()
     assert (report.outcome, report.failed_stage) == ("failed", "deploy"), report.failure

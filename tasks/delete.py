@@ -18,7 +18,7 @@ from tasks.core.outage import CLEAN_UP
 from tasks.core.stage import logger, stage
 from tasks.core.stages import Stage
 from tasks.endpoint import Change
-from tasks.job import pipeline
+from tasks.job import attempts
 from tasks.removal import Removal
 from tasks.use import Use, of_endpoint
 
@@ -127,7 +127,7 @@ def delete_cluster(session: Session, name: str, lease: Lease) -> Removal | None:
     found = compute.find(session, name)
     if found is None or not is_held_by(found.tags, lease.run):
         return None
-    needed_by = pipeline.live_on(session, name)
+    needed_by = attempts.live_on(session, name)
     if needed_by:
         logger().warning(
             "Keeping cluster %s: still used by %s", name, ", ".join(job.name for job in needed_by)

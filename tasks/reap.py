@@ -16,7 +16,7 @@ from tasks.azure.listing import Listed
 from tasks.core.limit import OPERATION
 from tasks.core.stage import logger, stage
 from tasks.core.stages import Stage
-from tasks.job import pipeline
+from tasks.job import attempts
 from tasks.job.wait import cancel
 from tasks.leased import Kind, Leased
 from tasks.rollout import turn as turns
@@ -133,7 +133,7 @@ def _release_one(session: Session, item: Leased, ended: list[Released], left: di
         seen = _seen_now(session, item)
         if seen is None or seen.run != item.run or seen.kept:
             return
-        if item.kind is Kind.CLUSTER and (needed_by := pipeline.live_on(session, item.name)):
+        if item.kind is Kind.CLUSTER and (needed_by := attempts.live_on(session, item.name)):
             logger().warning("Keeping %s: still used by %s", item.label, ", ".join(j.name for j in needed_by))
             return
         served = _remove(session, seen)
@@ -193,7 +193,7 @@ def _in_use(session: Session, seen: Leased, at: datetime) -> str | None:
         return f"flow run {seen.run} holds it until {seen.expires.isoformat(timespec='minutes')}"
     if seen.foreign:
         return f"it serves {', '.join(map(str, seen.foreign))}, which carry no tags of ours"
-    if seen.kind is Kind.CLUSTER and (needed_by := pipeline.live_on(session, seen.name)):
+    if seen.kind is Kind.CLUSTER and (needed_by := attempts.live_on(session, seen.name)):
         return f"it is used by {', '.join(job.name for job in needed_by)}"
     return None
 

@@ -26,7 +26,7 @@ from tasks.data.datastore import addressed
 from tasks.data.expected import expect
 from tasks.data.prepared import PreparedData
 from tasks.data.window import Window, tokenizer_file
-from tasks.job import pipeline
+from tasks.job import attempts
 from tasks.job.parameters import inputs_of
 from tasks.job.pipeline import Work, plan_job
 from tasks.model_version import BaseModelVersion
@@ -142,8 +142,8 @@ def _with_job(session: Session, config: Finetune, facts: Facts, data: PreparedDa
     if config.fresh and run is None:  # named after a flow run that there is not yet
         return found
     fresh_for = run if config.fresh else None
-    named = pipeline.names(facts.base.name, planned, fresh_for)
-    attempt, last = pipeline.last_attempt(session, named)
+    named = attempts.names(facts.base.name, planned.fingerprint, fresh_for)
+    attempt, last = attempts.last(session, named)
     if last is None or last.state in job_states.GIVEN_UP:
         return replace(found, job_name=named(attempt + 1))
     name = config.registration.name or model_name(facts.base.name, dataset_name(data.source))

@@ -22,7 +22,7 @@ from tasks.core.ending import Ending, ending_of
 from tasks.core.lease import Lease, is_held_by
 from tasks.core.stage import asked, logger
 from tasks.core.stages import Stage
-from tasks.job import pipeline
+from tasks.job import attempts
 from tasks.job.meter import Bill, Meter
 from tasks.removal import Removal
 
@@ -99,9 +99,9 @@ def _training(run: Run, patience: float) -> tuple[Bill, tuple[JobCost, ...]]:
 
 def _of_jobs(run: Run, meter: Meter) -> tuple[Bill, tuple[JobCost, ...]]:
     fresh_for = run.id if run.config.fresh else None
-    named = pipeline.names(run.base.name, run.plan, fresh_for)
-    attempts = pipeline.attempts(run.session, named, run.id, _created())
-    held = [job for job in attempts if is_held_by(job.tags, run.id)]
+    named = attempts.names(run.base.name, run.plan.fingerprint, fresh_for)
+    found = attempts.of_run(run.session, named, run.id, _created())
+    held = [job for job in found if is_held_by(job.tags, run.id)]
     bill = spending.training(run.session, held, meter, Run.released.of(run))
     shares = spending.shares(run.session, held, meter.cluster, bill.dollars)
     jobs = [_cost(run, name, run.id, cost, cost) for name, cost in shares.items()]

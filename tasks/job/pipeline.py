@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
-from itertools import takewhile
+from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -12,24 +10,23 @@ from pydantic import BaseModel, ConfigDict
 from tasks import compute as clusters
 from tasks.azure import clients, job_states, listing
 from tasks.azure.clients import Session
-from tasks.azure.errors import explain, is_missing, unless_missing
+from tasks.azure.errors import explain, is_missing
 from tasks.azure.failure import Cause, Failure
-from tasks.azure.listing import Listed
 from tasks.base_model import BaseModelVersion
 from tasks.compute import Cluster, Compute
-from tasks.core.lease import PREFIX, Lease, is_held_by
-from tasks.core.names import dataset_name, display_name, experiment_name, fingerprint, job_name
+from tasks.core.lease import PREFIX, Lease
+from tasks.core.names import dataset_name, display_name, experiment_name, fingerprint
 from tasks.core.reuse import Reused
 from tasks.core.stage import logger, report, stage
 from tasks.core.stages import Stage
 from tasks.data import PreparedData
+from tasks.job import attempts
 from tasks.job.parameters import ComponentInput, Effective, Parameters, Value, inputs_of, merge
 from tasks.sections.compute import SERVERLESS
 from tasks.sections.pipeline import Pipeline as Pipeline
 
 OUTPUT = "trained_model"
 CLUSTER = f"{PREFIX}cluster"
-_CLOCKS = timedelta(hours=1)  # by which the times of two services may differ
 _IMMUTABLE = ("immutable", "already exists", "cannot be changed", "not allowed to update")
 
 
@@ -141,80 +138,16 @@ def submit_job(session: Session, work: Work, plan: Plan, lease: Lease, fresh: bo
     follows a job that failed or was cancelled.
     """
 
-    named = names(work.base.name, plan, lease.run if fresh else None)
-    attempt, last = last_attempt(session, named)
+    named = attempts.names(work.base.name, plan.fingerprint, lease.run if fresh else None)
+    attempt, last = attempts.last(session, named)
     if last is not None:
         if last.state not in job_states.GIVEN_UP:
-            return _reuse(session, find(session, last.name), lease)
+            return _reuse(session, attempts.find(session, last.name), lease)
         logger().info("Job %s is %s: a new attempt follows", last.name, last.state)
     if not work.compute.is_serverless:
         # The run that had made the cluster may have ended since it was found, and deleted it.
         clusters.ensure(session, work.compute, work.base, lease)
     return _submit(session, work, plan, lease, named(attempt + 1))
-
-
-def names(base: str, plan: Plan, fresh_for: str | None) -> Callable[[int], str]:
-    """The names of the plan's jobs by attempt; `fresh_for` is a run that wants jobs of its own."""
-    return lambda attempt: job_name(base, plan.fingerprint, attempt, fresh_for)
-
-
-def attempts(
-    session: Session, named: Callable[[int], str], run: str, since: datetime | None
-) -> Iterator[Listed]:
-    """The jobs of those names that the run may hold, the last attempt first.
-
-    By their names: a workspace may have thousands of jobs, and to list them takes as long. What was submitted
-    before the run was, `since` then, is none of its own unless it says so, nor is anything before that: of a
-    job that fails each week there are hundreds of attempts.
-    """
-    attempt, found = last_attempt(session, named)
-    while found is not None and (is_held_by(found.tags, run) or not _is_before(found.created, since)):
-        yield found
-        attempt -= 1
-        found = listing.job(session, named(attempt)) if attempt else None
-
-
-def find(session: Session, name: str) -> Any:
-    """The SDK's job, or None."""
-    return unless_missing(lambda: clients.workspace(session).jobs.get(name))
-
-
-def last_attempt(session: Session, named: Callable[[int], str]) -> tuple[int, Listed | None]:
-    """The number of the last attempt, and its job: 0 and None before the first.
-
-    Jobs are never deleted, so that those there are have the numbers from one on: the last of a thousand is
-    found by some twenty looks.
-    """
-    last, found, beyond = 0, None, 1
-    while (job := listing.job(session, named(beyond))) is not None:
-        last, found, beyond = beyond, job, 2 * beyond
-        if job.state not in job_states.GIVEN_UP:
-            return last, found
-    while beyond - last > 1:
-        middle = (last + beyond) // 2
-        job = listing.job(session, named(middle))
-        if job is None:
-            beyond = middle
-        elif job.state not in job_states.GIVEN_UP:
-            return middle, job
-        else:
-            last, found = middle, job
-    return last, found
-
-
-def live_on(session: Session, cluster: str) -> list[Listed]:
-    """The jobs that need the cluster, of whatever kind and whosever they are.
-
-    The newest come first, and none is older than the cluster: nobody reads the jobs of years for it.
-    """
-    found = listing.cluster(session, cluster)
-    made = found.created if found else None
-    newer = takewhile(lambda job: not _is_before(job.created, made), listing.jobs(session))
-    return [job for job in newer if job.is_live and job.needs(cluster)]
-
-
-def _is_before(job: datetime | None, moment: datetime | None) -> bool:
-    return job is not None and moment is not None and job < moment - _CLOCKS
 
 
 def find_component(session: Session, pipeline: Pipeline) -> Any:
@@ -288,7 +221,8 @@ def _submit(session: Session, work: Work, plan: Plan, lease: Lease, name: str) -
         made = clients.workspace(session).jobs.create_or_update(job, experiment_name=plan.experiment)
     except Exception as error:
         # Another run of the same inputs was faster, or the answer to our own request was lost.
-        found = find(session, name) if any(word in str(error).casefold() for word in _IMMUTABLE) else None
+        is_there = any(word in str(error).casefold() for word in _IMMUTABLE)
+        found = attempts.find(session, name) if is_there else None
         if found is None:
             raise
         return _reuse(session, found, lease)

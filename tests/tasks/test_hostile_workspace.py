@@ -19,7 +19,7 @@ from tasks.azure.clients import Session
 from tasks.azure.failure import Failure
 from tasks.core.lease import EXPIRES, FOREVER, HOURLY, Lease
 from tasks.delete import delete_cluster, keep_endpoint
-from tasks.job import pipeline
+from tasks.job import attempts, pipeline
 from tasks.job.status import find_ended
 from tasks.leased import Leased, Leases, find_leased
 from tasks.reap import Reaped, Spared, cancel_jobs, end, release
@@ -370,7 +370,7 @@ def test_who_waits_for_a_live_job_renews_its_lease(
 ) -> None:
     job = submit(make_cluster({}), {**lease(left, "first").tags(), "mine": "stays"})
     second = lease(5, "second")
-    pipeline._reuse(session, pipeline.find(session, job), second)
+    pipeline._reuse(session, attempts.find(session, job), second)
     found = listing.job(session, job)
     assert found is not None
     held = Lease.read(found.tags)

@@ -14,7 +14,7 @@ from tasks.azure import clients, service_clock
 from tasks.azure.clients import Session
 from tasks.azure.failure import Cause
 from tasks.core.lease import Lease
-from tasks.job.pipeline import find as find_job
+from tasks.job.attempts import find as find_job
 from tasks.leased import Leased, find_leased
 from tasks.reap import Reaped, end
 from tests.conftest import LetFail

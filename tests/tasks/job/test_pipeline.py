@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -19,12 +18,11 @@ from tasks.azure.failure import Cause
 from tasks.azure.listing import Listed
 from tasks.base_model import Base, BaseModelVersion, find_model
 from tasks.compute import Cluster, Compute, find_compute
-from tasks.core.lease import PREFIX, RUN, Lease
+from tasks.core.lease import PREFIX, Lease
 from tasks.core.reuse import Reused
 from tasks.data import Data, PreparedData, prepare_data
 from tasks.data.section import Split
 from tasks.delete import delete_cluster
-from tasks.job import pipeline
 from tasks.job.meter import Meter
 from tasks.job.parameters import Optimisation, Parameters, Training
 from tasks.job.pipeline import Pipeline, Plan, Submission, Work, plan_job, submit_job
@@ -266,53 +264,6 @@ def test_a_job_that_is_being_cancelled_is_left_and_tried_anew(
 
     monkeypatch.setattr(listing, "job", cancelling)
     assert submit(planned).name == f"{first.name}-2"
-
-
-class Attempts:
-    """So many failed jobs of a plan, submitted an hour apart by other runs; `looks` are those asked for."""
-
-    def __init__(self, number: int, base: str, plan: Plan) -> None:
-        named = pipeline.names(base, plan, None)
-        self.names = [named(attempt) for attempt in range(1, number + 1)]
-        self.first = named(1)
-        self.begun = datetime(2026, 1, 1, tzinfo=UTC)
-        self.held: dict[str, str] = {}
-        self.looks: list[str] = []
-
-    def job(self, session: Session, name: str) -> Listed | None:
-        self.looks.append(name)
-        if name not in self.names:
-            return None
-        created = self.begun + timedelta(hours=self.names.index(name))
-        tags = Lease.of_run(self.held.get(name, "other"), hours=1).tags()
-        return Listed(name, "Failed", tags, created, {}, {})
-
-
-@pytest.mark.parametrize("failed", [0, 1, 2, 3, 99, 100, 1234])
-def test_no_number_of_failed_attempts_is_the_last(
-    work: Work, plan: MakePlan, submit: Submit, monkeypatch: pytest.MonkeyPatch, failed: int
-) -> None:
-    planned = plan(learning_rate=unlike_any())
-    attempts = Attempts(failed, work.base.name, planned)
-    monkeypatch.setattr(listing, "job", attempts.job)
-    assert submit(planned).name == (f"{attempts.first}-{failed + 1}" if failed else attempts.first)
-    assert len(attempts.looks) <= 25
-
-
-def test_of_a_thousand_attempts_a_run_looks_at_those_since_it_was_created(
-    session: Session, work: Work, plan: MakePlan, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    planned = plan(learning_rate=unlike_any())
-    attempts = Attempts(1234, work.base.name, planned)
-    # It has submitted the last and the last but two, and holds one from before it was created all the same.
-    attempts.held = {attempts.names[number]: "mine" for number in (1229, 1231, 1233)}
-    monkeypatch.setattr(listing, "job", attempts.job)
-    since = attempts.begun + timedelta(hours=1231)
-    named = pipeline.names(work.base.name, planned, None)
-    found = list(pipeline.attempts(session, named, "mine", since))
-    held = [job.name for job in found if job.tags[RUN] == "mine"]
-    assert held == [attempts.names[number] for number in (1233, 1231, 1229)]
-    assert len(attempts.looks) <= 30
 
 
 def test_of_two_that_submit_at_once_the_one_whose_tags_stay_holds_the_job() -> None:

@@ -20,8 +20,9 @@ from tasks.compute import Cluster, Compute
 from tasks.core.lease import Lease
 from tasks.core.reuse import Reused
 from tasks.core.stage import StageEvent, observing
+from tasks.job.attempts import find
 from tasks.job.meter import Meter
-from tasks.job.pipeline import Submission, find
+from tasks.job.pipeline import Submission
 from tasks.job.status import Unattended, find_unattended
 from tasks.job.wait import TrainedJob, Wait, cancel_own, has_ended, wait_for_job
 from tasks.sign_in import Workspace, sign_in

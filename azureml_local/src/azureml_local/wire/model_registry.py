@@ -8,9 +8,7 @@ codes of its errors, the source in its answers, and that it keeps aliases.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from typing import TypeVar
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -23,34 +21,29 @@ from azureml_local.state.documents import MLFLOW_MODELS, AssetDocument, assets, 
 from azureml_local.wire import registered_model as shown
 from azureml_local.wire.arm import WORKSPACE, body, route, workspace_of
 from azureml_local.wire.asset_collection import NAME, check_label
+from azureml_local.wire.mlflow_request import clauses_of, page_of, stage_of, tags_of, text_of
 
 _MODELS = assets("models")
 _NAMES = shared_by_versions(_MODELS)
-_STAGES = {stage.casefold(): stage for stage in ("None", "Staging", "Production", "Archived")}
-_CLAUSE = re.compile(r"\s*(name|run_id)\s*=\s*(['\"])(.*?)\2\s*", re.IGNORECASE)
-# What mlflow 3 adds to each search; that the service passes over it is assumed, as it has no prompts.
-_NO_PROMPTS = "tag.`mlflow.prompt.is_prompt` != 'true'"
 _CODES = {404: "RESOURCE_DOES_NOT_EXIST", 409: "RESOURCE_ALREADY_EXISTS", 413: "BAD_REQUEST"}
-_PAGE = 100
 
-T = TypeVar("T")
 Answer = Callable[[Workspace, Json], Json]
 
 
 def create_model(workspace: Workspace, given: Json) -> Json:
     """A name without versions; mlflow goes on where it is there already."""
-    name = _text(given, "name")
+    name = text_of(given, "name")
     check_label("name", name, NAME)
     if _versions(workspace, name) or workspace.store.get(_NAMES, name) is not None:
         raise Conflict(f"Registered Model (name={name}) already exists.")
-    kept = {"description": given.get("description"), "tags": _tags(given)}
+    kept = {"description": given.get("description"), "tags": tags_of(given)}
     workspace.store.create(_NAMES, name, {key: value for key, value in kept.items() if value})
     return {"registered_model": _model(workspace, name)}
 
 
 def get_model(workspace: Workspace, given: Json) -> Json:
     """A name with its latest version of each stage."""
-    return {"registered_model": _model(workspace, _text(given, "name"))}
+    return {"registered_model": _model(workspace, text_of(given, "name"))}
 
 
 def update_model(workspace: Workspace, given: Json) -> Json:
@@ -60,14 +53,14 @@ def update_model(workspace: Workspace, given: Json) -> Json:
 
 def tag_model(workspace: Workspace, given: Json) -> Json:
     """Set a tag of a name."""
-    tag = {_text(given, "key"): str(given.get("value", ""))}
+    tag = {text_of(given, "key"): str(given.get("value", ""))}
     _changed_model(workspace, given, lambda kept: kept | {"tags": {**(kept.get("tags") or {}), **tag}})
     return {}
 
 
 def untag_model(workspace: Workspace, given: Json) -> Json:
     """Take a tag from a name."""
-    key = _text(given, "key")
+    key = text_of(given, "key")
     _changed_model(workspace, given, lambda kept: kept | {"tags": _without(kept.get("tags") or {}, key)})
     return {}
 
@@ -83,31 +76,31 @@ def search_models(workspace: Workspace, given: Json) -> Json:
     """Names, all of them or one."""
     names = {full.rsplit("/", 1)[0] for full, _ in workspace.store.list(_MODELS)}
     names |= {name for name, _ in workspace.store.list(_NAMES)}
-    wanted = _filter(given, "name").get("name")
+    wanted = clauses_of(given, "name").get("name")
     found = sorted(name for name in names if wanted in (None, name))
-    page, token = _page(given, found)
+    page, token = page_of(given, found)
     return {"registered_models": [_model(workspace, name) for name in page], "next_page_token": token}
 
 
 def latest_versions(workspace: Workspace, given: Json) -> Json:
     """The latest version of each stage, or of those asked for."""
     asked = given.get("stages") or []
-    stages = [_stage(stage) for stage in ([asked] if isinstance(asked, str) else asked)]
-    model = _model(workspace, _text(given, "name"))
+    stages = [stage_of(stage) for stage in ([asked] if isinstance(asked, str) else asked)]
+    model = _model(workspace, text_of(given, "name"))
     found = [one for one in model["latest_versions"] if not stages or one["current_stage"] in stages]
     return {"model_versions": found}
 
 
 def create_version(workspace: Workspace, given: Json) -> Json:
     """A new version of what lies at the source, which must be an MLflow model."""
-    name = _text(given, "name")
+    name = text_of(given, "name")
     if workspace.store.get(_NAMES, name) is None and not _versions(workspace, name):
         raise NotFound(f"Registered Model with name={name} not found.")
     asked = {
-        "modelUri": _text(given, "source"),
+        "modelUri": text_of(given, "source"),
         "modelType": "mlflow_model",
         "description": given.get("description"),
-        "tags": _tags(given),
+        "tags": tags_of(given),
     }
     kept = kinds.model(workspace, asked | ({"jobName": given["run_id"]} if given.get("run_id") else {}))
     version = versions.following(workspace.store, _MODELS, name)
@@ -128,7 +121,7 @@ def download_uri(workspace: Workspace, given: Json) -> Json:
 
 def search_versions(workspace: Workspace, given: Json) -> Json:
     """Versions of a name or a run, the newest first."""
-    wanted = _filter(given, "name", "run_id")
+    wanted = clauses_of(given, "name", "run_id")
     found = [
         document
         for _, document in workspace.store.list(_MODELS)
@@ -136,7 +129,7 @@ def search_versions(workspace: Workspace, given: Json) -> Json:
         and wanted.get("run_id") in (None, document["properties"].get("jobName"))
     ]
     found.sort(key=lambda document: (document["name"], -shown.number(document)))
-    page, token = _page(given, found)
+    page, token = page_of(given, found)
     return {"model_versions": [_version(workspace, one) for one in page], "next_page_token": token}
 
 
@@ -148,14 +141,14 @@ def update_version(workspace: Workspace, given: Json) -> Json:
 
 def tag_version(workspace: Workspace, given: Json) -> Json:
     """Set a tag of a version."""
-    tag = {_text(given, "key"): str(given.get("value", ""))}
+    tag = {text_of(given, "key"): str(given.get("value", ""))}
     _changed(workspace, given, lambda kept: kept | {"tags": {**kept["tags"], **tag}})
     return {}
 
 
 def untag_version(workspace: Workspace, given: Json) -> Json:
     """Take a tag from a version."""
-    key = _text(given, "key")
+    key = text_of(given, "key")
     _changed(workspace, given, lambda kept: kept | {"tags": _without(kept["tags"], key)})
     return {}
 
@@ -175,7 +168,7 @@ def delete_version(workspace: Workspace, given: Json) -> Json:
 
 def set_stage(workspace: Workspace, given: Json) -> Json:
     """Put a version into a stage, and others out of it into the archive where that is asked for."""
-    document, stage = _document(workspace, given), _stage(given.get("stage"))
+    document, stage = _document(workspace, given), stage_of(given.get("stage"))
     name, kept = document["name"], _of_mlflow(workspace, document["name"])
     stages = kept["stages"]
     if given.get("archive_existing_versions") in (True, "true"):
@@ -186,7 +179,7 @@ def set_stage(workspace: Workspace, given: Json) -> Json:
 
 def set_alias(workspace: Workspace, given: Json) -> Json:
     """Let an alias mean a version."""
-    document, alias = _document(workspace, given), _text(given, "alias")
+    document, alias = _document(workspace, given), text_of(given, "alias")
     kept = _of_mlflow(workspace, document["name"])
     aliases = {**kept["aliases"], alias: document["version"]}
     workspace.store.put(MLFLOW_MODELS, document["name"], kept | {"aliases": aliases})
@@ -195,7 +188,7 @@ def set_alias(workspace: Workspace, given: Json) -> Json:
 
 def delete_alias(workspace: Workspace, given: Json) -> Json:
     """Let an alias mean nothing."""
-    name, alias = _text(given, "name"), _text(given, "alias")
+    name, alias = text_of(given, "name"), text_of(given, "alias")
     _model(workspace, name)
     kept = _of_mlflow(workspace, name)
     workspace.store.put(MLFLOW_MODELS, name, kept | {"aliases": _without(kept["aliases"], alias)})
@@ -204,7 +197,7 @@ def delete_alias(workspace: Workspace, given: Json) -> Json:
 
 def by_alias(workspace: Workspace, given: Json) -> Json:
     """The version that an alias means."""
-    name, alias = _text(given, "name"), _text(given, "alias")
+    name, alias = text_of(given, "name"), text_of(given, "alias")
     version = _of_mlflow(workspace, name)["aliases"].get(alias)
     if version is None:
         raise NotFound(f"Registered model alias {alias} not found.")
@@ -231,7 +224,7 @@ def _of_mlflow(workspace: Workspace, name: str) -> Json:
 
 
 def _document(workspace: Workspace, given: Json) -> AssetDocument:
-    name, version = _text(given, "name"), _text(given, "version")
+    name, version = text_of(given, "name"), text_of(given, "version")
     document = workspace.store.get(_MODELS, f"{name}/{version}")
     if document is None:
         raise NotFound(f"Model Version (name={name}, version={version}) not found.")
@@ -248,61 +241,14 @@ def _changed(workspace: Workspace, given: Json, change: Callable[[Json], Json]) 
 
 
 def _changed_model(workspace: Workspace, given: Json, change: Callable[[Json], Json]) -> Json:
-    name = _text(given, "name")
+    name = text_of(given, "name")
     _model(workspace, name)
     workspace.store.put(_NAMES, name, change(workspace.store.get(_NAMES, name) or {}))
     return {"registered_model": _model(workspace, name)}
 
 
-def _text(given: Json, field: str) -> str:
-    value = given.get(field)
-    if not isinstance(value, str) or not value:
-        raise BadRequest(f"Missing value for required parameter '{field}'.", target=field)
-    return value
-
-
-def _tags(given: Json) -> dict[str, str]:
-    tags = given.get("tags") or []
-    if not isinstance(tags, list) or not all(isinstance(tag, dict) and "key" in tag for tag in tags):
-        raise BadRequest("'tags' must be a list of objects with key and value.", target="tags")
-    return {str(tag["key"]): str(tag.get("value", "")) for tag in tags}
-
-
 def _without(values: Json, key: str) -> Json:
     return {name: value for name, value in values.items() if name != key}
-
-
-def _stage(stage: object) -> str:
-    found = _STAGES.get(str(stage).casefold())
-    if found is None:
-        raise BadRequest(f"Invalid Model Version stage {stage}: one of {', '.join(_STAGES.values())}.")
-    return found
-
-
-def _filter(given: Json, *fields: str) -> dict[str, str]:
-    """The clauses of a search, each for an equal value."""
-    text = str(given.get("filter") or "")
-    if not text.strip():
-        return {}
-    found = {}
-    for clause in re.split(r"\s+and\s+", text, flags=re.IGNORECASE):
-        if clause.strip() == _NO_PROMPTS:
-            continue
-        match = _CLAUSE.fullmatch(clause)
-        if match is None or match[1].lower() not in fields:
-            raise BadRequest(
-                f"Invalid filter {text!r}: found is by {' or '.join(fields)}, equal to a text in quotes."
-            )
-        found[match[1].lower()] = match[3]
-    return found
-
-
-def _page(given: Json, found: list[T]) -> tuple[list[T], str]:
-    first, size = str(given.get("page_token") or "0"), str(given.get("max_results") or _PAGE)
-    if not first.isdigit() or not size.isdigit() or not int(size):
-        raise BadRequest("Invalid page_token or max_results.")
-    last = int(first) + int(size)
-    return found[int(first) : last], str(last) if last < len(found) else ""
 
 
 def _handler(answer: Answer) -> Callable[[Request], Response]:

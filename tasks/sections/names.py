@@ -48,8 +48,12 @@ WorkspaceName = Annotated[
     str, Rule(r"[a-zA-Z0-9][a-zA-Z0-9_-]{2,32}", "3 to 33 letters, digits, - or _, a letter or digit first")
 ]
 RegistryName = WorkspaceName
-# What Azure answers to another: "… 1-256 characters … letters, numbers, underscores, and dashes".
-ExperimentName = Annotated[str, Rule(r"[a-zA-Z0-9_-]{1,256}", "1 to 256 letters, digits, _ or -")]
+# What Azure answers to another: "Experiment name must be 1-256 characters, start with a letter or a number,
+# and can only contain letters, numbers, underscores, and dashes" (dotnet/machinelearning-modelbuilder #1773).
+ExperimentName = Annotated[
+    str,
+    Rule(r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,255}", "1 to 256 letters, digits, _ or -, a letter or digit first"),
+]
 AssetName = Annotated[
     str,
     Rule(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}", "1 to 255 letters, digits, ., _ or -, a letter or digit first"),

@@ -162,6 +162,8 @@ def test_a_recipe_takes_text_as_a_change_does(tmp_path: Path) -> None:
 REFUSED = [
     ("pipeline.experiment=feature/my branch", "1 to 256 letters, digits, _ or -"),
     ("pipeline.experiment=exp.with.dots", "1 to 256 letters, digits, _ or -"),
+    ("pipeline.experiment=_night", "a letter or digit first"),
+    ("pipeline.experiment=-night", "a letter or digit first"),
     ("base.name=a model", "letters, digits"),
     ("registration.name=-x", "letters, digits"),
     ("compute.name=x", "3 to 32 letters"),
@@ -195,7 +197,7 @@ def test_what_azure_would_refuse_is_refused_here_and_by_the_form(change: str, li
 
 @pytest.mark.parametrize("model", ["Phi-3.5-mini-instruct", "a/b c", "x" * 400])
 def test_the_experiment_of_a_model_is_one_that_azure_takes(model: str) -> None:
-    assert re.fullmatch(r"[A-Za-z0-9_-]{1,256}", experiment_name(model))
+    assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,255}", experiment_name(model))
 
 
 HEAVY = {"prefect", "azure", "mlflow", "polars", "pyarrow", "datasets", "requests", "numpy"}

@@ -14,7 +14,7 @@ from prefect.states import Completed
 from pydantic import BaseModel, ConfigDict
 
 from flows.artifacts.markdown import table
-from flows.dashboard import charts, reader
+from flows.dashboard import charts, reader, recipes
 from flows.dashboard.page import page, tiles
 from flows.dashboard.run import RunRecord, State
 from flows.dashboard.selection import select
@@ -93,8 +93,10 @@ def summary(runs: Sequence[RunRecord], now: datetime) -> str:
     if not runs:
         return "No run of the fine-tune yet. Start one: `finetune run local`"
     found = [[tile.name, f"**{tile.value}**", tile.note] for tile in tiles(runs, now)]
+    costs = [cost.cells for cost in recipes.by_recipe(runs, now)]
     lost = [[stage, cause, str(times)] for (stage, cause), times in failures(runs).most_common()]
     parts = ["# Runs", table(["figure", "value", "note"], found)]
+    parts += ["## Cost by recipe", table(recipes.HEAD, costs, right=range(1, len(recipes.HEAD)))]
     if lost:
         parts += ["## Failures", table(["stage", "cause", "runs"], lost, right=(2,))]
     return "\n\n".join(parts)

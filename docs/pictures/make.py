@@ -1,9 +1,10 @@
 """Makes the pictures of the documentation with a headless Chromium.
 
-    uv run --extra local python -m docs.pictures.make [history] [run] [sweep] [evaluation]
+    uv run --extra local python -m docs.pictures.make [history] [compared] [run] [sweep] [evaluation]
 
-`history.png` shows made-up runs of two years; the others what real runs of the local recipe have left on a
-Prefect server of their own, which takes some minutes each: a run, a sweep, and its winner's evaluation.
+`history.png` and `compared.png` show made-up runs of two years; the others what real runs of the local
+recipe have left on a Prefect server of their own, which takes some minutes each: a run, a sweep, and its
+winner's evaluation.
 """
 
 from __future__ import annotations
@@ -47,12 +48,28 @@ def main() -> None:
 
 def history(file: Path) -> None:
     """The top of the history page."""
-    with tempfile.TemporaryDirectory() as folder, _browser(1280, 900) as shown:
+    with _history(900) as shown:
+        shown.screenshot(path=file)
+
+
+def compared(file: Path) -> None:
+    """Three runs beside each other on the history page."""
+    with _history(1200) as shown:
+        shown.select_option("[name=recipe]", "phi-3-mini-ultrachat")
+        for number in range(3):
+            shown.locator(".tick").nth(number).check()
+        shown.locator(".compared").screenshot(path=file)
+
+
+@contextmanager
+def _history(height: int) -> Iterator[Any]:
+    """The history page of made-up runs."""
+    with tempfile.TemporaryDirectory() as folder, _browser(1280, height) as shown:
         html = Path(folder) / "history.html"
         html.write_text(page(synthetic.runs(_RUNS), prefect=None, now=synthetic.NOW), encoding="utf-8")
         shown.goto(html.as_uri())
         shown.wait_for_selector(".runs .run")
-        shown.screenshot(path=file)
+        yield shown
 
 
 def run(file: Path) -> None:
@@ -139,6 +156,7 @@ def _browser(width: int, height: int) -> Iterator[Any]:
 
 PICTURES: dict[str, Callable[[Path], None]] = {
     "history": history,
+    "compared": compared,
     "run": run,
     "sweep": sweep,
     "evaluation": evaluation,

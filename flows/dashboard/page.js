@@ -4,34 +4,43 @@
 const AT_ONCE = 100; // rows
 const DAY = 86400; // seconds
 const COMPLETED = "completed";
+const BESIDE = "beside"; // in the address: the ids of the runs that are compared
 
 const source = document.getElementById("data");
 if (source) show(JSON.parse(source.textContent));
 
-function show({ columns, numeric, rows }) {
+function show({ columns, numeric, settings, outcome, rows }) {
   const form = document.querySelector(".filters");
   const body = document.querySelector(".runs tbody");
   const heads = [...document.querySelectorAll(".runs th")];
   const more = document.querySelector(".more");
+  const compared = document.querySelector(".compared");
+  const go = document.querySelector(".go");
   const newest = Date.now() / 1000;
   const at = Object.fromEntries(columns.map((name, index) => [name, index]));
   let sorted = { column: at.when, ascending: false };
   let chosen = [];
+  let picked = []; // rows beside each other, in the order in which they were ticked
 
   for (const [name, value] of new URLSearchParams(location.hash.slice(1))) {
     if (form.elements[name]) form.elements[name].value = value;
+    if (name === BESIDE) picked = value.split(",").flatMap((id) => rows.find((row) => row.id === id) ?? []);
   }
   form.addEventListener("input", update);
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("reset", () => setTimeout(update));
   more.addEventListener("click", append);
   body.addEventListener("click", open);
+  body.addEventListener("change", pick);
+  compared.addEventListener("click", unpick);
+  go.addEventListener("click", () => compared.scrollIntoView());
   heads.forEach((head, column) => head.addEventListener("click", () => sort(column)));
   update();
 
   function update() {
-    const wanted = Object.fromEntries([...new FormData(form)].filter(([, value]) => value));
-    history.replaceState(null, "", `#${new URLSearchParams(wanted)}`);
+    const wanted = filters();
+    keep(wanted);
+    beside();
     chosen = rows.filter((row) => takes(row, wanted)).sort(compare);
     document.querySelector(".sum").textContent = summary();
     heads.forEach((head, column) => {
@@ -40,6 +49,16 @@ function show({ columns, numeric, rows }) {
     });
     body.replaceChildren();
     append();
+  }
+
+  function filters() {
+    return Object.fromEntries([...new FormData(form)].filter(([, value]) => value));
+  }
+
+  // What is shown is in the address, to be sent to somebody or opened again.
+  function keep(wanted) {
+    const runs = picked.length ? { [BESIDE]: picked.map((row) => row.id) } : {};
+    history.replaceState(null, "", `#${new URLSearchParams({ ...wanted, ...runs })}`);
   }
 
   function takes(row, wanted) {
@@ -89,7 +108,7 @@ function show({ columns, numeric, rows }) {
       const td = element("td", numeric.includes(name) ? "number" : "");
       td.dataset.name = name;
       const text = typeof cell === "string" ? cell : cell[1];
-      if (column === at.when) td.append(opener(text));
+      if (column === at.when) td.append(ticker(row, text), opener(text));
       else if (column === at.state) td.append(element("span", `state ${text}`, text));
       else td.textContent = text;
       if (column === at.duration && row.bar.length) td.append(bar(row.bar));
@@ -99,15 +118,96 @@ function show({ columns, numeric, rows }) {
     return tr;
   }
 
+  function ticker(row, when) {
+    const box = Object.assign(element("input", "tick"), { type: "checkbox", checked: picked.includes(row) });
+    box.setAttribute("aria-label", `Compare the run of ${when}`);
+    return box;
+  }
+
+  function pick(event) {
+    const { row } = event.target.closest(".run");
+    picked = event.target.checked ? [...picked, row] : picked.filter((other) => other !== row);
+    keep(filters());
+    beside();
+  }
+
+  function unpick(event) {
+    const { row } = event.target;
+    if (!row && event.target.className !== "none-compared") return;
+    picked = row ? picked.filter((other) => other !== row) : [];
+    update();
+  }
+
+  function beside() {
+    compared.hidden = picked.length === 0;
+    go.hidden = picked.length === 0;
+    go.textContent = picked.length === 1 ? "1 run ticked" : `${picked.length} runs compared ↑`;
+    if (picked.length === 1) compared.replaceChildren(element("p", "none", "One run is ticked. Tick another to see in what they differ."));
+    else compared.replaceChildren(...comparison(picked, { settings, outcome, at }));
+  }
+
   function open(event) {
     const tr = event.target.closest(".run");
-    if (!tr || String(getSelection())) return;
+    if (!tr || event.target.className === "tick" || String(getSelection())) return;
     const button = tr.querySelector(".open");
     const opened = button.getAttribute("aria-expanded") === "true";
     button.setAttribute("aria-expanded", String(!opened));
     if (opened) tr.nextElementSibling.remove();
     else tr.after(details(tr.row, columns.length));
   }
+}
+
+// A column for each run; a line for each setting in which these differ, and for each figure that one of them has.
+function comparison(runs, { settings, outcome, at }) {
+  const differing = settings
+    .map(([name, texts], setting) => [name, runs.map((row) => texts[place(row.set, setting)])])
+    .filter(([, values]) => values.some((value) => value !== values[0]));
+  const found = outcome
+    .map((name, figure) => [name, runs.map((row) => row.got[figure])])
+    .filter(([, values]) => values.some(Boolean));
+  const head = element("tr");
+  head.append(element("td"), ...runs.map((row) => heading(row, at)));
+  const body = element("tbody");
+  const none = differing.length ? [] : [["in no setting", runs.map(() => "")]];
+  for (const [title, lines] of [["Settings", [...differing, ...none]], ["Outcome", found]]) {
+    const name = Object.assign(element("th", "part", title), { colSpan: runs.length + 1, scope: "rowgroup" });
+    body.append(within("tr", name), ...lines.map(besides));
+  }
+  const table = element("table");
+  table.append(within("thead", head), body);
+  const clear = Object.assign(element("button", "none-compared", "Untick all"), { type: "button" });
+  const summary = `${runs.length} runs differ in ${differing.length} settings`;
+  const title = within("header", element("h3", "", summary));
+  title.append(clear);
+  return [title, within("div", table, "wide")];
+}
+
+// Which of a setting's values a run has: the first, the commonest, unless it says otherwise.
+function place(set, setting) {
+  for (let pair = 0; pair < set.length; pair += 2) if (set[pair] === setting) return set[pair + 1];
+  return 0;
+}
+
+function heading(row, at) {
+  const [when, recipe, model] = ["when", "recipe", "model"].map((name) => [row.cells[at[name]]].flat().at(-1));
+  const th = Object.assign(element("th", "", when), { scope: "col" });
+  const remove = Object.assign(element("button", "", "×"), { type: "button", row });
+  remove.setAttribute("aria-label", `Untick the run of ${when}`);
+  th.append(remove, element("small", "", recipe), element("small", "", model));
+  return th;
+}
+
+function besides([name, values]) {
+  const tr = element("tr");
+  const head = Object.assign(element("th", "", name), { scope: "row" });
+  tr.append(head, ...values.map((value) => element("td", "", value || "–")));
+  return tr;
+}
+
+function within(kind, child, style = "") {
+  const around = element(kind, style);
+  around.append(child);
+  return around;
 }
 
 function details(row, width) {

@@ -13,7 +13,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from flows.dashboard import charts
+from flows.dashboard import beside, charts, recipes
 from flows.dashboard.run import STATES, RunRecord
 from flows.dashboard.table import COLUMNS, RIGHT, Column, stages
 from flows.dashboard.trends import Series, failures, trends
@@ -59,6 +59,8 @@ def page(runs: Sequence[RunRecord], *, prefect: str | None = None, now: datetime
         tiles=tiles(runs, now),
         trends=[(trend, Markup(charts.chart(trend))) for trend in drawn],
         failures=_matrix(runs),
+        recipes=recipes.by_recipe(runs, now),
+        of_recipes=recipes.HEAD,
         choices=_choices(runs),
         columns=[column.name for column in COLUMNS],
         numeric=RIGHT,
@@ -135,16 +137,21 @@ def _choices(runs: Sequence[RunRecord]) -> dict[str, list[str]]:
 
 def _data(runs: Sequence[RunRecord], prefect: str | None, stages: Sequence[Series]) -> dict[str, Any]:
     """The table's rows for the script: what is shown is formatted here, what it is sorted by goes with it."""
+    settings = beside.settings(runs)
     return {
         "columns": [column.name for column in COLUMNS],
         "numeric": sorted(RIGHT),
+        "settings": settings,
+        "outcome": list(beside.OUTCOME),
         "rows": [
             {
+                "id": run.id,
                 "at": int(run.when.timestamp()),
                 "cells": [_cell(run, column) for column in COLUMNS],
                 "model": run.base,
                 "bar": _bar(run, stages),
                 "facts": [fact for fact in _facts(run, prefect) if fact[1]],
+                **beside.line(run, settings),
             }
             for run in runs
         ],

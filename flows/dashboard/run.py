@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from flows.dashboard.difference import settings_of
 from flows.run import parameters
 from flows.run.report import RunReport
+from flows.run.signature import RECIPE
 from flows.run.spent import JobCost
 from tasks.azure.failure import LIMITS, Cause
 from tasks.azure.redaction import redact
@@ -62,6 +64,12 @@ class RunRecord(BaseModel):
     base_loss: float | None = None
     eval_loss: float | None = None
     train_loss: float | None = None
+    rouge_l: float | None = None
+    base_rouge_l: float | None = None
+    chrf: float | None = None
+    base_chrf: float | None = None
+    win_rate: float | None = None
+    gate: Literal["passed", "not passed"] | None = None
     registered: str | None = None
     endpoint: str | None = None
     deletion: Deletion | None = None
@@ -70,6 +78,7 @@ class RunRecord(BaseModel):
     studio_url: str | None = None
     workspace: str | None = None
     fingerprint: str | None = None
+    settings: dict[str, Any] = Field(default={}, exclude=True, repr=False)  # by their path in the recipe
 
     @property
     def base(self) -> str:
@@ -138,6 +147,7 @@ def _known(record: FlowRun, tasks: list[TaskRun]) -> dict[str, Any]:
         "seconds_by_stage": {
             stage_of(task.name): task.total_run_time.total_seconds() for task in tasks if task.start_time
         },
+        "settings": settings_of({part: value for part, value in config.items() if part != RECIPE}),
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -82,14 +82,14 @@ def live_run(run: FlowRun) -> LiveRun:
     )
 
 
-def find(client: SyncPrefectClient, name: str) -> FlowRun | None:
+def find(client: SyncPrefectClient, name: str, flows: Sequence[str] = _FLOWS) -> FlowRun | None:
     """The run of that id or name, or of the only name or id that it is a part of; live runs go first.
 
-    Raises Failure where several may be meant.
+    Raises Failure where several may be meant: ids of runs that began together begin alike.
     """
-    if (by_id := _by_id(client, name)) is not None:
+    if (by_id := _by_id(client, name, flows)) is not None:
         return by_id
-    for runs in (list(_live_runs(client)), list(flow_runs(client, flows=_FLOWS))):
+    for runs in (list(_live_runs(client, flows)), list(flow_runs(client, flows=flows))):
         wanted = name.casefold()
         exact = [run for run in runs if run.name.casefold() == wanted]
         found = exact or [
@@ -106,19 +106,19 @@ def find(client: SyncPrefectClient, name: str) -> FlowRun | None:
     return None
 
 
-def _by_id(client: SyncPrefectClient, text: str) -> FlowRun | None:
+def _by_id(client: SyncPrefectClient, text: str, flows: Sequence[str]) -> FlowRun | None:
     try:
         wanted = UUID(text)
     except ValueError:
         return None
-    return next(flow_runs(client, FlowRunFilter(id=FlowRunFilterId(any_=[wanted])), _FLOWS), None)
+    return next(flow_runs(client, FlowRunFilter(id=FlowRunFilterId(any_=[wanted])), flows), None)
 
 
-def _live_runs(client: SyncPrefectClient) -> Iterator[FlowRun]:
+def _live_runs(client: SyncPrefectClient, flows: Sequence[str] = _FLOWS) -> Iterator[FlowRun]:
     """The runs that have not ended; those that a schedule holds ready for later are not live yet."""
     state = FlowRunFilterState(type=FlowRunFilterStateType(any_=_LIVE))
     now = datetime.now(UTC)
-    for run in flow_runs(client, FlowRunFilter(state=state), _FLOWS):
+    for run in flow_runs(client, FlowRunFilter(state=state), flows):
         waits = run.state is not None and run.state.is_scheduled() and not run.run_count
         if not waits or (run.expected_start_time is not None and run.expected_start_time <= now):
             yield run

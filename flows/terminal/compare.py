@@ -24,9 +24,10 @@ def compare(
 
         prefect_server.start()
         from flows.dashboard import comparison
+        from flows.dashboard.difference import differing
 
         found = comparison.read(runs)
-        rows = comparison.differing(found)
+        rows = differing([each.row for each in found])
     if as_json:
         typer.echo(json.dumps({"runs": [each.run for each in found], "differ": rows}, indent=2))
     else:
@@ -35,9 +36,7 @@ def compare(
 
 def show(runs: Sequence[str], rows: Mapping[str, Sequence[object]]) -> None:
     """The values, one a run, of everything in which the runs differ: a table on stdout."""
-    lines = [[name, *map(_cell, values)] for name, values in rows.items()]
-    table.show(["", *(run[:8] for run in runs)], lines, f"{len(runs)} runs differ in {len(rows)} things")
+    from flows.dashboard.difference import headings, shown
 
-
-def _cell(value: object) -> str:
-    return "" if value is None else str(value)
+    lines = [[name, *map(shown, values)] for name, values in rows.items()]
+    table.show(["", *headings(runs)], lines, f"{len(runs)} runs differ in {len(rows)} things")

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from flows.dashboard.comparison import Compared, differing
+from flows.dashboard.comparison import Compared
+from flows.dashboard.difference import differing
 from flows.run.report import RunReport
 from flows.terminal import compare, models
 from tasks.promotion import Version
@@ -79,7 +80,7 @@ def test_runs_are_compared_as_the_page_shows(capsys: pytest.CaptureFixture[str])
         Compared(run=run, name=run, settings=settings, report=of_run(run, loss, rouge, cost))
         for run, (settings, loss, rouge, cost) in made.items()
     ]
-    compare.show([each.run for each in found], differing(found))
+    compare.show([each.run for each in found], differing([each.row for each in found]))
     assert printed(capsys.readouterr().out) == shown("compared")
 
 

@@ -200,7 +200,7 @@ def test_the_next_model_is_held_against_the_promoted_one(
     assert rows[newest]["promoted"] >= rows[before]["promoted"] > ""
     assert rows[newest]["job"] == report.job
     assert rows[newest]["serves"] == ""
-    compared = CliRunner().invoke(app, ["compare", first.run, report.run[:8], "--json"])
+    compared = CliRunner().invoke(app, ["compare", first.run, report.run[:-4], "--json"])
     differ = json.loads(compared.stdout)["differ"]
     assert differ["data.train.take"] == ["30", "31"]
     assert differ["job"] == [first.job, report.job]

@@ -14,6 +14,7 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterParentFlo
 from typer.testing import CliRunner
 
 from flows.dashboard import comparison
+from flows.dashboard.difference import differing
 from flows.run.flow_runs import FLOW, TRIAL, flow_runs
 from flows.terminal.cli import app
 from flows.trials.grid import Trial, Try
@@ -89,7 +90,7 @@ def test_each_run_is_one_of_prefects_below_the_group_and_can_be_compared(first: 
         **{"learning_rate 0.01": "Completed", "learning_rate 5": "Failed", "learning_rate 0.02": "Completed"}
     }
     one, _, two = first["tried"]
-    differ = comparison.differing(comparison.read([one["run"], two["run"]]))
+    differ = differing([run.row for run in comparison.read([one["run"], two["run"]])])
     assert differ[RATE] == [0.01, 0.02]
     assert differ["job"] == [one["job"], two["job"]]
     assert "sweep" not in differ

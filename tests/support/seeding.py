@@ -45,6 +45,18 @@ def report_of(run: RunRecord) -> RunReport:
     )
 
 
+def parameters_of(run: RunRecord) -> dict[str, Any]:
+    """The parameters of a run with these settings."""
+    parameters: dict[str, Any] = {"recipe": run.recipe, "base": {"name": run.base}}
+    for path, value in run.settings.items():
+        *sections, field = path.split(".")
+        inner = parameters
+        for section in sections:
+            inner = inner.setdefault(section, {})
+        inner[field] = value
+    return parameters
+
+
 async def _seed(runs: Sequence[RunRecord]) -> None:
     from prefect.server.database import provide_database_interface
     from prefect.server.models import flows
@@ -80,7 +92,7 @@ def _record(db: Any, flow: UUID, run: RunRecord) -> Any:
         flow_id=flow,
         deployment_id=None if run.trigger == "ad hoc" else flow,
         auto_scheduled=run.trigger == "schedule",
-        parameters={"recipe": run.recipe, "base": {"name": run.base}},
+        parameters=parameters_of(run),
         expected_start_time=run.when,
         start_time=run.when,
         end_time=run.ended,

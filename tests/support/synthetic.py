@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from flows.dashboard.run import RunRecord
@@ -96,6 +97,8 @@ def _run(random_: random.Random, when: datetime, now: datetime) -> RunRecord:
         base_loss=loss + 0.4 if done else None,
         eval_loss=loss + drift if done else None,
         train_loss=loss - 0.1 + drift if done else None,
+        rouge_l=round(0.3 - drift, 4) if done else None,
+        base_rouge_l=0.21 if done else None,
         registered=f"{model}-ultrachat-200k:{random_.randint(1, 40)}" if done else None,
         endpoint=f"ultrachat-{run.hex[:10]}" if "endpoint" in seconds else None,
         deletion=Deletion(endpoint="e", state=EndpointEnd.DELETED, at=NOW) if done else None,
@@ -106,4 +109,19 @@ def _run(random_: random.Random, when: datetime, now: datetime) -> RunRecord:
         studio_url=f"https://ml.azure.com/runs/ft-{run.hex[:12]}" if "submit" in seconds else None,
         workspace="team-ml",
         fingerprint=run.hex[:16],
+        settings=_settings(run, model),
     )
+
+
+def _settings(run: UUID, model: str) -> dict[str, Any]:
+    """What nearly all runs have alike, what somebody tries now and then, and what is left to the model."""
+    tried = run.int % 7
+    return {
+        "base.name": model,
+        "data.dataset": "HuggingFaceH4/ultrachat_200k",
+        "data.train.take": ("5%", "10%", "50%")[tried % 3],
+        "parameters.training.learning_rate": (5e-6, 1e-4, None)[tried % 3],
+        "parameters.training.num_train_epochs": 1 if tried else 3,
+        "parameters.more": {},
+        "wait.budget_usd": 60,
+    }

@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from flows.dashboard.difference import shown
 from flows.dashboard.page import page, tiles
+from flows.dashboard.recipes import by_recipe
 from flows.dashboard.run import RunRecord
+from flows.run import figures
 from tasks.core.reuse import Reused
 from tasks.delete import Deletion, EndpointEnd
 from tests.support.synthetic import NOW, runs
@@ -21,17 +24,21 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 CHROMIUM = Path("/usr/bin/chromium")
+RATE = "parameters.training.learning_rate"
 EVIL = '</script><img src=x onerror="document.title=1"><script>document.title=2</script>&quot;'
 
 
 def _evil(run: RunRecord) -> RunRecord:
     texts = dict.fromkeys(("name", "recipe", "model", "message", "failure", "failed_stage", "cause"), EVIL)
     texts |= dict.fromkeys(("registered", "endpoint", "job", "data_share"), EVIL)
-    things = {
+    things: dict[str, Any] = {
         "reused": (Reused(kind="job", name=EVIL, run=EVIL),),
         "deletion": Deletion(endpoint=EVIL, state=EndpointEnd.RELEASED, at=NOW, owner=EVIL),
     }
-    return run.model_copy(update={**texts, **things, "studio_url": "javascript:document.title=3"})
+    settings = {EVIL: EVIL + run.id, "data.train.take": EVIL}
+    return run.model_copy(
+        update={**texts, **things, "settings": settings, "studio_url": "javascript:document.title=3"}
+    )
 
 
 class _Outline(HTMLParser):
@@ -71,6 +78,35 @@ def test_every_run_is_in_the_page_once() -> None:
     rows = json.loads(_Outline(page(history, prefect="http://prefect:4200/", now=NOW)).data)["rows"]
     links = [fact[2] for row in rows for fact in row["facts"] if fact[0] == "flow run"]
     assert links == [f"http://prefect:4200/runs/flow-run/{run.id}" for run in history]
+
+
+def test_only_what_differs_goes_into_the_page_and_each_value_once() -> None:
+    """Read back from the page's data: every setting as the run has it, and none that all have alike."""
+    history = runs(300)
+    data = json.loads(_Outline(page(history, now=NOW)).data)
+    names = [name for name, _ in data["settings"]]
+    assert names == ["base.name", "data.train.take", RATE, "parameters.training.num_train_epochs"]
+    for run, row in zip(history, data["rows"], strict=True):
+        pairs = dict(zip(row["set"][::2], row["set"][1::2], strict=True))
+        found = {name: texts[pairs.get(at, 0)] for at, (name, texts) in enumerate(data["settings"])}
+        assert found == {name: shown(run.settings[name]) for name in names}
+        assert dict(zip(data["outcome"], row["got"], strict=True))["cost"] == (
+            figures.dollars(run.cost_usd) if run.cost_usd is not None else ""
+        )
+
+
+def test_what_each_recipe_cost_is_all_that_its_runs_did() -> None:
+    history = runs(400)
+    html = page(history, now=NOW)
+    costs = by_recipe(history, NOW)
+    assert sum(cost.spent for cost in costs) == pytest.approx(sum(run.cost_usd or 0 for run in history))
+    assert sum(cost.runs for cost in costs) == 400
+    most = costs[0]
+    completed = sum(run.recipe == most.recipe and run.state == "completed" for run in history)
+    assert most.each == pytest.approx(most.spent / completed)
+    assert f"<td>{figures.dollars(most.each)}</td>" in html
+    (failed,) = by_recipe([next(run for run in history if run.state == "failed")], NOW)
+    assert failed.each is None
 
 
 def test_what_runs_report_never_becomes_markup() -> None:
@@ -176,10 +212,43 @@ def test_columns_sort_and_rows_open(show: Any) -> None:
 
 
 @pytest.mark.slow
+def test_runs_that_are_ticked_are_shown_beside_each_other(show: Any) -> None:
+    history = runs(60)
+    shown = show(history)
+    compared = shown.locator(".compared")
+    one, other = (
+        next(at for at, run in enumerate(history) if run.state == "completed" and run.settings[RATE] == rate)
+        for rate in (5e-6, None)
+    )
+    shown.locator(".tick").nth(one).check()
+    assert "Tick another" in compared.text_content()
+    shown.locator(".tick").nth(other).check()
+    lines = dict(_lines(compared))
+    assert lines[RATE] == ["5e-06", "–"]
+    assert lines["cost"] == [figures.dollars(history[at].cost_usd) for at in (one, other)]
+    assert lines["eval loss"][0].endswith(f"→ {history[one].eval_loss:.3f}")
+    assert "wait.budget_usd" not in lines
+    again = show(history, at=shown.evaluate("location.hash"))  # the address is enough to show it to somebody
+    assert dict(_lines(again.locator(".compared"))) == lines
+    again.get_by_role("button", name="Untick all").click()
+    assert again.locator(".compared").is_hidden()
+    assert again.locator(".tick:checked").count() == 0
+    assert again.evaluate("location.hash") in ("", "#")
+
+
+def _lines(compared: Any) -> Iterator[tuple[str, list[str]]]:
+    for line in compared.locator("tbody tr:has(td)").all():
+        yield line.locator("th").text_content(), line.locator("td").all_text_contents()
+
+
+@pytest.mark.slow
 def test_what_runs_report_never_runs(show: Any) -> None:
     shown = show([*map(_evil, runs(30))])
     for opener in shown.locator(".open").all():
         opener.click()
+    for tick in shown.locator(".tick").all()[:2]:
+        tick.check()
+    assert EVIL in shown.locator(".compared").text_content()
     assert shown.title() == "Fine-tune history"
     assert shown.locator("img").count() == 0
     assert EVIL in shown.locator(".facts").first.text_content()

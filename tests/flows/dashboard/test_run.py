@@ -17,7 +17,7 @@ from tasks.azure.failure import Cause
 from tasks.core.stages import Stage, in_order, stage_of
 from tasks.delete import Deletion
 from tests.support.failures import fails
-from tests.support.seeding import report_of
+from tests.support.seeding import parameters_of, report_of
 from tests.support.synthetic import NOW, runs
 
 BEGUN = datetime(2026, 11, 2, 6, tzinfo=UTC)
@@ -45,8 +45,8 @@ def test_a_run_that_has_reported_says_all_of_it() -> None:
     made = next(run for run in runs(50) if run.state == "completed")
     row = report_of(made).model_dump(mode="json")
     times = {"start_time": made.when, "end_time": made.ended}
-    record = _record(Completed(message=made.message), id=made.id, name=made.name, **times)
-    assert run_of(record, row, []) == made
+    known = {"id": made.id, "name": made.name, "parameters": parameters_of(made), **times}
+    assert run_of(_record(Completed(message=made.message), **known), row, []) == made
 
 
 def test_a_run_that_crashed_is_told_by_its_tasks() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import PurePath
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -272,5 +273,6 @@ def _name() -> str:
     given = str(this_run.name)
     if run_name.is_given(given):
         return given
-    recipe = this_run.parameters.get("recipe") or DEFAULT_RECIPE
+    file = PurePath(str(this_run.parameters.get("recipe") or DEFAULT_RECIPE))
+    recipe = file.stem if file.suffix in (".yaml", ".yml") else file.name
     return f"sweep of {recipe} {datetime.now(UTC):%d %b %H:%M}"

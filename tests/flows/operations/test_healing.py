@@ -53,6 +53,12 @@ def test_a_silent_run_crashes_and_is_scheduled_again(past: PastRuns, state: Any)
     assert "Crashed" in [each.name for each in past.client.read_flow_run_states(run.id)]
 
 
+def test_a_lost_sweep_goes_on_and_begins_its_runs_again_itself(past: PastRuns) -> None:
+    sweep, trial = past.of(past.deploy("sweep"), Running()), past.alone("trial", Running())
+    heal_in(past, LONG_AFTER)
+    assert [past.state(run) for run in (sweep, trial)] == ["AwaitingRetry", "Crashed"]
+
+
 def test_heartbeats_logs_and_progress_are_signs_of_life(past: PastRuns) -> None:
     later = datetime.now(UTC) + LATER
     owner = past.deploy("finetune")

@@ -83,6 +83,9 @@ def prefect(look: Look) -> Iterator[Finding]:
             yield passes("PREFECT_API_URL is not set: each run has a temporary server of its own")
         return
     prefect_api.check_answers()
+    if prefect_api.is_cloud():
+        yield passes("Prefect Cloud answers")
+        return
     server = prefect_api.server_version()
     if server.split(".")[:2] != __version__.split(".")[:2]:
         yield warns(

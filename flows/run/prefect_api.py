@@ -54,6 +54,13 @@ def server_version() -> str:
         return str(client.api_version())
 
 
+def is_cloud() -> bool:
+    """Whether it is Prefect Cloud, whose version is no matter: Prefect's own client does not ask for it."""
+    from prefect.client.base import ServerType, determine_server_type
+
+    return determine_server_type() is ServerType.CLOUD
+
+
 def database() -> str:
     """The kind of the configured server's database, such as `sqlite`; empty where only the server knows it.
 

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 import requests
-from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
+from prefect.settings import PREFECT_API_URL, PREFECT_CLOUD_API_URL, get_current_settings, temporary_settings
 
 from azureml_local.state import access
 from flows.doctor import machine
@@ -253,6 +253,9 @@ def test_prefects_server_is_asked_and_never_started(
     what = "prefect"
     found = examined(only=what)[what]
     assert (found[0].verdict, "the server answers" in found[0].says) == (PASS, True)
+    with temporary_settings({PREFECT_CLOUD_API_URL: f"{prefect_server.url}/api"}):
+        (line,) = examined(only=what)[what]
+    assert (line.verdict, line.says) == (PASS, "Prefect Cloud answers")  # without a word of SQLite
     with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
         (line,) = examined(only=what)[what]
     assert (line.verdict, "PREFECT_API_URL" in line.do) == (FAIL, True)

@@ -81,24 +81,26 @@ def call(method, path, **options):
         verify=os.environ["REQUESTS_CA_BUNDLE"], timeout=options.pop("timeout", 60), **options,
     )
 
-body = {"properties": {"category": "ApiKey", "target": "https://example.com", "credentials": {"key": "k"}}}
-made = call("PUT", "Connections/mine", json=body)
+state = {"status": "Approved", "description": "by hand"}
+body = {"properties": {"privateLinkServiceConnectionState": state}}
+made = call("PUT", "PrivateEndpointConnections/mine", json=body)
 assert made.status_code == 200, made.text
-assert made.json()["properties"]["credentials"] is None
-assert [each["name"] for each in call("GET", "connections").json()["value"]] == ["mine"]
-assert call("DELETE", "connections/mine").status_code == 200
-assert call("GET", "connections/mine").status_code == 404
+assert made.json()["properties"]["privateLinkServiceConnectionState"] == state
+listed = call("GET", "privateEndpointConnections").json()["value"]
+assert [each["name"] for each in listed] == ["mine"]
+assert call("DELETE", "privateEndpointConnections/mine").status_code == 200
+assert call("GET", "privateEndpointConnections/mine").status_code == 404
 
 state = Path(os.environ["AZUREML_LOCAL_STATE"])
-rule = {"kind": "silence", "method": "PUT", "path": "connections/silent"}
+rule = {"kind": "silence", "method": "PUT", "path": "privateEndpointConnections/silent"}
 switch.ask(state, Address.read(state), "/admin/faults", {"faults": [rule]})
 try:
-    call("PUT", "connections/silent", json=body, timeout=1)
+    call("PUT", "privateEndpointConnections/silent", json=body, timeout=1)
 except requests.exceptions.ReadTimeout:
     pass
 else:
     raise AssertionError("the server answered")
-assert call("GET", "connections/silent").status_code == 200
+assert call("GET", "privateEndpointConnections/silent").status_code == 200
 """
 
 

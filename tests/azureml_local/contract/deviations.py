@@ -29,6 +29,18 @@ class Deviation:
 
 DEVIATIONS = (
     Deviation(
+        "WorkspaceConnections_*",
+        None,
+        "unknown property properties.credentials.sas",
+        "the SDK sends an account key under the name of a signature, and reads it there",
+    ),
+    Deviation(
+        "WorkspaceConnections_Create",
+        "request",
+        "value 'AzureOpenAi' of properties.category is not in the document",
+        "the SDK makes the category of words; answers have the document's capitals",
+    ),
+    Deviation(
         "*CodeVersions_CreateOrUpdate",
         "request",
         "type of properties.properties.* is not 'string'",

@@ -22,6 +22,7 @@ class Area(StrEnum):
     COMPONENTS = "components"
     CODES = "codes"
     DATASTORES = "datastores"
+    CONNECTIONS = "connections"
     BLOBS = "blobs"
     OPERATIONS = "operations"
     LEDGER = "ledger"
@@ -61,6 +62,7 @@ _KINDS: Mapping[Area, tuple[str, ...]] = {
         documents.SEEDS.name,
     ),
     Area.DATASTORES: (documents.DATASTORES.name,),
+    Area.CONNECTIONS: (documents.CONNECTIONS.name,),
     Area.BLOBS: (documents.BLOBS.name,),
     Area.OPERATIONS: (documents.OPERATIONS.name,),
     Area.LEDGER: (documents.LEDGER.name,),

@@ -183,6 +183,13 @@ class DatastoreDocument(TypedDict):
     createdAt: str
 
 
+class ConnectionDocument(TypedDict):
+    """An address of another service, and the credentials that open it; these are shown to no list."""
+
+    properties: Json
+    credentials: Json | None
+
+
 class TransitionDocument(TypedDict):
     """A `transitions.Transition`."""
 
@@ -265,6 +272,7 @@ ENDPOINTS = Kind[EndpointDocument]("onlineEndpoints")
 HELD_NAMES = Kind[HeldNameDocument]("held-endpoint-names")  # that no endpoint can be made under
 DEPLOYMENTS = Kind[DeploymentDocument]("deployments")
 DATASTORES = Kind[DatastoreDocument]("datastores")
+CONNECTIONS = Kind[ConnectionDocument]("connections")
 BLOBS = Kind[BlobDocument]("blobs", case_sensitive=True)
 OPERATIONS = Kind[OperationDocument]("operations")
 LEDGER = Kind[LedgerDocument]("ledger")

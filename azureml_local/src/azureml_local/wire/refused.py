@@ -18,7 +18,6 @@ _METHODS = ("GET", "PUT", "PATCH", "POST", "DELETE")
 # Collections below a workspace, and why they are not here.
 COLLECTIONS: Mapping[str, str] = {
     "batchEndpoints": "batch scoring is not run here",
-    "connections": "no other service is connected with this workspace",
     "featuresets": "there is no Spark here to materialise features",
     "featurestoreEntities": "there is no Spark here to materialise features",
     "inferencePools": "deployments here run on this machine alone",

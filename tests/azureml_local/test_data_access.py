@@ -36,7 +36,8 @@ def test_a_datastore_comes_with_a_signature_that_opens_it(get: Any, server: Loca
     listed = requests.get(f"{url}?restype=container&comp=list&{found['credential']}", timeout=PATIENCE)
     assert (listed.status_code, "<EnumerationResults" in listed.text) == (200, True)
     assert get("datastore", "datastores/nobodys").status_code == 404
-    assert get("datastore", "datastores/workspacefilestore").status_code == 404
+    share = get("datastore", "datastores/workspacefilestore").json()["azureStorageSection"]
+    assert share["accountName"] == found["accountName"]
 
 
 def test_a_data_version_says_where_its_data_lies(get: Any, ml_client: Any, tmp_path: Path) -> None:

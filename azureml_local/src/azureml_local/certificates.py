@@ -25,6 +25,8 @@ _AZURES = (
     "login.microsoft.com",
     "sts.windows.net",
     "management.azure.com",
+    "*.blob.core.windows.net",
+    "*.dfs.core.windows.net",
 )
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\n?", re.DOTALL)
 

@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -155,12 +156,13 @@ def _server(
     """The HTTPS server of the workspace, with its proxy; it calls `started` once both answer."""
     import uvicorn
 
-    from azureml_local.wire import app
+    from azureml_local.wire import app, storage_host
     from azureml_local.wire.bounded_http import BoundedHttp
     from azureml_local.wire.fault import FaultSwitch
     from azureml_local.wire.proxy import Proxy
 
-    way_back = Proxy(workspace.settings.port, workspace.secrets.identity_header, workspace.proxied)
+    settings, secret = workspace.settings, workspace.secrets.identity_header
+    way_back = Proxy(settings.port, secret, workspace.proxied, partial(storage_host.is_kept, workspace))
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:

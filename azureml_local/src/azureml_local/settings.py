@@ -133,6 +133,11 @@ class Settings:
         return f"/local.blob.{self.storage_suffix}"
 
     @property
+    def dfs_path(self) -> str:
+        """The path below which its file systems answer, in the same style."""
+        return f"/local.dfs.{self.storage_suffix}"
+
+    @property
     def blob_url(self) -> str:
         """Where the storage account answers."""
         return self.base_url + self.blob_path

@@ -63,7 +63,7 @@ _KINDS: Mapping[Area, tuple[str, ...]] = {
     ),
     Area.DATASTORES: (documents.DATASTORES.name,),
     Area.CONNECTIONS: (documents.CONNECTIONS.name,),
-    Area.BLOBS: (documents.BLOBS.name,),
+    Area.BLOBS: (documents.BLOBS.name, documents.FOLDERS.name),
     Area.OPERATIONS: (documents.OPERATIONS.name,),
     Area.LEDGER: (documents.LEDGER.name,),
     Area.SUBSCRIPTION: (documents.QUOTAS.name, documents.PROVIDERS.name),

@@ -16,6 +16,7 @@ from uuid import uuid4
 
 from azureml_local.errors import BadRequest, Conflict, Forbidden, NotFound
 from azureml_local.state.documents import BLOBS, DATASTORES, BlobDocument
+from azureml_local.state.places import container_of
 from azureml_local.state.store import Store
 
 
@@ -92,11 +93,13 @@ class Blobs:
         shutil.rmtree(self._staging, ignore_errors=True)
         self._staging.mkdir(parents=True)
 
-    def create_container(self, container: str) -> Path:
-        """Make the container if it is not there."""
-        path = self._container(container)
-        path.mkdir(exist_ok=True)
-        return path
+    def create_container(self, container: str) -> bool:
+        """Make the container; False if it was there."""
+        try:
+            self._container(container).mkdir()
+        except FileExistsError:
+            return False
+        return True
 
     def path(self, container: str, name: str) -> Path:
         """Where the blob or folder lies, existing or not; raises BadRequest for a name that cannot be."""
@@ -115,10 +118,9 @@ class Blobs:
     def datastore_container(self, datastore: str) -> str:
         """The container of the datastore; raises NotFound."""
         document = self._store.get(DATASTORES, datastore)
-        container = document["properties"].get("containerName") if document else None
-        if container is None:
-            raise NotFound(f"The datastore {datastore} does not exist or is not a blob datastore.")
-        return container
+        if document is None:
+            raise NotFound(f"The datastore {datastore} does not exist.")
+        return container_of(document["properties"])
 
     def get(self, container: str, name: str) -> Blob:
         """The blob's properties; raises NotFound."""
@@ -254,7 +256,8 @@ class Blobs:
         return containers
 
     def _container(self, container: str) -> Path:
-        if not container or not all(c.isascii() and (c.isalnum() or c in "-$") for c in container):
+        allowed = "-$_" if "$" in container else "-"  # as places.py names those of other accounts
+        if not container or not all(c.isascii() and (c.isalnum() or c in allowed) for c in container):
             raise BadRequest(f"{container!r} is not a container name.", code="InvalidResourceName")
         return self._lent.get(container) or self._root / container
 

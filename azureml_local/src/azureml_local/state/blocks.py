@@ -17,6 +17,7 @@ from azureml_local.state.blobs import Blob, BlobProperties, Blobs, MayReplace
 # Azure discards blocks that nobody has committed within a week.
 _LIFETIME = 7 * 86400.0
 _COPY_BUFFER = 2**20
+_APPENDED = "\0appended"  # no blob has such a name
 
 
 class Blocks:
@@ -54,13 +55,56 @@ class Blocks:
         shutil.rmtree(directory, ignore_errors=True)
         return blob
 
-    def _directory(self, container: str, name: str) -> Path:
-        return self._path / hashlib.sha256(f"{container}/{name}".encode()).hexdigest()
+    def append(self, container: str, name: str, position: int, staged: Path) -> None:
+        """Keep a part of a file until it is flushed; `position` is where it begins, in bytes."""
+        self._blobs.get(container, name)
+        directory = self._directory(container, name, _APPENDED)
+        directory.mkdir(parents=True, exist_ok=True)
+        os.replace(staged, directory / f"{position:020}")
+
+    def flush(self, container: str, name: str, length: int) -> Blob:
+        """Join what is there and the parts appended; raises BadRequest for gaps and other lengths."""
+        directory = self._directory(container, name, _APPENDED)
+        parts = sorted(directory.iterdir()) if directory.is_dir() else []
+        with self._blobs.unchanged():
+            known = self._blobs.get(container, name)
+            with self._blobs.staged() as path:
+                _join(self._blobs.path(container, name), parts, path)
+                if path.stat().st_size != length:
+                    raise BadRequest(
+                        f"The file has {path.stat().st_size} bytes with what was appended, not {length}.",
+                        code="InvalidFlushPosition",
+                    )
+                blob = self._blobs.commit(container, name, path, known.properties)
+        shutil.rmtree(directory, ignore_errors=True)
+        return blob
+
+    def discard(self, container: str, name: str) -> None:
+        """Forget what was appended and not flushed."""
+        shutil.rmtree(self._directory(container, name, _APPENDED), ignore_errors=True)
+
+    def _directory(self, container: str, name: str, kind: str = "") -> Path:
+        return self._path / hashlib.sha256(f"{container}/{name}{kind}".encode()).hexdigest()
 
     def _discard_old(self) -> None:
         for directory in self._path.iterdir():
             if time.time() - directory.stat().st_mtime > _LIFETIME:
                 shutil.rmtree(directory, ignore_errors=True)
+
+
+def _join(beginning: Path, parts: Sequence[Path], target: Path) -> None:
+    """Write the parts behind the beginning, each where it was appended; raises BadRequest for gaps."""
+    with target.open("wb") as joined:
+        if not parts or int(parts[0].name) > 0:
+            with beginning.open("rb") as file:
+                shutil.copyfileobj(file, joined, _COPY_BUFFER)
+        for part in parts:
+            if int(part.name) != joined.tell():
+                raise BadRequest(
+                    f"Nothing was appended at the position {joined.tell()}.", code="InvalidFlushPosition"
+                )
+            with part.open("rb") as file:
+                shutil.copyfileobj(file, joined, _COPY_BUFFER)
 
 
 def _append(file: Path, block: str, target: BinaryIO) -> None:

@@ -159,12 +159,13 @@ class AssetDocument(TypedDict):
 class DatastoreProperties(TypedDict, total=False):
     """What a datastore is a name for, and what its maker says of it.
 
-    `containerName` is a blob datastore's, and lies here. The others are a share's or a file system's in an
-    account elsewhere, of which nothing but the name is kept.
+    One of `containerName`, `fileShareName` and `filesystem` is there, by its type; without an `accountName`
+    it is in the workspace's own account. `credentials` are what may be shown of them beside their type.
     """
 
     datastoreType: Required[str]
     credentialsType: str
+    credentials: Json
     containerName: str
     fileShareName: str
     filesystem: str
@@ -181,6 +182,7 @@ class DatastoreDocument(TypedDict):
 
     properties: DatastoreProperties
     createdAt: str
+    secrets: NotRequired[Json]
 
 
 class ConnectionDocument(TypedDict):
@@ -263,6 +265,12 @@ class BlobDocument(TypedDict):
     before: NotRequired[BlobDocument]
 
 
+class FolderDocument(TypedDict):
+    """What the disk cannot say of a folder in a file system."""
+
+    metadata: dict[str, str]
+
+
 JOBS = Kind[JobDocument]("jobs")
 SCHEDULES = Kind[ScheduleDocument]("schedules")
 CLUSTERS = Kind[ClusterDocument]("computes")
@@ -274,6 +282,7 @@ DEPLOYMENTS = Kind[DeploymentDocument]("deployments")
 DATASTORES = Kind[DatastoreDocument]("datastores")
 CONNECTIONS = Kind[ConnectionDocument]("connections")
 BLOBS = Kind[BlobDocument]("blobs", case_sensitive=True)
+FOLDERS = Kind[FolderDocument]("folders", case_sensitive=True)
 OPERATIONS = Kind[OperationDocument]("operations")
 LEDGER = Kind[LedgerDocument]("ledger")
 QUOTAS = Kind[QuotaDocument]("quotas")

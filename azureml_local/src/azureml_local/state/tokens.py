@@ -22,6 +22,7 @@ from azureml_local.errors import Forbidden, Unauthorized
 from azureml_local.settings import Settings
 from azureml_local.state.clock import Clock
 from azureml_local.state.damage import DamagedState
+from azureml_local.state.places import account_of
 
 # Code written for the public cloud asks a token for one of these.
 _PUBLIC_AUDIENCES = (
@@ -176,8 +177,8 @@ class Tokens:
         }
         return urlencode(fields | {"sig": self._signature(fields, container, blob)})
 
-    def account_sas(self) -> str:
-        """A SAS query string for all containers of the account, for an hour."""
+    def account_sas(self, account: str = "") -> str:
+        """A SAS query string for all containers of the account, for an hour; without a name, of the own."""
         now = self._clock.now()
         fields = {
             "sv": _SAS_VERSION,
@@ -188,7 +189,7 @@ class Tokens:
             "sp": _PERMISSIONS,
             "spr": "https",
         }
-        return urlencode(fields | {"sig": self._signature(fields, "", None)})
+        return urlencode(fields | {"sig": self._signature(fields, account, None)})
 
     def check_sas(self, query: Mapping[str, str], container: str, blob: str, permissions: str) -> None:
         """Raise unless the query's signature covers the blob and grants one of `permissions` now."""
@@ -201,7 +202,7 @@ class Tokens:
         scoping = ("ss", "srt") if is_account else ("sr",)
         fields = {name: query.get(name, "") for name in ("sv", *scoping, "st", "se", "sp", "spr")}
         scope = blob if fields.get("sr") == "b" else None
-        container = "" if is_account else container
+        container = account_of(container) if is_account else container
         if not hmac.compare_digest(query["sig"].encode(), self._signature(fields, container, scope).encode()):
             raise Forbidden(
                 "Server failed to authenticate the request. The signature does not match.",

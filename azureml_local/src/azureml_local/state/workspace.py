@@ -12,6 +12,7 @@ from azureml_local.state.blocks import Blocks
 from azureml_local.state.clock import Clock
 from azureml_local.state.external_data import ExternalData
 from azureml_local.state.faults import Faults
+from azureml_local.state.file_systems import FileSystems
 from azureml_local.state.ledger import Ledger
 from azureml_local.state.operations import Operations
 from azureml_local.state.store import Store
@@ -27,6 +28,7 @@ class WorkspaceState:
     store: Store
     blobs: Blobs
     blocks: Blocks
+    file_systems: FileSystems
     clock: Clock
     tokens: Tokens
     access: Access
@@ -51,6 +53,7 @@ class WorkspaceState:
             store=store,
             blobs=blobs,
             blocks=Blocks(settings.uploads_path, blobs),
+            file_systems=FileSystems(store, blobs),
             clock=clock,
             tokens=Tokens(settings, secrets, clock),
             access=Access(access.read(settings.scenario.permissions)),

@@ -34,6 +34,7 @@ from azureml_local.wire import (
     deployment,
     endpoint,
     error_answer,
+    file_system,
     job,
     metadata,
     mlflow,
@@ -51,6 +52,7 @@ from azureml_local.wire import (
 )
 from azureml_local.wire import workspace as workspace_routes
 from azureml_local.wire.answer_headers import AnswerHeaders
+from azureml_local.wire.storage_host import StorageHost
 
 logger = logging.getLogger(__name__)
 
@@ -97,10 +99,15 @@ def create(workspace: Workspace) -> Starlette:
         routes=[
             *OPEN,
             *blob.routes_below(workspace.settings.blob_path),
+            *file_system.routes_below(workspace.settings.dfs_path),
             Mount("/", app=BearerToken(Router(GUARDED), workspace)),
         ],
         lifespan=_lifespan,
-        middleware=[Middleware(AnswerHeaders, clock=workspace.clock), Middleware(CanonicalPath)],
+        middleware=[
+            Middleware(AnswerHeaders, clock=workspace.clock),
+            Middleware(StorageHost, workspace=workspace),
+            Middleware(CanonicalPath),
+        ],
         exception_handlers={
             ServiceError: _service_error,
             HTTPException: _http_error,

@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 import re
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from email.utils import format_datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 from xml.etree import ElementTree
-from xml.sax.saxutils import escape
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from azureml_local.errors import BadRequest, Forbidden, ServiceError, TooLarge
+from azureml_local.errors import BadRequest, Conflict, ServiceError
 from azureml_local.state.blobs import Blob, BlobProperties
-from azureml_local.wire import blob_conditions
+from azureml_local.state.file_systems import Entry
+from azureml_local.wire import blob_conditions, storage
 from azureml_local.wire.arm import read, workspace_of
-from azureml_local.wire.blob_list import listed, xml_text
+from azureml_local.wire.blob_list import listed
 
-_AUDIENCE = "https://storage.azure.com"
-_BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs"
-# By the last letter of what a signature would have to permit.
-_DATA_ACTIONS = {"r": "read", "l": "read", "d": "delete", "w": "write"}
 _CHUNK = 2**20
 _METADATA_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*$")
 _METADATA_LIMIT = 8192  # bytes, as Azure's
@@ -42,33 +35,17 @@ async def account(request: Request) -> Response:
 
     In an address of path style azure-ai-ml takes the account for the container, and that for a folder.
     """
-    return await _answer(request, _account)
+    return await storage.answered(request, _account)
 
 
 async def container(request: Request) -> Response:
     """Create, look at or list a container."""
-    return await _answer(request, _container)
+    return await storage.answered(request, _container)
 
 
 async def blob(request: Request) -> Response:
     """Read, write or delete a blob."""
-    return await _answer(request, _blob)
-
-
-async def _answer(request: Request, handle: Callable[[Request], Any]) -> Response:
-    """The handler's answer, or its error as storage words it: XML, and the code in a header."""
-    try:
-        response: Response = await handle(request)
-    except ServiceError as error:
-        text = (
-            '<?xml version="1.0" encoding="utf-8"?>'
-            f"<Error><Code>{escape(error.code)}</Code>"
-            f"<Message>{xml_text(error.message, '?')}</Message></Error>"
-        )
-        content = "" if request.method == "HEAD" else text
-        response = Response(content, error.status, {"x-ms-error-code": error.code}, "application/xml")
-    response.headers["x-ms-version"] = request.headers.get("x-ms-version", "2023-11-03")[:32]
-    return response
+    return await storage.answered(request, _blob)
 
 
 async def _account(request: Request) -> Response:
@@ -76,7 +53,7 @@ async def _account(request: Request) -> Response:
     if (request.method, query.get("restype"), query.get("comp")) != ("GET", "container", "list"):
         raise _unsupported(request)
     name, _, prefix = query.get("prefix", "").partition("/")
-    _authorize(request, name, "", "l")
+    storage.authorize(request, name, "", "l")
     return await run_in_threadpool(listed, request, name, prefix, f"{name}/")
 
 
@@ -85,15 +62,16 @@ async def _container(request: Request) -> Response:
     if request.query_params.get("restype") != "container":
         raise BadRequest("The query must say restype=container.", code="InvalidQueryParameterValue")
     if request.method == "GET" and action == "list":
-        _authorize(request, name, "", "l")
+        storage.authorize(request, name, "", "l")
         return await run_in_threadpool(listed, request, name, request.query_params.get("prefix", ""))
     if request.method in ("GET", "HEAD") and action is None:
-        _authorize(request, name, "", "rl")
+        storage.authorize(request, name, "", "rl")
         workspace_of(request).blobs.path(name, "")
         return Response(headers={"x-ms-has-immutability-policy": "false"})
     if request.method == "PUT" and action is None:
-        _authorize_bearer(request, "write")
-        workspace_of(request).blobs.create_container(name)
+        storage.authorize_new(request, name)
+        if not workspace_of(request).blobs.create_container(name):
+            raise Conflict("The specified container already exists.", code="ContainerAlreadyExists")
         return Response(status_code=201)
     raise _unsupported(request)
 
@@ -101,7 +79,7 @@ async def _container(request: Request) -> Response:
 async def _blob(request: Request) -> Response:
     where = request.path_params["container"], request.path_params["blob"]
     action, method = request.query_params.get("comp"), request.method
-    _authorize(request, *where, {"GET": "r", "HEAD": "r", "DELETE": "d"}.get(method, "cw"))
+    storage.authorize(request, *where, {"GET": "r", "HEAD": "r", "DELETE": "d"}.get(method, "cw"))
     if method == "PUT":
         return await _put(request, *where, action)
     if method == "DELETE" and action is None:
@@ -132,7 +110,7 @@ async def _put(request: Request, container: str, name: str, action: str | None) 
 
 async def _put_blob(request: Request, container: str, name: str) -> Response:
     workspace_of(request).blobs.path(container, name)  # refuse a bad name before its body is read
-    async with _received(request) as (staged, digest):
+    async with storage.received(request) as (staged, digest):
         made = await run_in_threadpool(_commit, request, container, name, staged, digest)
     return Response(status_code=201, headers=_written(made))
 
@@ -144,34 +122,9 @@ async def _put_block(request: Request, container: str, name: str) -> Response:
             "The query parameter blockid is missing or too long.", code="InvalidQueryParameterValue"
         )
     # Documented for Put Block since version 2019-02-02: an MD5 is taken only of what came with one.
-    async with _received(request, with_digest="content-md5" in request.headers) as (staged, _):
+    async with storage.received(request, with_digest="content-md5" in request.headers) as (staged, _):
         await run_in_threadpool(workspace_of(request).blocks.stage, container, name, block, staged)
     return Response(status_code=201, headers={"x-ms-request-server-encrypted": "true"})
-
-
-@asynccontextmanager
-async def _received(request: Request, *, with_digest: bool = True) -> AsyncIterator[tuple[Path, str]]:
-    """The body in a staged file and its base64 MD5, empty where none is wanted.
-
-    Raises TooLarge, or BadRequest for another MD5 than was sent.
-    """
-    limit = workspace_of(request).settings.blob_limit
-    digest, size = hashlib.md5(usedforsecurity=False), 0
-    with workspace_of(request).blobs.staged() as staged:
-        with staged.open("wb") as file:
-            async for chunk in request.stream():
-                size += len(chunk)
-                if size > limit:
-                    raise TooLarge(
-                        f"The body is larger than the {limit} bytes allowed.", code="RequestBodyTooLarge"
-                    )
-                if with_digest:
-                    digest.update(chunk)
-                file.write(chunk)
-        found = base64.b64encode(digest.digest()).decode() if with_digest else ""
-        if not hmac.compare_digest(request.headers.get("content-md5", found).encode(), found.encode()):
-            raise BadRequest("The MD5 of the body is not the one given in Content-MD5.", code="Md5Mismatch")
-        yield staged, found
 
 
 def _commit(request: Request, container: str, name: str, staged: Path, digest: str) -> Blob:
@@ -189,6 +142,9 @@ def _put_block_list(request: Request, container: str, name: str, blocks: list[st
 
 def _put_metadata(request: Request, container: str, name: str) -> Response:
     workspace = workspace_of(request)
+    if workspace.file_systems.folder(container, name) is not None:
+        folder = workspace.file_systems.set_metadata(container, name, _metadata(request))
+        return Response(status_code=200, headers=storage.times(folder))
     with workspace.blobs.unchanged():
         blob_conditions.check(request, workspace.blobs.get(container, name))
         made = workspace.blobs.set_metadata(container, name, _metadata(request))
@@ -197,7 +153,10 @@ def _put_metadata(request: Request, container: str, name: str) -> Response:
 
 def _get(request: Request, container: str, name: str) -> Response:
     """The content, or what is said of it. Opened at once, it stays what it was if another takes its place."""
-    blobs = workspace_of(request).blobs
+    workspace = workspace_of(request)
+    blobs = workspace.blobs
+    if (folder := workspace.file_systems.folder(container, name)) is not None:
+        return Response(headers=_of_folder(*folder))
     with ExitStack() as opened:
         with blobs.unchanged():
             found = blobs.get(container, name)
@@ -248,29 +207,6 @@ def _delete(request: Request, container: str, name: str) -> Response:
     return Response(status_code=202, headers={"x-ms-delete-type-permanent": "true"})
 
 
-def _authorize(request: Request, container: str, name: str, permissions: str) -> None:
-    if "sig" not in request.query_params and "authorization" in request.headers:
-        _authorize_bearer(request, _DATA_ACTIONS[permissions[-1]])
-    else:
-        workspace_of(request).tokens.check_sas(request.query_params, container, name, permissions)
-
-
-def _authorize_bearer(request: Request, action: str) -> None:
-    """Raise unless the token is valid and a role allows the action on data (documented: Blob Storage, RBAC).
-
-    A job's own token is judged by the cluster's identity, when the step begins (see execution/step.py).
-    """
-    workspace = workspace_of(request)
-    claims = workspace.tokens.check(request.headers.get("authorization"), _AUDIENCE)
-    if "run" not in claims and not workspace.access.allows(
-        f"{_BLOBS}/{action}", workspace.settings.storage_account_arm_id, data=True
-    ):
-        raise Forbidden(
-            "This request is not authorized to perform this operation using this permission.",
-            code="AuthorizationPermissionMismatch",
-        )
-
-
 def _given_properties(request: Request, md5: str | None) -> BlobProperties:
     """What the headers say of the blob."""
     return BlobProperties(
@@ -302,11 +238,8 @@ def _block_ids(content: bytes) -> list[str]:
 
 
 def _written(made: Blob) -> dict[str, str]:
-    return {
-        "ETag": made.etag,
-        "Last-Modified": format_datetime(made.modified, usegmt=True),
-        "x-ms-request-server-encrypted": "true",
-    } | ({"Content-MD5": made.content_md5} if made.content_md5 else {})
+    headers = {**storage.times(made), "x-ms-request-server-encrypted": "true"}
+    return headers | ({"Content-MD5": made.content_md5} if made.content_md5 else {})
 
 
 def _properties(found: Blob) -> dict[str, str]:
@@ -325,6 +258,13 @@ def _properties(found: Blob) -> dict[str, str]:
     if found.content_md5:
         headers["x-ms-blob-content-md5"] = found.content_md5
     return headers | {f"x-ms-meta-{key}": value for key, value in found.metadata.items()}
+
+
+def _of_folder(folder: Entry, metadata: Mapping[str, str]) -> dict[str, str]:
+    """What is said of a folder: as of an empty blob with a mark (documented: Get Blob Properties of Gen2)."""
+    headers = {**storage.times(folder), "Content-Length": "0", "x-ms-blob-type": "BlockBlob"}
+    marked = {**metadata, "hdi_isfolder": "true"}
+    return headers | {f"x-ms-meta-{key}": value for key, value in marked.items()}
 
 
 def _unsupported(request: Request) -> ServiceError:

@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 from azureml_local.errors import NotFound
 from azureml_local.settings import WORKSPACE_GUID
 from azureml_local.state.documents import DATASTORES, assets
+from azureml_local.state.places import container_of
 from azureml_local.wire.arm import WORKSPACE, route, workspace_of
 
 # As mltable compares them; the two others as run history has them (recorded).
@@ -19,13 +20,16 @@ _TYPES = {"mltable": "MLTable", "uri_file": "UriFile", "uri_folder": "UriFolder"
 
 
 def get_datastore(request: Request) -> Response:
-    """A datastore with the signature that opens it."""
+    """A datastore with the signature that opens it.
+
+    Of whatever type and account, it is shown as the container that stands for it here: these readers ask
+    the account themselves, in their own code, which is not led here.
+    """
     workspace, name = workspace_of(request), request.path_params["name"]
     document = workspace.store.get(DATASTORES, name)
-    container = document["properties"].get("containerName") if document else None
-    if container is None:
+    if document is None:
         raise NotFound(f"Datastore with name {name} is not found in this workspace.", code="UserError")
-    settings = workspace.settings
+    settings, container = workspace.settings, container_of(document["properties"])
     keyless = settings.scenario.storage == "identity"
     return JSONResponse(
         {

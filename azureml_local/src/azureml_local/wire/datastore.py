@@ -1,12 +1,12 @@
-"""Datastores: names for places in storage accounts, and the signatures that open those that lie here.
+"""Datastores: names for places in storage accounts, and what opens them.
 
 Recorded in 2022 and 2025: the four that every workspace begins with, and what is answered of a share and of a
-file system. Only blob containers lie here: nothing can be read from the others.
+file system. The files of all of them lie here, whatever account is named: see state/places.py.
 """
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Literal
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -17,6 +17,8 @@ from azureml_local.settings import CONTAINERS, DEFAULT_DATASTORE, SHARES
 from azureml_local.state.clock import iso
 from azureml_local.state.document import Json
 from azureml_local.state.documents import DATASTORES, DatastoreDocument, DatastoreProperties
+from azureml_local.state.places import account_of, container_of, is_own
+from azureml_local.wire import datastore_request
 from azureml_local.wire.arm import (
     WORKSPACE,
     body,
@@ -29,33 +31,26 @@ from azureml_local.wire.arm import (
     route,
     workspace_of,
 )
-from azureml_local.wire.fields import record, refused, text, texts
+from azureml_local.wire.fields import texts
 
 _OWN = frozenset({*CONTAINERS, *SHARES})
-# What a place in an account of somebody's is named by, by type; the answers have these keys.
-_ELSEWHERE = {
-    "azurefile": ("AzureFile", "fileShareName"),
-    "azuredatalakegen2": ("AzureDataLakeGen2", "filesystem"),
-}
+# What an answer says of the place in the account, by the type.
+_PLACES: tuple[Literal["containerName", "fileShareName", "filesystem"], ...] = (
+    "containerName",
+    "fileShareName",
+    "filesystem",
+)
 _PAGE = 30  # as documented (OpenAPI 2024-04-01): how many a list has where `count` does not say
 
 
 def seed(workspace: Workspace) -> None:
-    """Make the datastores that every workspace begins with."""
+    """Make the datastores that every workspace begins with, and what holds the files of each."""
     for name, container in CONTAINERS.items():
-        workspace.blobs.create_container(container)
         _begin_with(workspace, name, {"containerName": container, "datastoreType": "AzureBlob"})
     for name, share in SHARES.items():
-        keyless = workspace.settings.scenario.storage == "identity"
-        kind: DatastoreProperties = {
-            "datastoreType": "AzureFile",
-            "credentialsType": "None" if keyless else "AccountKey",
-            "fileShareName": share,
-            "accountName": workspace.settings.account,
-            "endpoint": workspace.settings.storage_suffix,
-            "protocol": "https",
-        }
-        _begin_with(workspace, name, kind)
+        _begin_with(workspace, name, {"fileShareName": share, "datastoreType": "AzureFile"})
+    for _, document in workspace.store.list(DATASTORES):
+        workspace.blobs.create_container(container_of(document["properties"]))
 
 
 def get(request: Request) -> Response:
@@ -80,19 +75,20 @@ def list_all(request: Request) -> Response:
 
 
 def put(request: Request) -> Response:
-    """Register a blob container, made here when there is none of that name, or a place elsewhere by name."""
-    workspace, name, given = workspace_of(request), request.path_params["name"], properties(request)
+    """Register a place in an account, which is made here when there is none of that name."""
+    workspace, name = workspace_of(request), request.path_params["name"]
     if name in _OWN:
         raise Conflict(f"The datastore {name} belongs to the workspace and cannot be changed.")
-    kind = (text(given, "datastoreType") or "").casefold()
-    kept = _elsewhere(given, *_ELSEWHERE[kind]) if kind in _ELSEWHERE else _blobs(workspace, given)
-    kept["description"] = text(given, "description")
-    kept["properties"] = texts(given, "properties") or None
-    kept["tags"] = texts(given, "tags") or texts(body(request), "tags")
-    is_new = workspace.store.get(DATASTORES, name) is None
-    document = workspace.store.put(DATASTORES, name, _document(workspace, kept))
+    kept, secrets = datastore_request.read(properties(request), texts(body(request), "tags"))
+    known = workspace.store.get(DATASTORES, name)
+    if not secrets and known and known["properties"].get("credentialsType") == kept.get("credentialsType"):
+        secrets = known.get("secrets", {})  # whoever changes what was answered has none to send: assumed
+    workspace.blobs.create_container(container_of(kept))
+    document = _document(workspace, kept)
+    document["secrets"] = secrets
+    workspace.store.put(DATASTORES, name, document)
     shown = _resource(workspace, name, document)
-    return created(request, shown) if is_new else JSONResponse(shown)
+    return JSONResponse(shown) if known else created(request, shown)
 
 
 def delete(request: Request) -> Response:
@@ -105,17 +101,23 @@ def delete(request: Request) -> Response:
 
 
 def list_secrets(request: Request) -> Response:
-    """A signature that opens the datastore's container for an hour; none where it takes no keys (seen)."""
-    workspace, given = workspace_of(request), _existing(request)["properties"]
-    if _credentials(workspace, given) == "None":
+    """What opens the datastore's place; nothing where it takes no keys (seen).
+
+    Of an account's key a signature is made for who asks for one that expires, as azure-ai-ml does, which has
+    read it so since its change #35716 (documented there); of the own account there are no keys at all.
+    """
+    workspace, name, document = workspace_of(request), request.path_params["name"], _existing(request)
+    given, tokens = document["properties"], workspace.tokens
+    kind, container = _credentials_type(workspace, given), container_of(given)
+    if kind == "None":
         raise BadRequest("No secrets for credentials of type None.", code="UserError")
-    container = given.get("containerName")
-    if container is None:
-        raise BadRequest("Of accounts that are not here this workspace keeps no secrets.", code="UserError")
-    # Of the workspace's own the SDK takes it for the account's: with it a code asset's own container is read.
-    is_own, tokens = request.path_params["name"] in _OWN, workspace.tokens
-    token = tokens.account_sas() if is_own else tokens.sas(container)
-    return JSONResponse({"secretsType": "Sas", "sasToken": token})
+    if is_own(given.get("accountName")):
+        # The SDK takes that of the workspace's own for the account's: with it, it reads containers of code.
+        token = tokens.account_sas() if name in _OWN else tokens.sas(container)
+        return JSONResponse({"secretsType": "Sas", "sasToken": token})
+    if kind == "AccountKey" and body(request).get("expirableSecret"):
+        return JSONResponse({"secretsType": "Sas", "sasToken": tokens.account_sas(account_of(container))})
+    return JSONResponse({"secretsType": kind, **document.get("secrets", {})})
 
 
 def _existing(request: Request) -> DatastoreDocument:
@@ -131,41 +133,13 @@ def _begin_with(workspace: Workspace, name: str, given: DatastoreProperties) -> 
         workspace.store.create(DATASTORES, name, _document(workspace, given))
 
 
-def _blobs(workspace: Workspace, given: Json) -> DatastoreProperties:
-    if given.get("datastoreType") != "AzureBlob":
-        raise refused(
-            "datastoreType", "only AzureBlob is kept here, and AzureFile and AzureDataLakeGen2 by their names"
-        )
-    container = text(given, "containerName")
-    if container is None:
-        raise refused("containerName", "a blob datastore needs one")
-    workspace.blobs.create_container(container)
-    return {"datastoreType": "AzureBlob", "containerName": container}
-
-
-def _elsewhere(given: Json, kind: str, place: str) -> DatastoreProperties:
-    """A share or file system as its maker names it, without the secrets that open it."""
-    named = {key: text(given, key) for key in (place, "accountName")}
-    for key, value in named.items():
-        if not value:
-            raise refused(key, f"a datastore of type {kind} needs one")
-    credentials = text(record(given, "credentials") or {}, "credentialsType")
-    if credentials is None:
-        raise refused("credentials.credentialsType", "say None where there are no credentials")
-    kept: Json = {
-        **named,
-        "datastoreType": kind,
-        "credentialsType": credentials,
-        "endpoint": text(given, "endpoint"),
-        "protocol": text(given, "protocol"),
-    }
-    return cast(DatastoreProperties, kept)
-
-
-def _credentials(workspace: Workspace, given: DatastoreProperties) -> str:
-    """The type of the credentials; a container's follow from what the account takes."""
-    usual = "None" if workspace.settings.scenario.storage == "identity" else "Sas"
-    return given.get("credentialsType", usual)
+def _credentials_type(workspace: Workspace, given: DatastoreProperties) -> str:
+    """The type of the credentials; those of the own account follow from what it takes."""
+    if not is_own(given.get("accountName")):
+        return given["credentialsType"]
+    if workspace.settings.scenario.storage == "identity":
+        return "None"
+    return "AccountKey" if "fileShareName" in given else "Sas"
 
 
 def _document(workspace: Workspace, given: DatastoreProperties) -> DatastoreDocument:
@@ -174,43 +148,36 @@ def _document(workspace: Workspace, given: DatastoreProperties) -> DatastoreDocu
 
 def _resource(workspace: Workspace, name: str, document: DatastoreDocument) -> Json:
     """As recorded; secrets are never shown here, listSecrets has them."""
-    given = document["properties"]
-    kind = _credentials(workspace, given)
+    given, settings = document["properties"], workspace.settings
+    kind = _credentials_type(workspace, given)
+    place = next(key for key in _PLACES if key in given)
     shown: Json = {
         "datastoreType": given["datastoreType"],
         "description": given.get("description"),
         "tags": given.get("tags") or {},
         "properties": given.get("properties"),
         "isDefault": name == DEFAULT_DATASTORE,
-        "credentials": {"credentialsType": kind},
+        "credentials": {"credentialsType": kind, **given.get("credentials", {})},
         "serviceDataAccessAuthIdentity": "None",
+        place: given[place],
+        "accountName": given.get("accountName"),
+        "endpoint": given.get("endpoint") or settings.storage_suffix,
+        "protocol": given.get("protocol") or "https",
     }
-    if kind == "Sas":  # the SDK reads it, and cannot be without
+    if kind == "Sas":  # the SDK reads it, and older ones cannot be without
         shown["credentials"]["secrets"] = {"secretsType": "Sas"}
     if name == DEFAULT_DATASTORE:
         shown["serviceDataAccessAuthIdentity"] = "WorkspaceSystemAssignedIdentity"
-    if "containerName" in given:
-        shown |= _container(workspace, given["containerName"])
-    else:
-        shown |= {key: value for key, value in given.items() if key not in ("credentialsType", *shown)}
+    if is_own(given.get("accountName")):
+        shown["accountName"] = settings.account
+        if place == "containerName":
+            shown |= {"subscriptionId": settings.subscription_id, "resourceGroup": settings.resource_group}
     return resource(
-        f"{workspace.settings.workspace_arm_id}/datastores/{name}",
+        f"{settings.workspace_arm_id}/datastores/{name}",
         "workspaces/datastores",
         shown,
         systemData={"createdAt": document["createdAt"], "createdBy": "local user", "createdByType": "User"},
     )
-
-
-def _container(workspace: Workspace, name: str) -> Json:
-    settings = workspace.settings
-    return {
-        "accountName": settings.account,
-        "containerName": name,
-        "endpoint": settings.storage_suffix,
-        "protocol": "https",
-        "subscriptionId": settings.subscription_id,
-        "resourceGroup": settings.resource_group,
-    }
 
 
 routes = [

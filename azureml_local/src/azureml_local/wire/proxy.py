@@ -1,9 +1,10 @@
 """The way of requests that are meant for Azure: back to this workspace, instead of over the network.
 
 Credentials and clients that name a cloud themselves have Azure's public addresses built in. In the
-environment of the workspace HTTPS_PROXY leads them here: sign-in and Resource Manager are answered by the
-workspace, whose certificate has these names too; other hosts of Azure are refused, so that nothing reaches a
-real subscription unasked. All else is passed on, through the proxy that the server itself was started with.
+environment of the workspace HTTPS_PROXY leads them here: sign-in, Resource Manager and the storage accounts
+that a datastore names are answered by the workspace, whose certificate has these names too; other hosts of
+Azure are refused, so that nothing reaches a real subscription unasked. All else is passed on, through the
+proxy that the server itself was started with.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import logging
 import os
 import re
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from urllib.parse import unquote, urlsplit
 
@@ -39,11 +41,13 @@ _PATIENCE = 20.0  # seconds for the head of a request, and for a connection
 class Proxy:
     """Answers CONNECT for who knows the secret.
 
-    `caught` holds the local ports of the connections that it has opened to the workspace's server.
+    `caught` holds the local ports of the connections that it has opened to the workspace's server, `is_kept`
+    says of a host whether it is a storage account that a datastore names.
     """
 
-    def __init__(self, server: int, secret: str, caught: set[int]) -> None:
+    def __init__(self, server: int, secret: str, caught: set[int], is_kept: Callable[[str], bool]) -> None:
         self._server = server
+        self._is_kept = is_kept
         self._expected = "Basic " + base64.b64encode(f"{_USER}:{secret}".encode()).decode()
         self._caught = caught
         self._upstream = _upstream()
@@ -86,7 +90,7 @@ class Proxy:
             return f"502 {host}: {error.strerror or 'not found'}", None
 
     async def _granted(self, host: str, port: int) -> tuple[str, Pair | None]:
-        if host in CAUGHT:
+        if host in CAUGHT or self._is_kept(host):
             there = await asyncio.open_connection("127.0.0.1", self._server)
             own = there[1].get_extra_info("sockname")[1]
             self._caught.add(own)

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from azureml_local.settings import Settings
 from azureml_local.state import documents
-from azureml_local.state.document import Kind
-from azureml_local.state.documents import ROOT_JOBS, assets, by_age, by_number, orders
+from azureml_local.state.document import Json, Kind
+from azureml_local.state.documents import ROOT_JOBS, JobDocument, assets, by_age, by_number, orders
 from azureml_local.state.order import Order
 from azureml_local.state.store import Store, _select
 from tests.conftest import LocalServer
@@ -27,7 +27,42 @@ from tests.support.waiting import PATIENCE
 
 MODELS: Kind[Any] = assets("models")
 JOBS: Kind[Any] = documents.JOBS
+THINGS = Kind[Json]("things")
 Ask = Callable[..., requests.Response]
+
+
+def _made(moment: str) -> Json:
+    return {"createdAt": moment, "createdBy": "somebody"}
+
+
+def job(name: str, number: int, parent: str | None = None) -> JobDocument:
+    """A job's document that says no more than it must."""
+    return {
+        "name": name,
+        "root": parent or name,
+        "parent": parent,
+        "step": "",
+        "children": [],
+        "number": number,
+        "request": {},
+        "seed": "",
+        "properties": {
+            "status": "Completed",
+            "jobType": "Command",
+            "experimentName": "e",
+            "displayName": name,
+            "tags": {},
+            "properties": {},
+            "outputs": {},
+        },
+        "created": "2026",
+        "started": None,
+        "ended": None,
+        "error": None,
+        "cancel": False,
+        "hidden": False,
+        "leases": [],
+    }
 
 
 @pytest.fixture
@@ -59,7 +94,7 @@ def test_every_way_to_cut_an_order_into_pages_gives_the_same_list(
 ) -> None:
     store = Store(tmp_path_factory.mktemp("order") / "store.sqlite")
     for number, (name, moment) in enumerate(made):
-        version = {"name": name, "version": str(number), "systemData": {"createdAt": f"{moment:04d}"}}
+        version = {"name": name, "version": str(number), "systemData": _made(f"{moment:04d}")}
         store.put(MODELS, f"{name}/{number}", {**version, "properties": {}})
     for read, backwards in ((store.newest, True), (store.oldest, False)):
         expected = sorted(
@@ -79,8 +114,8 @@ def test_more_documents_than_are_read_at_once_come_whole_and_in_order(store: Sto
     numbers = list(range(1000))
     with store.transaction():
         for number in random.Random(1).sample(numbers, len(numbers)):
-            store.put(JOBS, f"job-{number}", {"number": number, "parent": None})
-        store.put(JOBS, "a-step", {"number": 5000, "parent": "job-1"})
+            store.put(JOBS, f"job-{number}", job(f"job-{number}", number))
+        store.put(JOBS, "a-step", job("a-step", 5000, parent="job-1"))
     assert [place[0] for place, _ in store.newest(ROOT_JOBS)] == numbers[::-1]
 
 
@@ -99,7 +134,7 @@ def test_the_last_version_by_number_is_so_at_any_length(
     store: Store, versions: list[str], following: str | None
 ) -> None:
     for version in versions:
-        given_ = {"name": "m", "version": version, "systemData": {"createdAt": "2026"}, "properties": {}}
+        given_ = {"name": "m", "version": version, "systemData": _made("2026"), "properties": {}}
         store.put(MODELS, f"m/{version}", given_)
     last = store.last(by_number(MODELS), "M")
     assert (last and last["version"]) == following
@@ -118,12 +153,12 @@ def test_names_come_once_each_whatever_characters_they_have(store: Store) -> Non
 
 def test_names_that_are_read_by_and_by_are_those_of_the_whole_list(store: Store) -> None:
     for number in range(300):  # more than twice what is read at once
-        store.put(JOBS, f"Node-{number}", {})
-    store.put(JOBS, "other", {})
-    whole = store.list(JOBS, "Node-")
+        store.put(THINGS, f"Node-{number}", {})
+    store.put(THINGS, "other", {})
+    whole = store.list(THINGS, "Node-")
     assert len(whole) == 300
-    assert list(store.by_name(JOBS, "Node-")) == whole
-    assert list(store.by_name(JOBS, "Node-", after=whole[99][0])) == whole[100:]
+    assert list(store.by_name(THINGS, "Node-")) == whole
+    assert list(store.by_name(THINGS, "Node-", after=whole[99][0])) == whole[100:]
 
 
 @pytest.fixture

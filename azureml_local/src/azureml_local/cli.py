@@ -18,7 +18,9 @@ import typer
 from azureml_local import server, switch
 from azureml_local.server import Address, CannotServe
 from azureml_local.settings import Build, Pace, Scenario, Settings, Storage
+from azureml_local.state.damage import DamagedState
 from azureml_local.state.faults import BadRule, Rule, read
+from azureml_local.state.schema import NewerState
 
 app = typer.Typer(
     name="azureml-local",
@@ -90,7 +92,7 @@ def main() -> None:
     """Run the command line; every foreseeable failure is one line and exit code 2."""
     try:
         app()
-    except CannotServe as error:
+    except (CannotServe, DamagedState, NewerState) as error:
         typer.echo(f"azureml-local: {error}", err=True)
         raise SystemExit(2) from None
     except KeyboardInterrupt:

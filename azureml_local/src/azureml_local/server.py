@@ -98,7 +98,7 @@ def serve(
             own_models()
             if settings.scenario.environments == "uv":
                 uv()
-            with _undamaged(settings):
+            with _undamaged():
                 made = certificates.ensure(settings)
                 workspace = Workspace.open(settings)
         except (OSError, sqlite3.Error) as error:
@@ -111,43 +111,41 @@ def serve(
             _announce(settings, proxy=listening.proxy.getsockname()[1], leaves=while_held)
             ready(settings)
 
-        with _undamaged(settings):
+        with _undamaged():
             server = _server(workspace, certificate=made.server, proxy=listening.proxy, started=announce)
-        signal.signal(signal.SIGTERM, _exit)
-        if while_held:
-            watch = (settings.state, workspace.in_use, server)
-            threading.Thread(target=_stop_when_released, args=watch, daemon=True).start()
-        try:
-            with _undamaged(settings):
-                workspace.start()
-            server.run(sockets=[listening.server])
-        finally:
-            settings.address_path.unlink(missing_ok=True)
-            # In the foreground it ends all that runs; one that programs share leaves jobs their nodes.
-            stopped = [] if while_held else workspace.jobs.stop_all()
-            workspace.close()
-            if stopped:
-                logger.warning(
-                    "Ended the processes of jobs that ran: %s. They begin again with the next start.",
-                    ", ".join(stopped),
-                )
+            _run(workspace, server, listening.server, while_held=while_held)
+
+
+def _run(workspace: Workspace, server: uvicorn.Server, listener: socket.socket, *, while_held: bool) -> None:
+    """Go on with what is unfinished, and answer until a signal, or until nobody holds the state."""
+    signal.signal(signal.SIGTERM, _exit)
+    if while_held:
+        watch = (workspace.settings.state, workspace.in_use, server)
+        threading.Thread(target=_stop_when_released, args=watch, daemon=True).start()
+    try:
+        workspace.start()
+        server.run(sockets=[listener])
+    finally:
+        workspace.settings.address_path.unlink(missing_ok=True)
+        # In the foreground it ends all that runs; one that programs share leaves jobs their nodes.
+        stopped = [] if while_held else workspace.jobs.stop_all()
+        workspace.close()
+        if stopped:
+            logger.warning(
+                "Ended the processes of jobs that ran: %s. They begin again with the next start.",
+                ", ".join(stopped),
+            )
 
 
 @contextmanager
-def _undamaged(settings: Settings) -> Iterator[None]:
-    """Turn what a damaged file brings about into CannotServe, which names the file and what to do."""
-    from azureml_local.state import damage
+def _undamaged() -> Iterator[None]:
+    """Turn DamagedState into CannotServe."""
+    from azureml_local.state.damage import DamagedState
 
     try:
         yield
-    except damage.DamagedState as error:
-        raise CannotServe(str(error)) from None
-    except (KeyError, TypeError, ValueError, AttributeError):
-        try:
-            damage.check_fields(settings.database_path)
-        except damage.DamagedState as error:
-            raise CannotServe(str(error)) from None
-        raise
+    except DamagedState as error:
+        raise CannotServe(error.message) from None
 
 
 def _server(

@@ -31,6 +31,7 @@ from sqlalchemy.engine import Engine
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from azureml_local.execution.tracking import EMPTY
+from azureml_local.state import damage
 
 # What Azure's tracking service has of MLflow's; logged models, traces and the like it answers with 404.
 _OFFERED = re.compile(r"/api/2\.0/mlflow/(experiments|runs|metrics)/")
@@ -135,7 +136,7 @@ def main(descriptor: int, database: str, artifacts: str, synchronous: str) -> No
 def open_store(database: Path, artifacts: str, synchronous: str = "NORMAL") -> RunStore:
     """The store in that file, made when there is none; a copy stays empty, to reset the workspace by."""
     empty = database.with_suffix(EMPTY)
-    if not empty.exists():
+    if not damage.is_sound(empty):
         fresh = database.with_suffix(".new")
         shutil.copyfile(_migrated(database.parent), fresh)
         store = RunStore(f"sqlite:///{fresh}", artifacts)
@@ -162,7 +163,7 @@ def _migrated(state: Path) -> Path:
         cache.mkdir(parents=True, exist_ok=True)
     folder = cache if os.access(cache, os.W_OK) else state
     kept = folder / f"mlflow-{mlflow.__version__}.sqlite"
-    if not kept.exists():
+    if not damage.is_sound(kept):
         fresh = folder / f".mlflow-{os.getpid()}.sqlite"
         fresh.unlink(missing_ok=True)
         unsafe = _on_connect("PRAGMA journal_mode=MEMORY", "PRAGMA synchronous=OFF")

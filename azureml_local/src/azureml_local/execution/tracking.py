@@ -21,6 +21,7 @@ from pathlib import Path
 
 from azureml_local.errors import ServiceError
 from azureml_local.settings import Settings
+from azureml_local.state import damage
 from azureml_local.state.documents import TRACKED_RUNS
 from azureml_local.state.job_states import JobState
 from azureml_local.state.store import Store
@@ -34,6 +35,10 @@ _STATUSES = {
     JobState.CANCELED: "KILLED",
 }
 EMPTY = ".empty"  # how the copy is called that MLflow's database is before anything is in it
+_REMEDY = (
+    "Restore the file from a copy, or stop the server, delete the file and start again: what code has logged "
+    "is lost then, and the jobs stay."
+)
 _TIMEOUT = 120.0  # seconds; the first request of all waits for MLflow's import and its migrations
 
 
@@ -93,6 +98,17 @@ class Tracking:
         self._worker: threading.Thread | None = None
         self._closing = False
         self._answers = False  # whether the child has come so far as to answer
+        if not self._database.exists():  # never used, or given up: it is to hear of all runs
+            store.clear([TRACKED_RUNS.name])
+
+    def check(self, *, thorough: bool = False) -> None:
+        """Raise DamagedState where the database cannot be MLflow's; a thorough look reads all of it.
+
+        MLflow itself would try for minutes, and let its clients wait.
+        """
+        if self._database.exists():
+            like = self._database.with_suffix(EMPTY)
+            damage.check_tables(self._database, _REMEDY, like=like, thorough=thorough)
 
     def put(self, run: Run) -> None:
         """Bring MLflow's run up to date, in the order of the calls, in the background."""
@@ -131,7 +147,11 @@ class Tracking:
     def copy_to(self, path: Path) -> None:
         """Copy what MLflow knows by now, of which documents tell; nothing where it has never been used."""
         if self._database.exists():
-            with closing(sqlite3.connect(self._database)) as kept, closing(sqlite3.connect(path)) as copy:
+            with (
+                damage.readable(self._database, _REMEDY),
+                closing(sqlite3.connect(self._database)) as kept,
+                closing(sqlite3.connect(path)) as copy,
+            ):
                 kept.backup(copy)
 
     def close(self) -> None:
@@ -171,9 +191,9 @@ class Tracking:
     def _report(self, run: Run) -> None:
         try:
             answer = self._ask("PUT", "/runs", json.dumps(asdict(run)).encode(), "application/json")
-        except ServiceError:
+        except ServiceError as error:
             if not self._closing:
-                logger.exception("MLflow did not hear of run %s", run.id)
+                logger.error("MLflow did not hear of run %s: %s", run.id, error.message)
             return
         if answer.status != 204:
             logger.error("MLflow refused run %s: %s", run.id, answer.body.decode(errors="replace"))
@@ -188,7 +208,11 @@ class Tracking:
             self._ask("GET", "/", b"", "")
         if not source.exists():  # it has never been used
             return
-        with closing(sqlite3.connect(source)) as kept, closing(sqlite3.connect(self._database)) as own:
+        with (
+            damage.readable(self._database, _REMEDY),
+            closing(sqlite3.connect(source)) as kept,
+            closing(sqlite3.connect(self._database)) as own,
+        ):
             kept.backup(own)
 
     def _settle(self) -> None:
@@ -218,6 +242,7 @@ class Tracking:
             if self._closing:
                 raise ServiceError(503, "TrackingUnavailable", "The server is stopping.")
             if self._child is None or self._child.poll() is not None or self._directory is None:
+                self.check(thorough=True)
                 self._directory, self._child = self._start()
             return self._directory / "socket"
 

@@ -57,7 +57,8 @@ class Workspace(WorkspaceState):
         )
 
     def start(self) -> None:
-        """Go on with what a previous server left unfinished."""
+        """Go on with what a previous server left unfinished; raises DamagedState."""
+        self.tracking.check()
         self.operations.resume()
         self.deployments.resume()
         self.jobs.resume()

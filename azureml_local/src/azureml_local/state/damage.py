@@ -2,45 +2,68 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, NotRequired, Required, get_origin, get_type_hints
+from typing import Any
 
-from azureml_local.state.documents import (
-    CLUSTERS,
-    DATASTORES,
-    DEPLOYMENTS,
-    ENDPOINTS,
-    JOBS,
-    LEDGER,
-    OPERATIONS,
-    ClusterDocument,
-    DatastoreDocument,
-    JobDocument,
-    LedgerDocument,
-    OperationDocument,
-)
-from azureml_local.state.endpoint_documents import DeploymentDocument, EndpointDocument
+from azureml_local.errors import ServiceError
+from azureml_local.state import documents, endpoint_documents, form
+from azureml_local.state.document import D, Kind
+from azureml_local.state.documents import COLLECTIONS, assets
 
-# What a server reads when it starts, by kind.
-_FORMS: Mapping[str, Any] = {
-    JOBS.name: JobDocument,
-    OPERATIONS.name: OperationDocument,
-    ENDPOINTS.name: EndpointDocument,
-    DEPLOYMENTS.name: DeploymentDocument,
-    CLUSTERS.name: ClusterDocument,
-    DATASTORES.name: DatastoreDocument,
-    LEDGER.name: LedgerDocument,
+# The forms of documents by the names of their kinds; the other kinds hold whatever a request has said.
+FORMS: Mapping[str, Any] = {
+    documents.JOBS.name: documents.JobDocument,
+    documents.SCHEDULES.name: documents.ScheduleDocument,
+    documents.CLUSTERS.name: documents.ClusterDocument,
+    documents.ENDPOINTS.name: endpoint_documents.EndpointDocument,
+    documents.HELD_NAMES.name: endpoint_documents.HeldNameDocument,
+    documents.DEPLOYMENTS.name: endpoint_documents.DeploymentDocument,
+    documents.DATASTORES.name: documents.DatastoreDocument,
+    documents.BLOBS.name: documents.BlobDocument,
+    documents.OPERATIONS.name: documents.OperationDocument,
+    documents.LEDGER.name: documents.LedgerDocument,
+    documents.QUOTAS.name: documents.QuotaDocument,
+    documents.PROVIDERS.name: documents.ProviderDocument,
+    documents.COUNTERS.name: documents.CounterDocument,
+    documents.COMPLETED_STEPS.name: documents.CompletedStepDocument,
+    **{
+        assets(name, registry=registry).name: documents.AssetDocument
+        for name in COLLECTIONS
+        for registry in (False, True)
+    },
 }
 
+_ALWAYS = "alembic_version"  # a table of every database that is brought up to date as MLflow's is
 
-class DamagedState(Exception):
-    """A file cannot be what azureml-local has written; the message says which, and what to do."""
+
+class DamagedState(ServiceError):
+    """A file cannot be what azureml-local has written; the message says which, and what to do.
+
+    Where a request finds it, the answer is this. Azure has no such error: the code is our own.
+    """
 
     def __init__(self, path: Path, why: str, remedy: str) -> None:
-        super().__init__(f"{path} is damaged: {why}. {remedy}")
+        super().__init__(500, "DamagedState", f"{path} is damaged: {why}. {remedy}")
+
+
+def parsed(path: Path, kind: Kind[D], key: str, text: str) -> D:
+    """The document that the database at `path` has as that text; raises DamagedState."""
+    try:
+        document = json.loads(text)
+    except ValueError:
+        document = None
+    if not isinstance(document, dict):
+        raise _document(path, (kind.name, key), "is no JSON object")
+    found = FORMS.get(kind.name)
+    if found is not None and (why := form.fault(found, document)) is not None:
+        raise _document(path, (kind.name, key), why)
+    sound: Any = document
+    return sound  # type: ignore[no-any-return]
 
 
 def check_json(connection: sqlite3.Connection, path: Path) -> None:
@@ -52,20 +75,49 @@ def check_json(connection: sqlite3.Connection, path: Path) -> None:
         raise _document(path, row, "is no JSON object")
 
 
-def check_fields(path: Path) -> None:
-    """Raise DamagedState for a document that lacks a field which this version cannot be without."""
-    connection = sqlite3.connect(path)
+@contextmanager
+def readable(path: Path, remedy: str) -> Iterator[None]:
+    """Turn what SQLite says of a file that it cannot make sense of into DamagedState.
+
+    What the disk, another process or a statement is to blame for has a class of its own in SQLite, and stays
+    what it is.
+    """
     try:
-        for kind, form in _FORMS.items():
-            for field in _required(form):
-                row = connection.execute(
-                    "SELECT kind, key FROM documents WHERE kind = ? AND json_type(body, ?) IS NULL LIMIT 1",
-                    (kind, f'$."{field}"'),
-                ).fetchone()
-                if row is not None:
-                    raise _document(path, row, f"has no field '{field}'")
-    finally:
-        connection.close()
+        yield
+    except sqlite3.DatabaseError as error:
+        if type(error) is not sqlite3.DatabaseError:
+            raise
+        raise DamagedState(path, f"SQLite says {str(error)!r}", remedy) from error
+
+
+def check_tables(path: Path, remedy: str, *, like: Path, thorough: bool) -> None:
+    """Raise DamagedState for a database without the tables of the one `like` it, where that is there.
+
+    A thorough look reads all of it.
+    """
+    with readable(path, remedy), closing(sqlite3.connect(path)) as database:
+        if thorough and (found := database.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+            raise DamagedState(path, f"SQLite says {' '.join(found.split())!r}", remedy)
+        if missing := sorted((_tables(like) or {_ALWAYS}) - _tables(path)):
+            raise DamagedState(path, f"it has no table {missing[0]}", remedy)
+
+
+def is_sound(made: Path) -> bool:
+    """Whether a database is there that can be made again, and need not be."""
+    if not made.exists():
+        return False
+    try:
+        check_tables(made, "", like=made, thorough=True)
+    except DamagedState:
+        return False
+    return True
+
+
+def _tables(path: Path) -> set[str]:
+    if not path.exists():
+        return set()
+    with closing(sqlite3.connect(path)) as database:
+        return {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
 
 
 def _document(path: Path, row: tuple[str, str], why: str) -> DamagedState:
@@ -77,12 +129,3 @@ def _document(path: Path, row: tuple[str, str], why: str) -> DamagedState:
         f"Restore the file from a copy, or give that document up: sqlite3 {shlex.quote(str(path))} "
         f"{shlex.quote(statement)}",
     )
-
-
-def _required(form: Any) -> list[str]:
-    hints = get_type_hints(form, include_extras=True)
-    return [
-        name
-        for name, hint in hints.items()
-        if get_origin(hint) is Required or (form.__total__ and get_origin(hint) is not NotRequired)
-    ]

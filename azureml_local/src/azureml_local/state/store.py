@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 from azureml_local.errors import Conflict, NotFound, StorageFull
 from azureml_local.state import damage, schema
@@ -16,39 +17,41 @@ from azureml_local.state.documents import orders
 from azureml_local.state.order import Order, Position
 
 _AT_ONCE = 128  # documents that are read in one query
+_REMEDY = "Restore the file from a copy, or choose another state with --state."
 
 
 class Store:
     """A thread-safe map of (kind, name) to JSON documents, each change a transaction.
 
     Names are hierarchical with `/`. A change that has returned survives kill -9 of the process. Raises
-    NewerState for a database that a later version has written, DamagedState for one that is not what was.
+    NewerState for a database that a later version has written. Whatever reads raises DamagedState for a
+    document, or a file, that is not what was written; the other documents can be read all the same.
     """
 
     def __init__(self, path: Path, *, durable: bool = False) -> None:
         self._lock = threading.RLock()
+        self._path = path
         path.touch(mode=0o600)
         path.chmod(0o600)  # it holds the endpoints' keys; what SQLite writes beside it has the same rights
         self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-        self._connection.execute("PRAGMA journal_mode=WAL")
-        # With WAL the page cache survives the death of the process; only a power cut needs FULL.
-        self._connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
         try:
-            schema.adopt(self._connection, path)
-            damage.check_json(self._connection, path)
+            with damage.readable(path, _REMEDY):
+                self._connection.execute("PRAGMA journal_mode=WAL")
+                # With WAL the page cache survives the death of the process; only a power cut needs FULL.
+                self._connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+                schema.adopt(self._connection, path)
+                damage.check_json(self._connection, path)
+                for order in orders():
+                    self._connection.execute(order.index)
         except BaseException:
             self._connection.close()
             raise
-        for order in orders():
-            self._connection.execute(order.index)
 
     def get(self, kind: Kind[D], name: str) -> D | None:
         """The document, None when there is none."""
-        with self._lock:
-            row = self._connection.execute(
-                "SELECT body FROM documents WHERE kind = ? AND key = ?", (kind.name, _key(kind, name))
-            ).fetchone()
-        return None if row is None else _document(kind, row[0])
+        key = _key(kind, name)
+        rows = self._rows("SELECT body FROM documents WHERE kind = ? AND key = ?", (kind.name, key))
+        return self._document(kind, key, rows[0][0]) if rows else None
 
     def put(self, kind: Kind[D], name: str, body: D) -> D:
         """Create the document or replace it."""
@@ -87,19 +90,18 @@ class Store:
     ) -> list[tuple[str, D]]:
         """(name, document) in the order of names; those that begin with `prefix` and follow `after`."""
         low = _key(kind, prefix)
-        with self._lock:
-            rows = self._connection.execute(
-                "SELECT name, body FROM documents WHERE kind = ? AND key >= ? AND key < ? AND key > ? "
-                "ORDER BY key LIMIT ?",
-                (
-                    kind.name,
-                    low,
-                    low + "\U0010ffff",
-                    "" if after is None else _key(kind, after),
-                    -1 if limit is None else limit,
-                ),
-            ).fetchall()
-        return [(name, _document(kind, body)) for name, body in rows]
+        rows = self._rows(
+            "SELECT name, key, body FROM documents WHERE kind = ? AND key >= ? AND key < ? AND key > ? "
+            "ORDER BY key LIMIT ?",
+            (
+                kind.name,
+                low,
+                low + "\U0010ffff",
+                "" if after is None else _key(kind, after),
+                -1 if limit is None else limit,
+            ),
+        )
+        return [(name, self._document(kind, key, body)) for name, key, body in rows]
 
     def by_name(
         self, kind: Kind[D], prefix: str = "", *, after: str | None = None
@@ -129,8 +131,8 @@ class Store:
 
     def last(self, order: Order[D], group: str = "") -> D | None:
         """The document at the end of an order, None when there is none."""
-        rows = self._ordered(_select(order, None, descending=True), (group.lower(), 1))
-        return _document(order.kind, rows[0][2]) if rows else None
+        rows = self._rows(_select(order, None, descending=True), (group.lower(), 1))
+        return self._document(order.kind, rows[0][1], rows[0][2]) if rows else None
 
     def first_parts(self, kind: Kind[D], after: str = "") -> Iterator[str]:
         """What stands before the `/` of names, each once, in their order; those that follow `after`.
@@ -140,14 +142,12 @@ class Store:
         part = after
         while True:
             low = f"{_key(kind, part)}0" if part else ""  # a zero is the character that follows a slash
-            with self._lock:
-                row = self._connection.execute(
-                    "SELECT name FROM documents WHERE kind = ? AND key > ? ORDER BY key LIMIT 1",
-                    (kind.name, low),
-                ).fetchone()
-            if row is None:
+            rows = self._rows(
+                "SELECT name FROM documents WHERE kind = ? AND key > ? ORDER BY key LIMIT 1", (kind.name, low)
+            )
+            if not rows:
                 return
-            part = row[0].partition("/")[0]
+            part = rows[0][0].partition("/")[0]
             yield part
 
     def clear(self, kinds: Iterable[str] | None = None) -> None:
@@ -184,9 +184,10 @@ class Store:
                 yield self._connection
                 return
             try:
-                self._connection.execute("BEGIN IMMEDIATE")
-                yield self._connection
-                self._connection.execute("COMMIT")
+                with damage.readable(self._path, _REMEDY):
+                    self._connection.execute("BEGIN IMMEDIATE")
+                    yield self._connection
+                    self._connection.execute("COMMIT")
             except sqlite3.OperationalError as error:
                 self._rollback()
                 raise StorageFull(f"The state directory cannot be written: {error}.") from error
@@ -199,16 +200,19 @@ class Store:
     ) -> Iterator[tuple[Position, D]]:
         while True:
             query = _select(order, after, descending=descending)
-            rows = self._ordered(query, (group.lower(), *((after[0], *after) if after else ()), _AT_ONCE))
+            rows = self._rows(query, (group.lower(), *((after[0], *after) if after else ()), _AT_ONCE))
             for value, key, body in rows:
                 after = (value, key)
-                yield after, _document(order.kind, body)
+                yield after, self._document(order.kind, key, body)
             if len(rows) < _AT_ONCE:
                 return
 
-    def _ordered(self, query: str, values: tuple[str | int, ...]) -> Sequence[tuple[str | int, str, str]]:
-        with self._lock:
+    def _rows(self, query: str, values: tuple[str | int, ...]) -> Sequence[Any]:
+        with self._lock, damage.readable(self._path, _REMEDY):
             return self._connection.execute(query, values).fetchall()
+
+    def _document(self, kind: Kind[D], key: str, text: str) -> D:
+        return damage.parsed(self._path, kind, key, text)
 
     def _write(self, kind: Kind[D], name: str, body: D) -> None:
         self._connection.execute(
@@ -236,8 +240,3 @@ def _select(order: Order[D], after: Position | None, *, descending: bool) -> str
 
 def _key(kind: Kind[D], name: str) -> str:
     return name if kind.case_sensitive else name.lower()
-
-
-def _document(kind: Kind[D], text: str) -> D:
-    document: D = json.loads(text)
-    return document

@@ -17,8 +17,8 @@ def test_the_page_is_as_the_routes_are() -> None:
 def test_what_is_not_there_is_refused_with_the_reason(ml_client: Any) -> None:
     from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 
-    with pytest.raises(HttpResponseError, match=refused.COLLECTIONS["batchEndpoints"]) as caught:
-        ml_client.batch_endpoints.get("scorer")
+    with pytest.raises(HttpResponseError, match=refused.COLLECTIONS["serverlessEndpoints"]) as caught:
+        ml_client.serverless_endpoints.get("scorer")
     assert not isinstance(caught.value, ResourceNotFoundError)
     with pytest.raises(HttpResponseError, match="not part of the local workspace"):
-        list(ml_client.batch_endpoints.list())
+        list(ml_client.serverless_endpoints.list())

@@ -101,6 +101,12 @@ DEVIATIONS = (
         "the answer to a PUT of an endpoint that exists has none (recorded in 2025)",
     ),
     Deviation(
+        "BatchEndpoints_CreateOrUpdate",
+        "request",
+        "value 'aadToken' of properties.authMode is not in the document",
+        "the SDK sends it so, as recorded; answers have the document's case",
+    ),
+    Deviation(
         "Registry*Containers_List",
         "request",
         "query parameter listViewType is 'ListViewType.*'",

@@ -10,7 +10,7 @@ from typing import Any
 
 from azureml_local.errors import BadRequest
 from azureml_local.state.document import Json, Kind
-from azureml_local.state.documents import AssetDocument, assets
+from azureml_local.state.documents import BATCH_COMPONENTS, AssetDocument, assets
 from azureml_local.state.store import Store
 
 PRIMITIVES = frozenset({"string", "integer", "number", "boolean"})  # types of values, not of data
@@ -18,6 +18,8 @@ _WORKSPACE_ID = re.compile(r".*/workspaces/[^/]+/components/([^/]+)/versions/([^
 _REGISTRY_ID = re.compile(
     r"(?:azureml:)?azureml://registries/[^/]+/components/([^/]+)/versions/([^/]+)", re.IGNORECASE
 )
+# What a batch deployment's jobs run, see execution/batch.py.
+_BATCH_ID = re.compile(r".*/batchEndpoints/[^/]+/deployments/([^/]+)/components/([^/]+)", re.IGNORECASE)
 _SHORT_ID = re.compile(r"azureml:([^/:]+):([^/:]+)")
 
 
@@ -106,6 +108,7 @@ def _parse(reference: str) -> tuple[Kind[AssetDocument], str, str]:
     for pattern, kind in (
         (_REGISTRY_ID, assets("components", registry=True)),
         (_WORKSPACE_ID, assets("components")),
+        (_BATCH_ID, BATCH_COMPONENTS),
         (_SHORT_ID, assets("components")),
     ):
         match = pattern.fullmatch(reference)

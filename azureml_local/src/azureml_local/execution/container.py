@@ -7,6 +7,7 @@ import re
 from collections import deque
 from pathlib import Path
 
+from azureml_local import model_folder
 from azureml_local.errors import BadRequest, ServiceError
 from azureml_local.execution.deployment import Deployment
 from azureml_local.execution.model_server import ModelServer, log_path
@@ -81,11 +82,7 @@ def _model_directory(directory: Path, reference: str | None, model: Path) -> Pat
     parent = directory / "azureml-models"
     if match := _MODEL.match(reference or ""):
         parent /= f"{match['name']}/{match['version']}"
-    parent.mkdir(parents=True, exist_ok=True)
-    link = parent / model.name
-    link.unlink(missing_ok=True)
-    link.symlink_to(model, target_is_directory=model.is_dir())
-    return parent
+    return model_folder.lay_out(parent, model)
 
 
 def _tail(path: Path, lines: int | None) -> list[str]:

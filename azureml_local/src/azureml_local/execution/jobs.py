@@ -48,7 +48,10 @@ Run = StepRun | PipelineRun | SweepRun
 
 @dataclass(frozen=True, kw_only=True)
 class JobRequest:
-    """A job to submit: its properties as they came, and what has been read from them and checked."""
+    """A job to submit: its properties as they came, and what has been read from them and checked.
+
+    `written` are the properties that the service writes on its run, where they are not as of every such job.
+    """
 
     given: Json
     definition: Definition
@@ -56,6 +59,7 @@ class JobRequest:
     display_name: str
     tags: dict[str, str]
     properties: dict[str, str]
+    written: Mapping[str, str] | None = None
 
 
 @dataclass
@@ -83,12 +87,13 @@ class Jobs:
             self.clusters.find(step.compute)
             self._check_data(step)
         seed = uuid4().hex
+        written = _said_by_service(request.definition) if request.written is None else request.written
         properties: Any = {
             **request.given,
             "experimentName": request.experiment,
             "displayName": request.display_name,
             "tags": {**request.tags, **_tags(request)},
-            "properties": {**request.properties, **_said_by_service(request.definition)},
+            "properties": {**request.properties, **written},
             "status": _first_state(request.definition),
             "outputs": _outputs(name, seed, request, found),
         }

@@ -44,6 +44,8 @@ _KINDS: Mapping[Area, tuple[str, ...]] = {
     Area.JOBS: (
         documents.JOBS.name,
         documents.COMPLETED_STEPS.name,
+        documents.BATCH_JOBS.name,
+        documents.BATCH_COMPONENTS.name,
         documents.COUNTERS.name,
         documents.TRACKED_RUNS.name,
         documents.SEEDS.name,
@@ -52,6 +54,9 @@ _KINDS: Mapping[Area, tuple[str, ...]] = {
         documents.ENDPOINTS.name,
         documents.DEPLOYMENTS.name,
         documents.HELD_NAMES.name,
+        documents.BATCH_ENDPOINTS.name,
+        documents.BATCH_DEPLOYMENTS.name,
+        documents.BATCH_JOBS.name,
         documents.SEEDS.name,
     ),
     Area.SCHEDULES: (documents.SCHEDULES.name,),

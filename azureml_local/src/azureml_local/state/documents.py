@@ -8,6 +8,11 @@ from __future__ import annotations
 
 from typing import Any, NotRequired, Required, TypedDict
 
+from azureml_local.state.batch_documents import (
+    BatchDeploymentDocument,
+    BatchEndpointDocument,
+    BatchJobDocument,
+)
 from azureml_local.state.document import Json, Kind, SystemData
 from azureml_local.state.endpoint_documents import (
     DeploymentDocument,
@@ -279,6 +284,10 @@ COMPUTE_INSTANCES = Kind[Json]("computeInstances")  # as Resource Manager shows 
 ENDPOINTS = Kind[EndpointDocument]("onlineEndpoints")
 HELD_NAMES = Kind[HeldNameDocument]("held-endpoint-names")  # that no endpoint can be made under
 DEPLOYMENTS = Kind[DeploymentDocument]("deployments")
+BATCH_ENDPOINTS = Kind[BatchEndpointDocument]("batchEndpoints")
+BATCH_DEPLOYMENTS = Kind[BatchDeploymentDocument]("batchDeployments")
+BATCH_JOBS = Kind[BatchJobDocument]("batchJobs")
+BATCH_COMPONENTS = Kind[AssetDocument]("batchComponents")  # what their jobs run, as no client has written it
 DATASTORES = Kind[DatastoreDocument]("datastores")
 CONNECTIONS = Kind[ConnectionDocument]("connections")
 BLOBS = Kind[BlobDocument]("blobs", case_sensitive=True)
@@ -361,7 +370,12 @@ def holds_others(job: JobDocument) -> bool:
     return job["properties"]["jobType"] == "Pipeline"
 
 
-def provisioning_state(document: ClusterDocument | EndpointDocument | DeploymentDocument) -> str:
+Provisioned = (
+    ClusterDocument | EndpointDocument | DeploymentDocument | BatchEndpointDocument | BatchDeploymentDocument
+)
+
+
+def provisioning_state(document: Provisioned) -> str:
     """The state that long operations move: Succeeded, Failed, or what is under way."""
     return document["properties"]["provisioningState"]
 

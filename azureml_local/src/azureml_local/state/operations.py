@@ -14,6 +14,8 @@ from azureml_local.settings import WORKSPACE_GUID, Pace
 from azureml_local.state.clock import Clock, iso
 from azureml_local.state.document import D, Json, Kind
 from azureml_local.state.documents import (
+    BATCH_DEPLOYMENTS,
+    BATCH_ENDPOINTS,
     DEPLOYMENTS,
     ENDPOINTS,
     OPERATIONS,
@@ -26,8 +28,14 @@ from azureml_local.state.store import Store
 from azureml_local.state.transitions import Transition
 
 _LIFETIME = 86400.0
-# How the ids begin of operations on endpoints and deployments (recorded in 2025; oe: and od: in 2022).
-_PREFIXES = {ENDPOINTS.name: "oeidp", DEPLOYMENTS.name: "odidp"}
+# How the ids begin of operations on endpoints and deployments (recorded in 2025; oe: and od: in 2022), and on
+# those of batches (2023).
+_PREFIXES = {
+    ENDPOINTS.name: "oeidp",
+    DEPLOYMENTS.name: "odidp",
+    BATCH_ENDPOINTS.name: "bebes",
+    BATCH_DEPLOYMENTS.name: "bdbes",
+}
 logger = logging.getLogger(__name__)
 
 Work = Callable[[], None]

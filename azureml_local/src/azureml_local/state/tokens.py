@@ -25,10 +25,12 @@ from azureml_local.state.damage import DamagedState
 from azureml_local.state.places import account_of
 
 # Code written for the public cloud asks a token for one of these.
+# Of Azure ML itself: the public cloud's, and what azure-ai-ml makes of a cloud whose portal has no domain.
+ML_AUDIENCES = ("https://ml.azure.com", "https://ml.azure.")
 _PUBLIC_AUDIENCES = (
     "https://management.azure.com",
     "https://management.core.windows.net",
-    "https://ml.azure.com",
+    *ML_AUDIENCES,
 )
 _TOKEN_LIFETIME = 3600
 _REMEMBERED = 256  # tokens

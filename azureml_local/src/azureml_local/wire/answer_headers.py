@@ -17,7 +17,7 @@ _WRITES = {"subscription-writes": "799", "subscription-global-writes": "11999"}
 _DELETES = {"subscription-deletes": "799"}
 # A PUT of a deployment is counted by itself.
 _DEPLOYMENTS = {"subscription-resource-requests": "24"}
-_DEPLOYMENT = re.compile(r".*/onlineEndpoints/[^/]+/deployments/[^/]+$", re.IGNORECASE)
+_DEPLOYMENT = re.compile(r".*/(online|batch)Endpoints/[^/]+/deployments/[^/]+$", re.IGNORECASE)
 
 
 class AnswerHeaders:

@@ -24,6 +24,8 @@ _VERBS = {"GET": "read", "HEAD": "read", "PUT": "write", "PATCH": "write", "DELE
 # Roles for endpoints and computes name no action for these, though every client polls them (documented in
 # how-to-authenticate-online-endpoint): whoever began an operation may ask how it ends.
 _OPERATIONS = ("mfeOperationsStatus", "computeOperationsStatus", "mfeOperationResults")
+# A call that makes a resource below the one that is called (documented: how-to-authenticate-batch-endpoint).
+_MADE_BY_POST = ("workspaces/batchEndpoints/jobs", "workspaces/batchEndpoints/deployments/jobs")
 # Resource Manager's own types, outside the provider's.
 _GROUP = "/subscriptions/{subscription}/resourceGroups/{group}"
 _OTHERS = {_GROUP: "Microsoft.Resources/subscriptions/resourceGroups"}
@@ -93,7 +95,7 @@ def _resource_managers(template: str, method: str, path: str) -> Needed | None:
     above = path.rsplit("/", 1)[0].removesuffix(f"/providers/{PROVIDER}")
     if parts[0] == "locations":  # at the subscription's scope: the region is no resource
         above = "/".join(path.split("/")[:3])
-    verb = "action" if method == "POST" else _VERBS[method]
+    verb = "write" if "/".join(fixed) in _MADE_BY_POST and method == "POST" else _VERBS.get(method, "action")
     return Needed(f"{PROVIDER}/{'/'.join(fixed)}/{verb}", above)
 
 

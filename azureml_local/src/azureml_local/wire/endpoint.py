@@ -19,6 +19,7 @@ from azureml_local.state.documents import (
     DEPLOYMENTS,
     ENDPOINTS,
     HELD_NAMES,
+    Provisioned,
     auth_mode,
     provisioning_state,
 )
@@ -57,12 +58,12 @@ def find(workspace: Workspace, name: str) -> EndpointDocument:
     return document
 
 
-def is_busy(document: EndpointDocument | DeploymentDocument) -> bool:
+def is_busy(document: Provisioned) -> bool:
     """Whether an earlier operation on the resource has not ended."""
     return provisioning_state(document) in _BUSY
 
 
-def check_idle(document: EndpointDocument | DeploymentDocument, what: str) -> None:
+def check_idle(document: Provisioned, what: str) -> None:
     """Raise Conflict while an earlier operation on the resource has not ended.
 
     Assumed: what this service says is not known. 409 is what Resource Manager documents for its providers.
@@ -74,7 +75,7 @@ def check_idle(document: EndpointDocument | DeploymentDocument, what: str) -> No
         )
 
 
-def envelope(request: Request, old: EndpointDocument | DeploymentDocument | None) -> Envelope:
+def envelope(request: Request, old: Envelope | None) -> Envelope:
     """What a request sets beside the properties of an endpoint or deployment; what it leaves out stays."""
     given, workspace = body(request), workspace_of(request)
     now = iso(workspace.clock.now())
@@ -104,9 +105,18 @@ def note_operation(request: Request, kind: Kind[Deployed], name: str, operation_
     return workspace_of(request).store.update(kind, name, change)
 
 
-def beside(document: EndpointDocument | DeploymentDocument) -> Json:
+def beside(document: Envelope) -> Json:
     """What is shown of an endpoint or deployment beside its properties, where it is known."""
     return {name: value for name, value in document.items() if name in _ENVELOPE}
+
+
+def with_principal(workspace: Workspace, given: Envelope) -> Envelope:
+    """The envelope with the principal that the service makes for a system-assigned identity (recorded)."""
+    known = given.get("identity")
+    if known is None or "systemassigned" not in str(known["type"]).casefold():
+        return given
+    principal = {"principalId": str(uuid4()), "tenantId": workspace.settings.tenant_id}
+    return {**given, "identity": {**known, **principal}}
 
 
 def get(request: Request) -> Response:
@@ -223,7 +233,7 @@ def _create(request: Request, workspace: Workspace, name: str, given: Json) -> R
     document: EndpointDocument = {
         "name": name,
         "kind": "Managed",
-        **_with_principal(workspace, envelope(request, None)),
+        **with_principal(workspace, envelope(request, None)),
         "properties": endpoint_request.settings(given, None, _deployed(workspace, name)),
         "keys": endpoint_request.initial_keys(given),
     }
@@ -258,15 +268,6 @@ def _change(request: Request, name: str, change: Callable[[EndpointDocument], En
 def _deployed(workspace: Workspace, name: str) -> set[str]:
     """The names of the endpoint's deployments."""
     return {full.partition("/")[2] for full, _ in workspace.store.list(DEPLOYMENTS, f"{name}/")}
-
-
-def _with_principal(workspace: Workspace, given: Envelope) -> Envelope:
-    """The envelope with the principal that the service makes for a system-assigned identity (recorded)."""
-    known = given.get("identity")
-    if known is None or "systemassigned" not in str(known["type"]).casefold():
-        return given
-    principal = {"principalId": str(uuid4()), "tenantId": workspace.settings.tenant_id}
-    return {**given, "identity": {**known, **principal}}
 
 
 def _resource(workspace: Workspace, document: EndpointDocument, state: str | None = None) -> Json:

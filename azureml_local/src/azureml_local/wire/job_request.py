@@ -31,16 +31,15 @@ def read(name: str, properties: Json) -> JobRequest:
     return JobRequest(
         given=properties,
         definition=jobs.read(properties),
-        experiment=_experiment(properties),
+        experiment=check_experiment(text(properties, "experimentName") or "Default"),
         display_name=str(properties.get("displayName") or name),
         tags=texts(properties, "tags"),
         properties=texts(properties, "properties"),
     )
 
 
-def _experiment(properties: Json) -> str:
+def check_experiment(name: str) -> str:
     """The experiment's name; raises BadRequest in the service's words (modelbuilder #1773)."""
-    name = text(properties, "experimentName") or "Default"
     if not _EXPERIMENT.fullmatch(name):
         raise BadRequest(
             "Experiment name must be 1-256 characters, start with a letter or a number, and can only contain "

@@ -9,6 +9,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from azureml_local.state.documents import (
+    BATCH_DEPLOYMENTS,
+    BATCH_ENDPOINTS,
     CLUSTERS,
     COMPUTE_INSTANCES,
     DEPLOYMENTS,
@@ -21,6 +23,7 @@ from azureml_local.wire.arm import LOCATION, route, workspace_of
 # Those of endpoints and deployments have none (recorded in 2025), and clients wait as long as they like.
 RETRY_AFTER = 1
 _OF_ENDPOINTS = frozenset({ENDPOINTS.name, DEPLOYMENTS.name})
+_OF_BATCHES = frozenset({BATCH_ENDPOINTS.name, BATCH_DEPLOYMENTS.name})
 # Of an operation that has not ended (recorded in 2025: left out in 2022).
 _NEVER = "0001-01-01T00:00:00+00:00"
 
@@ -63,17 +66,14 @@ def status(request: Request) -> Response:
     """How far a long operation is, with its error when it failed.
 
     Seen: an endpoint's or deployment's operation is Updating until it ends, whatever it does; how much of it
-    is done stays 0.0, also at its end.
+    is done stays 0.0, also at its end. One of a batch endpoint says nothing else (recorded in 2023).
     """
     operation_id, operation = _asked(request)
-    answer: dict[str, Any] = {
-        "id": request.url.path,
-        "name": operation_id,
-        "status": _word(operation),
-        "startTime": operation["startTime"],
-        "endTime": operation["endTime"] or _NEVER,
-        "percentComplete": 0.0,
-    }
+    answer: dict[str, Any] = {"id": request.url.path, "name": operation_id, "status": _word(operation)}
+    if operation["kind"] not in _OF_BATCHES:
+        answer["startTime"] = operation["startTime"]
+        answer["endTime"] = operation["endTime"] or _NEVER
+        answer["percentComplete"] = 0.0
     if operation["error"]:
         answer["error"] = operation["error"]
     return JSONResponse(answer, headers=_retry_after(operation))
@@ -111,13 +111,13 @@ def _is_running(operation: OperationDocument) -> bool:
 
 def _word(operation: OperationDocument) -> str:
     """The status as its service says it."""
-    is_updating = _is_running(operation) and operation["kind"] in _OF_ENDPOINTS
+    is_updating = _is_running(operation) and operation["kind"] in _OF_ENDPOINTS | _OF_BATCHES
     return "Updating" if is_updating else operation["status"]
 
 
 def _retry_after(operation: OperationDocument) -> dict[str, str]:
     """When to ask again, of an operation that has not ended, where the service says so."""
-    if not _is_running(operation) or operation["kind"] in _OF_ENDPOINTS:
+    if not _is_running(operation) or operation["kind"] in _OF_ENDPOINTS | _OF_BATCHES:
         return {}
     return {"Retry-After": str(RETRY_AFTER)}
 

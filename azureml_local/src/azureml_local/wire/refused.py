@@ -17,7 +17,6 @@ from azureml_local.wire.arm import WORKSPACE, route
 _METHODS = ("GET", "PUT", "PATCH", "POST", "DELETE")
 # Collections below a workspace, and why they are not here.
 COLLECTIONS: Mapping[str, str] = {
-    "batchEndpoints": "batch scoring is not run here",
     "featuresets": "there is no Spark here to materialise features",
     "featurestoreEntities": "there is no Spark here to materialise features",
     "inferencePools": "deployments here run on this machine alone",

@@ -78,6 +78,7 @@ def test_a_pace_that_is_none_is_refused() -> None:
     assert "choose instant, real or manual" in done.stderr
 
 
+@pytest.mark.slow
 def test_the_ledger_is_told_while_the_server_runs_and_after(tmp_path: Path) -> None:
     assert refusal("ledger", "--state", tmp_path) == f"azureml-local: There is no workspace in {tmp_path}."
     with switch.joined(tmp_path):
@@ -86,6 +87,7 @@ def test_the_ledger_is_told_while_the_server_runs_and_after(tmp_path: Path) -> N
     assert run("ledger", "--state", tmp_path).stdout == "0.0000 $ in total, 0 running, 0 idle\n"
 
 
+@pytest.mark.slow
 def test_the_page_of_a_workspace_that_was_left_opens_again(tmp_path: Path) -> None:
     state = tmp_path / "state"
     assert "no workspace" in refusal("page", "--state", state)

@@ -71,6 +71,7 @@ def _has_failed(ml_client: Any, name: str) -> bool:
     return bool(ml_client.jobs.get(name).status == "Failed")
 
 
+@pytest.mark.slow
 def test_a_job_fails_when_the_cluster_under_it_is_deleted(ml_client: Any) -> None:
     wanted = AmlCompute(name="pulled-away", size="Standard_DS3_v2", max_instances=1)
     ml_client.compute.begin_create_or_update(wanted).result()

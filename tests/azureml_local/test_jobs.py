@@ -511,6 +511,7 @@ def clouds_of_mlflow(ml_client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cloud, "KNOWN_CLOUDS", cloud.get_known_clouds())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("clouds_of_mlflow")
 def test_metrics_and_artifacts_through_azureml_mlflow(ml_client: Any, cluster: str, tmp_path: Path) -> None:
     import mlflow

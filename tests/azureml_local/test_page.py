@@ -151,6 +151,7 @@ def test_models_and_ledger_are_shown(server: LocalServer, browser: requests.Sess
     assert "in total" in browser.get(f"{server.url}/ledger", timeout=PATIENCE).text
 
 
+@pytest.mark.slow
 def test_everything_shown_is_escaped(
     server: LocalServer, browser: requests.Session, ml_client: Any, cluster: str, tmp_path: Path
 ) -> None:

@@ -78,8 +78,22 @@ def jobs(ask: Ask) -> list[dict[str, Any]]:
         page = ask("GET", page["nextLink"]).json()
 
 
-def test_thousands_of_jobs_are_listed_page_by_page_the_newest_first(ask: Ask) -> None:
-    found = jobs(ask)
+@pytest.fixture(scope="module")
+def found() -> list[dict[str, Any]]:
+    """All jobs, once they are listed."""
+    return []
+
+
+@pytest.fixture
+def listed(ask: Ask, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """All jobs, of thirty pages and more."""
+    found[:] = found or jobs(ask)
+    return found
+
+
+@pytest.mark.slow
+def test_thousands_of_jobs_are_listed_page_by_page_the_newest_first(listed: list[dict[str, Any]]) -> None:
+    found = listed
     seed = seed_file.read(seed_file.SHARED)
     assert len({job["name"] for job in found}) == len(found) == 3000 + len(seed.jobs)
     created = [job["systemData"]["createdAt"] for job in found]
@@ -93,8 +107,9 @@ def test_the_sdks_own_list_does_not_survive_it(client: MLClient) -> None:
         list(islice(client.jobs.list(), 10))
 
 
-def test_a_job_of_each_kind_is_there(ask: Ask) -> None:
-    kinds = {job["properties"]["jobType"] for job in jobs(ask)}
+@pytest.mark.slow
+def test_a_job_of_each_kind_is_there(listed: list[dict[str, Any]]) -> None:
+    kinds = {job["properties"]["jobType"] for job in listed}
     assert kinds == {"Command", "Pipeline", "Labeling", "AutoML", "Sweep", "Spark"}
 
 
@@ -126,6 +141,7 @@ def test_nothing_runs_them_and_whoever_may_can_end_them(ask: Ask) -> None:
     assert state("somebodys-finetune") == "Canceled"
 
 
+@pytest.mark.slow
 def test_a_workspace_is_seeded_once_and_its_server_ends_while_others_jobs_run(tmp_path: Path) -> None:
     seed = tmp_path / "seed.yaml"
     seed.write_text("jobs: [{name: theirs, status: Running, properties: {jobType: Labeling}}]\nold_jobs: 2\n")

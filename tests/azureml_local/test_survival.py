@@ -101,6 +101,7 @@ class Writer(threading.Thread):
         client.put(data_version, json=asset, timeout=PATIENCE).raise_for_status()
 
 
+@pytest.mark.slow
 def test_whenever_it_is_killed_what_it_acknowledged_is_there_and_whole(tmp_path: Path) -> None:
     written: list[int] = []
     for life, writes in enumerate((1, 6, 3)):

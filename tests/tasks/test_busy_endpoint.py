@@ -137,6 +137,7 @@ def test_another_jobs_endpoint_is_not_found_by_its_tag(session: Session, name: s
     assert open_endpoint.fn(session, f"{name}-x", job("k"), lease).name == f"{name}-x"
 
 
+@pytest.mark.slow
 def test_a_deployment_waits_until_its_endpoint_is_no_longer_updating(
     session: Session, name: str, lease: Lease, tiny: str, let_fail: LetFail, flow_clock: FlowClock
 ) -> None:
@@ -157,6 +158,7 @@ def test_a_deployment_that_stays_refused_is_given_up_after_ten_minutes(
     assert 10 * 60 <= flow_clock.now - begun < 11 * 60
 
 
+@pytest.mark.slow
 def test_a_lost_lock_is_worth_another_attempt(
     session: Session, name: str, lease: Lease, tiny: str, let_fail: LetFail
 ) -> None:

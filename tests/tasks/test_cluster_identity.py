@@ -93,6 +93,7 @@ def test_the_flow_sees_that_another_storage_takes_keys(session: Session) -> None
     assert storage.takes_keys(session)
 
 
+@pytest.mark.slow
 def test_a_step_runs_where_the_cluster_has_an_identity_and_fails_where_not(
     client: Any, tmp_path: Path
 ) -> None:

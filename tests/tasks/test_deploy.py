@@ -140,6 +140,7 @@ def test_one_left_by_an_earlier_run_of_the_job_is_taken_over(
     assert delete_endpoint.fn(session, name, later).state is EndpointEnd.DELETED
 
 
+@pytest.mark.slow
 def test_the_deployment_answers_and_is_gone_with_its_endpoint(
     session: Session, name: str, lease: Lease, tiny: str, data: PreparedData, server: LocalServer
 ) -> None:
@@ -156,6 +157,7 @@ def test_the_deployment_answers_and_is_gone_with_its_endpoint(
     assert not any(row["running"] for row in server.admin("ledger")["rows"] if row["owner"] == name)
 
 
+@pytest.mark.slow
 def test_a_deployment_on_other_machines_is_made_again_unless_it_is_kept(
     session: Session, name: str, lease: Lease, tiny: str
 ) -> None:
@@ -173,6 +175,7 @@ def test_a_deployment_on_other_machines_is_made_again_unless_it_is_kept(
     assert used.reused is not None
 
 
+@pytest.mark.slow
 def test_every_deployment_of_a_run_is_priced_also_those_before_the_last(
     session: Session, name: str, lease: Lease, tiny: str, server: LocalServer
 ) -> None:
@@ -195,6 +198,7 @@ def test_every_deployment_of_a_run_is_priced_also_those_before_the_last(
     assert [each.ended is None for each in served] == [row["running"] for row in rows] == [False, False, True]
 
 
+@pytest.mark.slow
 def test_traffic_renews_the_lease_of_the_run_that_holds_the_endpoint(
     session: Session, name: str, lease: Lease, tiny: str
 ) -> None:

@@ -134,6 +134,7 @@ def test_a_half_created_endpoint_is_deleted(
     assert endpoint.find(session, name) is None
 
 
+@pytest.mark.slow
 def test_a_failed_deployment_goes_with_its_endpoint_and_tells_its_price(
     session: Session, make_endpoint: Callable[..., str], let_fail: LetFail
 ) -> None:

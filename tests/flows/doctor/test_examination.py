@@ -84,6 +84,7 @@ def test_without_a_sign_in_the_rest_is_not_checked(
     assert verdicts(found["data"]) == [PASS]
 
 
+@pytest.mark.slow
 def test_a_retired_model_fails_by_itself(examined: Examined) -> None:
     found = examined("base.name=Phi-3-mini-4k-instruct", "base.version=15")
     (line,) = found["base model"]

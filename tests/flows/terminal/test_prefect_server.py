@@ -67,6 +67,7 @@ def test_the_temporary_server_has_time_to_start(command: list[str]) -> None:
     assert "120" in done.stderr.split(), done.stderr
 
 
+@pytest.mark.slow
 def test_a_temporary_server_is_not_imported_and_ends_with_a_process_that_is_killed(tmp_path: Path) -> None:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     killed = subprocess.run(

@@ -162,6 +162,7 @@ def test_every_record_of_every_log_is_redacted_with_its_traceback(caplog: pytest
     assert "the stage failed" in caplog.text
 
 
+@pytest.mark.slow
 def test_the_filter_is_there_whatever_is_imported() -> None:
     """The modules of the flows, as a worker imports them, and not this test's own import."""
     code = (

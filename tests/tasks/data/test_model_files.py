@@ -45,6 +45,7 @@ def window(session: Session, name: str) -> Window:
     return find_model.fn(session, Base(name=name, allow_retired=True)).window
 
 
+@pytest.mark.slow
 def test_the_shipped_models_window_and_tokenizer(session: Session) -> None:
     found = window(session, "SmolLM2-135M-Instruct")
     assert (found.limit, found.source) == (8192, "the model's config.json")

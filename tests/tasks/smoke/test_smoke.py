@@ -33,6 +33,7 @@ def attempt(session: Session, plan: Plan) -> Run:
     return lambda: smoke(session, plan, Recorder(), lambda check, detail: None)
 
 
+@pytest.mark.slow
 def test_every_check_passes_and_nothing_is_left(
     attempt: Run, session: Session, plan: Plan, tmp_path: Path
 ) -> None:
@@ -68,6 +69,7 @@ def test_a_check_that_fails_lets_the_others_go_on(
     assert left(session, plan) == []
 
 
+@pytest.mark.slow
 def test_a_refusal_that_passes_is_tried_again_and_counted(attempt: Run, let_fail: LetFail) -> None:
     said = "There is already an endpoint with this name, Endpoint name needs to be unique within a region."
     path = "onlineEndpoints/*"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from azureml_local.errors import ServiceError
-from azureml_local.state import documents, endpoint_documents, form
+from azureml_local.state import batch_documents, documents, endpoint_documents, form
 from azureml_local.state.document import D, Kind
 from azureml_local.state.documents import COLLECTIONS, assets
 
@@ -23,8 +23,14 @@ FORMS: Mapping[str, Any] = {
     documents.ENDPOINTS.name: endpoint_documents.EndpointDocument,
     documents.HELD_NAMES.name: endpoint_documents.HeldNameDocument,
     documents.DEPLOYMENTS.name: endpoint_documents.DeploymentDocument,
+    documents.BATCH_ENDPOINTS.name: batch_documents.BatchEndpointDocument,
+    documents.BATCH_DEPLOYMENTS.name: batch_documents.BatchDeploymentDocument,
+    documents.BATCH_JOBS.name: batch_documents.BatchJobDocument,
+    documents.BATCH_COMPONENTS.name: documents.AssetDocument,
     documents.DATASTORES.name: documents.DatastoreDocument,
+    documents.CONNECTIONS.name: documents.ConnectionDocument,
     documents.BLOBS.name: documents.BlobDocument,
+    documents.FOLDERS.name: documents.FolderDocument,
     documents.OPERATIONS.name: documents.OperationDocument,
     documents.LEDGER.name: documents.LedgerDocument,
     documents.QUOTAS.name: documents.QuotaDocument,

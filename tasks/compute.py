@@ -12,7 +12,7 @@ from tasks.azure.clients import Session
 from tasks.azure.errors import explain, unless_missing
 from tasks.azure.failure import Cause, Failure
 from tasks.azure.operation import Billed
-from tasks.core.lease import Lease, unless_anew
+from tasks.core.lease import Lease, unless_recreated
 from tasks.core.limit import OPERATION
 from tasks.core.stage import logger, report, stage
 from tasks.core.stages import Stage
@@ -121,7 +121,7 @@ def remove(session: Session, name: str, run: str | None) -> Removal:
     return removal.remove(
         session,
         lambda: clients.workspace(session).compute.begin_delete(name),
-        lambda: unless_anew(find(session, name), run),
+        lambda: unless_recreated(find(session, name), run),
         _billed(session, name),
     )
 
@@ -182,7 +182,7 @@ def _standing(session: Session, name: str) -> Any:
 
 def _until_gone(session: Session, name: str, run: str | None) -> None:
     """Poll until the run's cluster is gone, also where another run's of the same name is there instead."""
-    operation.gone(lambda: unless_anew(find(session, name), run), _billed(session, name))
+    operation.gone(lambda: unless_recreated(find(session, name), run), _billed(session, name))
 
 
 def _billed(session: Session, name: str) -> Billed:

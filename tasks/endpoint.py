@@ -13,7 +13,7 @@ from tasks.azure.clients import Session
 from tasks.azure.errors import explain, unless_missing
 from tasks.azure.failure import Cause, Failure
 from tasks.azure.operation import Billed
-from tasks.core.lease import PREFIX, Lease, unless_anew
+from tasks.core.lease import PREFIX, Lease, unless_recreated
 from tasks.core.limit import OPERATION
 from tasks.core.names import endpoint_name, suffixed
 from tasks.core.reuse import Reused
@@ -209,7 +209,7 @@ def remove(session: Session, name: str, run: str | None) -> Removal:
     return removal.remove(
         session,
         lambda: clients.workspace(session).online_endpoints.begin_delete(name),
-        lambda: unless_anew(find(session, name), run),
+        lambda: unless_recreated(find(session, name), run),
         _billed(session, name),
     )
 
@@ -281,7 +281,7 @@ def _held(found: Any, lease: Lease) -> Change:
 
 def until_gone(session: Session, name: str, run: str | None) -> None:
     """Wait until the endpoint is gone whose deletion is under way."""
-    operation.gone(lambda: unless_anew(find(session, name), run), _billed(session, name))
+    operation.gone(lambda: unless_recreated(find(session, name), run), _billed(session, name))
 
 
 def _billed(session: Session, name: str) -> Billed:

@@ -123,7 +123,7 @@ def price(tags: Mapping[str, str] | None) -> float | None:
     return hourly if isfinite(hourly) and hourly >= 0 else None
 
 
-def unless_anew(found: Any, holder: str | None) -> Any:
+def unless_recreated(found: Any, holder: str | None) -> Any:
     """What was found of the thing that a run held; None when it is gone, or another run's by now.
 
     While one run sees its thing deleted, another may have created it again under the same name.

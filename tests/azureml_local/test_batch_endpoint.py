@@ -54,6 +54,17 @@ jobs:
       times: "${{{{parent.inputs.times}}}}"
     outputs: {{said: "${{{{parent.outputs.said}}}}"}}
 """
+JOB = f"""
+type: pipeline
+settings: {{default_compute: "azureml:serverless"}}
+inputs: {{status: 0}}
+jobs:
+  say:
+    type: command
+    command: exit ${{{{inputs.status}}}}
+    environment: {ENVIRONMENT}
+    inputs: {{status: "${{{{parent.inputs.status}}}}"}}
+"""
 Deploy = Callable[..., Any]
 
 
@@ -232,6 +243,32 @@ def test_a_pipeline_component_is_deployed_and_asked_with_values(
     assert (tmp_path / "got" / "named-outputs" / "said" / "said.txt").read_text() == "hello hello "
 
 
+def test_a_job_is_deployed_as_the_component_that_it_could_be(
+    ml_client: Any, cluster: str, endpoint: str
+) -> None:
+    from azure.ai.ml import load_job
+    from azure.ai.ml.entities import PipelineComponentBatchDeployment
+    from azure.core.exceptions import HttpResponseError
+
+    def deploy(job: str) -> None:
+        ml_client.batch_deployments.begin_create_or_update(
+            PipelineComponentBatchDeployment(
+                name="again",
+                endpoint_name=endpoint,
+                job_definition=f"azureml:{job}",
+                settings={"default_compute": cluster},
+            )
+        ).result()
+
+    with pytest.raises(HttpResponseError, match="The job none was not found"):
+        deploy("none")
+    deploy(ml_client.jobs.create_or_update(load_job(StringIO(JOB))).name)
+    job = ml_client.batch_endpoints.invoke(endpoint)
+    assert ended(ml_client, job.name).status == "Completed"
+    (step,) = ml_client.jobs.list(parent_job_name=job.name)
+    assert (step.status, step.display_name) == ("Completed", "say")
+
+
 def test_an_mlflow_model_needs_no_script(ml_client: Any, cluster: str, endpoint: str, tmp_path: Path) -> None:
     from azure.ai.ml.entities import Model, ModelBatchDeployment
 
@@ -268,11 +305,16 @@ def _load_pyfunc(path):
 def test_a_cancelled_job_leaves_no_worker(
     ml_client: Any, deploy: Deploy, endpoint: str, server: LocalServer, tmp_path: Path
 ) -> None:
+    from azure.ai.ml import Input
+    from azure.ai.ml.entities import Data
+
     deploy("slow")
     place = f"cancelled/{endpoint}"
+    data = Data(name=endpoint, path=str(written(tmp_path / "data", pid_txt="x")), type="uri_folder")
+    asset = ml_client.data.create_or_update(data)
     job = ml_client.batch_endpoints.invoke(
         endpoint,
-        input=folder(written(tmp_path / "data", pid_txt="x")),
+        input=Input(type="uri_folder", path=f"azureml:{asset.name}:{asset.version}"),
         params_override=[
             {"output_dataset.datastore_id": f"azureml:{ml_client.datastores.get_default().id}"},
             {"output_dataset.path": f"/{place}/"},

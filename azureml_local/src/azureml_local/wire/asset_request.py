@@ -8,7 +8,7 @@ from azureml_local.assets import kinds
 from azureml_local.errors import BadRequest
 from azureml_local.state.document import Json
 from azureml_local.state.workspace import WorkspaceState
-from azureml_local.wire import component_spec, fields
+from azureml_local.wire import component_of_job, component_spec, fields
 from azureml_local.wire.fields import text
 
 _SYSTEMS = ("Linux", "Windows")
@@ -60,6 +60,7 @@ def component(state: WorkspaceState, name: str, version: str, given: Json) -> Js
     if not isinstance(spec, dict) or not isinstance(spec.get("type"), str):
         raise BadRequest("A component needs an object 'componentSpec' with a 'type'.", target="componentSpec")
     kinds.check_environment(state, spec.get("environment"))
+    spec = component_of_job.filled(state, spec)
     # One without a name of its own keeps what it calls itself, as azure-ai-ml's tests expect.
     said = spec if name == component_spec.ANONYMOUS else {}
     called = {"name": text(said, "name") or name, "version": text(said, "version") or version}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from io import StringIO
 from pathlib import Path
@@ -53,6 +54,38 @@ jobs:
       text: {{type: uri_file, path: "${{{{parent.inputs.text}}}}"}}
       times: "${{{{parent.inputs.times}}}}"
     outputs: {{said: "${{{{parent.outputs.said}}}}"}}
+"""
+# As Microsoft's examples describe and write them, in words of our own.
+DEPLOYMENT = f"""
+name: described
+endpoint_name: ENDPOINT
+model: {{path: ./code, type: custom_model}}
+code_configuration: {{code: code, scoring_script: driver.py}}
+environment: {ENVIRONMENT}
+environment_variables: {{MARK: "!"}}
+compute: azureml:{COMPUTE}
+resources: {{instance_count: 2}}
+max_concurrency_per_instance: 2
+mini_batch_size: 1
+output_action: summary_only
+retry_settings: {{max_retries: 1, timeout: 30}}
+error_threshold: 0
+logging_level: debug
+"""
+OWN_RESULTS = """
+import os
+import shutil
+
+def init():
+    pass
+
+def run(mini_batch):
+    for path in mini_batch:
+        target = os.path.join(os.environ["AZUREML_BI_OUTPUT_PATH"], os.path.basename(path))
+        shutil.copy(path, target)
+        with open(target, "a") as file:
+            file.write(os.environ["MARK"])
+    return mini_batch
 """
 JOB = f"""
 type: pipeline
@@ -208,6 +241,33 @@ def test_an_endpoint_is_made_changed_and_deleted(ml_client: Any, deploy: Deploy,
         ml_client.batch_endpoints.get(endpoint)
 
 
+@pytest.mark.filterwarnings("ignore:This class is intended as a base class:UserWarning")  # by the SDK itself
+def test_what_files_describe_is_deployed_and_writes_its_own_results(
+    ml_client: Any, cluster: str, endpoint: str, tmp_path: Path
+) -> None:
+    from azure.ai.ml import Input, load_batch_deployment
+    from azure.ai.ml.entities import Data
+
+    written(tmp_path / "code", driver_py=OWN_RESULTS)
+    described = written(tmp_path, deployment_yml=DEPLOYMENT.replace("ENDPOINT", endpoint)) / "deployment.yml"
+    ml_client.begin_create_or_update(load_batch_deployment(described)).result()
+    found = ml_client.batch_endpoints.get(endpoint)
+    found.defaults.deployment_name = "described"
+    ml_client.batch_endpoints.begin_create_or_update(found).result()
+    assert ml_client.batch_deployments.get("described", endpoint).output_action == "summary_only"
+
+    files = written(tmp_path / "data", a_txt="a", b_txt="b")
+    data = ml_client.data.create_or_update(Data(name=endpoint, path=str(files), type="uri_folder"))
+    job = ml_client.batch_endpoints.invoke(endpoint, input=Input(path=data.id))
+    assert ended(ml_client, job.name).status == "Completed"
+    (step,) = ml_client.jobs.list(parent_job_name=job.name)
+    assert step.creation_context.last_modified_at >= step.creation_context.created_at
+    ml_client.jobs.download(step.name, download_path=tmp_path, output_name="score")
+    results = sorted((tmp_path / "named-outputs" / "score").iterdir())
+    assert [(each.name, each.read_text()) for each in results] == [("a.txt", "a!"), ("b.txt", "b!")]
+    assert [each.name for each in ml_client.jobs.list() if each.experiment_name == endpoint] == [job.name]
+
+
 def test_a_pipeline_component_is_deployed_and_asked_with_values(
     ml_client: Any, cluster: str, endpoint: str, tmp_path: Path
 ) -> None:
@@ -269,6 +329,7 @@ def test_a_job_is_deployed_as_the_component_that_it_could_be(
     assert (step.status, step.display_name) == ("Completed", "say")
 
 
+@pytest.mark.slow
 def test_an_mlflow_model_needs_no_script(ml_client: Any, cluster: str, endpoint: str, tmp_path: Path) -> None:
     from azure.ai.ml.entities import Model, ModelBatchDeployment
 
@@ -345,6 +406,33 @@ def ask(server: LocalServer, environment: dict[str, str]) -> Callable[..., reque
     return send
 
 
+# What the answer to an invocation had in 2023 (azure-sdk-for-python, batch_services).
+RECORDED = {
+    "provisioningState",
+    "inputData",
+    "compute",
+    "output",
+    "retrySettings",
+    "status",
+    "interactionEndpoints",
+    "tags",
+    "properties",
+    "name",
+}
+RECORDED_TAGS = {"outputType", "inputType"} | {
+    f"azureml.{name}" for name in ("batchrun", "deploymentname", "jobtype")
+}
+RECORDED_PARAMETERS = {
+    "run_max_try",
+    "run_invocation_timeout",
+    "mini_batch_size",
+    "error_threshold",
+    "logging_level",
+    "process_count_per_node",
+    "legacy_model_job",
+    "NodeCount",
+    "append_row_file_name",
+}
 ML, ARM = "https://ml.azure.com", "https://management.azure.com"
 
 
@@ -373,6 +461,9 @@ def test_a_script_asks_by_rest_with_a_token_for_azure_ml(
     assert (first.status_code, first.headers["azureml-model-deployment"]) == (201, "second")
     assert first.json()["name"] == again.json()["name"]
     shown = first.json()["properties"]
+    assert RECORDED - shown.keys() == set()
+    assert shown["tags"].keys() == RECORDED_TAGS
+    assert json.loads(shown["properties"]["azureml.parameters"]).keys() == RECORDED_PARAMETERS
     assert shown["status"] == "Preparing"
     assert shown["inputData"]["any"]["jobInputType"] == "UriFolder"
     assert ask("GET", first.headers["Location"], ML).json()["name"] == first.json()["name"]

@@ -107,6 +107,12 @@ DEVIATIONS = (
         "the SDK sends it so, as recorded; answers have the document's case",
     ),
     Deviation(
+        "BatchDeployments_CreateOrUpdate",
+        "request",
+        "value * of properties.loggingLevel is not in the document",
+        "the SDK sends it in lower case, as recorded; answers have the document's case",
+    ),
+    Deviation(
         "Registry*Containers_List",
         "request",
         "query parameter listViewType is 'ListViewType.*'",

@@ -93,6 +93,12 @@ def test_every_route_behind_the_token_takes_an_action_or_is_known_to_take_none()
         ("POST", WORKSPACE + "/jobs/j/cancel", "workspaces/jobs/cancel/action", WORKSPACE + "/jobs/j"),
         (
             "POST",
+            WORKSPACE + "/batchEndpoints/e/jobs",
+            "workspaces/batchEndpoints/jobs/write",
+            WORKSPACE + "/batchEndpoints/e",
+        ),
+        (
+            "POST",
             WORKSPACE + "/datastores/d/listSecrets",
             "workspaces/datastores/listSecrets/action",
             WORKSPACE + "/datastores/d",

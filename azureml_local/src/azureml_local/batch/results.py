@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from pathlib import Path
 
@@ -12,11 +13,13 @@ class Results:
     """Collects the results of mini batches that end in any order; for several threads.
 
     A mini batch has as many failed files as its result has elements too few, all of them without a result
-    (documented of ParallelRunConfig: an element for each file that was processed).
+    (documented of ParallelRunConfig: an element for each file that was processed). The rows wait in the file
+    `kept` until all have come: a job that is interrupted, and begins again on another node, has left none.
     """
 
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
+    def __init__(self, kept: Path) -> None:
+        self._kept = kept
+        self._kept.write_bytes(b"")
         self._lock = threading.Lock()
         self._waiting: dict[int, str] = {}  # rows, by the number of their mini batch
         self._next = 0
@@ -30,12 +33,12 @@ class Results:
             self.failed += files - count
             self.succeeded += count
             self._waiting[number] = "" if result is None else result.rows
-            while self._next in self._waiting:
-                self._write(self._waiting.pop(self._next))
-                self._next += 1
+            with self._kept.open("a", encoding="utf-8") as file:
+                while self._next in self._waiting:
+                    file.write(self._waiting.pop(self._next))
+                    self._next += 1
         return files - count
 
-    def _write(self, rows: str) -> None:
-        if self._path is not None and rows:
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(rows)
+    def deliver(self, path: Path) -> None:
+        """Let the rows be that file."""
+        shutil.move(self._kept, path)

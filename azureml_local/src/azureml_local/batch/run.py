@@ -26,7 +26,7 @@ class BatchRun:
         self._logs = Logs()
         self._stopped = threading.Event()  # after a failure no mini batch is begun
         self._batches: queue.SimpleQueue[tuple[int, list[str]]] = queue.SimpleQueue()
-        self._results = Results(self._rows())
+        self._results = Results(Path.cwd().parent / "rows")  # beside the code
 
     def run(self) -> None:
         """Score everything; raises RunFailed, or NoData where there is nothing to score."""
@@ -41,14 +41,15 @@ class BatchRun:
         self._logs.progress(f"{self._results.succeeded} files succeeded, {self._results.failed} failed.")
         if self._results.succeeded == 0:  # documented: how-to-troubleshoot-batch-endpoints
             raise RunFailed("No succeeded mini batch item returned from run().")
+        self._deliver()
 
-    def _rows(self) -> Path | None:
-        """The file to append to; documented: one that is there gets nothing, and the job does not fail."""
+    def _deliver(self) -> None:
+        """Write the file of rows; documented: one that is there stays as it is, and the job does not fail."""
         rows = self._options.rows
-        if rows is None or not rows.exists():
-            return rows
-        self._logs.progress(f"{rows.name} is in the output folder already, and is left as it is.")
-        return None
+        if rows is not None and rows.exists():
+            self._logs.progress(f"{rows.name} is in the output folder already, and is left as it is.")
+        elif rows is not None:
+            self._results.deliver(rows)
 
     def _work_side_by_side(self, count: int) -> None:
         """Score all mini batches in so many lanes; raises the first failure when all have ended."""

@@ -23,19 +23,17 @@ def main() -> None:
     sys.path[0] = os.path.dirname(script)  # instead of this file's folder
     for descriptor in (asked, answered):
         os.set_inheritable(descriptor, False)  # not for what the script starts
-    with (
-        os.fdopen(asked, encoding="utf-8") as requests,
-        os.fdopen(answered, "w", encoding="utf-8") as answers,
-    ):
-        try:
-            module = _imported(script)
-            module.init()
-        except BaseException:  # noqa: BLE001  # sys.exit() in a script as well; the driver says what it was
-            _answer(answers, {"error": traceback.format_exc()})
-            return
-        _answer(answers, {"rows": "", "count": 0})
-        for line in requests:
-            _answer(answers, _scored(module, json.loads(line)))
+    # Open until the process ends.
+    requests, answers = os.fdopen(asked, encoding="utf-8"), os.fdopen(answered, "w", encoding="utf-8")
+    try:
+        module = _imported(script)
+        module.init()
+    except BaseException:  # noqa: BLE001  # sys.exit() in a script as well; the driver says what it was
+        _answer(answers, {"error": traceback.format_exc()})
+        return
+    _answer(answers, {"rows": "", "count": 0})
+    for line in requests:
+        _answer(answers, _scored(module, json.loads(line)))
 
 
 def _answer(answers: Any, document: Dict[str, Any]) -> None:  # noqa: UP006

@@ -53,9 +53,12 @@ def _changes(config: Finetune) -> Iterator[str]:
     if config.recipe not in names():
         return
     has = config.model_dump(mode="json")
-    for path, value in _differing(has, load(config.recipe).model_dump(mode="json")):
-        if path not in _KEPT_OUT:
-            yield f"{path.rsplit('.', 1)[-1]} {_short(value)}"
+    differing = _differing(has, load(config.recipe).model_dump(mode="json"))
+    found = {path: value for path, value in differing if path not in _KEPT_OUT}
+    fields = [path.rsplit(".", 1)[-1] for path in found]
+    for (path, value), field in zip(found.items(), fields, strict=True):
+        shown = field if fields.count(field) == 1 else ".".join(path.split(".")[-2:])
+        yield f"{shown} {_short(value)}"
 
 
 def _differing(

@@ -29,6 +29,7 @@ def test_a_name_that_prefect_has_made_up_does_not() -> None:
         ([], "local 26 Nov 06:05"),
         (["parameters.training.num_train_epochs=2"], "local 26 Nov 06:05, num_train_epochs 2"),
         (["fresh=true", "wait.budget_usd=0.5"], "local 26 Nov 06:05, fresh on, budget_usd 0.5"),
+        (["data.train.take=12", "data.test.take=4"], "local 26 Nov 06:05, train.take 12, test.take 4"),
         (["data.dataset=https://example.com/a/mine.jsonl?sig=1"], "local 26 Nov 06:05, dataset mine.jsonl"),
         (
             ["workspace.where=azure", "base.version=3", "deploy.instance_count=2", "invoke.seed=1"],

@@ -22,17 +22,18 @@ class _Part(NamedTuple):
     counted: float
 
 
-def once(runs: Iterable[RunRecord]) -> list[RunRecord]:
+def once(runs: Iterable[RunRecord], groups: Iterable[str] = ()) -> list[RunRecord]:
     """The runs, of which together none counts a job's dollars again, and one those that nobody has.
 
     The run that ended last keeps what it counts. What is left over is that run's as well, where the run that
     holds the job is among these and has not reported it, as it lives or was killed: one that is not here may
-    have reported it elsewhere.
+    have reported it elsewhere. `groups` are sweeps of which all runs are here: a sweep holds their jobs.
     """
     found = list(runs)
+    here = {*groups, *(run.id for run in found)}
     changes: dict[str, float] = defaultdict(float)
     for parts in _by_job(found).values():
-        for run, change in _changes(parts, {run.id for run in found}):
+        for run, change in _changes(parts, here):
             changes[run.id] += change
     return [_changed(run, changes) for run in found]
 

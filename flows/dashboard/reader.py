@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -27,7 +28,7 @@ from flows.dashboard.job_dollars import once
 from flows.dashboard.run import RunRecord, row_of, run_of
 from flows.dashboard.selection import Selection
 from flows.run.flow_runs import FLOW as FLOW
-from flows.run.flow_runs import TRIAL
+from flows.run.flow_runs import SWEEP, TRIAL
 from flows.run.report import KEY
 from tasks.azure.failure import Cause, Failure
 
@@ -46,7 +47,9 @@ async def read(selection: Selection) -> list[RunRecord]:
 
     try:
         async with get_client() as client:
-            runs = once(await _Reader(client, selection).runs())
+            reader = _Reader(client, selection)
+            read = await reader.runs()
+            runs = once(read, await reader.groups(read))
     except (HTTPError, RuntimeError) as error:
         raise Failure(
             "Could not read runs from the Prefect server.",
@@ -69,6 +72,7 @@ class _Reader:
         self._flow = FlowFilter(name=FlowFilterName(any_=[FLOW, TRIAL]))
         self._begun = _begun_since(selection.since) if selection.since else None
         self._free = asyncio.Semaphore(_AT_ONCE)
+        self._all_read = True
 
     async def runs(self) -> list[RunRecord]:
         """All runs, or so many of the newest that enough of them are selected."""
@@ -83,9 +87,25 @@ class _Reader:
             return list(found.values())
         for offset in offsets:
             if sum(map(self._selection.takes, found.values())) >= self._selection.limit:
+                self._all_read = False
                 break
             found |= {run.id: run for run in await self._page(offset)}
         return list(found.values())
+
+    async def groups(self, runs: Sequence[RunRecord]) -> list[str]:
+        """The sweeps of which all runs are among these: where not all were read, those that began later."""
+        found: list[str] = []
+        begun = self._begun if self._all_read or not runs else _begun_since(min(run.when for run in runs))
+        while True:
+            page = await self._client.read_flow_runs(
+                flow_filter=FlowFilter(name=FlowFilterName(any_=[SWEEP])),
+                flow_run_filter=begun,
+                sort=FlowRunSort.START_TIME_DESC,
+                offset=len(found),
+            )
+            found += [str(run.id) for run in page]
+            if not page:
+                return found
 
     async def _page(self, offset: int) -> list[RunRecord]:
         async with self._free:

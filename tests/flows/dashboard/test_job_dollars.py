@@ -61,3 +61,12 @@ def test_a_job_is_counted_once(found: list[RunRecord], counted: list[float | Non
 def test_runs_of_a_version_that_kept_no_jobs_stay_as_they_are() -> None:
     found = runs(20)
     assert once(found) == found
+
+
+def test_the_job_of_a_sweep_that_was_killed_is_counted_by_the_run_that_took_it_over() -> None:
+    """Its runs report nothing, and their jobs are held by the sweep, which is no run of the history."""
+    found = [run("b", 5, "sweep", 0)]
+    assert [each.training_usd for each in once(found, ["sweep"])] == [WHOLE]
+    assert [each.training_usd for each in once(found)] == [0]
+    reported = [run("trial", 9, "sweep", WHOLE), *found]
+    assert [each.training_usd for each in once(reported, ["sweep"])] == [WHOLE, 0]

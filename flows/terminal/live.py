@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -29,8 +30,7 @@ _WIDTH = 160  # characters of what a stage does
 @contextmanager
 def view(config: Finetune) -> Iterator[None]:
     """Show the stages of whatever runs within the block: live on a terminal, a line each elsewhere."""
-    console = Console(stderr=True, highlight=False)
-    outlive(console)
+    console = lasting_console()
     console.print(f"[bold]{config.recipe}[/]: {config.base.name} in a workspace in {config.workspace.where}")
     if not console.is_terminal:
         with observing(Lines(console)):
@@ -44,6 +44,17 @@ def view(config: Finetune) -> Iterator[None]:
         quiet_warnings(console),
     ):
         yield
+
+
+def lasting_console() -> Console:
+    """A console on stderr as it is now, which falls silent when its reader is gone.
+
+    A run puts another stream in the place of stderr while it goes. Through that one a live view would write
+    into itself, and show nothing until its end.
+    """
+    console = Console(file=sys.stderr, highlight=False)
+    outlive(console)
+    return console
 
 
 class Stages:

@@ -11,18 +11,16 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from flows.terminal.live import MARKS, Lines, Stages, quiet_warnings, short
+from flows.terminal.live import MARKS, Lines, Stages, lasting_console, quiet_warnings, short
 from flows.trials.grid import Trial
 from flows.trials.watching import watched
-from tasks.core.output import outlive
 from tasks.core.stage import StageEvent, StageState, observing
 
 
 @contextmanager
 def view(trials: Sequence[Trial]) -> Iterator[None]:
     """Show each run of the group, then the winner's stages: live on a terminal, a line each elsewhere."""
-    console = Console(stderr=True, highlight=False)
-    outlive(console)
+    console = lasting_console()
     if not console.is_terminal:
         with watched(_Said(console)), observing(Lines(console)):
             yield

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import logging
 import re
 from collections.abc import Callable
-from contextlib import redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout
 
 import pytest
 
@@ -83,3 +84,21 @@ def test_a_narrow_terminal_cuts_what_a_stage_does_and_nothing_else(
     assert re.fullmatch(r"✓ base model +\d+\.\d s +x+… *", lines[-1])
     assert printed.getvalue() == "a dot of a library\n"
     assert "a dot of a library" not in lines
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_what_is_shown_reaches_the_terminal_whatever_takes_the_place_of_stderr(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A run guards its streams while it goes: a live view that writes into its own guard stands still."""
+    terminal, guard = _Terminal(), _Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    with view(load("local")), redirect_stderr(guard):
+        logging.getLogger().warning("look here")
+        assert "look here" in terminal.getvalue()
+    assert guard.getvalue() == ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from types import NoneType, UnionType
@@ -24,21 +24,24 @@ class _Shape:
 @dataclass(frozen=True)
 class _Form:
     required: tuple[str, ...]
+    names: frozenset[str]  # the same
     shapes: Mapping[str, _Shape]
 
 
 def fault(form: Any, document: Mapping[str, Any], path: str = "") -> str | None:
     """What the document has to be rejected for, to follow its name in a sentence; None for a sound one."""
     known = _known(form)
-    for name in known.required:
-        if name not in document:
-            return f"has no field '{path}{name}'"
+    if not document.keys() >= known.names:
+        missing = next(name for name in known.required if name not in document)
+        return f"has no field '{path}{missing}'"
     for name, shape in known.shapes.items():
         value = document.get(name)
-        if value is None and (shape.nullable or name not in known.required):
+        if value is None and (shape.nullable or name not in known.names):
             continue
         if not isinstance(value, shape.container):
             return f"has no {_WORDS[shape.container]} in its field '{path}{name}'"
+        if shape.inner is None:
+            continue
         for place, inner in _inside(shape, value, f"{path}{name}"):
             if not isinstance(inner, dict):
                 return f"has no object in its field '{place}'"
@@ -47,13 +50,12 @@ def fault(form: Any, document: Mapping[str, Any], path: str = "") -> str | None:
     return None
 
 
-def _inside(shape: _Shape, value: Any, place: str) -> Iterator[tuple[str, Any]]:
+def _inside(shape: _Shape, value: Any, place: str) -> list[tuple[str, Any]]:
     """Each value that has the form `inner`, with its place in the document."""
     if shape.is_itself:
-        yield place, value
-    elif shape.inner is not None:
-        items = value.items() if isinstance(value, dict) else enumerate(value)
-        yield from ((f"{place}.{key}", each) for key, each in items)
+        return [(place, value)]
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    return [(f"{place}.{key}", each) for key, each in items]
 
 
 @cache
@@ -66,7 +68,7 @@ def _known(form: Any) -> _Form:
         if get_origin(hint) is Required or (form.__total__ and get_origin(hint) is not NotRequired)
     ]
     shapes = {name: found for name, hint in hints.items() if (found := _shape(hint)) is not None}
-    return _Form(tuple(required), shapes)
+    return _Form(tuple(required), frozenset(required), shapes)
 
 
 def _shape(hint: Any) -> _Shape | None:

@@ -11,6 +11,7 @@ import pytest
 
 from azureml_local.errors import BadRequest
 from azureml_local.execution import early_termination, search_space, sweep_job
+from azureml_local.execution.command import render
 from tests.conftest import LocalServer
 from tests.support.waiting import until
 
@@ -192,16 +193,18 @@ def test_a_policy_that_cannot_be_is_refused(given: Any) -> None:
         early_termination.read(given)
 
 
-def test_a_value_that_the_space_lacks_is_refused() -> None:
-    with pytest.raises(BadRequest, match="refers to rate"):
-        sweep_job.read(
-            {
-                "samplingAlgorithm": {"samplingAlgorithmType": "random"},
-                "objective": {"goal": "minimize", "primaryMetric": "loss"},
-                "searchSpace": {"lr": ["uniform", [0, 1]]},
-                "trial": {"command": "train --lr ${{search_space.rate}}"},
-            }
-        )
+def test_a_value_that_the_space_lacks_is_taken_and_fails_the_trials() -> None:
+    read = sweep_job.read(
+        {
+            "samplingAlgorithm": {"samplingAlgorithmType": "random"},
+            "objective": {"goal": "minimize", "primaryMetric": "loss"},
+            "searchSpace": {"lr": ["uniform", [0, 1]]},
+            "trial": {"command": "train --lr ${{search_space.lr}} --rate ${{search_space.rate}}"},
+        }
+    )
+    assert read.trial.command == "train --lr ${{inputs.lr}} --rate ${{search_space.rate}}"
+    with pytest.raises(BadRequest, match="search_space.rate}}, which has no value"):
+        render(read.trial.command, {"lr": "0.5"}, {})
 
 
 def test_a_trial_that_lags_behind_is_cancelled(ml_client: Any, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from azureml_local.errors import BadRequest
 
 _OPTIONAL = re.compile(r"\$\[\[(.*?)\]\]", re.DOTALL)
-_PLACE = re.compile(r"\$\{\{\s*(inputs|outputs)\.([A-Za-z_][\w.]*)\s*\}\}")
+_PLACE = re.compile(r"\$\{\{\s*(inputs|outputs|search_space)\.([A-Za-z_][\w.]*)\s*\}\}")
 _QUOTES = "'\""
 
 
@@ -34,7 +34,7 @@ def render(command: str, inputs: Mapping[str, str | Path], outputs: Mapping[str,
     pieces: list[str] = []
     end = 0
     for match in _PLACE.finditer(text):
-        value = inputs.get(match[2]) if match[1] == "inputs" else outputs.get(match[2])
+        value = {"inputs": inputs, "outputs": outputs}.get(match[1], {}).get(match[2])
         if value is None:
             raise BadRequest(f"The command refers to {match[0]}, which has no value.", code="ValidationError")
         pieces += [text[end : match.start()], _quoted(value, _open_quote(text[: match.start()]))]

@@ -12,6 +12,7 @@ import pytest
 
 from azureml_local.execution.deployment import Deployment, Probe
 from azureml_local.execution.deployment_records import DeploymentRecords
+from azureml_local.execution.environments import Environments
 from azureml_local.execution.liveness import Liveness
 from azureml_local.execution.model_server import ModelServer
 from azureml_local.execution.process import Detached
@@ -31,7 +32,7 @@ def liveness(tmp_path: Path) -> Iterator[Liveness]:
     state = WorkspaceState.open(Settings(state=tmp_path / "state", port=0))
     servers = Servers()
     records = DeploymentRecords(state.store, state.settings.deployments_path)
-    yield Liveness(servers, ServerStart(state, records, servers))
+    yield Liveness(servers, ServerStart(state, records, servers, Environments(state)))
     state.close()
 
 
@@ -79,6 +80,7 @@ def deployment() -> Deployment:
         model=None,
         code=None,
         script=None,
+        environment=None,
         environment_variables={},
         size=sizes.lookup("Standard_DS3_v2"),
         instances=1,

@@ -80,6 +80,14 @@ External = Annotated[
         help="Data of public addresses (https, wasbs, abfss); FILE: YAML rules with `from` and `to`.",
     ),
 ]
+NodePython = Annotated[
+    Path | None,
+    typer.Option(
+        "--node-python",
+        metavar="PYTHON",
+        help="The Python of jobs and scoring scripts, such as .venv/bin/python; default: this one.",
+    ),
+]
 Durable = Annotated[
     bool, typer.Option("--durable", help="Answer when it is on the disk: documents, blobs, MLflow's runs.")
 ]
@@ -111,13 +119,15 @@ def up(
     environments: EnvironmentsOption = "node",
     external: External = "none",
     durable: Durable = False,
+    node_python: NodePython = None,
     faults: Annotated[Path | None, typer.Option(help="YAML file with fault-injection rules.")] = None,
     while_held: Annotated[bool, typer.Option("--while-held", hidden=True)] = False,
 ) -> None:
     """Run the workspace in the foreground until Ctrl-C."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     day, built, found = _day(as_of), _build(environments), _rules_path(external)
-    scenario = Scenario(permissions, seed, _storage(storage), day, built, found, durable)
+    python = _program(node_python)
+    scenario = Scenario(permissions, seed, _storage(storage), day, built, found, durable, python)
     settings = Settings(state=_directory(state), port=port, pace=_pace(pace), scenario=scenario)
     server.serve(
         settings,
@@ -169,10 +179,12 @@ def execute(
     environments: EnvironmentsOption = "node",
     external: External = "none",
     durable: Durable = False,
+    node_python: NodePython = None,
 ) -> None:
     """Run a command against the workspace, starting one if needed; exits with the command's code."""
     day, built, found = _day(as_of), _build(environments), _rules_path(external)
-    scenario = Scenario(permissions, seed, _storage(storage), day, built, found, durable)
+    python = _program(node_python)
+    scenario = Scenario(permissions, seed, _storage(storage), day, built, found, durable, python)
     with switch.joined(_directory(state), pace=_pace(pace), port=port, scenario=scenario) as environment:
         code = _run(command, {**os.environ, **environment})
     raise typer.Exit(code)
@@ -259,6 +271,11 @@ def _day(text: str | None) -> date | None:
 def _rules_path(which: str) -> str:
     """A file's whole path: the server may be started from another directory."""
     return which if which in ("none", "fetch") else str(Path(which).absolute())
+
+
+def _program(path: Path | None) -> Path | None:
+    """Its whole path; not where a link leads, as a virtual environment's Python is one."""
+    return None if path is None else path.expanduser().absolute()
 
 
 def _rules(path: Path | None) -> list[Rule]:

@@ -85,7 +85,9 @@ def serve(
         # Late, so that a second server, or one without a port, has said so by then.
         from azureml_local import certificates
         from azureml_local.catalogue.own_models import BadModels, own_models
+        from azureml_local.execution import node_python
         from azureml_local.execution.environments import NoUv, uv
+        from azureml_local.execution.node_python import BadPython
         from azureml_local.execution.workspace import Workspace
         from azureml_local.state.access import BadRole
         from azureml_local.state.external_data import BadRules
@@ -98,12 +100,14 @@ def serve(
             own_models()
             if settings.scenario.environments == "uv":
                 uv()
+            if settings.scenario.node_python is not None:
+                node_python.check(settings.scenario.node_python)
             with _undamaged():
                 made = certificates.ensure(settings)
                 workspace = Workspace.open(settings)
         except (OSError, sqlite3.Error) as error:
             raise CannotServe(f"Cannot use the state directory {settings.state}: {error}.") from error
-        except (BadRole, BadModels, BadRules, NewerState, seed_file.BadSeed, NoUv) as error:
+        except (BadRole, BadModels, BadRules, NewerState, seed_file.BadSeed, NoUv, BadPython) as error:
             raise CannotServe(str(error)) from None
         workspace.faults.replace(faults)
 

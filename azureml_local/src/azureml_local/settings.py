@@ -36,8 +36,9 @@ class Scenario:
     `permissions` names a preset or a file with roles (see state/access.py); `seed` a seed, or a file with
     other people's things (see wire/seed_file.py). With the storage `identity` the workspace's account refuses
     keys: everybody comes with a token of an identity, clients with their own and steps with their cluster's.
-    The registry is as it was on the day `as_of`. Jobs run in the Python of the server (`node`), or in
-    environments that `uv` builds by their conda files. `external` says where data of public addresses comes
+    The registry is as it was on the day `as_of`. Jobs and scoring scripts run in the node's Python
+    (`node`), the server's own or `node_python`, or in environments that `uv` builds by their conda files.
+    `external` says where data of public addresses comes
     from: `none`, `fetch`, or a file of rules (see state/external_data.py). What is answered survives kill -9
     of the server, and where it is `durable` a power cut.
     """
@@ -49,12 +50,14 @@ class Scenario:
     environments: Build = "node"
     external: str = "none"
     durable: bool = False
+    node_python: Path | None = None
 
     def options(self) -> list[str]:
         """The same for the command line."""
         options = ["--permissions", self.permissions, "--storage", self.storage]
         options += ["--environments", self.environments, "--external", self.external]
         options += ["--durable"] if self.durable else []
+        options += [] if self.node_python is None else ["--node-python", str(self.node_python.absolute())]
         options += [] if self.seed is None else ["--seed", self.seed]
         return options if self.as_of is None else [*options, "--as-of", self.as_of.isoformat()]
 

@@ -14,7 +14,7 @@ PIPELINE_VERSION = "0.0.82"
 
 _SCHEMA = "https://azuremlschemas.azureedge.net/latest"
 # Jobs run under this server's interpreter; the name is what a person expects to read in a job's definition.
-_ENVIRONMENT = "azureml://registries/azureml/environments/azureml-local-cpu/versions/1"
+ENVIRONMENT = "azureml://registries/azureml/environments/azureml-local-cpu/versions/1"
 
 
 class Definition(NamedTuple):
@@ -148,7 +148,7 @@ def _command(step: _Step) -> Definition:
         "is_deterministic": True,
         "inputs": {name: port.spec() for name, port in step.inputs.items()},
         "outputs": {name: port.spec(output=True) for name, port in step.outputs.items()},
-        "environment": _ENVIRONMENT,
+        "environment": ENVIRONMENT,
         "command": _command_line(step),
     }
     if step.distribution:

@@ -10,26 +10,37 @@ from pathlib import Path
 from azureml_local import model_folder
 from azureml_local.errors import BadRequest, ServiceError
 from azureml_local.execution.deployment import Deployment
-from azureml_local.execution.model_server import ModelServer, log_path
+from azureml_local.execution.model_server import ModelServer, Served, log_path
+from azureml_local.serving.inference_server import SERVER
 
 _MODEL = re.compile(r".*/models/(?P<name>[^/]+)/versions/(?P<version>[^/]+)$", re.IGNORECASE)
 _STORAGE_INITIALIZER = "StorageInitializer"
 
 
-def start(deployment: Deployment, directory: Path, *, model: Path | None, code: Path | None) -> ModelServer:
-    """Lay out the folders a scoring script expects and start the model server; raises BadRequest."""
+def start(
+    deployment: Deployment, directory: Path, *, model: Path | None, code: Path | None, python: Path | None
+) -> ModelServer:
+    """Lay out the folders a scoring script expects and start the model server; raises BadRequest.
+
+    `python` is the folder of the executables that the script runs with, where it is not the server's own.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     environment = dict(deployment.environment_variables)
     script = None
     if code is not None and deployment.script is not None:
         script = _script(code, deployment.script)
+        if python is not None and not (python / SERVER).is_file():
+            # As users print it (azureml-examples #2760); what to do is added here.
+            raise failure(
+                "A required package azureml-inference-server-http is missing. Add it to the packages under "
+                f"'pip:' in the environment's conda file, or install it in {python.parent}"
+            )
         environment |= {"AML_APP_ROOT": str(code), "AZUREML_ENTRY_SCRIPT": deployment.script}
     if model is not None:
         environment["AZUREML_MODEL_DIR"] = str(_model_directory(directory, deployment.model, model))
         note(directory, f"ModelDownload: Succeeded ({deployment.model})")
-    return ModelServer.start(
-        directory, model=model, script=script, rows=deployment.concurrency, env=environment
-    )
+    served = Served(model, script, deployment.concurrency, python)
+    return ModelServer.start(directory, served, environment)
 
 
 def failure(why: str) -> ServiceError:

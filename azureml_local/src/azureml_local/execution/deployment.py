@@ -35,6 +35,7 @@ class Deployment:
     model: str | None
     code: str | None
     script: str | None
+    environment: str | None
     environment_variables: Mapping[str, str]
     size: Size
     instances: int
@@ -53,6 +54,7 @@ class Deployment:
             model=properties["model"],
             code=code["codeId"] if code else None,
             script=code["scoringScript"] if code else None,
+            environment=properties["environmentId"],
             environment_variables=properties["environmentVariables"],
             size=sizes.lookup(properties["instanceType"]),
             instances=instances(document),

@@ -15,6 +15,7 @@ from azureml_local.execution import container
 from azureml_local.execution.deployment import Deployment
 from azureml_local.execution.deployment_bills import DeploymentBills
 from azureml_local.execution.deployment_records import DeploymentRecords
+from azureml_local.execution.environments import Environments
 from azureml_local.execution.liveness import Liveness
 from azureml_local.execution.model_server import ModelServer
 from azureml_local.execution.server_start import ServerStart
@@ -29,12 +30,12 @@ logger = logging.getLogger(__name__)
 class Deployments:
     """Runs one model server a deployment, whatever its number of instances; those bound its concurrency."""
 
-    def __init__(self, state: WorkspaceState) -> None:
+    def __init__(self, state: WorkspaceState, environments: Environments) -> None:
         self._state = state
         self._records = DeploymentRecords(state.store, state.settings.deployments_path)
         self._bills = DeploymentBills(state.ledger)
         self.servers = Servers()
-        self._start = ServerStart(state, self._records, self.servers)
+        self._start = ServerStart(state, self._records, self.servers, environments)
         self._liveness = Liveness(self.servers, self._start)
 
     def deploy(self, name: str) -> None:

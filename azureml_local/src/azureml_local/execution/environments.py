@@ -1,4 +1,4 @@
-"""The Pythons that jobs run in: the server's own, or those that uv builds for their environments."""
+"""The Pythons that jobs and scoring scripts run in: the node's, or those that uv builds for environments."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pathlib import Path
 
 from azureml_local.assets import environments
 from azureml_local.assets.packages import Packages
+from azureml_local.components.definitions import ENVIRONMENT
 from azureml_local.errors import BadRequest, ServiceError
 from azureml_local.state.workspace import WorkspaceState
 
@@ -30,10 +31,21 @@ class NoUv(RuntimeError):
     """Environments are to be built, and the program that builds them is not installed."""
 
 
+class BuildFailed(ServiceError):
+    """An environment cannot be built, as a job that asks for it ends; `why` is for whoever else does."""
+
+    def __init__(self, why: str) -> None:
+        # Code and first sentence as users report them (MG-Cafe/MLOps_Workshop issue 8).
+        message = f"Image build failed. For more details, check log file {BUILD_LOG}. {why}"
+        super().__init__(400, "UserError", message)
+        self.why = why
+
+
 class Environments:
     """Builds an environment when it is first asked for, and finds it again by what it has.
 
-    Under `--environments node` there is nothing to build: jobs run in the server's own Python.
+    Under `--environments node` there is nothing to build: what runs does so in the node's Python, which is
+    the server's own unless `--node-python` names another. The registry's own steps always have the server's.
     """
 
     def __init__(self, state: WorkspaceState) -> None:
@@ -44,21 +56,28 @@ class Environments:
     def python(self, reference: str | None, log: Path, look: Callable[[float], None]) -> Path | None:
         """The folder of the environment's executables; None where the server's own Python stands for it.
 
-        `look` is called with seconds to wait while uv works, and may raise to end it. Raises ServiceError
-        when the environment cannot be built.
+        `look` is called with seconds to wait while uv works, and may raise to end it. The log is added to.
+        Raises BuildFailed when the environment cannot be built.
         """
-        if self._state.settings.scenario.environments == "node" or reference is None:
+        if reference == ENVIRONMENT:
             return None
+        if self._state.settings.scenario.environments == "node" or reference is None:
+            return self._node
         log.parent.mkdir(parents=True, exist_ok=True)
         try:
             asked = environments.asked(self._state, reference)
         except BadRequest as error:
-            log.write_text(f"{error.message}\n")
-            raise _failed(error.message) from error
+            _add(log, error.message)
+            raise BuildFailed(error.message) from error
         if asked is None:
-            log.write_text(f"{reference} is an image alone, which is not run here: the server's Python is.\n")
-            return None
+            _add(log, f"{reference} is an image alone, which is not run here: the node's Python is.")
+            return self._node
         return self._built(asked, log, look)
+
+    @property
+    def _node(self) -> Path | None:
+        python = self._state.settings.scenario.node_python
+        return None if python is None else python.parent
 
     def _built(self, asked: Packages, log: Path, look: Callable[[float], None]) -> Path:
         described = json.dumps([asked.python, asked.requirements])
@@ -75,11 +94,16 @@ class Environments:
         requirements = folder.with_suffix(".txt")
         requirements.write_text("\n".join(asked.requirements) + "\n")
         if asked.left_out:
-            log.write_text(f"Left out, as wheels bring it along: {', '.join(asked.left_out)}.\n")
+            _add(log, f"Left out, as wheels bring it along: {', '.join(asked.left_out)}.")
         version = ["--python", asked.python] if asked.python else []
         _run(["venv", "--no-project", *version, str(folder)], log, look)
         if asked.requirements:
             _run(["pip", "install", "--python", str(folder), "-r", str(requirements)], log, look)
+
+
+def _add(log: Path, line: str) -> None:
+    with log.open("a") as output:
+        output.write(f"{line}\n")
 
 
 def _run(arguments: Sequence[str], log: Path, look: Callable[[float], None]) -> None:
@@ -103,7 +127,7 @@ def _run(arguments: Sequence[str], log: Path, look: Callable[[float], None]) -> 
             process.wait()
             raise
     if process.returncode:
-        raise _failed(" ".join(log.read_text(errors="replace").split("\n")[-_ERROR_LINES - 1 :]).strip())
+        raise BuildFailed(" ".join(log.read_text(errors="replace").split("\n")[-_ERROR_LINES - 1 :]).strip())
 
 
 def uv() -> str:
@@ -113,10 +137,3 @@ def uv() -> str:
     if found is None:
         raise NoUv('--environments uv needs uv. Install it: pip install "azureml-local[environments]"')
     return found
-
-
-def _failed(why: str) -> ServiceError:
-    # Code and first sentence as users report them (MG-Cafe/MLOps_Workshop issue 8); the rest is added here.
-    return ServiceError(
-        400, "UserError", f"Image build failed. For more details, check log file {BUILD_LOG}. {why}"
-    )

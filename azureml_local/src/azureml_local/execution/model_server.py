@@ -6,11 +6,25 @@ import http.client
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from azureml_local.execution.inherited import inherited
 from azureml_local.execution.process import Detached
 from azureml_local.serving.guard import Announcement
+
+
+@dataclass(frozen=True)
+class Served:
+    """What a model server answers for; `rows` at a time.
+
+    `python` is the folder of the executables that the script runs with, where they are not the server's own.
+    """
+
+    model: Path | None
+    script: Path | None
+    rows: int
+    python: Path | None = None
 
 
 class ModelServer:
@@ -21,22 +35,22 @@ class ModelServer:
         self._process = process
 
     @classmethod
-    def start(
-        cls, directory: Path, *, model: Path | None, script: Path | None, rows: int, env: Mapping[str, str]
-    ) -> ModelServer:
+    def start(cls, directory: Path, served: Served, env: Mapping[str, str]) -> ModelServer:
         """Start the process; it announces where it answers once the model is loaded."""
         directory.mkdir(parents=True, exist_ok=True)
         _announcement(directory).unlink(missing_ok=True)
         command = [sys.executable, "-m", "azureml_local.serving"]
-        command += ["--announce", str(_announcement(directory)), "--rows", str(rows)]
-        if model is not None:
-            command += ["--model", str(model)]
-        if script is not None:
-            command += ["--script", str(script)]
+        command += ["--announce", str(_announcement(directory)), "--rows", str(served.rows)]
+        for option in ("model", "script", "python"):
+            if (path := getattr(served, option)) is not None:
+                command += [f"--{option}", str(path)]
         passed = inherited()
-        path = f"{Path(sys.executable).parent}{os.pathsep}{passed.get('PATH', os.defpath)}"
+        if served.python is not None:
+            passed["VIRTUAL_ENV"] = str(served.python.parent)
+        programs = served.python or Path(sys.executable).parent
+        path = f"{programs}{os.pathsep}{passed.get('PATH', os.defpath)}"
         environment = passed | {"PATH": path, "PYTHONUNBUFFERED": "1"} | dict(env)
-        cwd = directory if script is None else script.parent
+        cwd = directory if served.script is None else served.script.parent
         process = Detached.start(directory, command, cwd=cwd, env=environment, log=log_path(directory))
         return cls(directory, process)
 

@@ -13,7 +13,8 @@ from azureml_local.errors import BadRequest, Conflict
 from azureml_local.execution import container
 from azureml_local.execution.deployment import Deployment
 from azureml_local.execution.deployment_records import DeploymentRecords
-from azureml_local.execution.model_server import ModelServer
+from azureml_local.execution.environments import BuildFailed, Environments
+from azureml_local.execution.model_server import ModelServer, log_path
 from azureml_local.execution.servers import Servers
 from azureml_local.state.faults import Crash, LostLock, NoCapacity
 from azureml_local.state.workspace import WorkspaceState
@@ -28,10 +29,17 @@ _UNHEALTHY = "HTTP probe failed with statuscode: 502"
 class ServerStart:
     """Starts servers that are still wanted when their turn comes."""
 
-    def __init__(self, state: WorkspaceState, records: DeploymentRecords, servers: Servers) -> None:
+    def __init__(
+        self,
+        state: WorkspaceState,
+        records: DeploymentRecords,
+        servers: Servers,
+        environments: Environments,
+    ) -> None:
         self._state = state
         self._records = records
         self._servers = servers
+        self._environments = environments
 
     def await_machines(self, name: str, directory: Path) -> None:
         """At the pace `real`, wait for machines, image and files; raises as `wanted` does."""
@@ -64,8 +72,9 @@ class ServerStart:
                 "Operation was canceled waiting for lock confirmation from a previous operation.",
                 code="OperationCanceled",
             )
+        python = self._python(deployment, directory)
         with self.wanted(deployment.name, directory):
-            server = container.start(deployment, directory, model=model, code=code)
+            server = container.start(deployment, directory, model=model, code=code, python=python)
         if isinstance(fault, Crash):
             threading.Timer(fault.seconds, server.kill).start()
         return server
@@ -94,6 +103,32 @@ class ServerStart:
                 continue
             server.kill()
             raise container.failure(why)
+
+    def _python(self, deployment: Deployment, directory: Path) -> Path | None:
+        """The executables of the environment that the scoring script runs in; None for the server's own.
+
+        Raises BadRequest when it cannot be built: its log is then what the container's log has. A model
+        without a script is loaded by the server's own Python, as Azure's images for MLflow have one.
+        """
+        if deployment.code is None:
+            return None
+
+        def look(seconds: float) -> None:
+            with self.wanted(deployment.name, directory):
+                pass
+            self._servers.closed.wait(seconds)
+
+        directory.mkdir(parents=True, exist_ok=True)
+        try:
+            return self._environments.python(deployment.environment, log_path(directory), look)
+        except BuildFailed as error:
+            # The code is documented (troubleshooting of online endpoints), the words are ours.
+            raise BadRequest(
+                f"The environment's image could not be built. The log of the build is in the deployment's "
+                f"logs. {error.why}",
+                code="ImageBuildFailure",
+                target="environmentId",
+            ) from error
 
     def _seconds(self, given: float) -> float:
         """What takes that long: nothing, unless at the pace `real`."""

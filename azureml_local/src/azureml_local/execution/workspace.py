@@ -45,8 +45,9 @@ class Workspace(WorkspaceState):
         """Open the state directory, making what is missing; nothing runs before `start`."""
         state = WorkspaceState.open(settings)
         tracking = Tracking(settings, state.store)
-        deployments = Deployments(state)
-        jobs = Jobs(state, tracking, Environments(state))
+        environments = Environments(state)
+        deployments = Deployments(state, environments)
+        jobs = Jobs(state, tracking, environments)
         return Workspace(
             **vars(state),
             jobs=jobs,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from azure.ai.ml import command
-from azure.ai.ml.entities import AmlCompute
+from azure.ai.ml.entities import AmlCompute, AmlComputeSshSettings
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 
 from tests.support.waiting import until
@@ -37,12 +37,13 @@ def test_a_created_cluster_is_found_with_its_size_in_upper_case(ml_client: Any, 
     assert "gpu-cluster" in [compute.name for compute in ml_client.compute.list()]
 
 
-def test_a_cluster_stays_in_the_region_that_it_was_made_in(ml_client: Any) -> None:
-    from azure.ai.ml.entities import AmlCompute
-
+def test_a_cluster_keeps_its_region_and_its_administrators_name(ml_client: Any) -> None:
     there = AmlCompute(name="elsewhere", size="Standard_DS3_v2", location="westus2")
+    there.ssh_settings = AmlComputeSshSettings(admin_username="me", admin_password="not to be seen")
     assert ml_client.compute.begin_create_or_update(there).result().location == "westus2"
-    assert ml_client.compute.get("elsewhere").location == "westus2"
+    found = ml_client.compute.get("elsewhere")
+    assert found.location == "westus2"
+    assert (found.ssh_settings.admin_username, found.ssh_settings.admin_password) == ("me", None)
     ml_client.compute.begin_delete("elsewhere").result()
 
 

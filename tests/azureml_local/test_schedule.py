@@ -34,9 +34,10 @@ MONDAY = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 
 @pytest.fixture
 def name(ml_client: Any) -> Iterator[str]:
-    """A name of no other schedule, which is deleted afterwards."""
+    """A name of no other schedule, which is disabled and deleted afterwards."""
     name = f"every-{uuid4().hex[:8]}"
     yield name
+    ml_client.schedules.begin_disable(name).result()
     ml_client.schedules.begin_delete(name).result()
 
 
@@ -111,12 +112,15 @@ def test_a_disabled_schedule_does_nothing_and_is_listed_apart(
 
 def test_a_schedule_is_triggered_by_hand(ml_client: Any, name: str) -> None:
     from azure.ai.ml.entities import RecurrencePattern, RecurrenceTrigger
+    from azure.core.exceptions import HttpResponseError
 
     when = RecurrenceTrigger(frequency="week", interval=1, schedule=RecurrencePattern(hours=3, minutes=15))
     ml_client.schedules.begin_create_or_update(schedule(name, when)).result()
     job = ml_client.schedules.trigger(name, schedule_time="2026-03-02T03:15:00+00:00").job_name
     assert job == f"{name}-20260302T031500Z"
     assert jobs_of(ml_client, name) == [job]
+    with pytest.raises(HttpResponseError, match="Cannot delete an active trigger"):
+        ml_client.schedules.begin_delete(name)
 
 
 def test_a_schedule_that_is_not_there_is_not_found(ml_client: Any) -> None:

@@ -85,8 +85,9 @@ def data(state: WorkspaceState, given: Json) -> Json:
         given = {name: value for name, value in given.items() if name != "referencedUris"}
     if uri.startswith("azureml:"):
         kept = addresses.locate(state, uri).uri(state.settings)
-        # Of a folder the service ends it so, whatever was sent (azure-ai-ml's tests: test_create_uri_folder).
-        is_folder = given["dataType"] == "uri_folder" or uri.endswith("/")
+        # Of a folder the service ends it so, whatever was sent (azure-ai-ml's tests: test_create_uri_folder,
+        # test_create_mltable).
+        is_folder = given["dataType"] != "uri_file" or uri.endswith("/")
         return given | {"dataUri": kept.rstrip("/") + "/" if is_folder else kept}
     return given  # an address elsewhere is kept as it is
 

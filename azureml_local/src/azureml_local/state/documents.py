@@ -128,6 +128,7 @@ class ClusterSettings(TypedDict):
     enableBatchPrivateLink: bool
     subnet: Json | None
     virtualMachineImage: Json | None
+    userAccountCredentials: NotRequired[Json]
 
 
 class ClusterProperties(TypedDict):

@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from azureml_local.assets import versions
 from azureml_local.state.document import Json, SystemData
-from azureml_local.state.documents import AssetDocument, by_age, by_number, shared_by_versions
+from azureml_local.state.documents import AssetDocument, by_age, shared_by_versions
 from azureml_local.state.order import Position
 from azureml_local.wire import asset_request
 from azureml_local.wire.arm import REGISTRY, WORKSPACE, pages, resource, route, workspace_of
@@ -98,12 +98,11 @@ class AssetNames:
             if not store.list(kind, f"{name}/", limit=1):
                 yield (1, name), name
 
-    def _following(self, request: Request, name: str, latest: AssetDocument | None) -> str:
-        store, kind = workspace_of(request).store, self.collection.kind(request)
-        numbered = latest is None or store.last(by_number(kind), name) is not None
-        if self.collection is COMPONENTS and not numbered:
-            return _moment(workspace_of(request).clock.now())
-        return versions.following(store, kind, name)
+    def _following(self, request: Request, name: str) -> str:
+        workspace = workspace_of(request)
+        if self.collection is COMPONENTS:
+            return _moment(workspace.clock.now())
+        return versions.following(workspace.store, self.collection.kind(request), name)
 
     def _container(self, request: Request, name: str) -> Json:
         store, kind = workspace_of(request).store, self.collection.kind(request)
@@ -115,7 +114,7 @@ class AssetNames:
             "properties": shared.get("properties") or {},
             "isArchived": bool(shared.get("isArchived", False)),
             "latestVersion": latest["version"] if latest else None,
-            "nextVersion": self._following(request, name, latest),
+            "nextVersion": self._following(request, name),
         }
         if self.collection is DATA:
             answer["dataType"] = _data_type(latest, shared)
@@ -125,7 +124,9 @@ class AssetNames:
 
 
 def _moment(now: datetime) -> str:
-    """UTC now with seven digits of a second: a component's next version where none is a number (recorded)."""
+    """UTC now with seven digits of a second: a component's next version (recorded), also where the last one
+    is a number (azure-ai-ml's tests: test_command_component_create_autoincrement).
+    """
     return f"{now:%Y-%m-%d-%H-%M-%S-%f}0"
 
 

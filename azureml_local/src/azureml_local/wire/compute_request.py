@@ -44,7 +44,7 @@ def settings(given: Json) -> ClusterSettings:
     if priority == "LowPriority" and not size.low_priority:
         raise BadRequest(f"{size.name} is not offered at low priority.", target="vmPriority")
     asked = wanted.get("scaleSettings")
-    return {
+    found: ClusterSettings = {
         "vmSize": size.name.upper(),
         "vmPriority": priority,
         "osType": wanted.get("osType") or "Linux",
@@ -56,6 +56,11 @@ def settings(given: Json) -> ClusterSettings:
         "subnet": wanted.get("subnet"),
         "virtualMachineImage": wanted.get("virtualMachineImage"),
     }
+    account = wanted.get("userAccountCredentials")
+    if isinstance(account, dict) and account.get("adminUserName"):
+        # The name alone is read again (azure-ai-ml's tests: test_aml_compute_create_and_delete).
+        found["userAccountCredentials"] = {"adminUserName": str(account["adminUserName"])}
+    return found
 
 
 def scale(given: Mapping[str, object]) -> ScaleSettings:

@@ -74,10 +74,17 @@ def list_all(request: Request) -> Response:
 
 
 def delete(request: Request) -> Response:
-    """End the schedule; the jobs that it has submitted stay."""
+    """End the schedule; the jobs that it has submitted stay.
+
+    An enabled one is refused (azure-ai-ml's tests: test_schedule_lifetime has the words; code and status are
+    assumed).
+    """
     workspace, name = workspace_of(request), request.path_params["name"]
-    if workspace.store.get(SCHEDULES, name) is None:
+    found = workspace.store.get(SCHEDULES, name)
+    if found is None:
         return Response(status_code=204)
+    if found["properties"]["isEnabled"]:
+        raise BadRequest(f"Cannot delete an active trigger: disable {found['name']} first.", code="UserError")
     return operation.accepted(
         request, workspace.operations.begin(SCHEDULES, name, DELETE_SCHEDULE), None, status=202
     )

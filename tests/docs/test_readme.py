@@ -16,8 +16,8 @@ from tests.support.checkout import ROOT
 
 # Enough to learn from; all of the recipe's rows and answers take minutes of a processor, twice.
 FEWER = (
-    "--set=data.train.take=30 --set=data.test.take=10 --set=invoke.max_new_tokens=12"
-    " --set=evaluation.prompts=1 --set=evaluation.max_new_tokens=12"
+    "--set=data.train.take=12 --set=data.test.take=2 --set=parameters.training.max_seq_length=96"
+    " --set=invoke.max_new_tokens=12 --set=evaluation.prompts=1 --set=evaluation.max_new_tokens=12"
 )
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 

@@ -26,7 +26,8 @@ ARTIFACTS = {
 # Enough to learn something from: the README's run is of all of the recipe's rows, and with all its extras.
 FEWER = (
     "--set=data.train.take=12",
-    "--set=data.test.take=4",
+    "--set=data.test.take=2",
+    "--set=parameters.training.max_seq_length=96",
     "--set=evaluation.prompts=0",
     "--set=deploy.compare_with_base=false",
     "--set=invoke.max_new_tokens=8",

@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,7 +119,33 @@ def installed(folder: Path, *files: Path) -> Installed:
     home.mkdir()
     uv("venv", "--quiet", "--python", sys.executable, environment)
     uv("pip", "install", "--quiet", "--python", environment, *files)
+    take_bytecode(environment)
     return Installed(environment, home)
+
+
+def take_bytecode(environment: Path) -> None:
+    """Spare the processes of a new environment to compile what this one has compiled of the same versions.
+
+    Python takes bytecode for what it is only if it names the time and size of the source beside it.
+    """
+    (site,) = environment.glob("lib/python*/site-packages")
+    ours = Path(sysconfig.get_path("purelib"))
+    for folder, below, _ in os.walk(ours):
+        target = site / Path(folder).relative_to(ours)
+        below[:] = [name for name in below if name == "__pycache__" or (target / name).is_dir()]
+        if target.name == "__pycache__":
+            target.mkdir(exist_ok=True)
+            for file in os.scandir(folder):
+                if not (target / file.name).exists():
+                    take(file.path, target / file.name)
+
+
+def take(file: str, place: Path) -> None:
+    """Link it there; nobody writes into it, as Python replaces bytecode by a new file."""
+    try:
+        os.link(file, place)
+    except OSError:  # another file system
+        shutil.copyfile(file, place)
 
 
 def test_the_local_workspace_runs_a_job_that_logs_to_mlflow(local: Installed, flow: Installed) -> None:

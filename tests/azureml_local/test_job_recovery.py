@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ SUBMIT = "i=0; while [ ! -e {go} ] && [ $i -lt 1200 ]; do sleep 0.05; i=$((i+1))
 
 @contextmanager
 def client(state: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """The SDK's client of a server of its own."""
+    """The SDK's client of the state's server, which ends with the block."""
     from azure.ai.ml import MLClient
     from azure.identity import DefaultAzureCredential
 
@@ -62,47 +63,63 @@ def node(state: Path, name: str) -> psutil.Process:
     return next(p for p in psutil.process_iter(["cmdline"]) if directory in (p.info["cmdline"] or []))
 
 
-def test_job_is_adopted_by_the_next_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    state, go = tmp_path / "state", tmp_path / "go"
-    with client(state, monkeypatch) as ml:
-        name = submit(ml, SUBMIT.format(go=go))
-        process = node(state, name)
-        kill_server(state)
-    with client(state, monkeypatch) as ml:
-        assert ml.jobs.get(name).status == "Running"
-        assert node(state, name) == process
-        go.touch()
-        until(lambda: ml.jobs.get(name).status == "Completed")
-        ml.jobs.download(name, download_path=tmp_path)
-        assert (tmp_path / "artifacts" / "user_logs" / "std_log.txt").read_text() == "went on\n"
+@dataclass(frozen=True)
+class Killed:
+    """Jobs of a server that was killed meanwhile, by what became of them; `ml` is of the next server."""
+
+    ml: Any
+    state: Path
+    adopted: str
+    go: Path
+    process: psutil.Process
+    ended: str
+    lost: str
 
 
-def test_job_that_ended_meanwhile_has_its_status(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    state, go = tmp_path / "state", tmp_path / "go"
-    with client(state, monkeypatch) as ml:
-        name = submit(ml, SUBMIT.format(go=go) + "; exit 7")
-        process = node(state, name)
-        kill_server(state)
-    go.touch()
-    until(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE)
-    with client(state, monkeypatch) as ml:
-        until(lambda: ml.jobs.get(name).status == "Failed")
-        error = ml.jobs._runs_operations.get_run_details(name).error.error
-        assert "exited with status code 7" in error.message
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Killed]:
+    """One server dies for all tests that ask what the next one makes of its jobs."""
+    folder = tmp_path_factory.mktemp("killed")
+    state, go, end = folder / "state", folder / "go", folder / "end"
+    with pytest.MonkeyPatch.context() as patch:
+        with client(state, patch) as ml:
+            adopted, ended, lost = (
+                submit(ml, command)
+                for command in (SUBMIT.format(go=go), SUBMIT.format(go=end) + "; exit 7", "sleep 60")
+            )
+            processes = {name: node(state, name) for name in (adopted, ended, lost)}
+            kill_server(state)
+        end.touch()
+        os.killpg(processes[lost].pid, signal.SIGKILL)
+        for name in (ended, lost):
+            until(lambda: is_over(processes[name]))  # noqa: B023
+        with client(state, patch) as ml:
+            yield Killed(ml, state, adopted, go, processes[adopted], ended, lost)
 
 
-def test_job_whose_node_was_lost_ends_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    state = tmp_path / "state"
-    with client(state, monkeypatch) as ml:
-        name = submit(ml, "sleep 60")
-        process = node(state, name)
-        kill_server(state)
-    os.killpg(process.pid, signal.SIGKILL)
-    until(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE)
-    with client(state, monkeypatch) as ml:
-        until(lambda: ml.jobs.get(name).status == "Failed")
-        error = ml.jobs._runs_operations.get_run_details(name).error.error
-        assert error.code == "NodeLost"
+def is_over(process: psutil.Process) -> bool:
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
+def test_job_is_adopted_by_the_next_server(killed: Killed, tmp_path: Path) -> None:
+    assert killed.ml.jobs.get(killed.adopted).status == "Running"
+    assert node(killed.state, killed.adopted) == killed.process
+    killed.go.touch()
+    until(lambda: killed.ml.jobs.get(killed.adopted).status == "Completed")
+    killed.ml.jobs.download(killed.adopted, download_path=tmp_path)
+    assert (tmp_path / "artifacts" / "user_logs" / "std_log.txt").read_text() == "went on\n"
+
+
+def test_job_that_ended_meanwhile_has_its_status(killed: Killed) -> None:
+    until(lambda: killed.ml.jobs.get(killed.ended).status == "Failed")
+    error = killed.ml.jobs._runs_operations.get_run_details(killed.ended).error.error
+    assert "exited with status code 7" in error.message
+
+
+def test_job_whose_node_was_lost_ends_failed(killed: Killed) -> None:
+    until(lambda: killed.ml.jobs.get(killed.lost).status == "Failed")
+    error = killed.ml.jobs._runs_operations.get_run_details(killed.lost).error.error
+    assert error.code == "NodeLost"
 
 
 def test_ctrl_c_ends_the_processes_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

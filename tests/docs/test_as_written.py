@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,13 +24,41 @@ from tests.support.waiting import until
 # What runs until it is stopped; tests/flows has tests of both.
 _STAYS = ("prefect server start", "prefect worker start", "finetune metrics")
 
+_COMMAND = re.compile(r"uv run (?:--extra local )?(prefect|finetune) .+")
+# Commands of this project's environment, one a line, as their scripts would run them.
+_IN_TURN = """
+import shlex, sys
+from importlib.metadata import entry_points
+
+scripts = {each.name: each for each in entry_points(group="console_scripts")}
+for line in sys.argv[1].splitlines():
+    sys.argv = shlex.split(line)
+    try:
+        ended = scripts[sys.argv[0]].load()()
+    except SystemExit as end:
+        ended = end.code
+    if ended:
+        sys.exit(f"{line} ended with {ended}")
+"""
+
 
 def typed(text: str, cwd: Path, environment: dict[str, str]) -> str:
     """What the lines print; `uv run` takes the environment that there is, and this project from anywhere."""
-    variables = {**environment, "UV_NO_SYNC": "1", "UV_PROJECT": str(ROOT)}
-    done = subprocess.run(
-        ["bash", "-ec", text], cwd=cwd, env=variables, capture_output=True, text=True, check=False
+    return said_by(
+        ["bash", "-ec", text], text, cwd, {**environment, "UV_NO_SYNC": "1", "UV_PROJECT": str(ROOT)}
     )
+
+
+def typed_in_turn(text: str, cwd: Path, environment: dict[str, str]) -> str:
+    """The same of lines that are a command each: one process imports Prefect and the SDKs for all."""
+    lines = text.splitlines()
+    assert [line for line in lines if not _COMMAND.fullmatch(line)] == []
+    commands = "\n".join(line[found.start(1) :] for line in lines if (found := _COMMAND.fullmatch(line)))
+    return said_by([sys.executable, "-c", _IN_TURN, commands], text, cwd, environment)
+
+
+def said_by(command: list[str], text: str, cwd: Path, environment: dict[str, str]) -> str:
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{text}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
     return done.stdout
 
@@ -53,15 +83,15 @@ def test_from_nothing_to_a_scheduled_run_and_its_history(tmp_path: Path) -> None
         database = {"DATABASE": address}
         typed(preparing, tmp_path, {**os.environ, **database, "PREFECT_HOME": str(tmp_path / "prefect")})
         with serving(tmp_path / "prefect", PREFECT_API_DATABASE_CONNECTION_URL=address) as server:
-            typed(deploying, ROOT, server.environment)  # prefect.yaml is there
+            typed_in_turn(deploying, ROOT, server.environment)  # prefect.yaml is there
             with server.client() as client:
                 assert len(client.read_deployments()) == 7
-            typed(named("schedule").text, tmp_path, server.environment)
+            typed_in_turn(named("schedule").text, tmp_path, server.environment)
             with staying(working[0], server):
                 run = until(lambda: over(scheduled(server, "history/history")), "no scheduled run has ended")
             assert run.state is not None
             assert run.state.is_completed(), run.state.message
-            said = typed(looking, tmp_path, server.environment)
+            said = typed_in_turn(looking, tmp_path, server.environment)
     assert said.strip().startswith("[")  # the failed runs as JSON: none
     assert "<html" in (tmp_path / "history.html").read_text(encoding="utf-8")
     assert "finetune_runs" in (tmp_path / "finetune.prom").read_text(encoding="utf-8")

@@ -43,6 +43,9 @@ for _variable in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
 # a run that a test interrupts would go on to its end.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+# So does what `nohup` starts with the end of a terminal. The tests go on; a run that they start is not deaf.
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda number, frame: None)
 
 # The same examples every time, whatever else the machine does; a quarter of them in the fast part alone.
 _SUITE = settings(derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
-import yaml
 
-from tests.conftest import LocalServer
-from tests.support.checkout import ROOT
+from flows.run.report import RunReport
+from tests.conftest import LocalServer, know_the_cloud, poll_often
 from tests.support.deployed_runs import DEPLOYMENT, artifacts, deployment_id, read, runs_of
 from tests.support.prefect_server import PrefectServer
-from tests.support.tiny_recipe import RECIPE
+from tests.support.tiny_recipe import tiny_config
 from tests.support.waiting import PATIENCE, until
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -32,8 +28,11 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def page() -> Iterator[Any]:
-    """A page that may not leave this machine; an error in it fails the test that meets it."""
+def page(report: RunReport) -> Iterator[Any]:
+    """A page that may not leave this machine; an error in it fails the test that meets it.
+
+    The run comes first: it would take the browser's event loop, which is this thread's, for its own.
+    """
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -46,25 +45,16 @@ def page() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def report(deployed: PrefectServer, server: LocalServer, tiny: str, tmp_path_factory: Any) -> dict[str, Any]:
+def report(deployed: PrefectServer, server: LocalServer, tiny: str, tmp_path_factory: Any) -> RunReport:
     """The report of a run that has completed on the server."""
-    folder = tmp_path_factory.mktemp("browser")
-    body: dict[str, Any] = yaml.safe_load(RECIPE.read_text())
-    body["data"] |= {"directory": str(folder / "data"), "train": {"name": "train_sft", "take": 35}}
-    recipe = folder / "tiny.yaml"
-    recipe.write_text(yaml.safe_dump(body))
-    done = subprocess.run(
-        [sys.executable, "-m", "flows.terminal.cli", "run", str(recipe), "--json"],
-        cwd=ROOT,
-        env=deployed.environment | {"AZUREML_LOCAL_STATE": str(server.state)},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    from flows.finetune import finetune
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in server.environment.items():
+            patch.setenv(name, value)
+        know_the_cloud(server.environment["AZUREML_CURRENT_CLOUD"])
+        poll_often(patch)
+        return finetune(tiny_config(tmp_path_factory.mktemp("browser") / "data", "data.train.take=35"))
 
 
 def test_the_deployments_are_listed(page: Any, deployed: PrefectServer) -> None:
@@ -116,28 +106,26 @@ def test_the_form_refuses_a_wrong_value_and_says_which(page: Any, deployed: Pref
 
 
 def test_a_run_shows_its_outcome_and_its_artifacts(
-    page: Any, deployed: PrefectServer, report: dict[str, Any]
+    page: Any, deployed: PrefectServer, report: RunReport
 ) -> None:
-    page.goto(f"{deployed.url}/v2/runs/flow-run/{report['run']}?tab=Artifacts")
-    page.get_by_text(read(deployed, UUID(report["run"])).name).first.wait_for()
+    page.goto(f"{deployed.url}/v2/runs/flow-run/{report.run}?tab=Artifacts")
+    page.get_by_text(read(deployed, UUID(report.run)).name).first.wait_for()
     page.get_by_text("Completed").first.wait_for()
-    for key in artifacts(deployed, UUID(report["run"])):
+    for key in artifacts(deployed, UUID(report.run)):
         page.get_by_text(key, exact=True).first.wait_for()
 
 
 def test_the_artifacts_page_shows_a_keys_history(
-    page: Any, deployed: PrefectServer, report: dict[str, Any]
+    page: Any, deployed: PrefectServer, report: RunReport
 ) -> None:
     page.goto(f"{deployed.url}/v2/artifacts/key/finetune-summary")
     page.get_by_text("Proved, endpoint deleted").first.wait_for()
 
 
 def test_the_card_shows_the_curve_and_opens_its_details(
-    page: Any, deployed: PrefectServer, report: dict[str, Any]
+    page: Any, deployed: PrefectServer, report: RunReport
 ) -> None:
-    found = artifacts(deployed, UUID(report["run"]))[
-        "finetune-summary"
-    ]  # the first of all may be another run's
+    found = artifacts(deployed, UUID(report.run))["finetune-summary"]  # the first of all may be another run's
     page.goto(f"{deployed.url}/v2/artifacts/artifact/{found.id}")
     picture = page.locator("img[src^='data:image/png']").first
     picture.wait_for()

@@ -166,6 +166,7 @@ def poll_often(patch: pytest.MonkeyPatch) -> None:
     from azure.ai.ml.constants._common import LROConfigurations
 
     patch.setattr(LROConfigurations, "POLL_INTERVAL", OFTEN)
+    patch.setattr(LROConfigurations, "SLEEP_TIME", OFTEN)  # of who makes workspaces
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -132,7 +132,7 @@ def _run(workspace: Workspace, server: uvicorn.Server, listener: socket.socket, 
     finally:
         workspace.settings.address_path.unlink(missing_ok=True)
         # In the foreground it ends all that runs; one that programs share leaves jobs their nodes.
-        stopped = [] if while_held else workspace.jobs.stop_all()
+        stopped = [] if while_held else workspace.stop_jobs()
         workspace.close()
         if stopped:
             logger.warning(

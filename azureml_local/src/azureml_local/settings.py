@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Literal
+from uuid import NAMESPACE_URL, uuid5
 
-# What the workspace is called besides its name: fixed, so that asset ids mean the same on every machine.
+# What the first workspace is called besides its name: fixed, so that asset ids mean the same everywhere.
 WORKSPACE_GUID = "11111111-1111-1111-1111-111111111111"
 Pace = Literal["instant", "real", "manual"]
 Storage = Literal["keys", "identity"]
@@ -15,12 +16,9 @@ Build = Literal["node", "uv"]
 
 PROVIDER = "Microsoft.MachineLearningServices"
 
-# Azure creates these with every workspace: datastore name -> container, and -> file share.
+# Azure creates these with every workspace: datastore name -> container, and -> file share, before its GUID.
 CONTAINERS = {"workspaceblobstore": "azureml-blobstore", "workspaceartifactstore": "azureml"}
-SHARES = {
-    "workspacefilestore": f"azureml-filestore-{WORKSPACE_GUID}",
-    "workspaceworkingdirectory": f"code-{WORKSPACE_GUID}",
-}
+SHARES = {"workspacefilestore": "azureml-filestore-", "workspaceworkingdirectory": "code-"}
 DEFAULT_DATASTORE = "workspaceblobstore"
 ARTIFACT_DATASTORE = "workspaceartifactstore"
 # What the registry offers from the start lies in this one.
@@ -67,7 +65,8 @@ class Settings:
     """Names, addresses and directories of one local workspace.
 
     `pace` says how long operations take: `instant` not at all, `real` seconds as on Azure, `manual` until
-    somebody steps them through the admin route.
+    somebody steps them through the admin route. A workspace beside the first has a `state` of its own and
+    shares with it what lies in the server's state, `root`; `storage` is the name of its storage account.
     """
 
     state: Path
@@ -81,12 +80,32 @@ class Settings:
     location: str = "local"
     tenant_id: str = "00000000-0000-0000-0000-00000000000a"
     storage_suffix: str = "core.windows.net"
+    storage: str = "local"
+    root: Path | None = None
     document_limit: int = 8 * 2**20  # bytes of one JSON body
     blob_limit: int = 64 * 2**30  # bytes of one upload request
 
     def at(self, port: int) -> Settings:
         """The same workspace on another port."""
         return replace(self, port=port)
+
+    def beside(self, group: str, workspace: str, storage: str, location: str) -> Settings:
+        """Those of another workspace of this server."""
+        other = replace(self, resource_group=group, workspace=workspace, storage=storage, location=location)
+        other = replace(other, root=self.server_state)
+        return replace(other, state=self.server_state / "workspaces" / other.guid)
+
+    @property
+    def guid(self) -> str:
+        """What the workspace is called besides its name."""
+        if self.root is None:
+            return WORKSPACE_GUID
+        return str(uuid5(NAMESPACE_URL, f"{self.resource_group}/{self.workspace}".lower()))
+
+    @property
+    def server_state(self) -> Path:
+        """What all workspaces of the server share: secrets, certificates, what can be made again."""
+        return self.root or self.state
 
     @property
     def base_url(self) -> str:
@@ -110,7 +129,7 @@ class Settings:
     def storage_account_arm_id(self) -> str:
         """The id in Resource Manager of the workspace's storage account."""
         group_id = self.workspace_arm_id.split(f"/providers/{PROVIDER}")[0]
-        return f"{group_id}/providers/Microsoft.Storage/storageAccounts/local"
+        return f"{group_id}/providers/Microsoft.Storage/storageAccounts/{self.storage}"
 
     @property
     def registry_arm_id(self) -> str:
@@ -128,17 +147,17 @@ class Settings:
     @property
     def account(self) -> str:
         """The storage account's name, chosen so that the SDK's https://ACCOUNT.blob.SUFFIX needs no DNS."""
-        return f"localhost:{self.port}/local"
+        return f"localhost:{self.port}/{self.storage}"
 
     @property
     def blob_path(self) -> str:
         """The path below which the storage account answers, path style."""
-        return f"/local.blob.{self.storage_suffix}"
+        return f"/{self.storage}.blob.{self.storage_suffix}"
 
     @property
     def dfs_path(self) -> str:
         """The path below which its file systems answer, in the same style."""
-        return f"/local.dfs.{self.storage_suffix}"
+        return f"/{self.storage}.dfs.{self.storage_suffix}"
 
     @property
     def blob_url(self) -> str:
@@ -178,7 +197,7 @@ class Settings:
     @property
     def cache_path(self) -> Path:
         """What can be made again: registry models' weights, for one."""
-        return self.state / "cache"
+        return self.server_state / "cache"
 
     @property
     def registry_models_path(self) -> Path:
@@ -188,29 +207,29 @@ class Settings:
     @property
     def ca_path(self) -> Path:
         """The certificate authority alone, PEM."""
-        return self.state / "tls" / "ca.pem"
+        return self.server_state / "tls" / "ca.pem"
 
     @property
     def bundle_path(self) -> Path:
         """The certificate authority beside the public ones, PEM: what SSL_CERT_FILE is set to."""
-        return self.state / "tls" / "bundle.pem"
+        return self.server_state / "tls" / "bundle.pem"
 
     @property
     def authorities_path(self) -> Path:
         """The same authorities, a file each, as OpenSSL looks for them: what REQUESTS_CA_BUNDLE is set to."""
-        return self.state / "tls" / "authorities"
+        return self.server_state / "tls" / "authorities"
 
     @property
     def secrets_path(self) -> Path:
         """Signing key and admin secret."""
-        return self.state / "secrets.json"
+        return self.server_state / "secrets.json"
 
     @property
     def address_path(self) -> Path:
         """Written by a server once it listens: where it is and its process id."""
-        return self.state / "server.json"
+        return self.server_state / "server.json"
 
     @property
     def log_path(self) -> Path:
         """What a server that was started in the background writes."""
-        return self.state / "server.log"
+        return self.server_state / "server.log"

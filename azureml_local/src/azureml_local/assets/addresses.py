@@ -186,7 +186,7 @@ def stored_uri(state: WorkspaceState, uri: str) -> str:
     from azureml_local import catalogue  # late, as in _registry_asset
 
     folder = catalogue.place(document["name"], document["version"], state.settings.cache_path)
-    return f"{state.settings.blob_url}/{REGISTRY_CONTAINER}/{folder.name}"
+    return f"{(state.first or state).settings.blob_url}/{REGISTRY_CONTAINER}/{folder.name}"
 
 
 def container(state: WorkspaceState, url: str) -> str:
@@ -224,6 +224,8 @@ def _kept_uri(match: re.Match[str], document: AssetDocument) -> str:
 
 
 def _blob(state: WorkspaceState, url: str) -> Path:
+    if state.first is not None and _is_own(state.first, url):  # of a registry's asset
+        state = state.first
     return state.blobs.path(*_blob_name(state, url))
 
 

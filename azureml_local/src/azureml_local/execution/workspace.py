@@ -29,7 +29,10 @@ _DOCUMENTS, _RUNS, _BLOBS = "documents.sqlite", "mlflow.sqlite", "blobs"
 
 @dataclass(frozen=True, kw_only=True)
 class Workspace(WorkspaceState):
-    """A workspace that works: its state, with jobs, deployments, scoring and tracking over it."""
+    """A workspace that works: its state, with jobs, deployments, scoring and tracking over it.
+
+    The first one of a server begins and ends with those beside it (see execution/neighbours.py).
+    """
 
     jobs: Jobs
     deployments: Deployments
@@ -40,10 +43,13 @@ class Workspace(WorkspaceState):
     proxied: set[int] = field(default_factory=set)  # ports of connections, see wire/proxy.py
     seen: set[str] = field(default_factory=set)  # names of jobs, see wire/first_look.py
 
+    others: dict[str, Workspace] = field(default_factory=dict)
+    ended: list[Workspace] = field(default_factory=list)
+
     @classmethod
-    def open(cls, settings: Settings) -> Workspace:
+    def open(cls, settings: Settings, first: WorkspaceState | None = None) -> Workspace:
         """Open the state directory, making what is missing; nothing runs before `start`."""
-        state = WorkspaceState.open(settings)
+        state = WorkspaceState.open(settings, first)
         tracking = Tracking(settings, state.store)
         environments = Environments(state)
         deployments = Deployments(state, environments)
@@ -64,14 +70,23 @@ class Workspace(WorkspaceState):
         self.deployments.resume()
         self.jobs.resume()
         self.schedules.resume()
+        for other in self.others.values():
+            other.start()
 
     def in_use(self) -> dict[str, list[str]]:
         """What keeps the workspace up when nobody holds it: live jobs, and the endpoints that are kept."""
-        endpoints = ((name, document["tags"]) for name, document in self.store.list(ENDPOINTS))
+        everyone = (self, *self.others.values())
+        endpoints = (
+            (name, document["tags"]) for each in everyone for name, document in each.store.list(ENDPOINTS)
+        )
         return {
-            "jobs": self.jobs.records.unfinished(),
+            "jobs": [name for each in everyone for name in each.jobs.records.unfinished()],
             "endpoints": staying(self.settings.state, endpoints, self.clock.now()),
         }
+
+    def stop_jobs(self) -> list[str]:
+        """End the processes of all jobs, which begin again with the next start; their names."""
+        return [name for each in (self, *self.others.values()) for name in each.jobs.stop_all()]
 
     def clear(self, areas: Collection[Area]) -> None:
         """Empty those parts of the workspace: their jobs and servers end, nothing of them is left."""
@@ -101,6 +116,8 @@ class Workspace(WorkspaceState):
 
     def save(self, name: str) -> None:
         """Keep documents, blobs and MLflow's runs under that name; raises Conflict while a job runs."""
+        if self.others:
+            raise Conflict("A snapshot is taken of one workspace: delete those that were made beside it.")
         if live := self.jobs.records.unfinished():
             raise Conflict(f"The job {live[0]} has not ended: a snapshot is taken when no job runs.")
         if self.operations.waiting():
@@ -130,6 +147,8 @@ class Workspace(WorkspaceState):
 
     def close(self) -> None:
         """Let go of jobs, whose processes run on, and end MLflow and the model servers."""
+        for other in self.others.values():
+            other.close()
         self.schedules.close()
         self.jobs.close()
         self.tracking.close()

@@ -12,6 +12,7 @@ from azureml_local.state.documents import COLLECTIONS
 class Area(StrEnum):
     """A part of the workspace that can be made as it was in the beginning."""
 
+    WORKSPACES = "workspaces"  # beside the first, and resource groups
     JOBS = "jobs"  # with their runs in MLflow
     ENDPOINTS = "endpoints"  # with their deployments
     SCHEDULES = "schedules"
@@ -41,6 +42,12 @@ def _of_assets(collection: str) -> tuple[str, ...]:
 
 
 _KINDS: Mapping[Area, tuple[str, ...]] = {
+    Area.WORKSPACES: (
+        documents.WORKSPACES.name,
+        documents.GROUPS.name,
+        documents.TEMPLATES.name,
+        documents.DEPENDENT.name,
+    ),
     Area.JOBS: (
         documents.JOBS.name,
         documents.COMPLETED_STEPS.name,

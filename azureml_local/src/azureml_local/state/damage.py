@@ -17,6 +17,9 @@ from azureml_local.state.documents import COLLECTIONS, assets
 
 # The forms of documents by the names of their kinds; the other kinds hold whatever a request has said.
 FORMS: Mapping[str, Any] = {
+    documents.WORKSPACES.name: documents.WorkspaceDocument,
+    documents.GROUPS.name: documents.GroupDocument,
+    documents.TEMPLATES.name: documents.DeploymentOfTemplateDocument,
     documents.JOBS.name: documents.JobDocument,
     documents.SCHEDULES.name: documents.ScheduleDocument,
     documents.CLUSTERS.name: documents.ClusterDocument,

@@ -191,6 +191,41 @@ class DatastoreDocument(TypedDict):
     secrets: NotRequired[Json]
 
 
+class WorkspaceDocument(TypedDict):
+    """A workspace: what was said of it when it was made, and since.
+
+    `storage` is the name of its account; `properties` are those that Resource Manager shows besides what
+    follows from the names. Of the first workspace only what was changed is kept.
+    """
+
+    group: str
+    name: str
+    storage: str
+    location: str
+    tags: dict[str, str]
+    identity: Json | None
+    properties: Json
+    systemData: SystemData
+
+
+class GroupDocument(TypedDict):
+    """A resource group."""
+
+    name: str
+    location: str
+    tags: dict[str, str]
+
+
+class DeploymentOfTemplateDocument(TypedDict):
+    """What Resource Manager has deployed by a template; `made` are the ids of resources."""
+
+    name: str
+    group: str
+    parameters: Json
+    made: list[str]
+    timestamp: str
+
+
 class ConnectionDocument(TypedDict):
     """An address of another service, and the credentials that open it; these are shown to no list."""
 
@@ -277,6 +312,12 @@ class FolderDocument(TypedDict):
     metadata: dict[str, str]
 
 
+WORKSPACES = Kind[WorkspaceDocument]("workspaces")  # by GROUP/NAME, as the following
+GROUPS = Kind[GroupDocument]("groups")
+TEMPLATES = Kind[DeploymentOfTemplateDocument]("templates")
+DEPENDENT = Kind[Json](
+    "dependent-resources"
+)  # what a workspace is made of besides, by TYPE/NAME of its group
 JOBS = Kind[JobDocument]("jobs")
 SCHEDULES = Kind[ScheduleDocument]("schedules")
 CLUSTERS = Kind[ClusterDocument]("computes")
@@ -322,6 +363,11 @@ _NUMERAL = (
 def assets(collection: str, *, registry: bool = False) -> Kind[AssetDocument]:
     """The versions of a collection such as "models", of the workspace or of the registry."""
     return Kind(f"registry/{collection}" if registry else collection)
+
+
+def is_of_registry(kind: Kind[Any]) -> bool:
+    """Whether these are a registry's documents, which no workspace has for itself."""
+    return kind.name.startswith("registry/")
 
 
 def by_age(kind: Kind[AssetDocument]) -> Order[AssetDocument]:

@@ -50,7 +50,8 @@ class Operations:
     transition's seconds.
     """
 
-    def __init__(self, store: Store, clock: Clock, pace: Pace) -> None:
+    def __init__(self, store: Store, clock: Clock, pace: Pace, guid: str = WORKSPACE_GUID) -> None:
+        self._guid = guid
         self._store = store
         self._clock = clock
         self._pace = pace
@@ -62,7 +63,7 @@ class Operations:
 
         A ServiceError raised by `work` becomes the operation's error and the document's state Failed.
         """
-        operation_id = _new_id(kind.name)
+        operation_id = self._new_id(kind.name)
         operation: OperationDocument = {
             "kind": kind.name,
             "name": name,
@@ -90,6 +91,10 @@ class Operations:
         if operation is None:
             raise NotFound(f"The operation {operation_id} does not exist.", code="OperationNotFound")
         return operation
+
+    def knows(self, operation_id: str) -> bool:
+        """Whether the operation was begun here."""
+        return self._store.get(OPERATIONS, operation_id) is not None
 
     def in_progress(self, kind: Kind[D], name: str) -> list[str]:
         """The ids of operations on that document that have not ended."""
@@ -202,9 +207,8 @@ class Operations:
         except NotFound:  # deleted meanwhile by a later operation, whose outcome stands
             logger.debug("%s %s is gone", kind_name, name)
 
-
-def _new_id(kind_name: str) -> str:
-    prefix = _PREFIXES.get(kind_name)
-    if kind_name == SCHEDULES.name:  # recorded in 2022
-        return f"s:{WORKSPACE_GUID}:{token_urlsafe(32)}"
-    return f"{prefix}:{WORKSPACE_GUID}:{uuid4()}" if prefix else str(uuid4())
+    def _new_id(self, kind_name: str) -> str:
+        prefix = _PREFIXES.get(kind_name)
+        if kind_name == SCHEDULES.name:  # recorded in 2022
+            return f"s:{self._guid}:{token_urlsafe(32)}"
+        return f"{prefix}:{self._guid}:{uuid4()}" if prefix else str(uuid4())

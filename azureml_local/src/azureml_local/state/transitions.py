@@ -17,6 +17,7 @@ class Transition:
     seconds: float
 
 
+DELETE_WORKSPACE = Transition("Deleting", None, 4.0)
 CREATE_COMPUTE = Transition("Creating", "Succeeded", 6.0)
 UPDATE_COMPUTE = Transition("Updating", "Succeeded", 2.0)
 DELETE_COMPUTE = Transition("Deleting", None, 3.0)

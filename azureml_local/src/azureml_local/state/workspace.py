@@ -9,6 +9,7 @@ from azureml_local.state import access, external_data
 from azureml_local.state.access import Access
 from azureml_local.state.blobs import Blobs
 from azureml_local.state.blocks import Blocks
+from azureml_local.state.branch import BranchStore
 from azureml_local.state.clock import Clock
 from azureml_local.state.external_data import ExternalData
 from azureml_local.state.faults import Faults
@@ -36,16 +37,21 @@ class WorkspaceState:
     ledger: Ledger
     external: ExternalData
     faults: Faults = field(default_factory=Faults)
+    first: WorkspaceState | None = None  # of the server's workspaces, where this is another
 
     @classmethod
-    def open(cls, settings: Settings) -> WorkspaceState:
-        """Open the state directory, making what is missing."""
+    def open(cls, settings: Settings, first: WorkspaceState | None = None) -> WorkspaceState:
+        """Open the state directory, making what is missing; time, roles, faults, secrets are the first's."""
         settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)
-        clock = Clock()
-        store = Store(settings.database_path, durable=settings.scenario.durable)
-        secrets = Secrets.of(settings.secrets_path)
-        lent = {REGISTRY_CONTAINER: settings.registry_models_path}
         durable = settings.scenario.durable
+        clock = first.clock if first else Clock()
+        store = (
+            BranchStore(settings.database_path, first.store, durable=durable)
+            if first
+            else Store(settings.database_path, durable=durable)
+        )
+        secrets = first.secrets if first else Secrets.of(settings.secrets_path)
+        lent = {REGISTRY_CONTAINER: settings.registry_models_path}
         blobs = Blobs(settings.blobs_path, settings.uploads_path, store, lent=lent, durable=durable)
         return WorkspaceState(
             settings=settings,
@@ -55,13 +61,15 @@ class WorkspaceState:
             blocks=Blocks(settings.uploads_path, blobs),
             file_systems=FileSystems(store, blobs),
             clock=clock,
-            tokens=Tokens(settings, secrets, clock),
-            access=Access(access.read(settings.scenario.permissions)),
-            operations=Operations(store, clock, settings.pace),
+            tokens=first.tokens if first else Tokens(settings, secrets, clock),
+            access=first.access if first else Access(access.read(settings.scenario.permissions)),
+            operations=Operations(store, clock, settings.pace, settings.guid),
             ledger=Ledger(store, clock),
             external=ExternalData(
                 external_data.read(settings.scenario.external), settings.cache_path / "external"
             ),
+            faults=first.faults if first else Faults(),
+            first=first,
         )
 
     def close(self) -> None:

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from azureml_local.errors import BadRequest, Unauthorized
+from azureml_local.execution import neighbours
 from azureml_local.state import access
 from azureml_local.state.access import BadRole
 from azureml_local.state.areas import Area
@@ -65,6 +66,9 @@ def reset(request: Request) -> Response:
         raise BadRequest(f"'kinds' must be a list of {', '.join(Area)}.", target="kinds")
     areas = list(Area) if named is None else [Area(each) for each in named]
     with workspace.exchange:
+        if Area.WORKSPACES in areas:
+            for each in tuple(workspace.others.values()):
+                neighbours.remove(workspace, each.settings.resource_group, each.settings.workspace)
         workspace.clear(areas)
         with workspace.store.transaction():  # one, since each waits for the disk
             beginning.plant(workspace)
@@ -91,6 +95,8 @@ def load(request: Request) -> Response:
     workspace = workspace_of(request)
     with workspace.exchange:
         workspace.load(name)
+        for each in tuple(workspace.others.values()):  # a snapshot has none
+            neighbours.remove(workspace, each.settings.resource_group, each.settings.workspace)
     return JSONResponse({"name": name})
 
 

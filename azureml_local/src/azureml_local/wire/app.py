@@ -18,6 +18,7 @@ from starlette.routing import BaseRoute, Mount, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from azureml_local.errors import MethodNotAllowed, ServiceError, StorageFull, UnknownScope
+from azureml_local.execution import neighbours
 from azureml_local.execution.workspace import Workspace
 from azureml_local.settings import PROVIDER
 from azureml_local.wire import (
@@ -49,9 +50,11 @@ from azureml_local.wire import (
     refused,
     region,
     registry,
+    resource_group,
     run_history,
     schedule,
     scoring,
+    template,
 )
 from azureml_local.wire import workspace as workspace_routes
 from azureml_local.wire.answer_headers import AnswerHeaders
@@ -71,6 +74,8 @@ OPEN: Sequence[BaseRoute] = (
 # These want a bearer token.
 GUARDED: Sequence[BaseRoute] = (
     *workspace_routes.routes,
+    *resource_group.routes,
+    *template.routes,
     *registry.routes,
     *provider.routes,
     *preflight.routes,
@@ -100,12 +105,13 @@ _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPE
 
 def create(workspace: Workspace) -> Starlette:
     """The application over one workspace, with what every workspace and the registry begin with."""
+    neighbours.open_all(workspace)
     beginning.plant(workspace)
     app = Starlette(
         routes=[
             *OPEN,
-            *blob.routes_below(workspace.settings.blob_path),
-            *file_system.routes_below(workspace.settings.dfs_path),
+            *blob.routes_below("/{account}.blob." + workspace.settings.storage_suffix),
+            *file_system.routes_below("/{account}.dfs." + workspace.settings.storage_suffix),
             Mount("/", app=BearerToken(Router(GUARDED), workspace)),
         ],
         lifespan=_lifespan,
@@ -129,7 +135,9 @@ def create(workspace: Workspace) -> Starlette:
 @asynccontextmanager
 async def _lifespan(app: Starlette) -> AsyncIterator[None]:
     yield
-    await cast(Workspace, app.state.workspace).router.close()
+    first = cast(Workspace, app.state.workspace)
+    for each in (first, *first.others.values(), *first.ended):
+        await each.router.close()
 
 
 class BearerToken:
@@ -188,6 +196,18 @@ class CanonicalPath:
             "register",
             "unregister",
             "token",
+            "Microsoft.Resources",
+            "Microsoft.ContainerRegistry",
+            "Microsoft.Insights",
+            "Microsoft.KeyVault",
+            "vaults",
+            "Microsoft.OperationalInsights",
+            "Microsoft.Storage",
+            "storageAccounts",
+            "operations",
+            "operationStatuses",
+            "workspaceOperationsStatus",
+            "operationresults",
             "startPendingUpload",
             *refused.COLLECTIONS,
             "mfeOperationsStatus",

@@ -19,9 +19,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from azureml_local.errors import BadRequest, TooLarge, UnknownScope
+from azureml_local.execution import neighbours
 from azureml_local.execution.workspace import Workspace
 from azureml_local.settings import PROVIDER
 from azureml_local.state.document import D, Kind
+from azureml_local.state.documents import GROUPS
 from azureml_local.state.order import Position
 from azureml_local.wire import authorization
 
@@ -46,7 +48,7 @@ def route(path: str, **handlers: Handler) -> Route:
     async def endpoint(request: Request) -> Response:
         _check_scope(request)
         authorization.check(request, path)
-        request.state.raw = await read(request, workspace_of(request).settings.document_limit)
+        request.state.raw = await read(request, first_of(request).settings.document_limit)
         # Starlette lets HEAD in wherever GET is; the server leaves the body of its answer out.
         method = "GET" if request.method == "HEAD" and "HEAD" not in handlers else request.method
         return await run_in_threadpool(handlers[method], request)
@@ -55,7 +57,23 @@ def route(path: str, **handlers: Handler) -> Route:
 
 
 def workspace_of(request: Request) -> Workspace:
-    """The workspace behind this server."""
+    """The workspace that the path is about; the first one where it is about none. Raises UnknownScope."""
+    first, given = first_of(request), request.path_params
+    if "workspace" in given:
+        return _named(first, given["group"], given["workspace"])
+    if not first.others:
+        return first
+    if "account" in given:
+        return neighbours.of_account(first, given["account"])
+    if "endpoint" in given:
+        return neighbours.of_endpoint(first, given["endpoint"]) or first
+    if "operation" in given:
+        return neighbours.of_operation(first, given["operation"]) or first
+    return first
+
+
+def first_of(request: Request) -> Workspace:
+    """The workspace that the server began with: what the subscription and the registries have is in it."""
     return cast(Workspace, request.app.state.workspace)
 
 
@@ -223,25 +241,35 @@ def _token(last: Position, given: int) -> str:
 
 
 def _check_scope(request: Request) -> None:
-    """Raise UnknownScope unless the path names this subscription, group, workspace and registry."""
-    given, settings = request.path_params, workspace_of(request).settings
+    """Raise UnknownScope unless there are the subscription, group, workspace and registry of the path."""
+    given, first = request.path_params, first_of(request)
+    settings = first.settings
     if _differs(given.get("subscription"), settings.subscription_id):
         message = f"The subscription '{given['subscription']}' could not be found."
         raise UnknownScope(message, code="SubscriptionNotFound")
-    if _differs(given.get("group"), settings.resource_group):
-        raise UnknownScope(
-            f"Resource group '{given['group']}' could not be found.", code="ResourceGroupNotFound"
-        )
-    for kind, collection, name in (
-        ("workspace", "workspaces", settings.workspace),
-        ("registry", "registries", settings.registry),
+    group = str(given.get("group", settings.resource_group))
+    if _differs(group, settings.resource_group) and first.store.get(GROUPS, group) is None:
+        raise UnknownScope(f"Resource group '{group}' could not be found.", code="ResourceGroupNotFound")
+    if "workspace" in given:
+        _named(first, group, given["workspace"])
+    if _differs(given.get("registry"), settings.registry) or (
+        "registry" in given and _differs(group, settings.resource_group)
     ):
-        if _differs(given.get(kind), name):
-            raise UnknownScope(  # recorded of a workspace in 2022
-                f"The Resource '{PROVIDER}/{collection}/{given[kind]}' under resource group "
-                f"'{settings.resource_group}' was not found. For more details please go to "
-                "https://aka.ms/ARMResourceNotFoundFix"
-            )
+        raise _unknown("registries", given["registry"], group)
+
+
+def _named(first: Workspace, group: str, name: str) -> Workspace:
+    found = neighbours.find(first, group, name)
+    if found is None:
+        raise _unknown("workspaces", name, group)
+    return found
+
+
+def _unknown(collection: str, name: str, group: str) -> UnknownScope:
+    return UnknownScope(  # recorded of a workspace in 2022
+        f"The Resource '{PROVIDER}/{collection}/{name}' under resource group '{group}' was not found. "
+        "For more details please go to https://aka.ms/ARMResourceNotFoundFix"
+    )
 
 
 def _differs(given: str | None, name: str) -> bool:

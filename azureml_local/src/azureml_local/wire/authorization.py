@@ -23,12 +23,27 @@ _VERBS = {"GET": "read", "HEAD": "read", "PUT": "write", "PATCH": "write", "DELE
 
 # Roles for endpoints and computes name no action for these, though every client polls them (documented in
 # how-to-authenticate-online-endpoint): whoever began an operation may ask how it ends.
-_OPERATIONS = ("mfeOperationsStatus", "computeOperationsStatus", "mfeOperationResults")
+_OPERATIONS = (
+    "mfeOperationsStatus",
+    "computeOperationsStatus",
+    "mfeOperationResults",
+    "workspaceOperationsStatus",
+)
 # A call that makes a resource below the one that is called (documented: how-to-authenticate-batch-endpoint).
 _MADE_BY_POST = ("workspaces/batchEndpoints/jobs", "workspaces/batchEndpoints/deployments/jobs")
 # Resource Manager's own types, outside the provider's.
-_GROUP = "/subscriptions/{subscription}/resourceGroups/{group}"
-_OTHERS = {_GROUP: "Microsoft.Resources/subscriptions/resourceGroups"}
+_SUBSCRIPTION = "/subscriptions/{subscription}"
+_GROUPS = f"{_SUBSCRIPTION}/resourceGroups"
+_GROUP = f"{_GROUPS}/{{group}}"
+_OTHERS = {f"{_GROUPS}/{{name}}": "Microsoft.Resources/subscriptions/resourceGroups"}
+# Of these the last part of the path is no name, or is one that no action has.
+_OF_TEMPLATES = {
+    f"{_GROUP}/providers/Microsoft.Resources/deployments/{{template}}/operationStatuses/{{status}}": (
+        "Microsoft.Resources/deployments/operationstatuses/read"
+    ),
+    f"{_GROUP}/deployments/{{template}}/operations": "Microsoft.Resources/deployments/operations/read",
+    _GROUPS: "Microsoft.Resources/subscriptions/resourceGroups/read",
+}
 _REGISTRATION = "/subscriptions/{subscription}/providers/{namespace}"
 # MLflow's calls that ask by POST; every other POST writes (documented: how-to-assign-roles).
 _MLFLOW_QUESTIONS = ("search", "get-latest-versions", "get-history", "get-history-bulk-interval")
@@ -77,8 +92,10 @@ def _resource_managers(template: str, method: str, path: str) -> Needed | None:
     """The action by the types of the path; one that ends with a type, not a name, is a list or a call."""
     if template.endswith("/providers/Microsoft.Resources/deployments/{deployment}/validate"):
         return Needed("Microsoft.Resources/deployments/validate/action", path.rsplit("/providers/", 1)[0])
-    if template in _OTHERS:
-        return Needed(f"{_OTHERS[template]}/{_VERBS[method]}", path)
+    if template.startswith(_GROUPS) and PROVIDER not in template and "Authorization" not in template:
+        return _of_groups(template, method, path)
+    if template == f"{_SUBSCRIPTION}/operationresults/{{operation}}":
+        return None  # whoever began an operation may ask how it ends, as of the provider's own
     if template.startswith(_REGISTRATION):
         return _registrations(method, path)
     if template.endswith("/providers/Microsoft.Authorization/permissions"):
@@ -97,6 +114,16 @@ def _resource_managers(template: str, method: str, path: str) -> Needed | None:
         above = "/".join(path.split("/")[:3])
     verb = "write" if "/".join(fixed) in _MADE_BY_POST and method == "POST" else _VERBS.get(method, "action")
     return Needed(f"{PROVIDER}/{'/'.join(fixed)}/{verb}", above)
+
+
+def _of_groups(template: str, method: str, path: str) -> Needed:
+    """Of resource groups, of templates deployed into them, and of other providers' things in them."""
+    if template in _OTHERS:
+        return Needed(f"{_OTHERS[template]}/{_VERBS[method]}", path)
+    if template in _OF_TEMPLATES:
+        return Needed(_OF_TEMPLATES[template], "/".join(path.split("/")[:5]))
+    type_ = template.partition("/providers/")[2].rpartition("/")[0]
+    return Needed(f"{type_}/{_VERBS[method]}", path)
 
 
 def _registrations(method: str, path: str) -> Needed:

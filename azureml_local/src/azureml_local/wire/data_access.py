@@ -10,7 +10,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from azureml_local.errors import NotFound
-from azureml_local.settings import WORKSPACE_GUID
 from azureml_local.state.documents import DATASTORES, assets
 from azureml_local.state.places import container_of
 from azureml_local.wire.arm import WORKSPACE, route, workspace_of
@@ -65,7 +64,7 @@ def get_version(request: Request) -> Response:
     if document is None:
         raise NotFound(f"Data version {name}:{version} is not found in this workspace.", code="UserError")
     given = document["properties"]
-    place = f"azureml://locations/{workspace.settings.location}/workspaces/{WORKSPACE_GUID}/data"
+    place = f"azureml://locations/{workspace.settings.location}/workspaces/{workspace.settings.guid}/data"
     return JSONResponse(
         {
             "dataVersion": {

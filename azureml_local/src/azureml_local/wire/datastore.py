@@ -48,7 +48,8 @@ def seed(workspace: Workspace) -> None:
     for name, container in CONTAINERS.items():
         _begin_with(workspace, name, {"containerName": container, "datastoreType": "AzureBlob"})
     for name, share in SHARES.items():
-        _begin_with(workspace, name, {"fileShareName": share, "datastoreType": "AzureFile"})
+        own = share + workspace.settings.guid
+        _begin_with(workspace, name, {"fileShareName": own, "datastoreType": "AzureFile"})
     for _, document in workspace.store.list(DATASTORES):
         workspace.blobs.create_container(container_of(document["properties"]))
 

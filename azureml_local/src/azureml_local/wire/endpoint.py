@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from azureml_local.errors import BadRequest, Conflict, NotFound
+from azureml_local.execution import neighbours
 from azureml_local.execution.workspace import Workspace
 from azureml_local.settings import INFERENCE
 from azureml_local.state import transitions
@@ -31,7 +32,16 @@ from azureml_local.state.endpoint_documents import (
 )
 from azureml_local.state.faults import HeldName
 from azureml_local.wire import endpoint_request, inferencing
-from azureml_local.wire.arm import WORKSPACE, body, named, properties, resource, route, workspace_of
+from azureml_local.wire.arm import (
+    WORKSPACE,
+    body,
+    first_of,
+    named,
+    properties,
+    resource,
+    route,
+    workspace_of,
+)
 from azureml_local.wire.fields import identity, texts
 from azureml_local.wire.operation import accepted, address
 
@@ -227,7 +237,7 @@ def audience(workspace: Workspace, name: str) -> str:
 
 
 def _create(request: Request, workspace: Workspace, name: str, given: Json) -> Response:
-    _check_free(workspace, name)
+    _check_free(request, name)
     if len(workspace.store.list(ENDPOINTS)) >= _MOST:
         raise inferencing.too_many_endpoints(workspace.settings.subscription_id, _MOST)
     document: EndpointDocument = {
@@ -243,8 +253,11 @@ def _create(request: Request, workspace: Workspace, name: str, given: Json) -> R
     return accepted(request, operation, _resource(workspace, document, "Creating"), 201)
 
 
-def _check_free(workspace: Workspace, name: str) -> None:
+def _check_free(request: Request, name: str) -> None:
     """Raise as the service does while the name is somebody else's, or not free again."""
+    workspace = workspace_of(request)
+    if neighbours.of_endpoint(first_of(request), name) not in (None, workspace):
+        raise inferencing.name_taken()
     held = workspace.store.get(HELD_NAMES, name)
     if held is None or (held["until"] is not None and held["until"] <= workspace.clock.timestamp()):
         return

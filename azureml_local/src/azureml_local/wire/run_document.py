@@ -13,7 +13,6 @@ from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from azureml_local.execution.workspace import Workspace
-from azureml_local.settings import WORKSPACE_GUID
 from azureml_local.state.document import Json
 from azureml_local.state.documents import (
     JobDocument,
@@ -132,7 +131,7 @@ def _outputs(workspace: Workspace, document: JobDocument) -> Json:
     documents to download, the types are assumed to be those that it knows. For the service's names of types
     of models it builds a request (ModelDataplaneOperations) with a keyword that its class does not know.
     """
-    place = f"azureml://locations/{workspace.settings.location}/workspaces/{WORKSPACE_GUID}/data"
+    place = f"azureml://locations/{workspace.settings.location}/workspaces/{workspace.settings.guid}/data"
     is_step = document["parent"] is not None
     return {
         name: {

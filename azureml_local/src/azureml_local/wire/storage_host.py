@@ -12,6 +12,7 @@ import re
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from azureml_local.execution import neighbours
 from azureml_local.execution.workspace import Workspace
 from azureml_local.state.documents import DATASTORES
 from azureml_local.state.places import below
@@ -20,13 +21,10 @@ _SERVICES = ("blob", "dfs")
 _PATH = re.compile(r"/(?P<container>[^/]*)(?P<rest>.*)", re.DOTALL)
 
 
-def is_kept(workspace: Workspace, host: str) -> bool:
-    """Whether the host is one of an account that a datastore names."""
-    account = _account(workspace, host)
-    return account is not None and any(
-        document["properties"].get("accountName", "").casefold() == account[0]
-        for _, document in workspace.store.list(DATASTORES)
-    )
+def is_kept(first: Workspace, host: str) -> bool:
+    """Whether the host is one of an account that a datastore of any workspace names."""
+    account = _account(first, host)
+    return account is not None and _owner(first, account[0]) is not None
 
 
 class StorageHost:
@@ -41,11 +39,20 @@ class StorageHost:
             host = Request(scope).headers.get("host", "").partition(":")[0]
             account = _account(self._workspace, host)
             if account is not None and (match := _PATH.fullmatch(scope["path"])):
-                settings = self._workspace.settings
+                settings = (_owner(self._workspace, account[0]) or self._workspace).settings
                 base = settings.blob_path if account[1] == "blob" else settings.dfs_path
                 container = below(account[0], match["container"])
                 scope = {**scope, "path": f"{base}/{container}{match['rest']}"}
         await self._app(scope, receive, send)
+
+
+def _owner(first: Workspace, account: str) -> Workspace | None:
+    """The workspace with a datastore of that account; of several the first, whose files are then reached."""
+    for each in neighbours.everyone(first):
+        for _, document in each.store.list(DATASTORES):
+            if document["properties"].get("accountName", "").casefold() == account:
+                return each
+    return None
 
 
 def _account(workspace: Workspace, host: str) -> tuple[str, str] | None:

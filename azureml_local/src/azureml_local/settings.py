@@ -95,6 +95,12 @@ class Settings:
         other = replace(other, root=self.server_state)
         return replace(other, state=self.server_state / "workspaces" / other.guid)
 
+    def of_registry(self, group: str, registry: str, location: str) -> Settings:
+        """Those of another registry of this server, whose files and documents are kept as a workspace's."""
+        account = "".join(filter(str.isalnum, registry.lower()))
+        other = self.beside(group, registry, account, location)
+        return replace(other, registry=registry, state=self.server_state / "registries" / other.guid)
+
     @property
     def guid(self) -> str:
         """What the workspace is called besides its name."""

@@ -29,6 +29,18 @@ class Deviation:
 
 DEVIATIONS = (
     Deviation(
+        "Registries_CreateOrUpdate",
+        "request",
+        "unknown property properties.managedResourceGroupTags",
+        "of the version of 2022, which the SDK still sends",
+    ),
+    Deviation(
+        "Registries_CreateOrUpdate",
+        "response",
+        "status 202 is not among *",
+        "recorded in 2022, and what the SDK waits for",
+    ),
+    Deviation(
         "WorkspaceConnections_*",
         None,
         "unknown property properties.credentials.sas",

@@ -209,10 +209,10 @@ def _registry_document(state: WorkspaceState, match: re.Match[str]) -> AssetDocu
     collection, name, version = match["collection"].lower(), match["name"], match["version"]
     if collection not in ASSET_URIS:
         raise BadRequest(f"A registry's {match['collection']} are not data.", code="InvalidUri")
-    kind = assets(collection, registry=True)
+    kind, store = assets(collection, registry=True), state.store.of_registry(match["registry"])
     if match["by"].lower() == "labels":
-        version = versions.latest(state.store, kind, name)
-    document = state.store.get(kind, f"{name}/{version}")
+        version = versions.latest(store, kind, name)
+    document = store.get(kind, f"{name}/{version}")
     if document is None:
         raise NotFound(f"The registry has no {collection.removesuffix('s')} {name} of version {version}.")
     return document
@@ -224,24 +224,32 @@ def _kept_uri(match: re.Match[str], document: AssetDocument) -> str:
 
 
 def _blob(state: WorkspaceState, url: str) -> Path:
-    if state.first is not None and _is_own(state.first, url):  # of a registry's asset
-        state = state.first
-    return state.blobs.path(*_blob_name(state, url))
+    owner = _owner(state, url) or state
+    return owner.blobs.path(*_blob_name(state, url))
 
 
 def _is_own(state: WorkspaceState, url: str) -> bool:
-    """Whether it is a URL of this server's blobs, whatever the port: it may have been another once."""
+    """Whether it is a URL of blobs that this server keeps for the workspace or a registry."""
+    return _owner(state, url) is not None
+
+
+def _owner(state: WorkspaceState, url: str) -> WorkspaceState | None:
+    """The workspace or registry whose blob the URL is, whatever the port: it may have been another once."""
     try:
         parts = urlsplit(url)
     except ValueError:  # a host that is none
-        return False
-    return parts.hostname == "localhost" and unquote(parts.path).startswith(state.settings.blob_path + "/")
+        return None
+    if parts.hostname != "localhost":
+        return None
+    path, kept = unquote(parts.path), (state, state.first or state, *state.registries.values())
+    return next((each for each in kept if path.startswith(each.settings.blob_path + "/")), None)
 
 
 def _blob_name(state: WorkspaceState, url: str) -> tuple[str, str]:
     """The container and the name in it that a URL of this server's blobs means."""
-    if not _is_own(state, url):
+    owner = _owner(state, url)
+    if owner is None:
         raise BadRequest(f"{url} is not in this workspace's storage.")
     path = unquote(urlsplit(url).path)
-    container, _, name = path.removeprefix(state.settings.blob_path + "/").partition("/")
+    container, _, name = path.removeprefix(owner.settings.blob_path + "/").partition("/")
     return container, name.strip("/")

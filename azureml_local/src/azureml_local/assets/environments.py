@@ -28,13 +28,15 @@ def asked(state: WorkspaceState, reference: str) -> Packages | None:
         return None
     groups = found.groupdict()
     name, version = groups["name"], groups["version"]
-    kind = assets("environments", registry=bool(groups.get("registry")))
+    registry = groups.get("registry")
+    kind = assets("environments", registry=bool(registry))
+    store = state.store.of_registry(registry.split("/")[-2]) if registry else state.store
     if version is None or (groups.get("by") or "").casefold() == "labels":
         try:
-            version = versions.latest(state.store, kind, name)
+            version = versions.latest(store, kind, name)
         except NotFound:
             version = ""
-    document = state.store.get(kind, f"{name}/{version}")
+    document = store.get(kind, f"{name}/{version}")
     conda = None if document is None else document["properties"].get("condaFile")
     if conda:
         return packages.of_conda(str(conda))

@@ -16,7 +16,8 @@ from azureml_local.state.store import Store
 PRIMITIVES = frozenset({"string", "integer", "number", "boolean"})  # types of values, not of data
 _WORKSPACE_ID = re.compile(r".*/workspaces/[^/]+/components/([^/]+)/versions/([^/]+)", re.IGNORECASE)
 _REGISTRY_ID = re.compile(
-    r"(?:azureml:)?azureml://registries/[^/]+/components/([^/]+)/versions/([^/]+)", re.IGNORECASE
+    r"(?:azureml:)?azureml://registries/(?P<registry>[^/]+)/components/([^/]+)/versions/([^/]+)",
+    re.IGNORECASE,
 )
 # What a batch deployment's jobs run, see execution/batch.py.
 _BATCH_ID = re.compile(r".*/batchEndpoints/[^/]+/deployments/([^/]+)/components/([^/]+)", re.IGNORECASE)
@@ -81,8 +82,8 @@ class Component:
 
 def find(store: Store, reference: str) -> Component:
     """The component of the workspace or the registry with that id; raises BadRequest."""
-    kind, name, version = _parse(reference)
-    document = store.get(kind, f"{name}/{version}")
+    kind, name, version, registry = _parse(reference)
+    document = (store.of_registry(registry) if registry else store).get(kind, f"{name}/{version}")
     if document is None:
         raise BadRequest(
             f"key: {reference}, Message: the component was not found; create it before the job that uses it.",
@@ -103,8 +104,8 @@ def text(value: object) -> str:
     return str(value)
 
 
-def _parse(reference: str) -> tuple[Kind[AssetDocument], str, str]:
-    """The kind of documents, name and version of a component's id."""
+def _parse(reference: str) -> tuple[Kind[AssetDocument], str, str, str | None]:
+    """The kind of documents, name and version of a component's id, and the registry where it is of one."""
     for pattern, kind in (
         (_REGISTRY_ID, assets("components", registry=True)),
         (_WORKSPACE_ID, assets("components")),
@@ -113,7 +114,8 @@ def _parse(reference: str) -> tuple[Kind[AssetDocument], str, str]:
     ):
         match = pattern.fullmatch(reference)
         if match:
-            return kind, match[1], match[2]
+            name, version = match.groups()[-2:]
+            return kind, name, version, match.groupdict().get("registry")
     raise BadRequest(f"'{reference}' is not a component id.", target="componentId")
 
 

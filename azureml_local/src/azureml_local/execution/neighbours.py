@@ -1,4 +1,4 @@
-"""The workspaces beside the first: each has a state of its own, and a server has them all.
+"""The workspaces and registries beside the first: each has a state of its own, and a server has them all.
 
 What is of the subscription, the region or a registry is the first one's, as are time, roles and faults.
 """
@@ -8,11 +8,18 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import cast
 
 from azureml_local.errors import NotFound
 from azureml_local.execution.workspace import Workspace
 from azureml_local.settings import Settings, Storage
-from azureml_local.state.documents import ENDPOINTS, WORKSPACES, WorkspaceDocument
+from azureml_local.state.documents import (
+    ENDPOINTS,
+    REGISTRIES,
+    WORKSPACES,
+    RegistryDocument,
+    WorkspaceDocument,
+)
 
 
 def key(group: str, name: str) -> str:
@@ -27,10 +34,12 @@ def everyone(first: Workspace) -> Iterator[Workspace]:
 
 
 def open_all(first: Workspace) -> None:
-    """Open the workspaces that are kept beside the first."""
+    """Open the workspaces and registries that are kept beside the first."""
     for _, document in first.store.list(WORKSPACES):
         if find(first, document["group"], document["name"]) is None:
             add(first, document)
+    for _, kept in first.store.list(REGISTRIES):
+        add_registry(first, kept)
 
 
 def add(first: Workspace, document: WorkspaceDocument) -> Workspace:
@@ -52,6 +61,36 @@ def remove(first: Workspace, group: str, name: str) -> None:
     shutil.rmtree(gone.settings.state, ignore_errors=True)
 
 
+def registry(first: Workspace, name: str) -> Workspace | None:
+    """What keeps the registry of that name, as a workspace does."""
+    if name.casefold() == first.settings.registry.casefold():
+        return first
+    return cast(Workspace | None, first.registries.get(name.lower()))
+
+
+def add_registry(first: Workspace, document: RegistryDocument) -> Workspace:
+    """Open a registry of that description beside the first; nothing ever runs in it."""
+    settings = first.settings.of_registry(document["group"], document["name"], document["location"])
+    made = Workspace.open(settings, first)
+    key = document["name"].lower()
+    first.registries[key] = made
+    first.store.registries[key] = made.store
+    made.store.registries = first.store.registries
+    first.store.registries[first.settings.registry.lower()] = first.store
+    return made
+
+
+def remove_registry(first: Workspace, name: str) -> None:
+    """Remove the registry with all that is in it."""
+    gone = registry(first, name)
+    if gone is None or gone is first:
+        return
+    del first.registries[name.lower()], first.store.registries[name.lower()]
+    first.ended.append(gone)
+    gone.close()
+    shutil.rmtree(gone.settings.state, ignore_errors=True)
+
+
 def find(first: Workspace, group: str, name: str) -> Workspace | None:
     """The workspace of that group and name."""
     wanted = key(group, name)
@@ -61,10 +100,10 @@ def find(first: Workspace, group: str, name: str) -> Workspace | None:
 
 
 def of_account(first: Workspace, account: str) -> Workspace:
-    """The workspace whose storage account it is; raises NotFound."""
-    for each in everyone(first):
+    """The workspace or registry whose storage account it is; raises NotFound."""
+    for each in (*everyone(first), *first.registries.values()):
         if each.settings.storage == account:
-            return each
+            return cast(Workspace, each)
     raise NotFound(f"There is no storage account {account}.", code="ResourceNotFound")
 
 
@@ -74,8 +113,10 @@ def of_endpoint(first: Workspace, name: str) -> Workspace | None:
 
 
 def of_operation(first: Workspace, operation_id: str) -> Workspace | None:
-    """The workspace in which the operation was begun."""
-    return next((each for each in everyone(first) if each.operations.knows(operation_id)), None)
+    """The workspace or registry in which the operation was begun."""
+    kept = (*everyone(first), *first.registries.values())
+    found = (each for each in kept if each.operations.knows(operation_id))
+    return cast(Workspace | None, next(found, None))
 
 
 def _settings(first: Workspace, document: WorkspaceDocument) -> Settings:

@@ -116,8 +116,10 @@ class Workspace(WorkspaceState):
 
     def save(self, name: str) -> None:
         """Keep documents, blobs and MLflow's runs under that name; raises Conflict while a job runs."""
-        if self.others:
-            raise Conflict("A snapshot is taken of one workspace: delete those that were made beside it.")
+        if self.others or self.registries:
+            raise Conflict(
+                "A snapshot is taken of one workspace: delete the workspaces and registries made beside it."
+            )
         if live := self.jobs.records.unfinished():
             raise Conflict(f"The job {live[0]} has not ended: a snapshot is taken when no job runs.")
         if self.operations.waiting():
@@ -147,7 +149,8 @@ class Workspace(WorkspaceState):
 
     def close(self) -> None:
         """Let go of jobs, whose processes run on, and end MLflow and the model servers."""
-        for other in self.others.values():
+        beside = (*self.others.values(), *self.registries.values())
+        for other in beside if self.first is None else ():
             other.close()
         self.schedules.close()
         self.jobs.close()

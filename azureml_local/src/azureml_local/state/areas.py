@@ -13,6 +13,7 @@ class Area(StrEnum):
     """A part of the workspace that can be made as it was in the beginning."""
 
     WORKSPACES = "workspaces"  # beside the first, and resource groups
+    REGISTRIES = "registries"  # beside the first
     JOBS = "jobs"  # with their runs in MLflow
     ENDPOINTS = "endpoints"  # with their deployments
     SCHEDULES = "schedules"
@@ -48,6 +49,7 @@ _KINDS: Mapping[Area, tuple[str, ...]] = {
         documents.TEMPLATES.name,
         documents.DEPENDENT.name,
     ),
+    Area.REGISTRIES: (documents.REGISTRIES.name,),
     Area.JOBS: (
         documents.JOBS.name,
         documents.COMPLETED_STEPS.name,

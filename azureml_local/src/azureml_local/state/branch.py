@@ -20,6 +20,9 @@ class BranchStore(Store):
         super().__init__(path, durable=durable)
         self._trunk = trunk
 
+    def of_registry(self, name: str) -> Store:
+        return self._trunk.of_registry(name)
+
     def get(self, kind: Kind[D], name: str) -> D | None:
         return self._trunk.get(kind, name) if _is_shared(kind) else super().get(kind, name)
 

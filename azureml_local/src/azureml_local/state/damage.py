@@ -19,6 +19,7 @@ from azureml_local.state.documents import COLLECTIONS, assets
 FORMS: Mapping[str, Any] = {
     documents.WORKSPACES.name: documents.WorkspaceDocument,
     documents.GROUPS.name: documents.GroupDocument,
+    documents.REGISTRIES.name: documents.RegistryDocument,
     documents.TEMPLATES.name: documents.DeploymentOfTemplateDocument,
     documents.JOBS.name: documents.JobDocument,
     documents.SCHEDULES.name: documents.ScheduleDocument,

@@ -208,6 +208,18 @@ class WorkspaceDocument(TypedDict):
     systemData: SystemData
 
 
+class RegistryDocument(TypedDict):
+    """A registry beside the first; `properties` are what was said of it, with its accounts."""
+
+    group: str
+    name: str
+    location: str
+    tags: dict[str, str]
+    identity: Json | None
+    properties: Json
+    systemData: SystemData
+
+
 class GroupDocument(TypedDict):
     """A resource group."""
 
@@ -314,6 +326,7 @@ class FolderDocument(TypedDict):
 
 WORKSPACES = Kind[WorkspaceDocument]("workspaces")  # by GROUP/NAME, as the following
 GROUPS = Kind[GroupDocument]("groups")
+REGISTRIES = Kind[RegistryDocument]("registries")
 TEMPLATES = Kind[DeploymentOfTemplateDocument]("templates")
 DEPENDENT = Kind[Json](
     "dependent-resources"

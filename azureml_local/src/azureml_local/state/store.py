@@ -29,6 +29,7 @@ class Store:
     """
 
     def __init__(self, path: Path, *, durable: bool = False) -> None:
+        self.registries: dict[str, Store] = {}  # of registries beside the first, by name in lower case
         self._lock = threading.RLock()
         self._path = path
         path.touch(mode=0o600)
@@ -46,6 +47,10 @@ class Store:
         except BaseException:
             self._connection.close()
             raise
+
+    def of_registry(self, name: str) -> Store:
+        """Where the documents of that registry are; the first one stands for those that are not known."""
+        return self.registries.get(name.lower(), self)
 
     def get(self, kind: Kind[D], name: str) -> D | None:
         """The document, None when there is none."""

@@ -17,6 +17,8 @@ class Transition:
     seconds: float
 
 
+CREATE_REGISTRY = Transition("Creating", "Succeeded", 4.0)
+DELETE_REGISTRY = Transition("Deleting", None, 3.0)
 DELETE_WORKSPACE = Transition("Deleting", None, 4.0)
 CREATE_COMPUTE = Transition("Creating", "Succeeded", 6.0)
 UPDATE_COMPUTE = Transition("Updating", "Succeeded", 2.0)

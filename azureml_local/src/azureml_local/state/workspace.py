@@ -38,6 +38,7 @@ class WorkspaceState:
     external: ExternalData
     faults: Faults = field(default_factory=Faults)
     first: WorkspaceState | None = None  # of the server's workspaces, where this is another
+    registries: dict[str, WorkspaceState] = field(default_factory=dict)  # beside the first one's, by name
 
     @classmethod
     def open(cls, settings: Settings, first: WorkspaceState | None = None) -> WorkspaceState:
@@ -47,7 +48,7 @@ class WorkspaceState:
         clock = first.clock if first else Clock()
         store = (
             BranchStore(settings.database_path, first.store, durable=durable)
-            if first
+            if first and settings.registry == first.settings.registry
             else Store(settings.database_path, durable=durable)
         )
         secrets = first.secrets if first else Secrets.of(settings.secrets_path)
@@ -70,6 +71,7 @@ class WorkspaceState:
             ),
             faults=first.faults if first else Faults(),
             first=first,
+            registries=first.registries if first else {},
         )
 
     def close(self) -> None:

@@ -69,6 +69,9 @@ def reset(request: Request) -> Response:
         if Area.WORKSPACES in areas:
             for each in tuple(workspace.others.values()):
                 neighbours.remove(workspace, each.settings.resource_group, each.settings.workspace)
+        if Area.REGISTRIES in areas:
+            for name in tuple(workspace.registries):
+                neighbours.remove_registry(workspace, name)
         workspace.clear(areas)
         with workspace.store.transaction():  # one, since each waits for the disk
             beginning.plant(workspace)
@@ -97,6 +100,8 @@ def load(request: Request) -> Response:
         workspace.load(name)
         for each in tuple(workspace.others.values()):  # a snapshot has none
             neighbours.remove(workspace, each.settings.resource_group, each.settings.workspace)
+        for registry in tuple(workspace.registries):
+            neighbours.remove_registry(workspace, registry)
     return JSONResponse({"name": name})
 
 

@@ -54,6 +54,7 @@ from azureml_local.wire import (
     run_history,
     schedule,
     scoring,
+    sharing,
     template,
 )
 from azureml_local.wire import workspace as workspace_routes
@@ -77,6 +78,7 @@ GUARDED: Sequence[BaseRoute] = (
     *resource_group.routes,
     *template.routes,
     *registry.routes,
+    *sharing.routes,
     *provider.routes,
     *preflight.routes,
     *region.routes,
@@ -138,6 +140,8 @@ async def _lifespan(app: Starlette) -> AsyncIterator[None]:
     first = cast(Workspace, app.state.workspace)
     for each in (first, *first.others.values(), *first.ended):
         await each.router.close()
+    for registry_state in first.registries.values():
+        await cast(Workspace, registry_state).router.close()
 
 
 class BearerToken:
@@ -207,6 +211,8 @@ class CanonicalPath:
             "operations",
             "operationStatuses",
             "workspaceOperationsStatus",
+            "registryOperationsStatus",
+            "import",
             "operationresults",
             "startPendingUpload",
             *refused.COLLECTIONS,

@@ -61,7 +61,9 @@ def workspace_of(request: Request) -> Workspace:
     first, given = first_of(request), request.path_params
     if "workspace" in given:
         return _named(first, given["group"], given["workspace"])
-    if not first.others:
+    if "registry" in given:
+        return _registry(first, given["group"], given["registry"])
+    if not (first.others or first.registries):
         return first
     if "account" in given:
         return neighbours.of_account(first, given["account"])
@@ -252,10 +254,15 @@ def _check_scope(request: Request) -> None:
         raise UnknownScope(f"Resource group '{group}' could not be found.", code="ResourceGroupNotFound")
     if "workspace" in given:
         _named(first, group, given["workspace"])
-    if _differs(given.get("registry"), settings.registry) or (
-        "registry" in given and _differs(group, settings.resource_group)
-    ):
-        raise _unknown("registries", given["registry"], group)
+    if "registry" in given:
+        _registry(first, group, given["registry"])
+
+
+def _registry(first: Workspace, group: str, name: str) -> Workspace:
+    found = neighbours.registry(first, name)
+    if found is None or _differs(group, found.settings.resource_group):
+        raise _unknown("registries", name, group)
+    return found
 
 
 def _named(first: Workspace, group: str, name: str) -> Workspace:

@@ -28,6 +28,7 @@ _OPERATIONS = (
     "computeOperationsStatus",
     "mfeOperationResults",
     "workspaceOperationsStatus",
+    "registryOperationsStatus",
 )
 # A call that makes a resource below the one that is called (documented: how-to-authenticate-batch-endpoint).
 _MADE_BY_POST = ("workspaces/batchEndpoints/jobs", "workspaces/batchEndpoints/deployments/jobs")
@@ -140,6 +141,8 @@ def _registrys(parts: list[str], method: str, path: str) -> Needed | None:
     """Assets of every kind are one type in a registry; the public one is read without a role."""
     if _VERBS.get(method) == "read" or parts[2:3] == ["datarefs"]:
         return None
+    if len(parts) == 2:
+        return Needed(f"{PROVIDER}/registries/{_VERBS[method]}", path)
     verb = "delete" if method == "DELETE" else "write"
     return Needed(f"{_REGISTRY_ASSETS}/{verb}", "/".join(path.split("/")[:9]))
 

@@ -17,7 +17,7 @@ from azureml_local.state.documents import (
     ENDPOINTS,
     OperationDocument,
 )
-from azureml_local.wire.arm import LOCATION, route, workspace_of
+from azureml_local.wire.arm import LOCATION, first_of, route, workspace_of
 
 # Seconds. Assumed: of clusters and of a registry's assets no answer was recorded with or without the header.
 # Those of endpoints and deployments have none (recorded in 2025), and clients wait as long as they like.
@@ -60,6 +60,15 @@ def address(request: Request, operation_id: str, collection: str | None = None) 
     usual = "computeOperationsStatus" if of_compute else "mfeOperationsStatus"
     query = f"api-version={_version(request)}" + ("&service=new" if of_compute else "")
     return f"{settings.base_url}{region}/{collection or usual}/{operation_id}?{query}"
+
+
+def two_addresses(request: Request, operation_id: str, collection: str) -> Response:
+    """202 of a workspace or a registry: without a body, with two addresses to poll (recorded in 2022)."""
+    settings = first_of(request).settings
+    region = LOCATION.format(subscription=settings.subscription_id, location=settings.location)
+    address = f"{settings.base_url}{region}/{collection}/{operation_id}?api-version={_version(request)}"
+    headers = {"Azure-AsyncOperation": f"{address}&type=async", "Location": f"{address}&type=location"}
+    return Response(status_code=202, headers=headers)
 
 
 def status(request: Request) -> Response:

@@ -36,6 +36,7 @@ from azureml_local.wire.arm import (
     route,
     workspace_of,
 )
+from azureml_local.wire.operation import two_addresses
 
 # What Azure's discovery names (recorded in 2023). Clients use two of them: api, and old ones history.
 _SERVICES = (
@@ -134,14 +135,7 @@ def removed(request: Request, workspace: Workspace) -> Response:
         DELETE_WORKSPACE,
         work=lambda: neighbours.remove(first, group, name),
     )
-    region = LOCATION.format(subscription=settings.subscription_id, location=settings.location)
-    address = f"{settings.base_url}{region}/workspaceOperationsStatus/{operation}"
-    version = request.query_params.get("api-version", "")
-    headers = {
-        name: f"{address}?api-version={version}&type={kind}"
-        for name, kind in (("Azure-AsyncOperation", "async"), ("Location", "location"))
-    }
-    return Response(status_code=202, headers=headers)
+    return two_addresses(request, operation, "workspaceOperationsStatus")
 
 
 def status(request: Request) -> Response:

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+import requests
 from azure.ai.ml import MLClient, entities, load_job
 from azure.ai.ml._vendor.azure_resources import ResourceManagementClient
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
@@ -30,7 +31,7 @@ from azureml_local.state.documents import (
 from azureml_local.wire import app
 from tests.conftest import LocalServer
 from tests.support.tiny_model import workspace_client
-from tests.support.waiting import OFTEN, until
+from tests.support.waiting import OFTEN, PATIENCE, until
 
 Make = Callable[..., Any]
 
@@ -117,11 +118,29 @@ outputs:
     other.jobs.download(job.name, output_name="b", download_path=tmp_path / "out")
     assert next((tmp_path / "out").rglob("b.txt")).read_text() == "made\n"
     assert job.name not in [each.name for each in ml_client.jobs.list()]
+    with pytest.raises(HttpResponseError, match=f"is in the workspace {name}: data of another"):
+        ml_client.data.create_or_update(entities.Data(name="x", version="1", path=path, type="uri_file"))
     with pytest.raises(ResourceNotFoundError):
         ml_client.jobs.get(job.name)
     cluster = entities.AmlCompute(name="side", size="Standard_DS3_v2", min_instances=0, max_instances=1)
     other.compute.begin_create_or_update(cluster).result()
     assert "side" not in [each.name for each in ml_client.compute.list()]
+
+
+def test_a_signature_opens_the_account_of_its_workspace_alone(ml_client: Any, make: Make) -> None:
+    other = client_of(ml_client, make().name).datastores.get_default(include_secrets=True)
+    mine = ml_client.datastores.get_default(include_secrets=True)
+    for store, signature, is_open in (
+        (other, other, True),
+        (other, mine, False),
+        (mine, other, False),
+        (mine, mine, True),
+    ):
+        place = f"https://{store.account_name}.blob.{store.endpoint}/{store.container_name}"
+        answer = requests.get(
+            f"{place}?restype=container&comp=list&{signature.credentials.sas_token}", timeout=PATIENCE
+        )
+        assert answer.ok is is_open
 
 
 def test_a_change_is_kept(ml_client: Any, make: Make) -> None:

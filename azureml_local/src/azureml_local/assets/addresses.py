@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 from azureml_local.assets import versions
 from azureml_local.errors import BadRequest, NotFound
 from azureml_local.settings import ARTIFACT_DATASTORE, REGISTRY_CONTAINER, Settings
-from azureml_local.state.documents import JOBS, AssetDocument, assets, outputs_of
+from azureml_local.state.documents import JOBS, WORKSPACES, AssetDocument, assets, outputs_of
 from azureml_local.state.external_data import is_external
 from azureml_local.state.workspace import WorkspaceState
 
@@ -22,6 +22,9 @@ _OUTPUT = re.compile(
     re.IGNORECASE,
 )
 _RUN = re.compile(r"runs:/(?P<job>[^/]+)/?(?P<path>.*)$")
+_WITHIN = re.compile(
+    r".*/resourcegroups/(?P<group>[^/]+)/(?:providers/[^/]+/)?workspaces/(?P<name>[^/]+)/", re.IGNORECASE
+)
 # Run artifacts and uploaded ones as azureml-mlflow writes them.
 _RUN_ARTIFACT = re.compile(r"azureml://.*/runs/(?P<job>[^/]+)/artifacts/?(?P<path>.*)$")
 _ARTIFACT = re.compile(r"azureml://artifacts/(?P<path>[^/]+/[^/]+/.+)$")
@@ -94,6 +97,7 @@ def locate(state: WorkspaceState, uri: str) -> Place:
     """The place in a datastore that an address means, with data or without; raises as `resolve` does."""
     address = _follow(state, _bare(uri))
     if match := _DATASTORE.match(address):
+        _check_workspace(state, address)
         return Place(match["datastore"], match["path"].strip("/"))
     if match := _OUTPUT.match(address):
         return _job_output(state, match["job"], match["output"], match["path"].strip("/"))
@@ -130,6 +134,7 @@ def _follow(state: WorkspaceState, address: str) -> str:
     if _REGISTRY.match(address) or _DATASTORE.match(address):
         return address
     if match := _ASSET.match(address):
+        _check_workspace(state, address)
         version = match["version"]
         if match["by"].lower() == "labels":
             version = versions.latest(state.store, assets(match["collection"]), match["name"])
@@ -137,6 +142,25 @@ def _follow(state: WorkspaceState, address: str) -> str:
     if match := _SHORT_ASSET.match(address):
         return _short_asset_uri(state, match)
     return address
+
+
+def _check_workspace(state: WorkspaceState, address: str) -> None:
+    """Raise BadRequest for an address in another workspace of this server.
+
+    On Azure whoever has the roles may read there. Names of workspaces that are not here mean this one, as in
+    scripts that were written for Azure.
+    """
+    match, first = _WITHIN.match(address), state.first or state
+    if match is None or match["name"].casefold() == state.settings.workspace.casefold():
+        return
+    named = f"{match['group']}/{match['name']}".lower()
+    own = f"{first.settings.resource_group}/{first.settings.workspace}".lower()
+    if named == own or first.store.get(WORKSPACES, named) is not None:
+        raise BadRequest(
+            f"{address} is in the workspace {match['name']}: data of another workspace is not read here. "
+            f"Upload it to {state.settings.workspace}, or share it by a registry.",
+            code="InvalidUri",
+        )
 
 
 def _job_output(state: WorkspaceState, job: str, output: str, path: str) -> Place:

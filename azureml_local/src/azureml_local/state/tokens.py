@@ -69,7 +69,10 @@ class Secrets:
 
 
 class Tokens:
-    """Signs and checks bearer tokens (JWT) and shared access signatures (SAS)."""
+    """Signs and checks bearer tokens (JWT) and shared access signatures (SAS).
+
+    A signature opens the storage account of its own workspace; tokens are valid for all workspaces.
+    """
 
     def __init__(self, settings: Settings, secrets: Secrets, clock: Clock) -> None:
         self._settings = settings
@@ -244,7 +247,8 @@ class Tokens:
         return base64.urlsafe_b64encode(path.read_bytes()).decode() if path.exists() else ""
 
     def _signature(self, fields: Mapping[str, str], container: str, blob: str | None) -> str:
-        text = "\n".join([*(f"{name}={value}" for name, value in fields.items()), container, blob or ""])
+        given = [f"{name}={value}" for name, value in fields.items()]
+        text = "\n".join([*given, self._settings.storage, container, blob or ""])
         return hmac.new(self._key.encode(), text.encode(errors="replace"), hashlib.sha256).hexdigest()
 
 

@@ -62,7 +62,7 @@ class WorkspaceState:
             blocks=Blocks(settings.uploads_path, blobs),
             file_systems=FileSystems(store, blobs),
             clock=clock,
-            tokens=first.tokens if first else Tokens(settings, secrets, clock),
+            tokens=Tokens(settings, secrets, clock),
             access=first.access if first else Access(access.read(settings.scenario.permissions)),
             operations=Operations(store, clock, settings.pace, settings.guid),
             ledger=Ledger(store, clock),

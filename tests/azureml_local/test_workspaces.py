@@ -72,11 +72,11 @@ def resources(ml_client: Any, server: LocalServer) -> Any:
     )
 
 
-def test_a_workspace_is_made_as_it_was_asked_for(ml_client: Any, make: Make) -> None:
-    made = make(description="d", display_name="Side", tags={"a": "b"}, public_network_access="Disabled")
+def test_a_workspace_is_made_and_changed_as_it_was_asked_for(ml_client: Any, make: Make) -> None:
+    made = make(description="d", display_name="Side", tags={"a": "b"})
     assert (made.description, made.display_name, made.location) == ("d", "Side", "local")
     assert made.tags.items() >= {"a": "b"}.items()
-    assert made.public_network_access == "Disabled"
+    assert made.public_network_access == "Enabled"
     assert made.name in [each.name for each in ml_client.workspaces.list()]
     assert made.name in [each.name for each in ml_client.workspaces.list(scope="subscription")]
     assert list(ml_client.workspaces.list(filtered_kinds="hub")) == []
@@ -85,6 +85,17 @@ def test_a_workspace_is_made_as_it_was_asked_for(ml_client: Any, make: Make) -> 
     for name in ("storage_account", "key_vault", "application_insights", "_workspace_id"):
         assert getattr(made, name) != getattr(first, name)
     assert str(Settings(Path(), 1).storage_account_arm_id) == first.storage_account
+    made.description, made.tags = "changed", {"c": "d"}
+    found = ml_client.workspaces.begin_update(made, polling_interval=OFTEN).result()
+    assert (found.description, found.tags) == ("changed", {"c": "d"})
+    # Made once more, as the SDK has it: changed, and with the tags of both.
+    again = entities.Workspace(name=made.name, tags={"e": "f"})
+    assert ml_client.workspaces.begin_create(again).result().tags == {"c": "d", "e": "f"}
+
+
+def test_a_script_that_makes_the_first_one_finds_it(ml_client: Any) -> None:
+    found = ml_client.workspaces.begin_create(entities.Workspace(name="local", tags={"a": "b"})).result()
+    assert (found.name, found.location, found.tags) == ("local", "local", {"a": "b"})
 
 
 def test_what_is_made_in_one_is_not_seen_in_another(ml_client: Any, make: Make, tmp_path: Path) -> None:
@@ -127,13 +138,14 @@ outputs:
     assert "side" not in [each.name for each in ml_client.compute.list()]
 
 
-def test_a_signature_opens_the_account_of_its_workspace_alone(ml_client: Any, make: Make) -> None:
-    other = client_of(ml_client, make().name).datastores.get_default(include_secrets=True)
+def test_signatures_are_of_one_and_names_of_endpoints_of_all(ml_client: Any, make: Make) -> None:
+    other = client_of(ml_client, make().name)
+    theirs = other.datastores.get_default(include_secrets=True)
     mine = ml_client.datastores.get_default(include_secrets=True)
     for store, signature, is_open in (
-        (other, other, True),
-        (other, mine, False),
-        (mine, other, False),
+        (theirs, theirs, True),
+        (theirs, mine, False),
+        (mine, theirs, False),
         (mine, mine, True),
     ):
         place = f"https://{store.account_name}.blob.{store.endpoint}/{store.container_name}"
@@ -141,16 +153,12 @@ def test_a_signature_opens_the_account_of_its_workspace_alone(ml_client: Any, ma
             f"{place}?restype=container&comp=list&{signature.credentials.sas_token}", timeout=PATIENCE
         )
         assert answer.ok is is_open
-
-
-def test_a_change_is_kept(ml_client: Any, make: Make) -> None:
-    made = make(tags={"a": "b"})
-    made.description, made.tags = "changed", {"c": "d"}
-    found = ml_client.workspaces.begin_update(made, polling_interval=OFTEN).result()
-    assert (found.description, found.tags) == ("changed", {"c": "d"})
-    # Made once more, as the SDK has it: changed, and with the tags of both.
-    again = entities.Workspace(name=made.name, tags={"e": "f"})
-    assert ml_client.workspaces.begin_create(again).result().tags == {"c": "d", "e": "f"}
+    wanted = entities.ManagedOnlineEndpoint(name=f"e-{uuid4().hex[:8]}", auth_mode="key")
+    made = other.online_endpoints.begin_create_or_update(wanted).result()
+    assert made.scoring_uri == other.online_endpoints.get(wanted.name).scoring_uri
+    assert wanted.name not in [each.name for each in ml_client.online_endpoints.list()]
+    with pytest.raises(HttpResponseError, match="taken|already"):
+        ml_client.online_endpoints.begin_create_or_update(wanted).result()
 
 
 def test_a_deleted_one_is_gone_with_what_was_in_it(ml_client: Any, server: LocalServer, make: Make) -> None:
@@ -189,16 +197,6 @@ def test_groups_hold_workspaces_and_take_them_along(ml_client: Any, resources: A
     resources.resource_groups.begin_delete(group, polling_interval=OFTEN).result()
     assert not resources.resource_groups.check_existence(group)
     assert "same-name" not in [each.name for each in ml_client.workspaces.list(scope="subscription")]
-
-
-def test_an_endpoints_name_is_taken_in_all_of_them(ml_client: Any, make: Make) -> None:
-    other = client_of(ml_client, make().name)
-    wanted = entities.ManagedOnlineEndpoint(name=f"e-{uuid4().hex[:8]}", auth_mode="key")
-    made = other.online_endpoints.begin_create_or_update(wanted).result()
-    assert made.scoring_uri == other.online_endpoints.get(wanted.name).scoring_uri
-    assert wanted.name not in [each.name for each in ml_client.online_endpoints.list()]
-    with pytest.raises(HttpResponseError, match="taken|already"):
-        ml_client.online_endpoints.begin_create_or_update(wanted).result()
 
 
 def test_a_reset_leaves_the_first_alone(ml_client: Any, server: LocalServer, make: Make) -> None:

@@ -212,10 +212,7 @@ def _unchanged(workspace: Workspace) -> WorkspaceDocument:
         "location": settings.location,
         "tags": {},
         "identity": None,
-        "properties": {
-            "description": "A local workspace: jobs and endpoints run on this machine.",
-            "publicNetworkAccess": "Disabled",
-        },
+        "properties": {"description": "A local workspace: jobs and endpoints run on this machine."},
         "systemData": {"createdAt": created, "createdBy": "azureml-local", "createdByType": "Application"},
     }
 

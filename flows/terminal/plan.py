@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
@@ -10,6 +11,8 @@ from flows.terminal.recipes import ChangesOption, RecipeArgument
 from flows.terminal.reporting import quiet, reporting
 
 if TYPE_CHECKING:
+    from rich.padding import Padding
+
     from flows.plan.plan import Plan
     from flows.run.config import Finetune
 
@@ -38,22 +41,41 @@ def plan(
 
 
 def show(plan: Plan, out: TextIO | None = None) -> None:
-    """Print the plan, on stdout unless another file is given."""
+    """Print the plan, on stdout unless another file is given: folded to a terminal, whole lines elsewhere."""
     from rich.console import Console
     from rich.text import Text
 
     from flows.plan.sections import LEGEND, sections, title
 
-    console = Console(file=out, highlight=False, soft_wrap=True)
+    console = Console(file=out, highlight=False)
+    console.soft_wrap = not console.is_terminal
     console.print(Text(title(plan), style="bold"))
     for section in sections(plan):
         console.print()
         console.print(Text(section.title, style="bold"))
-        wide = min(max(len(name) for name, _ in section.rows), _WIDE)
-        for name, says in section.rows:
-            console.print(Text(f"  {name:{wide}}  {says}"))
+        if console.is_terminal:
+            console.print(_folded(section.rows))
+        else:
+            wide = min(max(len(name) for name, _ in section.rows), _WIDE)
+            for name, says in section.rows:
+                console.print(Text(f"  {name:{wide}}  {says}"))
         if section.title == "Stages":
             console.print(Text(f"  ({LEGEND})", style="dim"))
+
+
+def _folded(rows: Sequence[tuple[str, str]]) -> Padding:
+    """The rows between words, each part below its own."""
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2, 0, 0))
+    wide = min(max(len(name) for name, _ in rows), _WIDE)
+    table.add_column(min_width=wide, max_width=wide, overflow="fold")
+    table.add_column(overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return Padding(table, (0, 0, 0, 2), expand=False)
 
 
 def _offline(config: Finetune) -> Plan:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -49,6 +50,17 @@ def test_the_transcript_in_the_docs_is_what_is_printed() -> None:
     said = finetune("phi-4-ultrachat", "--offline")
     assert said.exit_code == 0
     assert said.stdout.strip() == transcript.strip()
+
+
+def test_a_terminal_has_whole_words_and_nothing_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = finetune("phi-4-ultrachat", "--offline").stdout
+    for name, value in {"TTY_COMPATIBLE": "1", "NO_COLOR": "1", "TERM": "xterm", "COLUMNS": "60"}.items():
+        monkeypatch.setenv(name, value)
+    narrow = re.sub(r"\x1b\[[\d;]*m", "", finetune("phi-4-ultrachat", "--offline").stdout)
+    assert max(map(len, narrow.splitlines())) <= 60
+    short = {word for word in plain.split() if len(word) < 25}
+    assert short - set(narrow.split()) == set()
+    assert "…" not in narrow
 
 
 def test_what_would_fail_is_said_and_ends_with_1() -> None:

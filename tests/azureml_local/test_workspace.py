@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from azure.ai.ml.entities import AzureBlobDatastore, Data, Environment, Model
 from azure.core.exceptions import ResourceNotFoundError
 
 Make = Callable[[str, Path, int], Any]  # name, folder with a file, number -> an asset without a version
+MOMENT = r"\d{4}(-\d\d){5}-\d{7}"
 
 
 def _component(name: str, folder: Path, number: int) -> Any:
@@ -21,16 +23,16 @@ def _component(name: str, folder: Path, number: int) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("operations", "make"),
+    ("operations", "make", "following"),
     [
-        ("data", lambda name, folder, number: Data(name=name, path=str(folder), type="uri_folder")),
-        ("models", lambda name, folder, number: Model(name=name, path=str(folder))),
-        ("environments", lambda name, folder, number: Environment(name=name, image=f"image:{number}")),
-        ("components", _component),
+        ("data", lambda name, folder, number: Data(name=name, path=str(folder), type="uri_folder"), "2"),
+        ("models", lambda name, folder, number: Model(name=name, path=str(folder)), "2"),
+        ("environments", lambda name, folder, number: Environment(name=name, image=f"image:{number}"), "2"),
+        ("components", _component, MOMENT),
     ],
 )
 def test_an_assets_versions_count_list_and_leave_the_list(
-    ml_client: Any, tmp_path: Path, operations: str, make: Make
+    ml_client: Any, tmp_path: Path, operations: str, make: Make, following: str
 ) -> None:
     (tmp_path / "file").write_text("content")
     assets, name = getattr(ml_client, operations), f"asset_{uuid4().hex[:8]}"
@@ -38,13 +40,15 @@ def test_an_assets_versions_count_list_and_leave_the_list(
     def versions() -> list[str]:
         return [each.version for each in assets.list(name)]
 
-    assert [assets.create_or_update(make(name, tmp_path, n)).version for n in (1, 2)] == ["1", "2"]
-    assert versions() == ["2", "1"]
-    assert assets.get(name, label="latest").version == "2"
-    assets.archive(name, version="2")
+    first, second = (assets.create_or_update(make(name, tmp_path, n)).version for n in (1, 2))
+    assert first == "1"
+    assert re.fullmatch(following, second)
+    assert versions() == [second, "1"]
+    assert assets.get(name, label="latest").version == second
+    assets.archive(name, version=second)
     assert versions() == ["1"]
-    assets.restore(name, version="2")
-    assert versions() == ["2", "1"]
+    assets.restore(name, version=second)
+    assert versions() == [second, "1"]
     assets.archive(name)
     assert name not in [each.name for each in assets.list()]
 

@@ -40,11 +40,14 @@ def record(given: Mapping[str, Any], name: str) -> dict[str, Any] | None:
 
 
 def identity(given: Mapping[str, Any]) -> dict[str, Any] | None:
-    """A managed identity, or none."""
+    """A managed identity without what is null in it, or none."""
     value = record(given, "identity")
-    if value and not isinstance(value.get("type"), str):
+    if not value:
+        return None
+    if not isinstance(value.get("type"), str):
         raise refused("identity.type", "an identity needs a type such as SystemAssigned")
-    return value or None
+    record(value, "userAssignedIdentities")
+    return {name: each for name, each in value.items() if each is not None}
 
 
 def refused(target: str, why: str) -> BadRequest:

@@ -24,10 +24,10 @@ from azureml_local.state.documents import (
     WORKSPACES,
     ConnectionDocument,
     ProviderDocument,
-    WorkspaceDocument,
     assets,
     by_number,
 )
+from azureml_local.state.workspace_documents import WorkspaceDocument
 from azureml_local.wire import app
 from tests.conftest import LocalServer
 from tests.support.tiny_model import workspace_client

@@ -13,13 +13,8 @@ from typing import cast
 from azureml_local.errors import NotFound
 from azureml_local.execution.workspace import Workspace
 from azureml_local.settings import Settings, Storage
-from azureml_local.state.documents import (
-    ENDPOINTS,
-    REGISTRIES,
-    WORKSPACES,
-    RegistryDocument,
-    WorkspaceDocument,
-)
+from azureml_local.state.documents import ENDPOINTS, REGISTRIES, WORKSPACES
+from azureml_local.state.workspace_documents import RegistryDocument, WorkspaceDocument
 
 
 def key(group: str, name: str) -> str:

@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from azureml_local.errors import ServiceError
-from azureml_local.state import batch_documents, documents, endpoint_documents, form
+from azureml_local.state import batch_documents, documents, endpoint_documents, form, workspace_documents
 from azureml_local.state.document import D, Kind
 from azureml_local.state.documents import COLLECTIONS, assets
 
 # The forms of documents by the names of their kinds; the other kinds hold whatever a request has said.
 FORMS: Mapping[str, Any] = {
-    documents.WORKSPACES.name: documents.WorkspaceDocument,
-    documents.GROUPS.name: documents.GroupDocument,
-    documents.REGISTRIES.name: documents.RegistryDocument,
-    documents.TEMPLATES.name: documents.DeploymentOfTemplateDocument,
+    documents.WORKSPACES.name: workspace_documents.WorkspaceDocument,
+    documents.GROUPS.name: workspace_documents.GroupDocument,
+    documents.REGISTRIES.name: workspace_documents.RegistryDocument,
+    documents.TEMPLATES.name: workspace_documents.DeploymentOfTemplateDocument,
     documents.JOBS.name: documents.JobDocument,
     documents.SCHEDULES.name: documents.ScheduleDocument,
     documents.CLUSTERS.name: documents.ClusterDocument,

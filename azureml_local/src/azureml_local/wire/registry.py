@@ -20,9 +20,10 @@ from azureml_local.execution.workspace import Workspace
 from azureml_local.settings import PROVIDER
 from azureml_local.state.clock import iso
 from azureml_local.state.document import Json, SystemData
-from azureml_local.state.documents import REGISTRIES, RegistryDocument, assets
+from azureml_local.state.documents import REGISTRIES, assets
 from azureml_local.state.transitions import CREATE_REGISTRY, DELETE_REGISTRY
 from azureml_local.state.workspace import WorkspaceState
+from azureml_local.state.workspace_documents import RegistryDocument
 from azureml_local.wire import component_spec, fields, registry_request
 from azureml_local.wire.arm import (
     GROUP,

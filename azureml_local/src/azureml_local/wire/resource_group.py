@@ -16,7 +16,8 @@ from azureml_local.errors import Conflict, NotFound, UnknownScope
 from azureml_local.execution import neighbours
 from azureml_local.execution.workspace import Workspace
 from azureml_local.state.document import Json
-from azureml_local.state.documents import DEPENDENT, GROUPS, WORKSPACES, GroupDocument
+from azureml_local.state.documents import DEPENDENT, GROUPS, WORKSPACES
+from azureml_local.state.workspace_documents import GroupDocument
 from azureml_local.wire import workspace_request
 from azureml_local.wire.arm import GROUP, SUBSCRIPTION, body, first_of, page, route
 from azureml_local.wire.fields import refused, text, texts

@@ -17,7 +17,8 @@ from starlette.responses import JSONResponse, Response
 from azureml_local.errors import NotFound
 from azureml_local.execution import neighbours
 from azureml_local.state.clock import iso
-from azureml_local.state.documents import DEPENDENT, TEMPLATES, DeploymentOfTemplateDocument
+from azureml_local.state.documents import DEPENDENT, TEMPLATES
+from azureml_local.state.workspace_documents import DeploymentOfTemplateDocument
 from azureml_local.wire import workspace as workspaces
 from azureml_local.wire import workspace_request
 from azureml_local.wire.arm import GROUP, first_of, page, properties, route

@@ -20,8 +20,9 @@ from azureml_local.execution.workspace import Workspace
 from azureml_local.settings import PROVIDER
 from azureml_local.state.clock import iso
 from azureml_local.state.document import Json
-from azureml_local.state.documents import DEPENDENT, WORKSPACES, WorkspaceDocument
+from azureml_local.state.documents import DEPENDENT, WORKSPACES
 from azureml_local.state.transitions import DELETE_WORKSPACE
+from azureml_local.state.workspace_documents import WorkspaceDocument
 from azureml_local.wire import datastore, fields, workspace_request
 from azureml_local.wire.arm import (
     GROUP,

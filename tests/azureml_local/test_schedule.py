@@ -60,16 +60,27 @@ def every_minute() -> Any:
     return CronTrigger(expression="*/1 * * * *", time_zone="UTC")
 
 
+def in_minutes(*minutes: int) -> Any:
+    """So many minutes from now, once a day: the real time brings no job meanwhile."""
+    from azure.ai.ml.entities import CronTrigger
+
+    moments = [datetime.now(UTC) + timedelta(minutes=each) for each in minutes]
+    of_hour, of_day = ({getattr(each, unit) for each in moments} for unit in ("minute", "hour"))
+    expression = f"{','.join(map(str, of_hour))} {','.join(map(str, of_day))} * * *"
+    return CronTrigger(expression=expression, time_zone="UTC")
+
+
 def jobs_of(client: Any, name: str) -> list[str]:
     return [job.name for job in client.jobs.list(scheduled_job_name=name)]
 
 
 def test_its_jobs_come_with_the_clock(ml_client: Any, server: LocalServer, name: str) -> None:
-    job = pipeline("${{name}} at ${{creation_context.trigger_time}}")
-    made = ml_client.schedules.begin_create_or_update(schedule(name, every_minute(), job)).result()
-    assert (made.is_enabled, made.trigger.expression) == (True, "*/1 * * * *")
+    server.admin("reset", {"kinds": ["clock"]})
+    job, when = pipeline("${{name}} at ${{creation_context.trigger_time}}"), in_minutes(10)
+    made = ml_client.schedules.begin_create_or_update(schedule(name, when, job)).result()
+    assert (made.is_enabled, made.trigger.expression) == (True, when.expression)
     assert jobs_of(ml_client, name) == []
-    server.admin("clock", {"seconds": 60})
+    server.admin("clock", {"seconds": 660})
     (submitted,) = until(lambda: jobs_of(ml_client, name))
     assert submitted.startswith(f"{name}-")
     assert submitted.endswith("00Z")
@@ -98,14 +109,15 @@ def test_a_job_that_is_there_is_scheduled_by_its_id(ml_client: Any, name: str) -
 def test_a_disabled_schedule_does_nothing_and_is_listed_apart(
     ml_client: Any, server: LocalServer, name: str
 ) -> None:
-    ml_client.schedules.begin_create_or_update(schedule(name, every_minute())).result()
+    server.admin("reset", {"kinds": ["clock"]})
+    ml_client.schedules.begin_create_or_update(schedule(name, in_minutes(5, 15))).result()
     assert name in {each.name for each in ml_client.schedules.list()}
     ml_client.schedules.begin_disable(name).result()
     assert name not in {each.name for each in ml_client.schedules.list()}
     assert name in {each.name for each in ml_client.schedules.list(list_view_type="DisabledOnly")}
-    server.admin("clock", {"seconds": 60})
+    server.admin("clock", {"seconds": 600})
     ml_client.schedules.begin_enable(name).result()
-    server.admin("clock", {"seconds": 60})
+    server.admin("clock", {"seconds": 600})
     until(lambda: jobs_of(ml_client, name))
     assert len(jobs_of(ml_client, name)) == 1
 

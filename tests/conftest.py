@@ -107,7 +107,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection() -> Iterator[None]:
     """Look for no garbage while all that the tests need is imported, nor among it later.
 
-    It was a quarter of the processor time until the first test, in each process that shares them.
+    It was a quarter of the processor time until the first test, in each process that shares them, and a tenth
+    of the tests' own: among what the SDK makes for a call, the usual threshold has it look too often.
     """
     gc.disable()
     try:
@@ -115,6 +116,7 @@ def pytest_collection() -> Iterator[None]:
     finally:
         gc.freeze()
         gc.enable()
+        gc.set_threshold(10_000, 10, 10)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -18,20 +18,23 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import platformdirs
-from flask import Flask, request
-from mlflow.entities import Run, RunTag
-from mlflow.protos.service_pb2 import MlflowService
-from mlflow.server import handlers
-from mlflow.store.tracking.dbmodels.models import SqlExperiment, SqlRun, SqlTag
-from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-from sqlalchemy import event
-from sqlalchemy.engine import Engine
-from werkzeug.serving import WSGIRequestHandler, make_server
 
+from azureml_local import imports
 from azureml_local.execution.tracking import EMPTY
 from azureml_local.state import damage
+
+with imports.uncollected():  # a quarter of the processor time until the first answer
+    import mlflow
+    from flask import Flask, request
+    from mlflow.entities import Run, RunTag
+    from mlflow.protos.service_pb2 import MlflowService
+    from mlflow.server import handlers
+    from mlflow.store.tracking.dbmodels.models import SqlExperiment, SqlRun, SqlTag
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine
+    from werkzeug.serving import WSGIRequestHandler, make_server
 
 # What Azure's tracking service has of MLflow's; logged models, traces and the like it answers with 404.
 _OFFERED = re.compile(r"/api/2\.0/mlflow/(experiments|runs|metrics)/")

@@ -110,7 +110,7 @@ def test_whenever_it_is_killed_what_it_acknowledged_is_there_and_whole(tmp_path:
             writer.start()
             until(lambda: len(writer.acknowledged) >= writes)  # noqa: B023
             kill(tmp_path)
-            writer.join(30)
+            writer.join(PATIENCE)
             assert not writer.is_alive()
         written += writer.acknowledged
     with switch.joined(tmp_path) as environment, session(environment) as client:

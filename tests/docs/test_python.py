@@ -95,7 +95,7 @@ state = Path(os.environ["AZUREML_LOCAL_STATE"])
 rule = {"kind": "silence", "method": "PUT", "path": "privateEndpointConnections/silent"}
 switch.ask(state, Address.read(state), "/admin/faults", {"faults": [rule]})
 try:
-    call("PUT", "privateEndpointConnections/silent", json=body, timeout=1)
+    call("PUT", "privateEndpointConnections/silent", json=body, timeout=(60, 1))
 except requests.exceptions.ReadTimeout:
     pass
 else:

@@ -288,7 +288,7 @@ def test_a_check_that_crashes_or_hangs_is_a_line_of_its_own(environment: dict[st
         yield passes("well")
 
     checks = [Check("crashes", crashes), Check("hangs", hangs), Check("works", works)]
-    lines = list(examine(Finetune(), checks, limit=0.5))
+    lines = list(examine(Finetune(), checks, limit=3))
     released.set()
     assert [(line.check, line.verdict) for line in lines] == [
         ("crashes", PASS),

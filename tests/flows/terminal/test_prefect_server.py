@@ -80,7 +80,7 @@ def test_a_temporary_server_is_not_imported_and_ends_with_a_process_that_is_kill
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     status, port, imported = killed.stdout.split()
     assert (status, imported) == ("200", "False")
-    assert holds(lambda: not _listens(int(port)), 60)
+    assert holds(lambda: not _listens(int(port)))
 
 
 def _listens(port: int) -> bool:

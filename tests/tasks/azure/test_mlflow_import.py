@@ -24,7 +24,7 @@ class LikePrefects(logging.Handler):
     def flush(self):
         asking = threading.Thread(target=logging.getLogger(f"client{len(stuck)}").isEnabledFor, args=(10,))
         asking.start()
-        asking.join(10)
+        asking.join(120)
         if asking.is_alive():
             stuck.append(asking)
 

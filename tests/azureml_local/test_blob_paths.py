@@ -21,6 +21,7 @@ from azureml_local.state.clock import Clock
 from azureml_local.state.tokens import Secrets, Tokens
 from azureml_local.wire import datastore
 from tests.conftest import LocalServer
+from tests.support.examples import examples
 from tests.support.waiting import PATIENCE
 
 CONTAINER, OTHER = "azureml-blobstore", "azureml"
@@ -102,7 +103,10 @@ def storage(server: LocalServer, environment: dict[str, str]) -> Iterator[Storag
         yield Storage(session, url, tokens.sas(CONTAINER), environment["REQUESTS_CA_BUNDLE"])
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(
+    max_examples=examples(60),
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(path=PATHS)
 def test_no_blobs_name_reaches_outside_its_container(
     server: LocalServer, storage: Storage, canary: str, path: str
@@ -140,7 +144,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
     found.close()
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(300), suppress_health_check=[HealthCheck.too_slow])
 @given(
     form=st.sampled_from(
         [

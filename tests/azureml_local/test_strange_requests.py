@@ -18,6 +18,7 @@ from azureml_local import switch
 from azureml_local.settings import PROVIDER
 from azureml_local.wire import app
 from tests.conftest import LocalServer
+from tests.support.examples import examples
 from tests.support.waiting import PATIENCE
 
 ROUTES = [
@@ -131,7 +132,7 @@ def session(server: LocalServer, environment: dict[str, str]) -> Iterator[reques
 
 # Other requests with each run: what it prints of one that failed makes it the same again.
 @settings(
-    max_examples=150,
+    max_examples=examples(150),
     derandomize=False,
     print_blob=True,
     deadline=None,
@@ -158,7 +159,9 @@ def test_no_request_makes_the_server_fail(
         assert error if isinstance(error, str) else error["message"]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(path=st.text(st.characters(exclude_categories=["Cs"]), max_size=60))
 def test_no_path_makes_the_server_fail(server: LocalServer, session: requests.Session, path: str) -> None:
     for prefix in ("/", f"/subscriptions/x/providers/{PROVIDER}/"):

@@ -18,6 +18,7 @@ from azureml_local import switch
 from tests.azureml_local.contract.document import documents
 from tests.azureml_local.contract.openapi import DOCUMENTS, Contract
 from tests.azureml_local.contract.report import served
+from tests.support.examples import examples
 from tests.support.waiting import PATIENCE
 
 pytestmark = pytest.mark.skipif(not DOCUMENTS.is_dir(), reason="the OpenAPI documents are not at hand")
@@ -76,7 +77,7 @@ def test_no_made_up_request_makes_the_server_fail(url: str, session: requests.Se
     valid, invalid = map(operation.as_strategy, (GenerationMode.POSITIVE, GenerationMode.NEGATIVE))
 
     @settings(
-        max_examples=EXAMPLES,
+        max_examples=examples(EXAMPLES),
         deadline=None,
         derandomize=True,
         database=None,

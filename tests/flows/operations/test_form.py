@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +36,14 @@ def test_every_deployment_says_what_it_is_for(deployment: dict[str, Any]) -> Non
         < SILENT_SECONDS
     )
     assert deployment["concurrency_limit"]["collision_strategy"] in ("ENQUEUE", "CANCEL_NEW")
-    flow: Flow[..., Any] = load_flow_from_entrypoint(
-        str(ROOT / deployment["entrypoint"]), use_placeholder_flow=False
-    )
-    assert flow.description
+    assert flow_at(deployment["entrypoint"]).description
+
+
+@cache
+def flow_at(entrypoint: str) -> Flow[..., Any]:
+    """The flow as a worker loads it, whose module is executed for it."""
+    flow: Flow[..., Any] = load_flow_from_entrypoint(str(ROOT / entrypoint), use_placeholder_flow=False)
+    return flow
 
 
 @pytest.mark.parametrize("flow", [sweep, history], ids=lambda flow: flow.name)

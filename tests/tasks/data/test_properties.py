@@ -18,6 +18,7 @@ from tasks.azure.failure import Failure
 from tasks.data.prepare import prepare
 from tasks.data.prepared import PreparedData
 from tasks.data.section import Data, count
+from tests.support.examples import examples
 from tests.tasks.data.layouts import LAYOUTS, SHAPES, chats
 
 scalars = st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.text(max_size=8)
@@ -89,7 +90,7 @@ def _joined(content: Any) -> Any:
     return content if isinstance(content, str) else "".join(part["text"] for part in content)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.lists(row, min_size=1, max_size=8), st.sampled_from(["jsonl", "json", "ndjson"]))
 def test_rows_of_any_kind_are_kept_as_they_are_or_rejected(rows: list[Any], form: str) -> None:
     with TemporaryDirectory() as scratch:
@@ -105,7 +106,7 @@ def test_rows_of_any_kind_are_kept_as_they_are_or_rejected(rows: list[Any], form
         _accounted_for(prepared(folder, Path(scratch) / "out"), made, form)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(
     st.integers(3, 60), st.sampled_from(["5%", "10%", "33%", "1", "7"]), st.sampled_from(["10%", "50%", "2"])
 )

@@ -79,7 +79,7 @@ def test_a_pace_that_is_none_is_refused() -> None:
 
 
 @pytest.mark.slow
-def test_the_ledger_is_told_while_the_server_runs_and_after(tmp_path: Path) -> None:
+def test_the_ledger_is_reported_while_the_server_runs_and_after(tmp_path: Path) -> None:
     assert refusal("ledger", "--state", tmp_path) == f"azureml-local: There is no workspace in {tmp_path}."
     with switch.joined(tmp_path):
         running = run("ledger", "--state", tmp_path, "--json")

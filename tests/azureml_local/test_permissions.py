@@ -256,7 +256,7 @@ def test_a_blob_is_read_by_token_with_a_role_on_data_only(
         ('{"Name": "x", "Actions": "*"}', "are wrong: Actions of the role x must be a list of strings."),
     ],
 )
-def test_a_file_that_holds_no_role_is_told_in_one_line(tmp_path: Path, text: str, said: str) -> None:
+def test_a_file_that_holds_no_role_is_reported_in_one_line(tmp_path: Path, text: str, said: str) -> None:
     file = tmp_path / "role.json"
     file.write_text(text)
     with pytest.raises(BadRole, match=f"^The roles in {file} .*$") as refused:

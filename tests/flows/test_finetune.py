@@ -243,7 +243,7 @@ def test_a_second_run_adopts_what_the_first_made(
     assert second.deletion.state is EndpointEnd.DELETED
 
 
-def test_fresh_trains_anew(first: RunReport, config: MakeConfig) -> None:
+def test_fresh_trains_again(first: RunReport, config: MakeConfig) -> None:
     from flows.finetune import finetune
 
     third = finetune(config(*INPUTS, f"registration.name={MODEL}", "fresh=true"))

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("stage", ["deploy", "invoke"])
-def test_an_endpoint_deleted_by_another_run_is_made_anew(
+def test_an_endpoint_deleted_by_another_run_is_made_again(
     prefect_server: PrefectServer, config: MakeConfig, ml_client: Any, stage: str
 ) -> None:
     deleted: list[str] = []

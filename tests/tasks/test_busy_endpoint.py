@@ -234,7 +234,7 @@ def test_a_deletion_outlasts_an_endpoint_that_is_busy(
 
 
 @pytest.mark.slow
-def test_what_cannot_be_deleted_is_told_with_its_price_and_the_command(
+def test_what_cannot_be_deleted_is_reported_with_its_price_and_the_command(
     session: Session, name: str, lease: Lease, tiny: str, let_fail: LetFail, flow_clock: FlowClock
 ) -> None:
     endpoint = open_endpoint.fn(session, name, job("j"), lease)

@@ -144,7 +144,7 @@ def test_quota_reads_as_what_to_do(
     assert not caught.value.retryable
 
 
-def test_a_failed_cluster_is_told_with_its_state(
+def test_a_failed_cluster_is_reported_with_its_state(
     session: Session, name: str, lease: Lease, tiny: str, let_fail: LetFail
 ) -> None:
     create(session, name, T4)

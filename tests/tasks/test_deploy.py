@@ -100,7 +100,7 @@ def test_a_size_that_serves_nothing_is_refused(session: Session, tiny: str) -> N
         check_deployment.fn(session, Deploy(instance_type="Standard_NC6"), base)
 
 
-def test_a_name_that_is_taken_in_the_region_is_told_with_the_fix(
+def test_a_name_that_is_taken_in_the_region_is_reported_with_the_fix(
     session: Session, name: str, lease: Lease, server: LocalServer, flow_clock: FlowClock
 ) -> None:
     server.admin("endpoint-names", {"name": name})
@@ -247,7 +247,7 @@ def test_the_form_takes_what_the_configuration_takes(kept: str) -> None:
     assert re.fullmatch(Deploy.model_json_schema()["properties"]["keep_endpoint"]["pattern"], kept)
 
 
-def test_a_crashed_container_is_told_with_its_log(
+def test_a_crashed_container_is_reported_with_its_log(
     session: Session, name: str, lease: Lease, tiny: str, let_fail: LetFail
 ) -> None:
     endpoint = open_endpoint.fn(session, name, job("j"), lease)
@@ -307,7 +307,7 @@ def test_a_refusal_says_what_to_do(
     assert caught.value.retryable == (status in (408, 429))
 
 
-def test_a_key_that_was_renewed_meanwhile_is_asked_for_anew(
+def test_a_key_that_was_renewed_meanwhile_is_asked_for_again(
     session: Session, served: Deployment, data: PreparedData, let_fail: LetFail
 ) -> None:
     let_fail({"kind": "status", "method": "POST", "path": "/**/score", "status": 401})
@@ -318,7 +318,7 @@ def question(session: Session, data: PreparedData, deployment: Deployment) -> Co
     return ask.fn(session, Invoke(), data, deployment, None)
 
 
-def test_an_endpoint_made_anew_while_it_is_deleted_is_left_to_its_run(
+def test_an_endpoint_made_again_while_it_is_deleted_is_left_to_its_run(
     session: Session, name: str, lease: Lease, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     open_endpoint.fn(session, name, job("shared"), lease)

@@ -244,7 +244,7 @@ def test_a_low_priority_cluster_is_made_whatever_the_quota(
     assert ml_client.compute.begin_create_or_update(wanted).result().provisioning_state == "Succeeded"
 
 
-def test_a_job_that_is_queued_for_long_is_told_with_what_its_cluster_says(
+def test_a_job_that_is_queued_for_long_is_reported_with_what_its_cluster_says(
     session: Session, ml_client: Any, let_fail: LetFail, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     ml_client.compute.begin_create_or_update(

@@ -97,7 +97,7 @@ def test_an_endpoint_is_live_until_its_lease_ends() -> None:
         assert _value(found, "finetune_live_endpoints", model=kept.base) == live
 
 
-def test_the_newest_loss_is_the_one_that_is_told() -> None:
+def test_the_newest_loss_is_the_one_that_is_reported() -> None:
     newest = next(run for run in HISTORY if run.recipe == "local" and run.eval_loss is not None)
     told = _value(
         registry(lambda: HISTORY, NOW), "finetune_eval_loss", recipe="local", model="SmolLM2-135M-Instruct"

@@ -95,7 +95,7 @@ def test_a_retired_model_fails_by_itself(examined: Examined) -> None:
     assert verdicts(found["base model"]).count(WARN) >= 2
 
 
-def test_the_registrys_keys_and_versions_are_told(examined: Examined) -> None:
+def test_the_registrys_keys_and_versions_are_reported(examined: Examined) -> None:
     (line,) = examined("base.name=Phi-4", "base.version=8", only="registry")["registry"]
     assert line.verdict is PASS
     assert "supportedComputes" in line.facts["system_metadata"]
@@ -181,7 +181,7 @@ def test_storage_without_keys_asks_for_an_identity(examined: Examined) -> None:
     assert (line.verdict, "compute.identity" in line.do) == (FAIL, True)
 
 
-def test_the_quota_is_told_row_by_row(examined: Examined, let_fail: LetFail) -> None:
+def test_the_quota_is_reported_row_by_row(examined: Examined, let_fail: LetFail) -> None:
     found = examined(only="quota")["quota"]
     assert verdicts(found) == [PASS] * 4
     many = ("compute.nodes=60000", "compute.max_nodes=60000")
@@ -200,7 +200,7 @@ def test_the_quota_is_told_row_by_row(examined: Examined, let_fail: LetFail) -> 
         (["compute.size=Standard_DS3_v2"], "cannot be fine-tuned on Standard_DS3_v2"),
     ],
 )
-def test_a_cluster_that_would_not_do_is_told(examined: Examined, changes: list[str], said: str) -> None:
+def test_a_cluster_that_would_not_do_is_reported(examined: Examined, changes: list[str], said: str) -> None:
     (line,) = examined(*changes, only="cluster")["cluster"]
     assert line.verdict is FAIL
     assert said in line.says

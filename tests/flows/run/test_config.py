@@ -212,7 +212,7 @@ HEAVY = {"prefect", "azure", "mlflow", "polars", "pyarrow", "datasets", "request
         ("data.train.name=holdout", "has no split 'holdout'"),
     ],
 )
-def test_a_mistake_in_a_recipe_is_told_before_anything_heavy_is_imported(
+def test_a_mistake_in_a_recipe_is_reported_before_anything_heavy_is_imported(
     change: str, line: str, tmp_path: Path
 ) -> None:
     rows = tmp_path / "all.jsonl"

@@ -101,7 +101,7 @@ def test_a_wrong_configuration_is_one_line_before_anything_is_started(
     assert not {"prefect.server.api.server", "azureml_local.switch"} & imported(err)
 
 
-def test_a_wrong_option_is_told_with_the_usage(start: Start) -> None:
+def test_a_wrong_option_is_reported_with_the_usage(start: Start) -> None:
     code, out, err = finished(start("run", "--frsh"))
     assert (code, out) == (2, "")
     assert "No such option: --frsh" in err
@@ -145,7 +145,7 @@ def test_json_alone_is_on_stdout(start: Start, prefect_server: PrefectServer, tm
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("environment", "tiny")
-def test_a_failure_is_told_and_ends_with_1(
+def test_a_failure_is_reported_and_ends_with_1(
     start: Start, prefect_server: PrefectServer, tmp_path: Path
 ) -> None:
     wrong = "deploy.instance_type=Standard_NC6s_v3"

@@ -101,7 +101,7 @@ def test_a_temporary_server_that_does_not_start_is_a_failure_of_prefect(tmp_path
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", [["history"], ["reap"], ["run", "local"]])
-def test_a_configured_server_that_is_down_is_told_in_one_line_with_the_remedy(
+def test_a_configured_server_that_is_down_is_reported_in_one_line_with_the_remedy(
     command: list[str], tmp_path: Path
 ) -> None:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}

@@ -55,7 +55,7 @@ def test_a_token_refused_while_a_job_is_checked_is_renewed() -> None:
     assert explain(error).cause is Cause.SIGN_IN
 
 
-def test_a_fault_of_a_job_is_told_in_a_line() -> None:
+def test_a_fault_of_a_job_is_reported_in_a_line() -> None:
     error = checked("Not found compute with name c")
     assert not is_transient(error)
     assert not is_unauthorised(error)
@@ -109,7 +109,7 @@ def test_a_failure_that_a_refused_token_is_the_cause_of_is_known_as_such() -> No
     assert not is_unauthorised(failure)
 
 
-def test_what_is_really_wrong_with_the_input_is_told_without_a_terminals_colours() -> None:
+def test_what_is_really_wrong_with_the_input_is_reported_without_a_terminals_colours() -> None:
     error = MlException("\x1b[37m\n\x1b[31mThere is no file.\x1b[39m", "")
     error.__context__ = ValidationException("Met it.", "Met it.")
     assert (str(explain(error)), explain(error).retryable) == ("There is no file.", False)

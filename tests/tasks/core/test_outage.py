@@ -57,7 +57,7 @@ def test_an_outage_within_the_budget_is_outlasted(clock: Clock, seconds: float) 
     assert len(clock.pauses) < 90
 
 
-def test_an_outage_beyond_the_budget_is_told_with_its_length(clock: Clock) -> None:
+def test_an_outage_beyond_the_budget_is_reported_with_its_length(clock: Clock) -> None:
     with outage.budget(60), fails(Cause.UNREACHABLE, "It was so for 6", "Run again") as caught:
         outage.outlast(away(clock, 4000))
     assert not caught.value.retryable

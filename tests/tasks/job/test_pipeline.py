@@ -196,7 +196,7 @@ def test_equal_inputs_make_one_job(session: Session, plan: MakePlan, submit: Sub
     assert job.settings.force_rerun is True
 
 
-def test_a_job_that_failed_is_told_with_its_step_and_its_log_and_tried_anew(
+def test_a_job_that_failed_is_reported_with_its_step_and_its_log_and_tried_again(
     session: Session, plan: MakePlan, submit: Submit, cluster: Cluster, let_fail: LetFail
 ) -> None:
     planned = plan(learning_rate=unlike_any())
@@ -250,7 +250,7 @@ def test_a_lost_answer_makes_no_second_job(plan: MakePlan, submit: Submit, let_f
     assert submit(planned).name == job.name
 
 
-def test_a_job_that_is_being_cancelled_is_left_and_tried_anew(
+def test_a_job_that_is_being_cancelled_is_left_and_tried_again(
     session: Session, plan: MakePlan, submit: Submit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     planned = plan(learning_rate=unlike_any())
@@ -276,7 +276,7 @@ def test_of_two_that_submit_at_once_the_one_whose_tags_stay_holds_the_job() -> N
     assert theirs.as_held("me", "me") == made
 
 
-def test_a_cluster_that_its_run_has_deleted_meanwhile_is_made_anew(
+def test_a_cluster_that_its_run_has_deleted_meanwhile_is_made_again(
     session: Session, base: BaseModelVersion, data: PreparedData, lease: Lease
 ) -> None:
     compute, other = Compute(name=f"c-{uuid4().hex[:8]}", size=T4), Lease.of_run("other", hours=1)

@@ -201,7 +201,7 @@ def test_a_job_knows_its_own_experiment(session: Session, cluster: Cluster, subm
 
 
 @pytest.mark.parametrize("nested", [False, True])
-def test_the_failed_steps_error_and_last_lines_are_told(
+def test_the_failed_steps_error_and_last_lines_are_reported(
     session: Session, cluster: Cluster, submit: Submit, nested: bool
 ) -> None:
     job = submit("for i in $(seq 100 150); do echo line-$i; done; exit 3", nested=nested)
@@ -334,7 +334,7 @@ def test_the_budget_holds_as_well_where_no_process_waits(
     (tmp_path / "go").touch()
 
 
-def test_a_job_that_cannot_be_cancelled_is_told_as_what_goes_on_to_cost(
+def test_a_job_that_cannot_be_cancelled_is_reported_as_what_goes_on_to_cost(
     session: Session,
     cluster: Cluster,
     submit: Submit,

@@ -174,7 +174,7 @@ def test_a_planted_difference_is_found(
     assert all(each.counts for each in found)
 
 
-def test_a_word_that_only_one_has_is_told_and_does_not_count(recording: Recording) -> None:
+def test_a_word_that_only_one_has_is_reported_and_does_not_count(recording: Recording) -> None:
     def with_state(state: str) -> Recording:
         exchange = recording.exchanges[0].model_copy(update={"shape": {"status": f"text:{state}"}})
         return recording.model_copy(update={"exchanges": (exchange,)})

@@ -20,7 +20,7 @@ _WITHOUT_MEANING = {
     "auto_find_batch_size": "a batch of any size is computed in packs that fit into memory",
     "eval_accumulation_steps": "only the sum of the losses is kept",
     "dataloader_num_workers": "the data is in memory",
-    "ignore_mismatched_sizes": "no layer is made anew",
+    "ignore_mismatched_sizes": "no layer is made again",
     "metric_for_best_model": "for conversations the loss is the only metric",
     "resume_from_checkpoint": "a step that was interrupted always goes on from its newest checkpoint",
     "save_total_limit": "only the newest checkpoint is kept, and none after the end",

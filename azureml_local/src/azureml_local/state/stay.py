@@ -29,7 +29,7 @@ class Stay:
         """What the clients of that state have said; None where none has."""
         try:
             return cls(**json.loads((state / _FILE).read_text()))
-        except (FileNotFoundError, ValueError, TypeError):  # a damaged one is written anew by its client
+        except (FileNotFoundError, ValueError, TypeError):  # its client writes a damaged one again
             return None
 
     def write(self, state: Path) -> None:

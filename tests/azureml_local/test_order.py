@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from azureml_local.settings import Settings
 from azureml_local.state import documents
 from azureml_local.state.document import Json, Kind
-from azureml_local.state.documents import ROOT_JOBS, JobDocument, assets, by_age, by_number, orders
+from azureml_local.state.documents import ROOT_JOBS, assets, by_age, by_number, orders
+from azureml_local.state.job_documents import JobDocument
 from azureml_local.state.order import Order
 from azureml_local.state.store import Store, _select
 from tests.conftest import LocalServer

@@ -10,8 +10,9 @@ from urllib.parse import unquote, urlsplit
 from azureml_local.assets import versions
 from azureml_local.errors import BadRequest, NotFound
 from azureml_local.settings import ARTIFACT_DATASTORE, REGISTRY_CONTAINER, Settings
-from azureml_local.state.documents import JOBS, WORKSPACES, AssetDocument, assets, outputs_of
+from azureml_local.state.documents import JOBS, WORKSPACES, AssetDocument, assets
 from azureml_local.state.external_data import is_external
+from azureml_local.state.job_documents import outputs_of
 from azureml_local.state.workspace import WorkspaceState
 
 _DATASTORE = re.compile(

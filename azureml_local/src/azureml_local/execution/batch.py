@@ -24,7 +24,8 @@ from azureml_local.execution.jobs import JobRequest
 from azureml_local.execution.workspace import Workspace
 from azureml_local.state.batch_documents import BatchDeploymentDocument, BatchDeploymentSettings
 from azureml_local.state.document import Json
-from azureml_local.state.documents import BATCH_COMPONENTS, JobDocument, assets
+from azureml_local.state.documents import BATCH_COMPONENTS, assets
+from azureml_local.state.job_documents import JobDocument
 from azureml_local.state.workspace import WorkspaceState
 
 STEP, INPUT, SCORE = "batchscoring", "input_data", "score"

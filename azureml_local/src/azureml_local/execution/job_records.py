@@ -17,12 +17,8 @@ from azureml_local.state.documents import (
     ROOT_JOBS,
     UNFINISHED_JOBS,
     CounterDocument,
-    JobDocument,
-    JobError,
-    JobProperties,
-    holds_others,
-    status,
 )
+from azureml_local.state.job_documents import JobDocument, JobError, JobProperties, holds_others, status
 from azureml_local.state.job_states import JobState
 from azureml_local.state.order import Position
 from azureml_local.state.store import Store

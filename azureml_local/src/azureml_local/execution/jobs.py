@@ -30,13 +30,7 @@ from azureml_local.execution.sweep import SweepRun
 from azureml_local.execution.sweep_job import SweepJob
 from azureml_local.execution.tracking import Tracking
 from azureml_local.state.document import Json
-from azureml_local.state.documents import (
-    JobDocument,
-    JobOutput,
-    has_ended,
-    is_pipeline,
-    job_type,
-)
+from azureml_local.state.job_documents import JobDocument, JobOutput, has_ended, is_pipeline, job_type
 from azureml_local.state.job_states import JobState
 from azureml_local.state.workspace import WorkspaceState
 

@@ -8,8 +8,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from azureml_local.execution.inherited import direct, inherited
-from azureml_local.state.documents import JobDocument
-from azureml_local.state.documents import experiment as experiment_of
+from azureml_local.state.job_documents import JobDocument
+from azureml_local.state.job_documents import experiment as experiment_of
 from azureml_local.state.workspace import WorkspaceState
 
 _TOKEN_LIFETIME = 30 * 86400  # seconds; a job's token must outlive the job

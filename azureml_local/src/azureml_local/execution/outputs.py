@@ -11,12 +11,8 @@ from azureml_local.execution.graph import Output
 from azureml_local.execution.runtime import artifact_folder
 from azureml_local.settings import ARTIFACT_DATASTORE, DEFAULT_DATASTORE
 from azureml_local.state.document import Json, Kind
-from azureml_local.state.documents import (
-    JOBS,
-    AssetDocument,
-    assets,
-    outputs_of,
-)
+from azureml_local.state.documents import JOBS, AssetDocument, assets
+from azureml_local.state.job_documents import outputs_of
 from azureml_local.state.store import Store
 from azureml_local.state.workspace import WorkspaceState
 

@@ -17,7 +17,7 @@ from azureml_local.execution.run_tree import RunTree, child_name
 from azureml_local.execution.runtime import Runtime
 from azureml_local.execution.step import StepRun
 from azureml_local.execution.step_directory import StepTask
-from azureml_local.state.documents import JobDocument, JobError, experiment, status
+from azureml_local.state.job_documents import JobDocument, JobError, experiment, status
 from azureml_local.state.job_states import JobState
 
 logger = logging.getLogger(__name__)

@@ -10,14 +10,8 @@ from azureml_local.execution.graph import Graph, Step
 from azureml_local.execution.outputs import register
 from azureml_local.execution.run_properties import compute_target_status, of_reused
 from azureml_local.execution.runtime import Runtime
-from azureml_local.state.documents import (
-    COMPLETED_STEPS,
-    CompletedStepDocument,
-    JobDocument,
-    JobOutput,
-    outputs_of,
-    run_properties,
-)
+from azureml_local.state.documents import COMPLETED_STEPS, CompletedStepDocument
+from azureml_local.state.job_documents import JobDocument, JobOutput, outputs_of, run_properties
 from azureml_local.state.job_states import JobState
 
 

@@ -15,7 +15,7 @@ from uuid import NAMESPACE_URL, uuid5
 from azureml_local.execution import run_properties
 from azureml_local.execution.graph import Graph, Subgraph
 from azureml_local.execution.job_records import JobRecords, NewJob
-from azureml_local.state.documents import JobError, JobProperties, experiment
+from azureml_local.state.job_documents import JobError, JobProperties, experiment
 from azureml_local.state.job_states import JobState
 
 

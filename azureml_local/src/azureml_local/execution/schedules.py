@@ -15,7 +15,8 @@ from azureml_local.errors import NotFound, ServiceError
 from azureml_local.execution import trigger
 from azureml_local.state.clock import iso
 from azureml_local.state.document import Json
-from azureml_local.state.documents import SCHEDULES, ScheduleDocument
+from azureml_local.state.documents import SCHEDULES
+from azureml_local.state.job_documents import ScheduleDocument
 from azureml_local.state.workspace import WorkspaceState
 
 logger = logging.getLogger(__name__)

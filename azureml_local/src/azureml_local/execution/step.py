@@ -14,8 +14,9 @@ from azureml_local.execution.process import LOST, Detached
 from azureml_local.execution.run_properties import compute_target_status
 from azureml_local.execution.runtime import Runtime
 from azureml_local.execution.step_directory import StepDirectory, StepTask
-from azureml_local.state.documents import ALLOCATION_ERRORS, JobError, status
+from azureml_local.state.documents import ALLOCATION_ERRORS
 from azureml_local.state.faults import NoCapacity, Preemption, StepFailure
+from azureml_local.state.job_documents import JobError, status
 from azureml_local.state.job_states import JobState
 
 # Seconds that a state lasts at the pace `real` when nothing real decides.

@@ -23,8 +23,8 @@ from azureml_local.execution.node import environment, named
 from azureml_local.execution.outputs import output_uri
 from azureml_local.execution.process import Detached
 from azureml_local.execution.runtime import Runtime
-from azureml_local.state.documents import outputs_of
 from azureml_local.state.faults import StepFailure
+from azureml_local.state.job_documents import outputs_of
 
 LOG = "user_logs/std_log.txt"
 _KEPT = ("outputs", "logs")  # folders that a node uploads while the command runs

@@ -28,7 +28,7 @@ from azureml_local.execution.search_space import Values
 from azureml_local.execution.step import StepRun
 from azureml_local.execution.step_directory import StepTask
 from azureml_local.execution.sweep_job import SweepJob
-from azureml_local.state.documents import JobError, experiment, outputs_of, run_properties, status
+from azureml_local.state.job_documents import JobError, experiment, outputs_of, run_properties, status
 from azureml_local.state.job_states import JobState
 
 logger = logging.getLogger(__name__)

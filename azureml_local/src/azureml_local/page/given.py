@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from azureml_local.state.documents import JobDocument
+from azureml_local.state.job_documents import JobDocument
 
 Values = dict[str, Any]
 

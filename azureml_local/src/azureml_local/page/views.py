@@ -21,18 +21,20 @@ from azureml_local.state.documents import (
     DEPLOYMENTS,
     ENDPOINTS,
     AssetDocument,
-    JobDocument,
     assets,
-    has_ended,
-    holds_others,
     instance_type,
     instances,
-    is_pipeline,
     provisioning_state,
+)
+from azureml_local.state.endpoint_documents import EndpointDocument
+from azureml_local.state.job_documents import (
+    JobDocument,
+    has_ended,
+    holds_others,
+    is_pipeline,
     run_properties,
     status,
 )
-from azureml_local.state.endpoint_documents import EndpointDocument
 from azureml_local.state.job_states import JobState
 
 Values = dict[str, Any]

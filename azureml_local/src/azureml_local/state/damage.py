@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from azureml_local.errors import ServiceError
-from azureml_local.state import batch_documents, documents, endpoint_documents, form, workspace_documents
+from azureml_local.state import (
+    batch_documents,
+    documents,
+    endpoint_documents,
+    form,
+    job_documents,
+    workspace_documents,
+)
 from azureml_local.state.document import D, Kind
 from azureml_local.state.documents import COLLECTIONS, assets
 
@@ -21,8 +28,8 @@ FORMS: Mapping[str, Any] = {
     documents.GROUPS.name: workspace_documents.GroupDocument,
     documents.REGISTRIES.name: workspace_documents.RegistryDocument,
     documents.TEMPLATES.name: workspace_documents.DeploymentOfTemplateDocument,
-    documents.JOBS.name: documents.JobDocument,
-    documents.SCHEDULES.name: documents.ScheduleDocument,
+    documents.JOBS.name: job_documents.JobDocument,
+    documents.SCHEDULES.name: job_documents.ScheduleDocument,
     documents.CLUSTERS.name: documents.ClusterDocument,
     documents.ENDPOINTS.name: endpoint_documents.EndpointDocument,
     documents.HELD_NAMES.name: endpoint_documents.HeldNameDocument,

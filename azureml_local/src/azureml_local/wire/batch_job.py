@@ -23,7 +23,8 @@ from azureml_local.state.batch_documents import (
     BatchJobDocument,
 )
 from azureml_local.state.document import Json
-from azureml_local.state.documents import BATCH_DEPLOYMENTS, BATCH_JOBS, JobDocument, provisioning_state
+from azureml_local.state.documents import BATCH_DEPLOYMENTS, BATCH_JOBS, provisioning_state
+from azureml_local.state.job_documents import JobDocument
 from azureml_local.state.tokens import ML_AUDIENCES
 from azureml_local.wire import batch_deployment, batch_endpoint, batch_job_request
 from azureml_local.wire.arm import page, properties, route, workspace_of

@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from azureml_local.execution.workspace import Workspace
-from azureml_local.state.documents import JobDocument
+from azureml_local.state.job_documents import JobDocument
 
 _FASTEST = timedelta(seconds=10)  # no job on Azure is over sooner
 _REMEMBERED = timedelta(minutes=10)  # who has submitted it looks by then

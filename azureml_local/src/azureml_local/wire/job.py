@@ -17,7 +17,7 @@ from azureml_local.execution.runtime import artifact_folder
 from azureml_local.execution.workspace import Workspace
 from azureml_local.settings import ARTIFACT_DATASTORE
 from azureml_local.state.document import Json
-from azureml_local.state.documents import (
+from azureml_local.state.job_documents import (
     JobDocument,
     has_ended,
     is_pipeline,

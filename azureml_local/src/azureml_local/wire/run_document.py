@@ -14,7 +14,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from azureml_local.execution.workspace import Workspace
 from azureml_local.state.document import Json
-from azureml_local.state.documents import (
+from azureml_local.state.job_documents import (
     JobDocument,
     experiment,
     holds_others,

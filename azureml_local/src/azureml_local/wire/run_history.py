@@ -9,7 +9,7 @@ from starlette.routing import Route
 from azureml_local.assets import addresses
 from azureml_local.errors import BadRequest
 from azureml_local.state.document import Json
-from azureml_local.state.documents import JobDocument
+from azureml_local.state.job_documents import JobDocument
 from azureml_local.state.job_states import JobState
 from azureml_local.wire import first_look
 from azureml_local.wire.arm import WORKSPACE, body, route, workspace_of

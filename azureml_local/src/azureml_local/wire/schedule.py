@@ -19,7 +19,8 @@ from azureml_local.execution import trigger
 from azureml_local.execution.workspace import Workspace
 from azureml_local.state.clock import iso
 from azureml_local.state.document import Json
-from azureml_local.state.documents import SCHEDULES, ScheduleDocument, ScheduleProperties
+from azureml_local.state.documents import SCHEDULES
+from azureml_local.state.job_documents import ScheduleDocument, ScheduleProperties
 from azureml_local.state.transitions import CREATE_SCHEDULE, DELETE_SCHEDULE, UPDATE_SCHEDULE
 from azureml_local.wire import fields, job_request, operation
 from azureml_local.wire.arm import WORKSPACE, body, page, properties, route, workspace_of

@@ -13,8 +13,9 @@ from azureml_local.execution.workspace import Workspace
 from azureml_local.state import sizes
 from azureml_local.state.clock import iso
 from azureml_local.state.document import Json
-from azureml_local.state.documents import COMPUTE_INSTANCES, DEPLOYMENTS, ENDPOINTS, JOBS, SEEDS, JobDocument
+from azureml_local.state.documents import COMPUTE_INSTANCES, DEPLOYMENTS, ENDPOINTS, JOBS, SEEDS
 from azureml_local.state.endpoint_documents import DeploymentDocument, EndpointDocument, Envelope
+from azureml_local.state.job_documents import JobDocument
 from azureml_local.state.job_states import JobState
 from azureml_local.state.store import Store
 from azureml_local.wire import deployment_request, endpoint_request

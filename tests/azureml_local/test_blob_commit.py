@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from azureml_local.settings import Scenario, Settings
-from azureml_local.state.blobs import BlobProperties
+from azureml_local.state.blob import BlobProperties
 from azureml_local.state.workspace import WorkspaceState
 
 NEW = BlobProperties(metadata={"which": "new"}, content_type="text/new", content_md5="bmV3")

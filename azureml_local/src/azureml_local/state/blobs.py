@@ -8,53 +8,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
 
 from azureml_local.errors import BadRequest, Conflict, Forbidden, NotFound
+from azureml_local.state.blob import Blob, BlobProperties
 from azureml_local.state.documents import BLOBS, DATASTORES, BlobDocument
 from azureml_local.state.places import container_of
 from azureml_local.state.store import Store
-
-
-@dataclass(frozen=True, kw_only=True)
-class BlobProperties:
-    """What a client says of a blob that it writes."""
-
-    content_type: str | None = None
-    content_md5: str | None = None
-    metadata: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Blob:
-    """What is known of a committed blob; `size` in bytes."""
-
-    container: str
-    name: str
-    size: int
-    modified: datetime
-    etag: str
-    properties: BlobProperties
-
-    @property
-    def content_type(self) -> str:
-        """The media type, as Azure has it where the client said none."""
-        return self.properties.content_type or "application/octet-stream"
-
-    @property
-    def content_md5(self) -> str | None:
-        """The base64 MD5 that is known of the content."""
-        return self.properties.content_md5
-
-    @property
-    def metadata(self) -> Mapping[str, str]:
-        """The client's own properties."""
-        return self.properties.metadata
-
 
 MayReplace = Callable[[], bool]
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from azureml_local.errors import BadRequest
-from azureml_local.state.blobs import Blob, BlobProperties, Blobs, MayReplace
+from azureml_local.state.blob import Blob, BlobProperties
+from azureml_local.state.blobs import Blobs, MayReplace
 
 # Azure discards blocks that nobody has committed within a week.
 _LIFETIME = 7 * 86400.0

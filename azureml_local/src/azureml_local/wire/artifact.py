@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 from azureml_local.errors import BadRequest, NotFound
 from azureml_local.execution.workspace import Workspace
 from azureml_local.settings import ARTIFACT_DATASTORE, CONTAINERS, DEFAULT_DATASTORE
-from azureml_local.state.blobs import Blob
+from azureml_local.state.blob import Blob
 from azureml_local.state.document import Json
 from azureml_local.wire.arm import WORKSPACE, body, route, workspace_of
 

@@ -17,7 +17,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from azureml_local.errors import BadRequest, Conflict, ServiceError
-from azureml_local.state.blobs import Blob, BlobProperties
+from azureml_local.state.blob import Blob, BlobProperties
 from azureml_local.state.file_systems import Entry
 from azureml_local.wire import blob_conditions, storage
 from azureml_local.wire.arm import read, workspace_of

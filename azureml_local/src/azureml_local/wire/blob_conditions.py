@@ -13,7 +13,7 @@ from email.utils import parsedate_to_datetime
 from starlette.requests import Request
 
 from azureml_local.errors import BadRequest, Conflict, NotFound, PreconditionFailed
-from azureml_local.state.blobs import Blob
+from azureml_local.state.blob import Blob
 from azureml_local.wire.arm import workspace_of
 
 

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from azureml_local.errors import BadRequest
-from azureml_local.state.blobs import Blob
+from azureml_local.state.blob import Blob
 from azureml_local.wire.arm import integer, workspace_of
 
 _LIST_LIMIT = 5000

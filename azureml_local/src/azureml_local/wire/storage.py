@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 
 from azureml_local.errors import BadRequest, Forbidden, ServiceError, TooLarge
 from azureml_local.execution.workspace import Workspace
-from azureml_local.state.blobs import Blob
+from azureml_local.state.blob import Blob
 from azureml_local.state.documents import DATASTORES
 from azureml_local.state.file_systems import Entry
 from azureml_local.state.places import container_of

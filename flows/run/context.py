@@ -84,7 +84,7 @@ class Run:
     incumbent = Result[Version | None]()
     deletion = Result[Deletion]()
     deleted_cluster = Result[str]()
-    released = Result[datetime]()  # when that cluster was, by the service's clock
+    released = Result[datetime]()  # when that cluster was, or was left to others, by the service's clock
     meter = Result[Meter]()
     served = Result[tuple[Served, ...]]()
     spent = Result[Spent]()

@@ -34,6 +34,17 @@ class Spent(BaseModel):
     serving: Bill = NOTHING
     jobs: tuple[JobCost, ...] = ()
 
+    def with_idle(self, job: str, dollars: float) -> Spent:
+        """With the idle time of nodes that the job has taken over."""
+        jobs = tuple(
+            each.model_copy(update={"dollars": each.dollars + dollars, "counted": each.counted + dollars})
+            if each.name == job
+            else each
+            for each in self.jobs
+        )
+        training = self.training + Bill(dollars=dollars, at_least=False)
+        return self.model_copy(update={"training": training, "jobs": jobs})
+
     @property
     def is_least(self) -> bool:
         """Whether it may have been more."""

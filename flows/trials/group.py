@@ -30,7 +30,7 @@ class Group:
         self.over_budget = False
         self._sweep = sweep
         self._trials = trials
-        self._shared = Shared(sweep=id, heard=heard)
+        self._shared = Shared(sweep=id, heard=heard, has_more=self._has_more)
         self._runs: list[Running] = []
         self._changed = Event()
 
@@ -82,8 +82,10 @@ class Group:
         return sum(each.dollars for each in self.found())
 
     def _may_start(self) -> bool:
-        waiting = len(self._runs) < len(self._trials) and not self._shared.is_stopping
-        return waiting and len(self._live()) < self._sweep.parallel
+        return self._has_more() and len(self._live()) < self._sweep.parallel
+
+    def _has_more(self) -> bool:
+        return len(self._runs) < len(self._trials) and not self._shared.is_stopping
 
     def _start(self, trial: Trial) -> None:
         running = Running(trial, self._shared)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -21,7 +21,9 @@ from flows.run.context import Run
 from flows.run.flow_runs import TRIAL
 from flows.run.report import RunReport, report_of
 from flows.trials.grid import Trial
+from flows.trials.idle import IdleNodes
 from flows.trials.result import End, Tried
+from tasks.azure import service_clock
 from tasks.azure.errors import explain
 from tasks.azure.failure import Cause, Failure
 from tasks.core.stage import StageEvent, StageState, observing
@@ -37,7 +39,9 @@ class Shared:
 
     sweep: str
     heard: Heard
+    has_more: Callable[[], bool]  # whether another run is going to begin
     turn: Lock = field(default_factory=Lock)  # data is prepared, and a cluster is made, by one at a time
+    idle: IdleNodes = field(default_factory=IdleNodes)
     _door: Lock = field(default_factory=Lock)
     _stopping: Event = field(default_factory=Event)
 
@@ -93,10 +97,11 @@ class Running:
         self.begun.set()
         run = self.run
         try:
-            with self._observed(), pricing.priced(run):
+            with self._observed(), pricing.priced(run), self._nodes_left():
                 self._stages(run)
         except Exception as error:  # noqa: BLE001 - it is the result of this run, and no other's
             self.failure = run.failure = error
+        self._share_nodes()
         report = report_of(run).model_copy(update={"run": self.flow_run})
         artifacts.publish_report(report, run)
         self.report = report
@@ -135,6 +140,25 @@ class Running:
             work = prepare(run)
         self._shared.enter(self.submitting)
         train(run, work)
+
+    @contextmanager
+    def _nodes_left(self) -> Iterator[None]:
+        """Count nodes up to the end of the block, where the next run takes them or the group deletes them."""
+        try:
+            yield
+        finally:
+            if self._shared.has_more() or not self.run.config.compute.keep:
+                self.run.released = service_clock.now()
+
+    def _share_nodes(self) -> None:
+        """Count the idle time of the nodes that the run has taken over, and leave its own to the next."""
+        run = self.run
+        meter, submission, spent = Run.meter.of(run), Run.submission.of(run), Run.spent.of(run)
+        if meter is None or submission is None or spent is None or submission.reused is not None:
+            return
+        run.spent = spent.with_idle(submission.name, self._shared.idle.take(meter))
+        if (released := Run.released.of(run)) is not None:
+            self._shared.idle.leave(meter, released)
 
     def _end(self, *, over_budget: bool) -> End:
         if self.failure is None and self.report is not None:

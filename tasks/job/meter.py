@@ -57,6 +57,13 @@ class Meter:
         self._shared = False
         self._created: datetime | None = None
         self.last = Bill()  # the latest one
+        self.begun: datetime | None = None  # the first of its steps on the cluster, and
+        self.ended: datetime | None = None  # the last of them
+
+    @property
+    def idle_seconds(self) -> float:
+        """For how long the cluster keeps an idle node, as far as it is known to."""
+        return self._idle
 
     def created(self, moment: datetime | None) -> None:
         """Note when a job was submitted: nothing of it was up before."""
@@ -82,6 +89,8 @@ class Meter:
         Without it the idle time after the last step counts in full: it is going to be billed.
         """
         here = self._spans([step for step in steps if self._is_here(step)], now)
+        self.begun = min((begin for begin, _, _ in here), default=None)
+        self.ended = max((end for _, end, _ in here), default=None)
         elsewhere = self._spans([step for step in steps if not self._is_here(step)], now)
         seconds = _Timeline(here, self._looks, 0.0 if self._shared else self._idle).node_seconds(until)
         seconds += _Timeline(elsewhere, (), 0.0).node_seconds(until)  # its price is taken to be the same

@@ -24,6 +24,9 @@ from flows.run import parameters
 from flows.run.config import Finetune
 from flows.run.earlier import report_lost, spent_by
 from flows.run.report import RunReport
+from flows.sweep import sweep
+from flows.trials.grid import Trial, Try
+from flows.trials.watching import watched
 from tasks import spending
 from tasks.azure import clients
 from tasks.azure.failure import Cause
@@ -36,7 +39,7 @@ from tests.flows.reports import report_of
 from tests.support import tiny_model
 from tests.support.own_workspace import Workspace
 from tests.support.prefect_server import PrefectServer
-from tests.support.tiny_recipe import tiny_config
+from tests.support.tiny_recipe import RECIPE, tiny_config
 
 pytestmark = pytest.mark.slow
 
@@ -299,3 +302,37 @@ def test_of_every_attempt_of_a_run(
     books.admin("clock", {"seconds": LATER})
     assert again.training_usd == pytest.approx(billed(books, "node", cluster), rel=0.02)
     assert again.training_usd > 1.8 * failed.training_usd * 0.9
+
+
+def test_of_the_runs_of_a_sweep(
+    prefect_server: PrefectServer, books: Workspace, cluster: str, time_passes: Act, tmp_path: Path
+) -> None:
+    """Which take over each other's nodes: the time between two runs is paid for once."""
+    passed: set[Stage] = set()
+
+    def passes(trial: Trial, event: StageEvent) -> None:
+        if event.state is not StageState.RUNNING or event.stage in passed:
+            return
+        if event.stage is Stage.TRAIN and ": Running" in event.detail:
+            passed.add(event.stage)
+            time_passes()
+        elif event.stage is Stage.SUBMIT and trial.number == 2:
+            passed.add(event.stage)
+            books.admin("clock", {"seconds": 200.0})  # of the 300 for which a node is kept
+
+    more = ("parameters.more.seconds=1800", f"parameters.more.until={tmp_path / 'end'}")
+    own = (f"compute.name={cluster}", "compute.idle_seconds=300", f"data.directory={tmp_path / 'data'}")
+    with watched(passes):
+        state = sweep(
+            recipe=str(RECIPE),
+            tries=[Try(setting="parameters.training.learning_rate", values=("0.011", "0.012"))],
+            changes=[*more, *own, "compute.keep=true", 'gate.rules=["eval_loss <= 0.1"]'],
+            return_state=True,
+        )
+    report = state.result()
+    assert passed == {Stage.TRAIN, Stage.SUBMIT}
+    books.admin("clock", {"seconds": LATER})
+    assert report.training_usd == pytest.approx(billed(books, "node", cluster), rel=0.02)
+    assert [report_of(str(each.run)).training_usd for each in report.tried] == [
+        each.dollars for each in report.tried
+    ]

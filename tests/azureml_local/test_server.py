@@ -256,11 +256,9 @@ def test_it_is_ready_without_what_takes_seconds_to_import(tmp_path: Path) -> Non
     assert found & HEAVY == set()
 
 
-def test_ctrl_c_ends_it_quietly(tmp_path: Path) -> None:
-    with _up(tmp_path) as process:
-        process.send_signal(signal.SIGINT)
-        assert process.wait(PATIENCE) == 130
-    with _up(tmp_path) as process:
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(PATIENCE) == 143
-    assert not (tmp_path / "server.json").exists()
+def test_ctrl_c_and_a_closed_terminal_end_it_quietly(tmp_path: Path) -> None:
+    for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)):
+        with _up(tmp_path) as process:
+            process.send_signal(number)
+            assert process.wait(PATIENCE) == code
+        assert not (tmp_path / "server.json").exists()

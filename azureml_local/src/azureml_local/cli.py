@@ -93,7 +93,7 @@ Durable = Annotated[
 ]
 
 
-_ENDING = {signal.SIGINT, signal.SIGTERM}
+_ENDING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
 
 def main() -> None:

@@ -74,7 +74,7 @@ def serve(
     faults: Sequence[Rule] = (),
     ready: Callable[[Settings], None],
 ) -> None:
-    """Serve until SIGINT or SIGTERM; `ready` is called with the final settings once requests are answered.
+    """Serve until SIGINT, SIGTERM or SIGHUP; `ready` is called with the final settings once it answers.
 
     With `while_held` it also stops when no process holds the state (see switch.joined) and nothing in it is
     wanted any more: no job runs, and it stays for no endpoint.
@@ -123,6 +123,8 @@ def serve(
 def _run(workspace: Workspace, server: uvicorn.Server, listener: socket.socket, *, while_held: bool) -> None:
     """Go on with what is unfinished, and answer until a signal, or until nobody holds the state."""
     signal.signal(signal.SIGTERM, _exit)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
+        signal.signal(signal.SIGHUP, _terminate)
     if while_held:
         watch = (workspace.settings.state, workspace.in_use, server)
         threading.Thread(target=_stop_when_released, args=watch, daemon=True).start()
@@ -193,6 +195,11 @@ def _server(
 def _exit(number: int, _: object) -> None:
     """uvicorn stops gracefully, then raises the signal again: as an exception it lets us clean up."""
     raise SystemExit(128 + number)
+
+
+def _terminate(number: int, _: object) -> None:
+    """A closed terminal ends it as SIGTERM does, whoever handles that by then."""
+    signal.raise_signal(signal.SIGTERM)
 
 
 @contextmanager

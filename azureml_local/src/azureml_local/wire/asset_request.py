@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from azureml_local.assets import kinds
@@ -35,7 +36,11 @@ def code(state: WorkspaceState, name: str, version: str, given: Json) -> Json:
 
 def environment(state: WorkspaceState, name: str, version: str, given: Json) -> Json:
     """The properties of an environment as they are kept; nothing is built. Raises BadRequest."""
-    if not (given.get("image") or given.get("build") or given.get("condaFile")):
+    given = {key: value for key, value in given.items() if value is not None}
+    build = fields.record(given, "build") or {}
+    texts = [text(given, "image"), text(given, "condaFile"), text(build, "contextUri")]
+    text(build, "dockerfilePath")
+    if not any(texts):
         raise BadRequest("An environment needs an image, a build context or a conda file.", target="image")
     system = given.get("osType") or "Linux"
     if system not in _SYSTEMS:
@@ -47,11 +52,12 @@ def environment(state: WorkspaceState, name: str, version: str, given: Json) -> 
 
 
 def _is_route(described: Any) -> bool:
-    """Whether it is a Route of the OpenAPI document: a path and a port."""
+    """Whether it is a Route of the OpenAPI document: a path that is not only signs, and a port."""
     if not isinstance(described, dict) or not isinstance(described.get("path"), str):
         return False
     port = described.get("port")
-    return isinstance(port, int) and not isinstance(port, bool)
+    has_port = isinstance(port, int) and not isinstance(port, bool)
+    return has_port and re.search("[a-zA-Z0-9_]", described["path"]) is not None
 
 
 def component(state: WorkspaceState, name: str, version: str, given: Json) -> Json:

@@ -56,6 +56,12 @@ def remove(first: Workspace, group: str, name: str) -> None:
     shutil.rmtree(gone.settings.state, ignore_errors=True)
 
 
+def remove_workspaces(first: Workspace) -> None:
+    """Remove every workspace beside the first."""
+    for each in tuple(first.others.values()):
+        remove(first, each.settings.resource_group, each.settings.workspace)
+
+
 def registry(first: Workspace, name: str) -> Workspace | None:
     """What keeps the registry of that name, as a workspace does."""
     if name.casefold() == first.settings.registry.casefold():
@@ -67,9 +73,9 @@ def add_registry(first: Workspace, document: RegistryDocument) -> Workspace:
     """Open a registry of that description beside the first; nothing ever runs in it."""
     settings = first.settings.of_registry(document["group"], document["name"], document["location"])
     made = Workspace.open(settings, first)
-    key = document["name"].lower()
-    first.registries[key] = made
-    first.store.registries[key] = made.store
+    kept = document["name"].lower()
+    first.registries[kept] = made
+    first.store.registries[kept] = made.store
     made.store.registries = first.store.registries
     first.store.registries[first.settings.registry.lower()] = first.store
     return made
@@ -84,6 +90,12 @@ def remove_registry(first: Workspace, name: str) -> None:
     first.ended.append(gone)
     gone.close()
     shutil.rmtree(gone.settings.state, ignore_errors=True)
+
+
+def remove_registries(first: Workspace) -> None:
+    """Remove every registry beside the first."""
+    for name in tuple(first.registries):
+        remove_registry(first, name)
 
 
 def find(first: Workspace, group: str, name: str) -> Workspace | None:

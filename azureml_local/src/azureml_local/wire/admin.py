@@ -67,11 +67,9 @@ def reset(request: Request) -> Response:
     areas = list(Area) if named is None else [Area(each) for each in named]
     with workspace.exchange:
         if Area.WORKSPACES in areas:
-            for each in tuple(workspace.others.values()):
-                neighbours.remove(workspace, each.settings.resource_group, each.settings.workspace)
+            neighbours.remove_workspaces(workspace)
         if Area.REGISTRIES in areas:
-            for name in tuple(workspace.registries):
-                neighbours.remove_registry(workspace, name)
+            neighbours.remove_registries(workspace)
         workspace.clear(areas)
         with workspace.store.transaction():  # one, since each waits for the disk
             beginning.plant(workspace)
@@ -98,10 +96,8 @@ def load(request: Request) -> Response:
     workspace = workspace_of(request)
     with workspace.exchange:
         workspace.load(name)
-        for each in tuple(workspace.others.values()):  # a snapshot has none
-            neighbours.remove(workspace, each.settings.resource_group, each.settings.workspace)
-        for registry in tuple(workspace.registries):
-            neighbours.remove_registry(workspace, registry)
+        neighbours.remove_workspaces(workspace)  # a snapshot has none
+        neighbours.remove_registries(workspace)
     return JSONResponse({"name": name})
 
 

@@ -24,7 +24,8 @@ from flows.operations.stand import PrefectServer, until
 from flows.run.report import KEY
 from tasks.azure.failure import Cause, Failure
 
-_SOON = timedelta(seconds=10)  # the scheduler looks every five for new schedules
+_SOON = timedelta(seconds=5)  # the scheduler looks every two for schedules
+_AGAIN = timedelta(seconds=20)  # more than the ten for which a worker takes up runs ahead: it takes up one
 _LIMIT = 1200.0  # seconds; the local recipe takes one to two minutes on an idle machine
 
 
@@ -46,12 +47,12 @@ def pause_housekeeping(server: PrefectServer) -> None:
 def scheduled_soon(server: PrefectServer, deployment: str, parameters: dict[str, Any]) -> Iterator[datetime]:
     """A schedule of the deployment while the block runs, and the moment at which it fires first.
 
-    Its runs have these parameters, and for the rest the deployment's. It fires every minute from then on: a
-    busy scheduler may come too late for the first time.
+    Its runs have these parameters, and for the rest the deployment's. It fires again and again: a busy
+    scheduler may come too late for the first time.
     """
     first = datetime.now(UTC) + _SOON
     schedule = DeploymentScheduleCreate(
-        schedule=IntervalSchedule(interval=timedelta(minutes=1), anchor_date=first), parameters=parameters
+        schedule=IntervalSchedule(interval=_AGAIN, anchor_date=first), parameters=parameters
     )
     path = {"id": deployment_id(server, deployment)}
     with server.client() as client:

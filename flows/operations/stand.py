@@ -69,6 +69,7 @@ class PrefectServer:
             "PREFECT_HOME": str(self.home),
             "PREFECT_API_URL": f"{self.url}/api",
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "2",
             "PREFECT_SERVER_UI_API_URL": "/api",
             "PREFECT_WORKER_QUERY_SECONDS": "1",
             "NO_PROXY": "127.0.0.1,localhost",

@@ -39,6 +39,14 @@ CONFIG: dict[str, Any] = {
     "pad_token_id": 0,
 }
 
+# What each kind of model that can be trained has of its own.
+KINDS: dict[str, dict[str, Any]] = {
+    "llama": {"tie_word_embeddings": False},
+    "mistral": {"sliding_window": 20},
+    "qwen2": {},
+    "phi3": {"sliding_window": 30, "original_max_position_embeddings": 256, "tie_word_embeddings": False},
+}
+
 
 def sample_rows(path: Path, count: int) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()[:count]]
@@ -122,6 +130,13 @@ def write_model(folder: Path, config: dict[str, Any], *, biased: bool = False, f
     }
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     (folder / "config.json").write_text(json.dumps(config))
+
+
+def write_model_of_kind(folder: Path, kind: str, *, vocabulary: int) -> None:
+    """Random weights of one of `KINDS`."""
+    config = {**CONFIG, "model_type": kind, "vocab_size": vocabulary, "use_cache": False, **KINDS[kind]}
+    del config["architectures"]
+    write_model(folder, config, biased=kind == "qwen2", fused=kind == "phi3")
 
 
 @pytest.fixture(scope="session")

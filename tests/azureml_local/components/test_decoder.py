@@ -9,27 +9,17 @@ from typing import Any
 import pytest
 import torch
 
-from azureml_local.catalogue.architecture import Architecture
 from azureml_local.components.tokenized import Tokenized
 from azureml_local.components.training import output, packing
 from azureml_local.components.training.decoder import Decoder
-from tests.azureml_local.components.conftest import CONFIG, write_model
-
-KINDS: dict[str, dict[str, Any]] = {
-    "llama": {"tie_word_embeddings": False},
-    "mistral": {"sliding_window": 20},
-    "qwen2": {},
-    "phi3": {"sliding_window": 30, "original_max_position_embeddings": 256, "tie_word_embeddings": False},
-}
+from azureml_local.pretrained.architecture import Architecture
+from tests.azureml_local.components.conftest import CONFIG, KINDS, write_model_of_kind
 
 
 @pytest.fixture(params=KINDS)
 def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """A random model of each kind that is known."""
-    kind = request.param
-    config = {**CONFIG, "model_type": kind, "vocab_size": 600, "use_cache": False, **KINDS[kind]}
-    del config["architectures"]
-    write_model(tmp_path, config, biased=kind == "qwen2", fused=kind == "phi3")
+    write_model_of_kind(tmp_path, request.param, vocabulary=600)
     return tmp_path
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from azureml_local.catalogue.architecture import Architecture
+from azureml_local.pretrained.architecture import Architecture
 
 MODELS_VARIABLE = "AZUREML_LOCAL_MODELS"
 """Names the YAML file."""

@@ -1,15 +1,13 @@
-"""A model's tokenizer and chat template, without the weight of transformers."""
+"""Conversations as tokens, with those marked that the assistant said."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from azureml_local.components.conversations import Conversation, DataError
+from azureml_local.pretrained.chat_tokenizer import ChatTokenizer, Refused
 
 
 @dataclass(frozen=True)
@@ -21,42 +19,30 @@ class Encoded:
 
 
 class ChatTemplate:
-    """Renders conversations and encodes them; loads from a Hugging Face folder.
+    """The chat template of a base model, as a folder in Hugging Face's format.
 
     Raises:
         DataError: the folder has no chat template.
     """
 
     def __init__(self, folder: Path) -> None:
-        from jinja2.sandbox import ImmutableSandboxedEnvironment
-        from tokenizers import Tokenizer
-
-        config = json.loads((folder / "tokenizer_config.json").read_text())
-        environment = ImmutableSandboxedEnvironment(
-            trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
-        )
-        environment.globals["raise_exception"] = _raise
-        environment.globals["strftime_now"] = datetime.now().strftime
-        self._template = environment.from_string(_source(folder, config))
-        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        self._special = {name: _content(config.get(name)) for name in ("bos_token", "eos_token", "pad_token")}
+        try:
+            self._tokenizer = ChatTokenizer(folder)
+        except Refused as error:
+            raise DataError(str(error)) from error
 
     def render(self, messages: Conversation, *, add_generation_prompt: bool = False) -> str:
         """The text the model reads. Raises DataError for messages that the template refuses."""
-        from jinja2 import TemplateError
-
         try:
-            return self._template.render(
-                messages=messages, add_generation_prompt=add_generation_prompt, **self._special
-            )
-        except TemplateError as error:
+            return self._tokenizer.render(messages, add_generation_prompt=add_generation_prompt)
+        except Refused as error:
             raise DataError(f"Failure while applying chat template to dataset: {error}") from error
 
     def encode(self, conversations: Iterable[Conversation]) -> Iterator[Encoded]:
         """Each conversation's tokens; to be learnt are the assistant's turns and the marks that end them."""
         listed = list(conversations)
         texts = [self.render(messages) for messages in listed]
-        encodings = self._tokenizer.encode_batch(texts, add_special_tokens=False)
+        encodings = self._tokenizer.backend.encode_batch(texts, add_special_tokens=False)
         for messages, text, encoding in zip(listed, texts, encodings, strict=True):
             learn = [False] * len(encoding.ids)
             for start, end in self._answers(messages, text):
@@ -78,25 +64,3 @@ class ChatTemplate:
                     "template writes an earlier one, so the assistant's words cannot be told apart."
                 )
             yield len(prompt), len(said.rstrip())
-
-
-def _source(folder: Path, config: dict[str, Any]) -> str:
-    file = folder / "chat_template.jinja"
-    if file.is_file():
-        return file.read_text()
-    source = config.get("chat_template")
-    if isinstance(source, list):
-        source = next((entry["template"] for entry in source if entry["name"] == "default"), None)
-    if not source:
-        raise DataError("The base model has no chat template; choose an instruct or chat model.")
-    return str(source)
-
-
-def _content(token: Any) -> str:
-    return str(token["content"] if isinstance(token, dict) else token or "")
-
-
-def _raise(message: str) -> None:
-    from jinja2 import TemplateError
-
-    raise TemplateError(message)

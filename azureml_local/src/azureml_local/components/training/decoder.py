@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
-from azureml_local.catalogue.architecture import Architecture
 from azureml_local.components.training.flash_attention import flash_attention
 from azureml_local.components.training.functions import (
     AdaptedLinear,
@@ -20,6 +18,9 @@ from azureml_local.components.training.functions import (
     Spans,
     SwiGlu,
 )
+from azureml_local.pretrained import weights as pretrained_weights
+from azureml_local.pretrained.architecture import Architecture
+from azureml_local.pretrained.rotation import rotation
 
 _HEAD_CHUNK = 128  # rows of logits at a time: with 50,000 tokens 25 MB, which a cache still holds
 
@@ -154,13 +155,7 @@ class Decoder(nn.Module):  # type: ignore[misc]
     @classmethod
     def load(cls, folder: Path, dtype: torch.dtype, device: torch.device | str = "cpu") -> Decoder:
         """Read config.json and the safetensors files of a Hugging Face folder, onto the device."""
-        from safetensors.torch import load_file
-
-        weights: dict[str, Any] = {}
-        for file in sorted(folder.glob("*.safetensors")):
-            weights |= load_file(file)
-        placed = {name: tensor.to(device, dtype) for name, tensor in weights.items()}
-        return cls(Architecture.of(folder), placed)
+        return cls(Architecture.of(folder), pretrained_weights.read(folder, dtype, device))
 
     def adapt(self, rank: int, alpha: float, dropout: float, seed: int) -> None:
         """Freeze the weights and add adapters to every linear layer but the head."""
@@ -202,9 +197,5 @@ class Decoder(nn.Module):  # type: ignore[misc]
 
     def _rotation(self, spans: Spans) -> tuple[torch.Tensor, torch.Tensor]:
         """Cosines and sines of every token's position in its conversation, (tokens, turned / 2)."""
-        turned = int(self.shape.head_width * self.shape.rope_share)
-        steps = torch.arange(0, turned, 2, dtype=torch.float32) / turned
         positions = torch.cat([torch.arange(end - start) for start, end in spans])
-        angles = positions[:, None] * self.shape.rope_base**-steps
-        kept = {"device": self.embeddings.device, "dtype": self.embeddings.dtype}
-        return angles.cos().to(**kept), angles.sin().to(**kept)
+        return rotation(self.shape, positions, self.embeddings)

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch.autograd import Function
 
+from azureml_local.pretrained.rotation import rotate
+
 Spans = Sequence[tuple[int, int]]
 
 
@@ -125,7 +127,7 @@ class Attention(Function):  # type: ignore[misc]
         tokens = len(qkv)
         width = qkv.shape[1] // (heads + 2 * key_heads)
         turned = qkv.clone().view(tokens, heads + 2 * key_heads, width)
-        _rotate(turned[:, : heads + key_heads], cos, sin)
+        rotate(turned[:, : heads + key_heads], cos, sin)
         turned[:, :heads] *= width**-0.5
         result = qkv.new_empty(tokens, heads, width)
         kept = []
@@ -159,19 +161,8 @@ class Attention(Function):  # type: ignore[misc]
             _ungroup(torch.bmm(for_scores, k), rows[:, :heads])
             rows[:, heads : heads + key_heads] = torch.bmm(for_scores.transpose(1, 2), q).transpose(0, 1)
         result[:, :heads] *= width**-0.5
-        _rotate(result[:, : heads + key_heads], cos, -sin)
+        rotate(result[:, : heads + key_heads], cos, -sin)
         return result.view(tokens, -1), None, None, None, None, None, None
-
-
-def _rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> None:
-    """Turn pairs (i, i + half) of every head in place; x (tokens, heads, width)."""
-    half = cos.shape[1]
-    first, second = x[..., :half], x[..., half : 2 * half]
-    cos, sin = cos[:, None], sin[:, None]
-    turned = first * cos
-    turned.addcmul_(second, sin, value=-1)
-    second.mul_(cos).addcmul_(first, sin)
-    first.copy_(turned)
 
 
 def _grouped(

@@ -1,0 +1,1 @@
+"""A pretrained model's folder in Hugging Face's format, read without transformers: shape, weights, tokens."""

@@ -103,8 +103,7 @@ def _prepare(folder: Path) -> None:
 
 
 def _ours(arguments: argparse.Namespace) -> dict[str, Any]:
-    from azureml_local import precision
-    from azureml_local.components.training import processor
+    from azureml_local import precision, processor
 
     processor.keep_memory()
     processor.wait_without_spinning()

@@ -6,11 +6,10 @@ import os
 import sys
 from pathlib import Path
 
-from azureml_local import imports, precision
+from azureml_local import imports, precision, processor
 from azureml_local.components import interface
 from azureml_local.components.arguments import Values, parse, say_without_meaning
 from azureml_local.components.interface import Port
-from azureml_local.components.training import processor
 
 CHECKPOINTS_VARIABLE = "AZUREML_LOCAL_CHECKPOINTS"
 """Names a directory that outlives the process: one that was killed goes on from there."""

@@ -74,8 +74,9 @@ def _application(arguments: argparse.Namespace) -> Starlette:
         from azureml_local.serving import inference_server
 
         return inference_server.create(arguments.python, _GIVEN)
-    from azureml_local import imports
+    from azureml_local import imports, processor
 
+    processor.wait_without_spinning()
     with imports.uncollected():
         from azureml_local.serving import app, scorer
 

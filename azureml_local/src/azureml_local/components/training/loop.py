@@ -19,7 +19,7 @@ from azureml_local.components.training.decoder import Decoder
 from azureml_local.components.training.metrics import Reporter
 from azureml_local.components.training.packing import Pack
 from azureml_local.components.training.parameters import Parameters
-from azureml_local.components.training.processor import Threads
+from azureml_local.processor import Threads
 
 
 @dataclass

@@ -56,6 +56,24 @@ def test_an_answer_equal_to_the_reference_has_the_highest_scores_in_any_script()
 
 
 @pytest.mark.parametrize(
+    ("answer", "reference", "wanted"),
+    [
+        ("the cat sat on the mat", "the cat was on the mat", 0.8333333333333334),
+        ("a b c d", "d c b a", 0.25),
+        ("same words here", "Same WORDS, here!", 1.0),
+        ("Grüße aus Köln am Rhein", "viele Grüße aus Bonn am Rhein", 0.7272727272727272),
+        ("猫 は かわいい", "犬 は かわいい です", 0.5714285714285715),
+        ("x y x y x", "y x y", 0.75),
+        ("one", "two", 0.0),
+        ("?!", ".", 0.0),
+    ],
+)
+def test_rouge_is_that_of_the_package_of_papers(answer: str, reference: str, wanted: float) -> None:
+    """The numbers are those of rouge-score 0.1.2, given the same words."""
+    assert score.rouge_l(answer, reference) == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize(
     ("answer", "found"),
     [
         (ENGLISH, []),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
@@ -15,6 +15,11 @@ from tasks.core.lease import EXPIRES, KEPT
 
 if TYPE_CHECKING:
     from tasks.azure.credentials import AzureSignIn
+
+# Half of a run's processor time before its first stage; they read no variable that leads to a workspace.
+_SLOW = ("azure.ai.ml", "azure.ai.ml.entities", "mlflow")
+# These are imported once the environment is set, which azureml-mlflow reads.
+_SDKS = ("azure.identity", "azureml.mlflow")
 
 
 @contextmanager
@@ -27,7 +32,7 @@ def opened(where: Literal["local", "azure"], credentials: AzureSignIn | None = N
     """
     if where == "azure":
         with _environment(credentials.environment() if credentials else {}):
-            _import_sdks()
+            _import((*_SLOW, *_SDKS))
             yield
         return
     try:
@@ -42,22 +47,24 @@ def opened(where: Literal["local", "azure"], credentials: AzureSignIn | None = N
         ) from error
     try:
         with (
-            switch.joined(stay=switch.Stay(marked=KEPT, until=EXPIRES)) as variables,
+            switch.joined(
+                stay=switch.Stay(marked=KEPT, until=EXPIRES), meanwhile=lambda: _import(_SLOW)
+            ) as variables,
             _environment(variables),
         ):
-            _import_sdks()
+            _import((*_SLOW, *_SDKS))
             yield
     except CannotServe as error:
         raise Failure("The local workspace does not start.", str(error), cause=Cause.CONFIGURATION) from error
 
 
-def _import_sdks() -> None:
-    """Import what every run needs: in one thread, and once the environment is set that azureml-mlflow reads.
+def _import(modules: Iterable[str]) -> None:
+    """Import what every run needs in one thread.
 
     The SDK would import some of it only at its first call: in the midst of a run, beside other threads.
     """
     with imports.uncollected():
-        for module in ("azure.ai.ml", "azure.ai.ml.entities", "azure.identity", "mlflow", "azureml.mlflow"):
+        for module in modules:
             importlib.import_module(module)
 
 

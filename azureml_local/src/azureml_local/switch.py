@@ -46,12 +46,13 @@ def joined(
     port: int = 0,
     scenario: Scenario = _USUAL,
     stay: Stay | None = None,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> Iterator[dict[str, str]]:
     """Hold the server of `state` while the block runs; yields the environment that leads clients to it.
 
-    Starts a server when none serves that state; such a server ends itself, deployments included, when nobody
-    holds it any more, no job runs, and there is no endpoint for which it is to `stay`. Raises CannotServe
-    when it does not come up.
+    Starts a server when none serves that state, and calls `meanwhile` until it answers; such a server ends
+    itself, deployments included, when nobody holds it any more, no job runs, and there is no endpoint for
+    which it is to `stay`. Raises CannotServe when it does not come up.
     """
     directory = (state or default_state()).absolute()
     _make(directory)
@@ -59,7 +60,8 @@ def joined(
         fcntl.flock(holders, fcntl.LOCK_SH)
         if stay is not None:
             stay.write(directory)
-        server = _join_or_start(directory, ["--pace", pace, "--port", str(port), *scenario.options()])
+        options = ["--pace", pace, "--port", str(port), *scenario.options()]
+        server = _join_or_start(directory, options, meanwhile)
         try:
             yield environment(directory)
         finally:
@@ -163,15 +165,17 @@ def _make(directory: Path) -> None:
         raise CannotServe(f"Cannot use the state directory {directory}: {error.strerror}.") from error
 
 
-def _join_or_start(directory: Path, options: list[str]) -> subprocess.Popen[bytes] | None:
+def _join_or_start(
+    directory: Path, options: list[str], meanwhile: Callable[[], None]
+) -> subprocess.Popen[bytes] | None:
     """The server's process when it had to be started."""
     with (directory / "start.lock").open("a") as lock:  # two that join at once start one server
         fcntl.flock(lock, fcntl.LOCK_EX)
         _wait(lambda: not is_served(directory) or Address.read(directory) is not None, _START_LIMIT)
-        return None if Address.read(directory) else _start(directory, options)
+        return None if Address.read(directory) else _start(directory, options, meanwhile)
 
 
-def _start(directory: Path, options: list[str]) -> subprocess.Popen[bytes]:
+def _start(directory: Path, options: list[str], meanwhile: Callable[[], None]) -> subprocess.Popen[bytes]:
     """A server in a session of its own, so that neither Ctrl-C nor the death of this process ends it."""
     command = [sys.executable, "-m", "azureml_local", "up", "--while-held"]
     command += ["--state", str(directory), *options]
@@ -182,8 +186,9 @@ def _start(directory: Path, options: list[str]) -> subprocess.Popen[bytes]:
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
     try:
+        meanwhile()
         _wait(lambda: _address_of(directory, server) is not None or server.poll() is not None, _START_LIMIT)
-    except BaseException:  # Ctrl-C: nobody would hold the server that is about to be ready
+    except BaseException:  # as Ctrl-C: nobody would hold the server that is about to be ready
         server.terminate()
         server.wait()
         raise

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlencode
 from uuid import uuid4
 
+import psutil
 import pytest
 import requests
 from azure.core import MatchConditions
@@ -24,6 +25,7 @@ from azure.core.exceptions import (
 )
 from azure.storage.blob import BlobBlock, ContainerClient
 
+from azureml_local.server import Address
 from azureml_local.settings import Settings
 from azureml_local.state.clock import Clock
 from azureml_local.state.tokens import Secrets, Tokens
@@ -77,6 +79,20 @@ def test_a_part_of_a_blob_can_be_read(container: ContainerClient, prefix: str) -
     with pytest.raises(HttpResponseError) as raised:
         blob.download_blob(offset=10, length=1).readall()
     assert raised.value.status_code == 416
+
+
+def test_an_upload_in_blocks_is_written_once(
+    container: ContainerClient, server: LocalServer, prefix: str
+) -> None:
+    """By the bytes that the server's process has written, with blocks that arrive side by side."""
+    address, data = Address.read(server.state), os.urandom(8 * 2**20)
+    assert address is not None
+    process = psutil.Process(address.pid)
+    before = process.io_counters().write_chars
+    blob = container.upload_blob(f"{prefix}/blob", data, max_concurrency=4)
+    written = process.io_counters().write_chars - before
+    assert len(data) <= written < 1.5 * len(data)
+    assert blob.download_blob().readall() == data
 
 
 def test_blocks_are_invisible_until_they_are_committed(container: ContainerClient, prefix: str) -> None:

@@ -125,6 +125,12 @@ class Conflict(_Preset):
     status_code, usual_code = 409, "Conflict"
 
 
+class LengthRequired(_Preset):
+    """The body's length is not in the headers."""
+
+    status_code, usual_code = 411, "MissingContentLengthHeader"
+
+
 class PreconditionFailed(_Preset):
     """A condition of the request's headers does not hold."""
 

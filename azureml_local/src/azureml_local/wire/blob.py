@@ -121,9 +121,7 @@ async def _put_block(request: Request, container: str, name: str) -> Response:
         raise BadRequest(
             "The query parameter blockid is missing or too long.", code="InvalidQueryParameterValue"
         )
-    # Documented for Put Block since version 2019-02-02: an MD5 is taken only of what came with one.
-    async with storage.received(request, with_digest="content-md5" in request.headers) as (staged, _):
-        await run_in_threadpool(workspace_of(request).blocks.stage, container, name, block, staged)
+    await storage.receive_part(request, partial(workspace_of(request).blocks.stage, container, name, block))
     return Response(status_code=201, headers={"x-ms-request-server-encrypted": "true"})
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator
 from email.utils import format_datetime
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -99,9 +100,8 @@ def _make_file(request: Request, container: str, name: str) -> Response:
 
 
 async def _append(request: Request, container: str, name: str) -> Response:
-    position = _position(request)
-    async with storage.received(request, with_digest="content-md5" in request.headers) as (staged, _):
-        await run_in_threadpool(workspace_of(request).blocks.append, container, name, position, staged)
+    reserve = partial(workspace_of(request).blocks.append, container, name, _position(request))
+    await storage.receive_part(request, reserve)
     return Response(status_code=202, headers={"x-ms-request-server-encrypted": "true"})
 
 

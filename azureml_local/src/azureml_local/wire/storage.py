@@ -9,17 +9,20 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from email.utils import format_datetime
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import parse_qs
 from xml.sax.saxutils import escape
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from azureml_local.errors import BadRequest, Forbidden, ServiceError, TooLarge
+from azureml_local.errors import BadRequest, Forbidden, LengthRequired, ServiceError, TooLarge
 from azureml_local.execution.workspace import Workspace
 from azureml_local.state.blob import Blob
 from azureml_local.state.documents import DATASTORES
 from azureml_local.state.file_systems import Entry
+from azureml_local.state.parts import Writing
 from azureml_local.state.places import container_of
 from azureml_local.wire.arm import workspace_of
 from azureml_local.wire.blob_list import xml_text
@@ -91,28 +94,49 @@ def authorize_new(request: Request, container: str) -> None:
 
 
 @asynccontextmanager
-async def received(request: Request, *, with_digest: bool = True) -> AsyncIterator[tuple[Path, str]]:
-    """The body in a staged file and its base64 MD5, empty where none is wanted.
+async def received(request: Request) -> AsyncIterator[tuple[Path, str]]:
+    """The body in a staged file and its base64 MD5; raises as `write_body`."""
+    with workspace_of(request).blobs.staged() as staged:
+        with staged.open("wb") as file:
+            digest = await write_body(request, file)
+        yield staged, digest
+
+
+async def receive_part(request: Request, reserve: Callable[[int], Writing]) -> None:
+    """Write the body where it is reserved room of its length; raises as `write_body`.
+
+    Documented for Put Block since version 2019-02-02: an MD5 is taken only of what came with one.
+    """
+    length = request.headers.get("content-length")
+    if length is None:
+        raise LengthRequired("The header Content-Length is missing.")
+    writing = await run_in_threadpool(reserve, int(length))
+    try:
+        await write_body(request, writing.file, with_digest="content-md5" in request.headers)
+    except BaseException:
+        await run_in_threadpool(writing.release)
+        raise
+    await run_in_threadpool(writing.keep)
+
+
+async def write_body(request: Request, file: BinaryIO, *, with_digest: bool = True) -> str:
+    """Write the body to the file; its base64 MD5, empty where none is wanted.
 
     Raises TooLarge, or BadRequest for another MD5 than was sent.
     """
     limit = workspace_of(request).settings.blob_limit
     digest, size = hashlib.md5(usedforsecurity=False), 0
-    with workspace_of(request).blobs.staged() as staged:
-        with staged.open("wb") as file:
-            async for chunk in request.stream():
-                size += len(chunk)
-                if size > limit:
-                    raise TooLarge(
-                        f"The body is larger than the {limit} bytes allowed.", code="RequestBodyTooLarge"
-                    )
-                if with_digest:
-                    digest.update(chunk)
-                file.write(chunk)
-        found = base64.b64encode(digest.digest()).decode() if with_digest else ""
-        if not hmac.compare_digest(request.headers.get("content-md5", found).encode(), found.encode()):
-            raise BadRequest("The MD5 of the body is not the one given in Content-MD5.", code="Md5Mismatch")
-        yield staged, found
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > limit:
+            raise TooLarge(f"The body is larger than the {limit} bytes allowed.", code="RequestBodyTooLarge")
+        if with_digest:
+            digest.update(chunk)
+        file.write(chunk)
+    found = base64.b64encode(digest.digest()).decode() if with_digest else ""
+    if not hmac.compare_digest(request.headers.get("content-md5", found).encode(), found.encode()):
+        raise BadRequest("The MD5 of the body is not the one given in Content-MD5.", code="Md5Mismatch")
+    return found
 
 
 def _is_given(workspace: Workspace, signature: str, container: str) -> bool:

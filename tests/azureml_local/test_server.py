@@ -132,6 +132,7 @@ def test_two_that_join_share_a_server_and_the_last_one_ends_it(tmp_path: Path) -
             assert second["AZUREML_LOCAL_URL"] == first["AZUREML_LOCAL_URL"]
         assert Address.read(tmp_path)
     assert Address.read(tmp_path) is None
+    assert "Traceback" not in (tmp_path / "server.log").read_text()
 
 
 def test_a_server_that_was_there_before_stays(tmp_path: Path) -> None:

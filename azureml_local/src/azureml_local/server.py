@@ -174,6 +174,11 @@ def _server(
             self.proxy = await way_back.serve(proxy)
             started()
 
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().shutdown(sockets)
+            if self.force_exit:  # uvicorn then waits for nothing, the application's own end included
+                await self.lifespan.shutdown()
+
     return Server(
         uvicorn.Config(
             FaultSwitch(app.create(workspace), workspace),

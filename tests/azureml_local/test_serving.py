@@ -18,6 +18,7 @@ import requests
 import yaml
 
 from azureml_local.serving.guard import Announcement
+from tests.support.tiny.code import tiny_chat
 from tests.support.waiting import PATIENCE, until
 
 CONTEXT = 256
@@ -272,6 +273,66 @@ def test_an_mlflow_model_refuses_what_it_cannot_read(adder: Server, body: Any, s
     answer = adder.score(body)
     assert answer.status_code == status
     assert answer.json()["error"]["message"]
+
+
+ECHO = """
+class Echo:
+    def predict(self, model_input{}):
+        table = hasattr(model_input, "to_dict")
+        seen = model_input.to_dict() if table else model_input
+        items = seen.items() if isinstance(seen, dict) else ()
+        kinds = {{name: type(value).__name__ for name, value in items}}
+        return {{"kind": type(model_input).__name__, "kinds": kinds, "seen": seen, "params": {}}}
+
+def _load_pyfunc(path):
+    return Echo()
+"""
+
+
+@pytest.fixture(scope="module", params=["with params", "without"])
+def echoes(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Server]]:
+    """A model that its own code loads, and it again with a line that has MLflow load it."""
+    folder = tmp_path_factory.mktemp("echo")
+    code = ECHO.format(*((", params=None", "params") if request.param == "with params" else ("", "None")))
+    flavour = {"loader_module": "echo", "code": "code", "data": "code", "env": {}}
+    for name, more in (("own", {}), ("mlflows", {"streamable": False})):
+        (folder / name / "code").mkdir(parents=True)
+        (folder / name / "code" / "echo.py").write_text(code)
+        model = yaml.safe_dump({"flavors": {"python_function": flavour | more}})
+        (folder / name / "MLmodel").write_text(model)
+    with serving(folder / "own") as own, serving(folder / "mlflows") as mlflows:
+        yield own, mlflows
+
+
+def test_a_model_that_its_own_code_loads_answers_as_by_mlflow(echoes: tuple[Server, Server]) -> None:
+    own, mlflows = echoes
+    bodies: list[Any] = [
+        {"input_data": {"input_string": [{"role": "user", "content": "hi"}], "parameters": {"top_p": 0.5}}},
+        {"input_data": {"a": [1, 2], "b": "text", "c": None}, "params": {"top_p": 1}},
+        {"input_data": {"columns": ["a"], "data": [[1]], "index": [0]}},
+        {"input_data": [1, 2]},
+        {"input_data": [{"a": 1}]},
+        {"inputs": {"a": [[1, 2], [3, 4]]}},
+        {"dataframe_records": [{"a": 1}]},
+        {"input_data": {"a": [[1], [2, 3]]}},
+        {"inputs": 1, "instances": 2},
+        "{",
+    ]
+    answers = [(server.score(body), body) for server in (own, mlflows) for body in bodies]
+    found = [(answer.status_code, answer.text) for answer, _ in answers]
+    assert found[: len(bodies)] == found[len(bodies) :]
+    assert [status for status, _ in found[:7]] == [200] * 7
+
+
+def test_mlflow_is_imported_for_no_model_that_its_own_code_loads(tmp_path: Path) -> None:
+    tiny_chat.write(tmp_path / "model", [("who goes there", "a dog")])
+    asked = (
+        "import sys; from pathlib import Path; from azureml_local.serving import scorer;"
+        f"scorer.load(Path({str(tmp_path / 'model')!r}), None, rows=1, threads=1, precision='32');"
+        "print(*sorted({name.partition('.')[0] for name in sys.modules} & {'mlflow', 'pandas', 'azure'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    assert done.stdout == "\n"
 
 
 def test_a_folder_that_is_no_model_ends_the_server_with_the_reason(tmp_path: Path) -> None:

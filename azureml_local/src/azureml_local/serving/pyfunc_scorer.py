@@ -5,20 +5,21 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
-import mlflow.pyfunc
 import numpy as np
-import pandas as pd
-from mlflow.exceptions import MlflowException
-from mlflow.pyfunc.scoring_server import infer_and_parse_data, predictions_to_json
 from starlette.requests import Request
 from starlette.responses import Response
 
 from azureml_local.serving.answers import parsed, refusal
+from azureml_local.serving.own_loader import OwnLoader
+
+if TYPE_CHECKING:
+    from mlflow.exceptions import MlflowException
 
 MLFLOW_KEYS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 
@@ -29,8 +30,13 @@ class PyfuncScorer:
     methods: Sequence[str] = ("POST",)
 
     def __init__(self, folder: Path) -> None:
-        self._model = mlflow.pyfunc.load_model(str(folder))
-        self._schema = self._model.metadata.get_input_schema()
+        self._model: Any = OwnLoader.find(folder)
+        self._schema = None
+        if self._model is None:
+            import mlflow.pyfunc
+
+            self._model = mlflow.pyfunc.load_model(str(folder))
+            self._schema = self._model.metadata.get_input_schema()
         self._turn = threading.Lock()  # a model need not be safe for threads
 
     async def score(self, request: Request, body: bytes) -> Response:
@@ -45,12 +51,16 @@ class PyfuncScorer:
             if not isinstance(request, dict):
                 raise ValueError("the request body must be a JSON object with the key input_data")
             data, azure = self._input(request), "input_data" in request
-        except (ValueError, MlflowException) as error:
-            return refusal(str(error))
+        except Exception as error:
+            if isinstance(error, ValueError) or _is_mlflows(error):
+                return refusal(str(error))
+            raise
         try:
             with self._turn:
                 predictions = self._model.predict(data, params=request.get("params") or None)
-        except MlflowException as error:
+        except Exception as error:
+            if not _is_mlflows(error):
+                raise
             return refusal(error.message, error.get_http_status_code())
         return Response(_json(predictions, azure), media_type="application/json")
 
@@ -63,26 +73,41 @@ class PyfuncScorer:
                 f"the request must have exactly one of the keys input_data, {', '.join(MLFLOW_KEYS)}; "
                 f"it has {', '.join(request) or 'none'}"
             )
-        return infer_and_parse_data({given[0]: request[given[0]]}, self._schema)
+        return _mlflows_input({given[0]: request[given[0]]}, self._schema)
 
 
 def _azure_input(data: Any, schema: Any) -> Any:
     """A table for {"columns", "data", "index"}, arrays for anything else; a list follows the schema."""
     if isinstance(data, dict) and "data" in data and data.keys() <= {"columns", "data", "index"}:
-        return infer_and_parse_data({"dataframe_split": data}, schema)
+        return _mlflows_input({"dataframe_split": data}, schema)
     if schema is not None and not schema.is_tensor_spec() and isinstance(data, list):
-        return infer_and_parse_data(
-            {"dataframe_split": {"data": data, "columns": schema.input_names()}}, schema
-        )
-    return infer_and_parse_data({"inputs": data}, schema)
+        return _mlflows_input({"dataframe_split": {"data": data, "columns": schema.input_names()}}, schema)
+    if schema is None and isinstance(data, dict):  # as MLflow does, which need not be imported for it
+        return {name: np.array(values) for name, values in data.items()}
+    return _mlflows_input({"inputs": data}, schema)
+
+
+def _mlflows_input(request: dict[str, Any], schema: Any) -> Any:
+    from mlflow.pyfunc.scoring_server import infer_and_parse_data
+
+    return infer_and_parse_data(request, schema)
+
+
+def _is_mlflows(error: Exception) -> TypeGuard[MlflowException]:
+    """Whether it is an error of MLflow, which only a model that needs it has imported."""
+    module = sys.modules.get("mlflow.exceptions")
+    return module is not None and isinstance(error, module.MlflowException)
 
 
 def _json(predictions: Any, azure: bool) -> str:
     if not azure:
+        from mlflow.pyfunc.scoring_server import predictions_to_json
+
         buffer = io.StringIO()
         predictions_to_json(predictions, buffer)
         return buffer.getvalue()
-    if isinstance(predictions, pd.DataFrame | pd.Series):
+    pandas = sys.modules.get("pandas")  # a model that answers with a table has imported it
+    if pandas is not None and isinstance(predictions, pandas.DataFrame | pandas.Series):
         return str(predictions.to_json(orient="records"))
     return json.dumps(predictions, default=_plain)
 

@@ -10,7 +10,9 @@ import pytest
 from flows.run.config import Finetune
 from tests.conftest import BASE, LocalServer
 from tests.support import shared_workspace
+from tests.support.fork_server import ForkServer, forking
 from tests.support.leftovers import Leftovers
+from tests.support.prefect_server import PrefectServer
 from tests.support.tiny_recipe import tiny_config
 
 MakeConfig = Callable[..., Finetune]
@@ -27,6 +29,13 @@ def server(tmp_path_factory: pytest.TempPathFactory, leftovers: Leftovers) -> It
 def tiny(server: LocalServer) -> str:
     """The base model's name: it is there, and so is the component."""
     return BASE
+
+
+@pytest.fixture(scope="session")
+def fork_server(server: LocalServer, prefect_server: PrefectServer) -> Iterator[ForkServer]:
+    """Starts runs as processes in which everything is imported; on the session's servers unless told."""
+    with forking({**prefect_server.environment, **server.environment}) as forked:
+        yield forked
 
 
 @pytest.fixture

@@ -1,16 +1,18 @@
-"""What ends a run, and what it leaves then: signals, dead terminals and lost workers, of real processes."""
+"""What ends a run, and what it leaves then: signals, dead terminals and lost workers."""
 
 from __future__ import annotations
 
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import psutil
 import pytest
 from prefect.client.schemas.filters import (
     ArtifactFilter,
@@ -30,7 +32,9 @@ from flows.run import parameters
 from tests.conftest import LocalServer
 from tests.flows.conftest import MakeConfig
 from tests.support import ours
+from tests.support.checkout import ROOT
 from tests.support.flow_process import Processes, deploy, once, processes, read, run_of
+from tests.support.fork_server import Forked, ForkServer
 from tests.support.prefect_server import PrefectServer
 
 pytestmark = pytest.mark.slow
@@ -39,8 +43,10 @@ LONG = "parameters.more.seconds=1800"
 
 
 @pytest.fixture
-def start(prefect_server: PrefectServer, tiny: str, environment: Any, tmp_path: Path) -> Iterator[Processes]:
-    with processes(prefect_server, tmp_path) as made:
+def start(
+    fork_server: ForkServer, prefect_server: PrefectServer, tiny: str, environment: Any, tmp_path: Path
+) -> Iterator[Processes]:
+    with processes(fork_server, prefect_server, tmp_path) as made:
         yield made
 
 
@@ -53,14 +59,14 @@ def cluster() -> str:
 @pytest.fixture
 def training(
     cluster: str, start: Processes, ml_client: Any, server: LocalServer
-) -> Iterator[Callable[[subprocess.Popen[bytes]], Any]]:
+) -> Iterator[Callable[[Forked], Any]]:
     """Gives the job that the process waits for, once it runs; what is left of it ends with the test."""
 
     def found() -> Any:
         of_cluster = (job for job in ours.jobs() if job.tags.get("finetune.cluster") == cluster)
         return next((job for job in of_cluster if job.state == "Running"), None)
 
-    def waited_for(process: subprocess.Popen[bytes]) -> Any:
+    def waited_for(process: Forked) -> Any:
         said = start.said(process)
         waits = "● train: " in said or "s to go" in said  # on the command line, in a worker's log
         return found() if waits else None
@@ -72,7 +78,7 @@ def training(
         ml_client.compute.begin_delete(cluster).wait()
 
 
-Training = Callable[[subprocess.Popen[bytes]], Any]
+Training = Callable[[Forked], Any]
 
 
 def own(cluster: str, until_file: Path | None = None) -> tuple[str, ...]:
@@ -87,6 +93,23 @@ def state_of(prefect: PrefectServer, run: str) -> Any:
 
 def clusters(ml_client: Any) -> list[str]:
     return [each.name for each in ml_client.compute.list()]
+
+
+def test_a_forked_process_ends_as_one_that_is_started(fork_server: ForkServer, tmp_path: Path) -> None:
+    """By its exit code or a signal, in a session of its own: what the other tests here rest on."""
+    arguments = ("json.tool", str(tmp_path / "nowhere"))
+    started = subprocess.run([sys.executable, "-m", *arguments], capture_output=True, check=False)
+    with (tmp_path / "out").open("wb") as out, (tmp_path / "err").open("wb") as err:
+        forked = fork_server.start(arguments, os.environ, out=out, err=err)
+        assert forked.wait() == started.returncode != 0
+        lasting = fork_server.start(["http.server", "0"], {"OF": "a test"}, out=out, err=err)
+    said = (tmp_path / "err").read_text().splitlines()
+    assert said[0] == started.stderr.decode().splitlines()[0]
+    once(lasting, lambda: (tmp_path / "out").stat().st_size, (tmp_path / "err").read_text)
+    assert psutil.Process(lasting.pid).cwd() == str(ROOT)
+    assert os.getsid(lasting.pid) == os.getpgid(lasting.pid) == lasting.pid
+    lasting.send_signal(signal.SIGTERM)
+    assert lasting.wait() == -signal.SIGTERM
 
 
 def test_a_job_outlives_the_runs_that_wait_for_it_and_the_next_one_uses_it(
@@ -124,7 +147,7 @@ def test_a_job_outlives_the_runs_that_wait_for_it_and_the_next_one_uses_it(
     assert len([job for job in ours.jobs() if job.tags.get("finetune.cluster") == cluster]) == 1
 
 
-def ended_by(number: signal.Signals, run: subprocess.Popen[bytes], start: Processes) -> None:
+def ended_by(number: signal.Signals, run: Forked, start: Processes) -> None:
     """End the run by the signal, and see that it says so and how its job fares."""
     run.send_signal(number)
     assert run.wait() == 128 + number, start.said(run)

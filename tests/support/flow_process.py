@@ -1,11 +1,9 @@
-"""A run of the fine-tune in a process of its own: by the command line, or as a worker starts it."""
+"""A run of the fine-tune in a forked process: by the command line, or as a worker starts it."""
 
 from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,7 +16,8 @@ from prefect.client.schemas.objects import FlowRun
 from flows.run import parameters
 from flows.run.config import Finetune
 from flows.run.flow_runs import FLOW
-from tests.support.checkout import ROOT, TINY
+from tests.support.checkout import TINY
+from tests.support.fork_server import Forked, ForkServer
 from tests.support.prefect_server import PrefectServer
 from tests.support.waiting import until
 
@@ -29,46 +28,40 @@ _ENTRYPOINT = "flows/finetune.py:finetune"
 class Processes:
     """Starts runs, and ends what is left of them with the test."""
 
+    server: ForkServer
     prefect: PrefectServer
     folder: Path
-    started: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    started: list[Forked] = field(default_factory=list)
 
-    def command(self, *changes: str, **variables: str) -> subprocess.Popen[bytes]:
+    def command(self, *changes: str, **variables: str) -> Forked:
         """`finetune run` of the tiny recipe with these changes."""
         sets = [f"--set={change}" for change in (f"data.directory={self.folder / 'data'}", *changes)]
-        return self._start(["-m", "flows.terminal.cli", "run", str(TINY / "recipe.yaml"), *sets], variables)
+        return self._start(["flows.terminal.cli", "run", str(TINY / "recipe.yaml"), *sets], variables)
 
-    def engine(self, run: UUID) -> subprocess.Popen[bytes]:
+    def engine(self, run: UUID) -> Forked:
         """The process that a worker starts for a deployment's run."""
         variables = {
             "PREFECT__FLOW_RUN_ID": str(run),
             "PREFECT__FLOW_ENTRYPOINT": _ENTRYPOINT,
             "PREFECT_LOGGING_LEVEL": "INFO",
         }
-        return self._start(["-m", "prefect.engine"], variables)
+        return self._start(["prefect.engine"], variables)
 
-    def said(self, process: subprocess.Popen[bytes]) -> str:
+    def said(self, process: Forked) -> str:
         return (self.folder / f"{self.started.index(process)}.log").read_text(errors="replace")
 
-    def _start(self, arguments: list[str], variables: dict[str, str]) -> subprocess.Popen[bytes]:
+    def _start(self, arguments: list[str], variables: dict[str, str]) -> Forked:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
         with (self.folder / f"{len(self.started)}.log").open("wb") as log:
-            process = subprocess.Popen(
-                [sys.executable, *arguments],
-                cwd=ROOT,
-                env={**inherited, **self.prefect.environment, **variables},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+            own = {**inherited, **self.prefect.environment, **variables}
+            process = self.server.start(arguments, own, out=log, err=log)
         self.started.append(process)
         return process
 
 
 @contextmanager
-def processes(prefect: PrefectServer, folder: Path) -> Iterator[Processes]:
-    made = Processes(prefect, folder)
+def processes(server: ForkServer, prefect: PrefectServer, folder: Path) -> Iterator[Processes]:
+    made = Processes(server, prefect, folder)
     try:
         yield made
     finally:
@@ -101,7 +94,7 @@ def read(prefect: PrefectServer, run: UUID) -> FlowRun:
         return client.read_flow_run(run)
 
 
-def once(process: subprocess.Popen[bytes], condition: Callable[[], Any], said: Callable[[], str]) -> Any:
+def once(process: Forked, condition: Callable[[], Any], said: Callable[[], str]) -> Any:
     """The condition's first true value; fails the test at once when the process has ended before."""
 
     def look() -> Any:

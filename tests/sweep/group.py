@@ -52,16 +52,19 @@ def grouped(cases: Iterable[Case], baseline: Baseline) -> list[Group]:
     fitting = _Fitting(baseline)
     groups: list[list[Case]] = []
     for case in cases:
-        group = next((each for each in groups if fitting.takes(each, case)), None)
-        if group is None:
-            groups.append([case])
-        else:
-            group.append(case)
+        fitting.put(groups, [case])
     names = baseline.ended.stages
     return [
         Group(tuple(sorted(group, key=fitting.place) if len(group) > 1 else group), _FIRST_SERIAL + n, names)
         for n, group in enumerate(groups)
     ]
+
+
+def sharing(choices: Iterable[Sequence[Case]], baseline: Baseline) -> list[Case]:
+    """One of each choice: the first that comes to the run of one before it, or else the first."""
+    fitting = _Fitting(baseline)
+    groups: list[list[Case]] = []
+    return [fitting.put(groups, choice) for choice in choices]
 
 
 def alone(cases: Iterable[Case], baseline: Baseline) -> list[Group]:
@@ -117,6 +120,15 @@ class _Fitting:
 
     def place(self, case: Case) -> int:
         return case.at if isinstance(case.at, int) else min(self._index[call] for call in _calls(case))
+
+    def put(self, groups: list[list[Case]], choice: Sequence[Case]) -> Case:
+        """Put the first of the choice that a group takes into it, or its first into a group of its own."""
+        for case in choice:
+            if group := next((each for each in groups if self.takes(each, case)), None):
+                group.append(case)
+                return case
+        groups.append([choice[0]])
+        return choice[0]
 
     def takes(self, group: Sequence[Case], case: Case) -> bool:
         """Whether the case can come to the group's run as well."""

@@ -96,6 +96,20 @@ def cases(
     return [Case(kind, at, serial) for serial, (kind, at) in enumerate(every, 2)]
 
 
+def one_of_each(baseline: Baseline, wanted: Sequence[str], *, seed: int = 0) -> list[Case]:
+    """A case of each kind, drawn by chance among those that share a run with the ones drawn before.
+
+    Every kind is tried with the fewest runs; where in a run it comes is as good as any other place.
+    """
+    chance = random.Random(seed)
+    firsts = [call for call in baseline.calls if call.nth == 1]
+    choices = []
+    for serial, kind in enumerate(wanted, 2):
+        places = list(_places(kind, firsts, baseline.ended.stages, chance))
+        choices.append([Case(kind, at, serial) for at in chance.sample(places, len(places))])
+    return group.sharing(choices, baseline)
+
+
 def _places(kind: str, calls: Sequence[Call], stages: Sequence[str], chance: random.Random) -> Sequence[At]:
     """Where this kind of trouble can come: at every call or boundary, or at pairs of calls by chance."""
     if kind in kinds.TOGETHER:

@@ -15,11 +15,11 @@ from tests.sweep.audit import Audit
 from tests.sweep.kinds import Call, calls
 from tests.sweep.process import HUNG
 from tests.sweep.run import Ended, is_clear
-from tests.sweep.sweep import cases, sweep
+from tests.sweep.sweep import cases, one_of_each, sweep
 from tests.sweep.table import explain, judge, table
 from tests.sweep.worker import Baseline, Case, Tried
 
-SEED = 5
+SEED = 9
 COMPLETED = Ended(completed=True, message="done", clear=True, stages=("sign in running",), seconds=1)
 FAILED = replace(COMPLETED, completed=False, message="The quota is spent.")
 HANGING = replace(FAILED, message=HUNG, clear=False)
@@ -138,6 +138,18 @@ def test_cases_share_a_run_where_each_leaves_room_for_the_others() -> None:
     assert [each.cases for each in group.alone(wanted, baseline)] == [(case,) for case in wanted]
 
 
+def test_one_case_of_each_kind_takes_a_run_for_each_sort() -> None:
+    calls = tuple(Call("GET", f"/{number}") for number in range(180))
+    names = tuple(f"{number} {state}" for number in range(18) for state in ("running", "done"))
+    baseline = Baseline(calls, replace(COMPLETED, stages=names))
+    wanted = [kind for sort in SORTS for kind in sort if kind != "delay"]
+    for seed in range(20):
+        sample = one_of_each(baseline, wanted, seed=seed)
+        assert [case.kind for case in sample] == wanted
+        assert len(group.grouped(sample, baseline)) == len(SORTS)
+    assert one_of_each(baseline, wanted, seed=1) == one_of_each(baseline, wanted, seed=1) != sample
+
+
 SORTS = (
     (*kinds.FAULTS, kinds.PAIR),
     (kinds.STOP, *kinds.AWAY, kinds.LOCKED),
@@ -175,7 +187,7 @@ def test_a_sample_leaves_nothing_pays_nothing_twice_and_says_why_it_failed(
     faults = [kind for kind in kinds.FAULTS if kind != "delay"]
     wanted = [*faults, *kinds.LOSING, *kinds.INTERRUPTING, kinds.STOP, *kinds.AWAY]
     with sweep(processes=1, every_call=False) as swept:
-        sample = cases(swept.baseline, wanted, sample=len(wanted), seed=SEED, once=True)
+        sample = one_of_each(swept.baseline, wanted, seed=SEED)
         tried = list(swept.attempt(sample))
     assert {each.case.kind for each in tried} == set(wanted)
     assert [explain(each) for each in tried if judge(each).bad] == []

@@ -113,33 +113,43 @@ class _Settings(_Form):
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> Json:
         given = Finetune.model_json_schema()
         whole = _open(given, lambda reference: given["$defs"][reference.rsplit("/", 1)[-1]])
+        recipes = dict(_recipes())
         return {
             "type": "object",
             "description": "What people change most. What is left empty is as in the recipe.",
-            "properties": {name: _setting(whole, name, path) for name, path in settings().items()},
+            "properties": {
+                name: _setting(whole, name, ", ".join(_in_recipes(recipes, path)), path)
+                for name, path in settings().items()
+            },
             "additionalProperties": False,
         }
 
 
-def _setting(whole: Json, name: str, path: tuple[str, ...]) -> Json:
+def _setting(whole: Json, name: str, has: str, path: tuple[str, ...]) -> Json:
     found = whole
     for step in path:
         found = found["properties"][step]
     said = found.get("description", "")
-    if has := ", ".join(_in_recipes(path)):
+    if has:
         said += f" In the recipes: {has}."
     return {**found, "title": _TITLES.get(name, found.get("title")), "description": said}
 
 
-def _in_recipes(path: tuple[str, ...]) -> Iterator[str]:
-    """What each recipe has there; one that is wrong is refused where it is used."""
+def _recipes() -> Iterator[tuple[str, Finetune]]:
+    """The recipes by name; one that is wrong is refused where it is used."""
     for name in names():
         with suppress(Failure):
-            value: Any = load(name)
-            for step in path:
-                value = getattr(value, step)
-            if value:
-                yield f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
+            yield name, load(name)
+
+
+def _in_recipes(recipes: Mapping[str, Finetune], path: tuple[str, ...]) -> Iterator[str]:
+    """What each recipe has there."""
+    for name, recipe in recipes.items():
+        value: Any = recipe
+        for step in path:
+            value = getattr(value, step)
+        if value:
+            yield f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
 
 
 @cache

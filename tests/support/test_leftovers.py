@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -27,9 +28,12 @@ def suite(folder: Path, *lines: str, workers: int = 0) -> subprocess.Popen[str]:
     (folder / "test_it.py").write_text(f"def test_it():\n{body}\n")
     (folder / "pytest.ini").write_text("[pytest]")
     plugins = ["-p", "no:cacheprovider", "-p", "tests.support.leftovers"]
+    if workers:
+        plugins += ["-p", "xdist", f"-n{workers}"]
     return subprocess.Popen(
-        [sys.executable, "-m", "pytest", "-q", *plugins, f"-n{workers}", str(folder)],
+        [sys.executable, "-m", "pytest", "-q", *plugins, str(folder)],
         cwd=ROOT,
+        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},  # it imports Hypothesis and schemathesis
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -39,6 +39,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 for _variable in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
     os.environ[_variable] = str(Path(__file__).parent / "support" / "nobody.pem")
 
+# Nor do they look for garbage while they import.
+_CHILDREN = str(Path(__file__).parent / "support" / "children")
+_PATHS = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+if _CHILDREN not in _PATHS:  # as it is where processes share the tests
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [_CHILDREN, *_PATHS]))
+
 # What a shell without job control starts in the background ignores Ctrl-C, and so does whatever that starts:
 # a run that a test interrupts would go on to its end.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

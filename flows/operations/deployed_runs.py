@@ -18,6 +18,7 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import Artifact, FlowRun
 from prefect.client.schemas.schedules import IntervalSchedule
+from prefect.client.schemas.sorting import FlowRunSort
 
 from flows.dashboard.run import row_of
 from flows.operations.stand import PrefectServer, until
@@ -72,8 +73,8 @@ def scheduled(server: PrefectServer, deployment: str) -> FlowRun | None:
         tags=FlowRunFilterTags(all_=["auto-scheduled"]),
     )
     with server.client() as client:
-        found = client.read_flow_runs(flow_run_filter=wanted)
-    return min(found, key=lambda run: run.expected_start_time or datetime.max, default=None)
+        soonest = FlowRunSort.EXPECTED_START_TIME_ASC
+        return next(iter(client.read_flow_runs(flow_run_filter=wanted, sort=soonest, limit=1)), None)
 
 
 def read(server: PrefectServer, run: UUID) -> FlowRun:

@@ -16,9 +16,9 @@ OFTEN = 0.2
 # Between two looks: at least so many seconds, so many times what a look takes, and this share of the time
 # since the first. A look asks servers, and leaves the processor to what is waited for.
 _PAUSE = 0.02
-_LOOKS = 4
+_LOOKS = 8
 _WAITED = 0.05
-_LONGEST = 0.5
+_LONGEST = 1.0
 
 
 def until(

@@ -65,7 +65,6 @@ LetFail = Callable[..., None]
 # Ten processor seconds or more each: a process that took one of them last would be left alone with it.
 LONGEST = (
     "test_resilience.py",
-    "test_worker.py",
     "test_survival.py",
     "test_sweep.py",
     "test_readme.py",

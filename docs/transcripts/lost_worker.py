@@ -34,7 +34,7 @@ def main() -> None:
         with opened(home / "workspace") as workspace:
             variables = {"AZUREML_LOCAL_STATE": str(workspace.state), **_HEARTBEAT}
             with serving(home / "prefect", **variables) as server:
-                _print(home, workspace, Deployed(server, deploy(server)))
+                _print(home, workspace, Deployed(server, deploy(server), start_worker(server)))
 
 
 def _print(home: Path, workspace: Workspace, deployed: Deployed) -> None:
@@ -44,7 +44,7 @@ def _print(home: Path, workspace: Workspace, deployed: Deployed) -> None:
         print(f"{time.monotonic() - begun:5.0f} s  {what}", flush=True)
 
     config = tiny_config(home / "data", f"parameters.more={{seconds: 1800, until: {enough}}}")
-    worker = start_worker(server)
+    worker = deployed.worker
     run = deployed.run("finetune", config)
     until(lambda: _jobs(workspace).get("Running"), "the job does not run")
     say(f"the run is {_state(server, run)}; its job {_jobs(workspace)['Running'][0]} trains")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ class Deployed:
 
     prefect: PrefectServer
     deployments: dict[str, UUID]
+    worker: subprocess.Popen[bytes]
 
     def run(self, flow: str, config: Finetune | None = None) -> UUID:
         """Start a run of `finetune` with that configuration, or of a flow that takes none."""
@@ -67,8 +69,8 @@ def deployed(home: Path, workspace: Path, **extra: str) -> Iterator[Deployed]:
     variables = {"AZUREML_LOCAL_STATE": str(workspace), "PREFECT_WORKER_QUERY_SECONDS": "1", **extra}
     with serving(home, **variables) as prefect:
         made = deploy(prefect)
-        with working(prefect):
-            yield Deployed(prefect, made)
+        with working(prefect) as worker:
+            yield Deployed(prefect, made, worker)
 
 
 def deploy(prefect: PrefectServer) -> dict[str, UUID]:

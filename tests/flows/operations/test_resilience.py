@@ -1,14 +1,15 @@
-"""Runs of a process worker that are killed, cancelled or suspended in the middle of the training."""
+"""Runs of a process worker in the middle of the training: killed, cancelled, suspended, left alone."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from functools import partial
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import psutil
 import pytest
 from prefect.client.schemas.filters import (
     ArtifactFilter,
@@ -16,8 +17,9 @@ from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterId,
 )
-from prefect.states import Cancelling
+from prefect.states import Cancelling, Completed
 
+from flows.operations.healing import heal
 from flows.run.config import Finetune
 from flows.run.report import RunReport
 from tasks.azure.listing import Listed
@@ -26,7 +28,10 @@ from tests.conftest import LocalServer
 from tests.flows.conftest import MakeConfig
 from tests.support import ours
 from tests.support.deployed import Deployed, deployed
-from tests.support.waiting import until
+from tests.support.deployed_runs import training
+from tests.support.past_runs import PastRuns
+from tests.support.prefect_server import working
+from tests.support.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.slow
 
@@ -82,11 +87,11 @@ def assert_nothing_is_left(ml_client: Any, server: LocalServer, *names: UUID) ->
     assert not billed
 
 
-def test_a_run_killed_while_it_trains_is_adopted_by_the_next(
+def test_a_run_killed_while_it_trains_is_adopted_by_two_at_once(
     runs: Deployed, unlike: Callable[..., Finetune], ml_client: Any, server: LocalServer, tmp_path: Path
 ) -> None:
     end = tmp_path / "end"
-    wanted = unlike(1800, f"parameters.more.until={end}")
+    wanted = unlike(1800, f"parameters.more.until={end}", "compute.name=adopted", "compute.keep=false")
     killed = runs.run("finetune", wanted)
     job = training_of(killed)
     runs.prefect.runs()[killed].kill()
@@ -94,19 +99,26 @@ def test_a_run_killed_while_it_trains_is_adopted_by_the_next(
     assert ml_client.jobs.get(job.name).status == "Running"
     end.touch()
 
-    second = runs.run("finetune", wanted)
-    runs.becomes(second, "Completed")
-    report = report_of(runs, second)
-    assert report.job == job.name
-    assert Reused(kind="job", name=job.name, run=str(killed)) in report.reused
-    # The killed run has left no report: nobody else counts its dollars.
-    (taken,) = report.jobs
-    assert (taken.name, taken.run, taken.counted) == (job.name, str(killed), taken.dollars)
-    assert report.training_usd > 0
-    assert report.training_usd == pytest.approx(taken.counted, abs=1e-6)  # rounded
+    both = [runs.run("finetune", wanted) for _ in range(2)]
+    for run in both:
+        runs.becomes(run, "Completed")
+    reports = [report_of(runs, run) for run in both]
+    assert {report.job for report in reports} == {job.name}
+    assert len({(report.model, report.model_version) for report in reports}) == 1
+    assert all(report.answer for report in reports)
+    assert any(Reused(kind="job", name=job.name, run=str(killed)) in report.reused for report in reports)
+    # The killed run has left no report: its dollars are counted with those of who goes on.
+    counted = [(report, taken) for report in reports for taken in report.jobs if taken.counted]
+    assert {(taken.name, taken.run) for _, taken in counted} == {(job.name, str(killed))}
+    for report, taken in counted:
+        assert taken.counted == taken.dollars
+        assert report.training_usd == pytest.approx(taken.counted, abs=1e-6)  # rounded
     assert [each.name for each in jobs_of(killed)] == [job.name]
-    assert not jobs_of(second)
-    assert_nothing_is_left(ml_client, server, killed, second)
+    assert [each for run in both for each in jobs_of(run)] == []
+    assert_nothing_is_left(ml_client, server, killed, *both)
+    assert "adopted" not in [compute.name for compute in ml_client.compute.list()]
+    with runs.prefect.client() as client:
+        client.delete_flow_run(killed)  # or a look at who is lost would have it go on
 
 
 def test_cancelling_through_the_api_cancels_the_job(
@@ -142,36 +154,58 @@ def states_of_tasks(runs: Deployed, run: UUID) -> dict[str, str | None]:
         return {task.name: task.state_name for task in client.read_task_runs(flow_run_filter=of_run)}
 
 
-def test_suspended_runs_hold_no_process_until_the_watcher_resumes_them(
+def test_a_suspended_run_holds_no_process_until_the_watcher_resumes_it(
     runs: Deployed, unlike: Callable[..., Finetune], ml_client: Any, server: LocalServer, tmp_path: Path
 ) -> None:
     end = tmp_path / "end"
-    short = runs.run("finetune", unlike(1800, "wait.mode=suspend", f"parameters.more.until={end}"))
-    long = runs.run("finetune", unlike(1800, "wait.mode=suspend"))
-    for run in (short, long):
-        runs.becomes(run, "Suspended")
-        until(partial(says, runs, run, "Waits for job"), "a suspended run does not say what it waits for")
-    until(lambda: not runs.prefect.runs(), "the suspended runs' processes have not ended")
+    run = runs.run("finetune", unlike(1800, "wait.mode=suspend", f"parameters.more.until={end}"))
+    runs.becomes(run, "Suspended")
+    until(lambda: "Waits for job" in (message_of(runs, run) or ""), "it does not say what it waits for")
+    until(lambda: not runs.prefect.runs(), "the suspended run's process has not ended")
 
-    (cancelled,) = jobs_of(long)
-    with runs.prefect.client() as client:
-        client.set_flow_run_state(long, Cancelling())
-    assert runs.read(long).state_name == "Cancelled"
     end.touch()
-    (job,) = jobs_of(short)
+    (job,) = jobs_of(run)
     until(lambda: ml_client.jobs.get(job.name).status == "Completed", "no end")
-
     runs.becomes(runs.run("watch"), "Completed")
-    until(lambda: ml_client.jobs.get(cancelled.name).status == "Canceled", "the job is not cancelled")
-    assert "released" in runs.read(long).tags
-    runs.becomes(short, "Completed")
-    report = report_of(runs, short)
-    assert [each.name for each in jobs_of(short)] == [report.job]
+    runs.becomes(run, "Completed")
+    report = report_of(runs, run)
+    assert [each.name for each in jobs_of(run)] == [report.job]
     assert report.reused == ()
-    assert_nothing_is_left(ml_client, server, short, long)
+    assert_nothing_is_left(ml_client, server, run)
 
 
-def says(runs: Deployed, run: UUID, words: str) -> bool:
-    """Whether these words are in the message of the run's state."""
-    state = runs.read(run).state
-    return state is not None and words in (state.message or "")
+def test_of_two_runs_whose_worker_is_lost_one_outlasts_it_and_the_other_goes_on_with_the_next(
+    runs: Deployed, unlike: Callable[..., Finetune], ml_client: Any, server: LocalServer, tmp_path: Path
+) -> None:
+    """Two runs of one fingerprint that begin at once train once; the server is started again meanwhile."""
+    end = tmp_path / "end"
+    wanted = unlike(1800, f"parameters.more.until={end}")
+    living, lost = both = [runs.run("finetune", wanted) for _ in range(2)]
+    until(lambda: all(training(runs.prefect, run) for run in both), "the runs are not training")
+    runs.worker.kill()  # the living run's next line meets a pipe without a reader
+    runs.worker.wait()
+    kill_with_children(runs.prefect.runs()[lost])
+    runs.prefect.stop()
+    runs.prefect.start()
+    end.touch()
+    assert runs.becomes(living, "Completed").run_count == 1
+
+    assert runs.read(lost).state_name == "Running"  # nobody has noticed yet
+    with working(runs.prefect):
+        with runs.prefect.client() as client:
+            PastRuns(client).alone("watch", Completed())  # whoever looks for the first time heals nobody
+            healed = heal(client, timedelta(minutes=10), datetime.now(UTC) + timedelta(hours=1))
+        assert healed.lost == healed.rescheduled == (runs.read(lost).name,)
+        done = until(lambda: found if (found := runs.read(lost)).run_count == 2 else None, "it stays lost")
+        assert runs.becomes(done.id, "Completed").run_count == 2
+    assert len({report_of(runs, run).job for run in both}) == 1
+    assert len([job for run in both for job in jobs_of(run)]) == 1
+    assert_nothing_is_left(ml_client, server, *both)
+
+
+def kill_with_children(process: psutil.Process) -> None:
+    """SIGKILL to a run's process and those that it has started, as when the machine is lost."""
+    lost = [process, *process.children(recursive=True)]
+    for each in lost:
+        each.kill()
+    psutil.wait_procs(lost, timeout=PATIENCE)

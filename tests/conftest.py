@@ -21,6 +21,7 @@ from azureml_local.server import Address
 from azureml_local.state import access, quota
 from azureml_local.state.store import Store
 from tests.support import tiny_model
+from tests.support.checkout import CHILDREN
 from tests.support.tiny_model import BASE as BASE
 from tests.support.waiting import OFTEN
 
@@ -40,10 +41,9 @@ for _variable in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
     os.environ[_variable] = str(Path(__file__).parent / "support" / "nobody.pem")
 
 # Nor do they look for garbage while they import.
-_CHILDREN = str(Path(__file__).parent / "support" / "children")
 _PATHS = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-if _CHILDREN not in _PATHS:  # as it is where processes share the tests
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [_CHILDREN, *_PATHS]))
+if str(CHILDREN) not in _PATHS:  # as it is where processes share the tests
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(CHILDREN), *_PATHS]))
 
 # What a shell without job control starts in the background ignores Ctrl-C, and so does whatever that starts:
 # a run that a test interrupts would go on to its end.
@@ -71,14 +71,13 @@ LONGEST = (
     "test_show.py",
     "test_as_written.py",
     "test_money.py",
-    "test_browser.py",
+    "test_deployments.py",
     "test_finetune.py",
     "test_wheels.py",
     "test_cli.py",
     "test_tutorial.py",
     "test_secrets.py",
     "test_job_recovery.py",
-    "test_deploy.py",
     "test_keep.py",
     "test_page_browser.py",
     "test_serve.py",

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.filters import (
     ArtifactFilter,
@@ -66,15 +67,14 @@ def scheduled_soon(server: PrefectServer, deployment: str, parameters: dict[str,
             client.request("DELETE", "/deployments/{id}/schedules/{schedule_id}", path_params=path)
 
 
-def scheduled(server: PrefectServer, deployment: str) -> FlowRun | None:
+def scheduled(client: SyncPrefectClient, deployment: UUID) -> FlowRun | None:
     """The first run that the scheduler, and nobody else, has made of the deployment."""
     wanted = FlowRunFilter(
-        deployment_id=FlowRunFilterDeploymentId(any_=[deployment_id(server, deployment)]),
+        deployment_id=FlowRunFilterDeploymentId(any_=[deployment]),
         tags=FlowRunFilterTags(all_=["auto-scheduled"]),
     )
-    with server.client() as client:
-        soonest = FlowRunSort.EXPECTED_START_TIME_ASC
-        return next(iter(client.read_flow_runs(flow_run_filter=wanted, sort=soonest, limit=1)), None)
+    soonest = FlowRunSort.EXPECTED_START_TIME_ASC
+    return next(iter(client.read_flow_runs(flow_run_filter=wanted, sort=soonest, limit=1)), None)
 
 
 def read(server: PrefectServer, run: UUID) -> FlowRun:
@@ -93,11 +93,12 @@ def when(
     """The run, once the condition holds for it; raises Failure with the worker's last words otherwise."""
 
     def look() -> FlowRun | None:
-        found = read(server, run)
+        found = client.read_flow_run(run)
         return found if condition(found) else None
 
     try:
-        return until(look, "The run does not get on.", limit)
+        with server.client() as client:  # one for all looks: each new one asks for the server's version first
+            return until(look, "The run does not get on.", limit)
     except Failure as failure:
         state = read(server, run).state
         said = f"{state!r}\n{tail(server)}"

@@ -14,6 +14,7 @@ from prefect.client.schemas.objects import Artifact, FlowRun
 
 from flows.operations.deployed_runs import (
     artifacts,
+    deployment_id,
     ended,
     pause_housekeeping,
     row,
@@ -83,9 +84,10 @@ def deploy(server: PrefectServer, say: Say) -> None:
 def run_scheduled(server: PrefectServer, say: Say, config: Finetune | None = None) -> FlowRun:
     """The run of the local recipe that a schedule has started, once it has ended."""
     given = {} if config is None else parameters.of(config)
-    with scheduled_soon(server, DEPLOYMENT, given) as moment:
+    identity = deployment_id(server, DEPLOYMENT)
+    with scheduled_soon(server, DEPLOYMENT, given) as moment, server.client() as client:
         say(f"A schedule of {DEPLOYMENT} fires at {moment:%H:%M:%S} UTC")
-        made = until(lambda: scheduled(server, DEPLOYMENT), "The scheduler has made no run.", _SCHEDULE_LIMIT)
+        made = until(lambda: scheduled(client, identity), "The scheduler has made no run.", _SCHEDULE_LIMIT)
         begun = when(server, made.id, lambda run: bool(run.state and not run.state.is_scheduled()))
     say(f"Run: {server.url}/v2/runs/flow-run/{begun.id}")
     return ended(server, begun.id)

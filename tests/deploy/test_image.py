@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import LocalServer
-from tests.support.checkout import ROOT
+from tests.support.checkout import CHILDREN, ROOT
 from tests.support.dockerfile import carry_out, let_in, stages
 from tests.support.prefect_server import PrefectServer
 
@@ -67,6 +67,7 @@ class Image:
         """What a container of the image prints; its home is its own and gone with it."""
         home.mkdir(exist_ok=True)
         own = {"PATH": f"{self.environment / 'bin'}:{os.defpath}", "HOME": str(home), "LANG": "C.UTF-8"}
+        own["PYTHONPATH"] = str(CHILDREN)  # which holds no more than a sitecustomize
         done = subprocess.run(
             command, cwd=self.app, env={**variables, **own}, capture_output=True, text=True, check=False
         )

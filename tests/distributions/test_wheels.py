@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.checkout import ROOT
+from tests.support.checkout import CHILDREN, ROOT
 from tests.support.prefect_server import migrated
 
 pytestmark = pytest.mark.slow
@@ -72,6 +72,7 @@ class Installed:
             "LANG": "C.UTF-8",
             "AZUREML_LOCAL_STATE": str(self.home / "state"),
             "NO_COLOR": "1",
+            "PYTHONPATH": str(CHILDREN),  # which holds no more than a sitecustomize
         }
         return subprocess.run(
             [self.folder / "bin" / program, *arguments],

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from prefect.client.schemas.objects import FlowRun
 
-from flows.operations.deployed_runs import scheduled
+from flows.operations.deployed_runs import deployment_id, scheduled
 from tests.docs.documents import named
 from tests.support import postgresql
 from tests.support.checkout import ROOT
@@ -87,8 +87,9 @@ def test_from_nothing_to_a_scheduled_run_and_its_history(tmp_path: Path) -> None
             with server.client() as client:
                 assert len(client.read_deployments()) == 7
             typed_in_turn(named("schedule").text, tmp_path, server.environment)
-            with staying(working[0], server):
-                run = until(lambda: over(scheduled(server, "history/history")), "no scheduled run has ended")
+            history = deployment_id(server, "history/history")
+            with staying(working[0], server), server.client() as client:
+                run = until(lambda: over(scheduled(client, history)), "no scheduled run has ended")
             assert run.state is not None
             assert run.state.is_completed(), run.state.message
             said = typed_in_turn(looking, tmp_path, server.environment)

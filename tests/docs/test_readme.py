@@ -13,6 +13,7 @@ import pytest
 
 from tests.docs.documents import named
 from tests.support.checkout import ROOT
+from tests.support.prefect_server import migrated
 
 # Enough to learn from; all of the recipe's rows and answers take minutes of a processor, twice.
 FEWER = (
@@ -39,6 +40,7 @@ def test_ci_finds_the_command_that_it_reads_from_the_readme() -> None:
 @pytest.mark.slow
 def test_the_main_job(tmp_path: Path) -> None:
     """The real run on the bundled sample, twice: the second finds what the first has made."""
+    migrated(tmp_path / ".prefect")  # tests/flows/operations/test_show.py has a database that is new
     first = run_as_written(named("run").text, tmp_path)
     assert first["outcome"] == "completed"
     assert first["eval_loss"] < first["base_loss"] - 0.2
@@ -58,7 +60,7 @@ def test_the_main_job(tmp_path: Path) -> None:
 
 
 def run_as_written(line: str, home: Path) -> dict[str, Any]:
-    """The report of the README's line, run by somebody who has nothing in their home directory."""
+    """The report of the README's line, run by somebody who has no workspace in their home directory."""
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")},
         "HOME": str(home),

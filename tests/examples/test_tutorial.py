@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.checkout import ROOT
+from tests.support.checkout import CHILDREN, ROOT
 from tests.support.processes import of_state
 from tests.support.waiting import PATIENCE
 
@@ -37,7 +37,7 @@ def run(state: Path, folder: Path, *commands: str, options: tuple[str, ...] = ()
     done = subprocess.run(
         [*CLI, "exec", "--state", str(state), *options, "--", "sh", "-ec", "\n".join(commands)],
         cwd=folder,
-        env={**environment, "PYTHONPATH": str(ROOT)},
+        env={**environment, "PYTHONPATH": f"{ROOT}:{CHILDREN}"},
         capture_output=True,
         text=True,
         check=False,

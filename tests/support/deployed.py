@@ -51,12 +51,13 @@ class Deployed:
         """The run once it is in a state of that name; fails when it ends in another one."""
 
         def reached() -> FlowRun | None:
-            found = self.read(run)
+            found = client.read_flow_run(run)
             if found.state_name != state and found.state is not None and found.state.is_final():
                 raise AssertionError(f"{found.name} is {found.state_name}: {found.state.message}")
             return found if found.state_name == state else None
 
-        return until(reached, lambda: f"the run is {self.read(run).state_name}, not {state}: {self.log}")
+        with self.prefect.client() as client:  # one for all looks: each new one asks for the server's version
+            return until(reached, lambda: f"the run is {self.read(run).state_name}, not {state}: {self.log}")
 
     @property
     def log(self) -> Path:

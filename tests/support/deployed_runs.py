@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymentId
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymentId, FlowRunFilterId
 
 from flows.operations.deployed_runs import (
     artifacts,
@@ -46,9 +46,9 @@ def start(server: PrefectServer, deployment: str, config: Finetune) -> UUID:
 
 def training(server: PrefectServer, run: UUID) -> bool:
     """Whether the run has submitted its job and waits for it."""
+    of_run = FlowRunFilter(id=FlowRunFilterId(any_=[run]))
     with server.client() as client:
-        names = [task.name for task in client.read_task_runs() if task.flow_run_id == run]
-    return any(name.startswith("train") for name in names)
+        return any(task.name.startswith("train") for task in client.read_task_runs(flow_run_filter=of_run))
 
 
 def row(server: PrefectServer, run: UUID) -> dict[str, Any]:

@@ -1,30 +1,54 @@
-"""Prefect's own pages in Chromium: the deployments, the form filled in and submitted, a run's artifacts."""
+"""The project's deployments: made without a question, again without a change, and in Chromium.
+
+Of Prefect's own pages: the form is filled in and submitted, and a run's artifacts are looked at.
+"""
 
 from __future__ import annotations
 
+import os
+import pty
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
+import yaml
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.exceptions import PrefectHTTPStatusError
 
+from flows.run.config import load
+from flows.run.parameters import config_in
 from flows.run.report import RunReport
 from tests.conftest import LocalServer, know_the_cloud, poll_often
+from tests.support.checkout import ROOT
 from tests.support.deployed_runs import DEPLOYMENT, artifacts, deployment_id, read, runs_of
 from tests.support.prefect_server import PrefectServer
 from tests.support.tiny_recipe import tiny_config
 from tests.support.waiting import PATIENCE, until
 
+pytestmark = pytest.mark.slow
+
+NAMES = [each["name"] for each in yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]]
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 # True once a picture has been loaded and is of a size that one can see.
 SHOWN = "image => image.complete && image.naturalWidth > 300 && image.clientWidth > 300"
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason="Chromium is not installed"),
-]
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """The project as git would hand it out, somewhere else."""
+    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(listed, cwd=ROOT, capture_output=True, check=True, text=True).stdout
+    folder = tmp_path / "clone"
+    for name in filter(None, names.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, folder / name)
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +70,9 @@ def page(report: RunReport) -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def report(deployed: PrefectServer, server: LocalServer, tiny: str, tmp_path_factory: Any) -> RunReport:
-    """The report of a run that has completed on the server."""
+    """The report of a run that has completed on the server, for who has a browser to look at it."""
+    if not CHROMIUM.exists():
+        pytest.skip("Chromium is not installed")
     from flows.finetune import finetune
 
     with pytest.MonkeyPatch.context() as patch:
@@ -55,6 +81,28 @@ def report(deployed: PrefectServer, server: LocalServer, tiny: str, tmp_path_fac
         know_the_cloud(server.environment["AZUREML_CURRENT_CLOUD"])
         poll_often(patch)
         return finetune(tiny_config(tmp_path_factory.mktemp("browser") / "data", "data.train.take=35"))
+
+
+def test_everything_is_deployed_again_from_a_fresh_clone(deployed: PrefectServer, clone: Path) -> None:
+    first = deployments(deployed)
+    assert set(first) >= set(NAMES)
+
+    # As a person runs it: on a terminal, where every question that Prefect has would be asked.
+    assert on_a_terminal(["prefect", "deploy", "--all"], deployed, clone) == 0
+    again = deployments(deployed)
+    assert {name: each.id for name, each in again.items()} == {name: each.id for name, each in first.items()}
+
+    for deployment in map(again.__getitem__, NAMES):
+        (pull,) = deployment.pull_steps or []
+        assert pull == {"prefect.deployments.steps.set_working_directory": {"directory": str(clone)}}
+        assert deployment.enforce_parameter_schema
+        assert deployment.global_concurrency_limit is not None
+    assert config_in(again["local"].parameters) == load("local")
+    assert config_in(again["weekly"].parameters) == load("phi-4-ultrachat")
+    (weekly,) = again["weekly"].schedules
+    assert not weekly.active
+    assert weekly.schedule.timezone == "Europe/Berlin"  # type: ignore[union-attr]
+    refuses_by_the_forms_schema(deployed, again["local"])
 
 
 def test_the_deployments_are_listed(page: Any, deployed: PrefectServer) -> None:
@@ -141,3 +189,41 @@ def test_the_card_shows_the_curve_and_opens_its_details(
 def open_form(page: Any, server: PrefectServer) -> None:
     page.goto(f"{server.url}/v2/deployments/deployment/{deployment_id(server, DEPLOYMENT)}/run")
     page.get_by_label("Dataset").wait_for()
+
+
+def refuses_by_the_forms_schema(server: PrefectServer, deployment: DeploymentResponse) -> None:
+    """The server itself says what is wrong with a parameter, and makes no run."""
+    before = runs_of(server, "finetune/local")
+    with server.client() as client, pytest.raises(PrefectHTTPStatusError, match="409") as error:
+        client.create_flow_run_from_deployment(deployment.id, parameters={"deploy": {"instance_count": 0}})
+    assert "0 is less than the minimum of 1" in error.value.response.json()["detail"]
+    assert runs_of(server, "finetune/local") == before
+
+
+def deployments(server: PrefectServer) -> dict[str, DeploymentResponse]:
+    with server.client() as client:
+        return {deployment.name: deployment for deployment in client.read_deployments()}
+
+
+def on_a_terminal(command: list[str], server: PrefectServer, cwd: Path) -> int:
+    """The exit status of a command whose terminal nobody types at; a question would never be answered."""
+    ours, its = pty.openpty()
+    try:
+        process = subprocess.Popen(
+            command, cwd=cwd, env=server.environment | {"TERM": "xterm"}, stdin=its, stdout=its, stderr=its
+        )
+        os.close(its)
+        drain(ours)
+        return process.wait(PATIENCE)
+    finally:
+        os.close(ours)
+
+
+def drain(terminal: int) -> None:
+    """Read until the other side is closed: Linux says so with an error."""
+    while True:
+        try:
+            if not os.read(terminal, 65536):
+                return
+        except OSError:
+            return

@@ -87,9 +87,10 @@ def scope(request: Request) -> str:
 def given_properties(request: Request) -> Json:
     """The properties of the body, with tags and properties as the objects of strings that they are.
 
-    Raises BadRequest for a description that is no text, and for a mark that is not true or false.
+    Without the provisioning state, which is the service's to say (documented: readOnly in OpenAPI
+    2024-04-01). Raises BadRequest for a description that is no text, or a mark that is not true or false.
     """
-    given = properties(request)
+    given = {name: value for name, value in properties(request).items() if name != "provisioningState"}
     text(given, "description")
     for mark in ("isArchived", "isAnonymous"):
         if not isinstance(given.get(mark, False), bool | None):

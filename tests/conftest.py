@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import os
 import signal
 import sys
@@ -20,6 +21,7 @@ from azureml_local.served import know_the_cloud as know_the_cloud
 from azureml_local.server import Address
 from azureml_local.state import access, quota
 from azureml_local.state.store import Store
+from tasks.azure import private
 from tests.support import tiny_model
 from tests.support.checkout import CHILDREN
 from tests.support.tiny_model import BASE as BASE
@@ -202,12 +204,25 @@ def no_poller_outlives_its_operation() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def the_stack_is_looked_at_without_its_source() -> Iterator[None]:
+    """Let the SDK find who calls it by the frames alone.
+
+    It asks for the stack whenever it makes something that it calls experimental, such as each job that it
+    reads, and for the source lines Python then goes through all modules for every frame: 0.1 s a job.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(inspect.stack, "__defaults__", (0,))
+        yield
+
+
 @pytest.fixture
 def environment(server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """The variables of the session's server, set in this process."""
     for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
     know_the_cloud(server.environment["AZUREML_CURRENT_CLOUD"])
+    private.resource_manager()  # the SDK would read the cloud's addresses for every client and every upload
     poll_often(monkeypatch)
     return server.environment
 

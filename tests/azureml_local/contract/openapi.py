@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from typing import Any, Literal
@@ -119,6 +119,9 @@ class Contract:
 
     operations: tuple[Operation, ...]
     schemas: Mapping[tuple[str, Direction], Mapping[str, Schema]]
+    # What was said before: clients that wait say and hear the same again and again.
+    _validators: dict[tuple[str, Direction, str], Draft7Validator] = field(default_factory=dict, repr=False)
+    _found: dict[tuple[str, Direction, str, str], list[str]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def read(cls) -> Contract:
@@ -173,9 +176,15 @@ class Contract:
         }
 
     def _findings(self, operation: Operation, way: Direction, schema: Schema, body: Any) -> list[str]:
-        validator = Draft7Validator(self.schema(operation, way, schema), format_checker=_formats)
-        errors = validator.iter_errors(_without_nulls(body))
-        return sorted({finding for error in errors for finding in _describe(error)})
+        place = (operation.id, way, json.dumps(schema, sort_keys=True))
+        said = (*place, json.dumps(body, sort_keys=True))
+        if said not in self._found:
+            if place not in self._validators:
+                whole = self.schema(operation, way, schema)
+                self._validators[place] = Draft7Validator(whole, format_checker=_formats)
+            errors = self._validators[place].iter_errors(_without_nulls(body))
+            self._found[said] = sorted({finding for error in errors for finding in _describe(error)})
+        return self._found[said]
 
 
 def _operations(documents: Mapping[str, Any], name: str) -> Iterator[Operation]:

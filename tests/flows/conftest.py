@@ -32,9 +32,12 @@ def tiny(server: LocalServer) -> str:
 
 
 @pytest.fixture(scope="session")
-def fork_server(server: LocalServer, prefect_server: PrefectServer) -> Iterator[ForkServer]:
+def fork_server(
+    server: LocalServer, prefect_server: PrefectServer, leftovers: Leftovers
+) -> Iterator[ForkServer]:
     """Starts runs as processes in which everything is imported; on the session's servers unless told."""
     with forking({**prefect_server.environment, **server.environment}) as forked:
+        leftovers.keep(forked.pid, "what forks the runs off")
         yield forked
 
 

@@ -65,9 +65,10 @@ class Forked:
 
 
 class ForkServer:
-    """Where they are forked off; it ends with the process that has started it."""
+    """Where they are forked off, by process `pid`; it ends with the process that has started it."""
 
-    def __init__(self, requests: socket.socket) -> None:
+    def __init__(self, pid: int, requests: socket.socket) -> None:
+        self.pid = pid
         self._requests = requests
 
     def start(
@@ -99,7 +100,7 @@ def forking(environment: Mapping[str, str]) -> Iterator[ForkServer]:
     ):
         there.close()
         try:
-            yield ForkServer(here)
+            yield ForkServer(process.pid, here)
         finally:
             here.close()
             process.wait()

@@ -20,6 +20,8 @@ from flows.terminal.recipes import recipes
 from tests.conftest import LocalServer
 from tests.support import ours
 from tests.support.checkout import ROOT
+from tests.support.flow_process import once, processes
+from tests.support.fork_server import ForkServer
 from tests.support.imports import HEAVY, imported, packages
 from tests.support.prefect_server import PrefectServer, migrated
 from tests.support.tiny_recipe import RECIPE
@@ -114,13 +116,14 @@ def test_it_has_a_version_and_completes_the_names_of_recipes() -> None:
 
 
 @pytest.mark.slow
-def test_a_reader_that_has_gone_is_no_error(start: Start) -> None:
-    process = start("data", "local", "--json")
-    assert process.stdout is not None
-    assert process.stderr is not None
-    process.stdout.close()
-    assert process.stderr.read() == ""
-    assert process.wait(PATIENCE) == 1
+def test_a_reader_that_has_gone_is_no_error(fork_server: ForkServer, tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as out, (tmp_path / "err").open("wb") as err:
+        command = ("flows.terminal.cli", "data", "local", "--json")
+        process = fork_server.start(command, os.environ, out=out, err=err)
+    assert process.wait() == 1
+    assert (tmp_path / "err").read_text() == ""
 
 
 @pytest.mark.slow
@@ -146,13 +149,17 @@ def test_json_alone_is_on_stdout(start: Start, prefect_server: PrefectServer, tm
 @pytest.mark.slow
 @pytest.mark.usefixtures("environment", "tiny")
 def test_a_failure_is_reported_and_ends_with_1(
-    start: Start, prefect_server: PrefectServer, tmp_path: Path
+    fork_server: ForkServer, prefect_server: PrefectServer, tmp_path: Path
 ) -> None:
-    wrong = "deploy.instance_type=Standard_NC6s_v3"
-    code, out, err = finished(start(*tiny_run(tmp_path, wrong), "--json", **prefect_server.environment))
-    assert (code, out) == (1, "")
-    assert "Error: tiny-chat-base cannot be deployed on Standard_NC6s_v3." in err
-    assert "Traceback" not in err
+    arguments = tiny_run(tmp_path, "deploy.instance_type=Standard_NC6s_v3")
+    with (tmp_path / "out").open("wb") as out, (tmp_path / "err").open("wb") as err:
+        command = ["flows.terminal.cli", *arguments, "--json"]
+        run = fork_server.start(command, prefect_server.environment, out=out, err=err)
+    assert run.wait() == 1
+    assert (tmp_path / "out").read_text() == ""
+    said = (tmp_path / "err").read_text()
+    assert "Error: tiny-chat-base cannot be deployed on Standard_NC6s_v3." in said
+    assert "Traceback" not in said
 
 
 @pytest.mark.slow
@@ -181,24 +188,23 @@ def test_ctrl_c_cancels_the_job(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("environment")
 def test_ctrl_c_deletes_the_endpoint(
-    start: Start,
+    fork_server: ForkServer,
     prefect_server: PrefectServer,
     tiny: str,
     tmp_path: Path,
     ml_client: Any,
     server: LocalServer,
 ) -> None:
-    run = start(*tiny_run(tmp_path, "data.train.take=12"), **prefect_server.environment)
-
     def deploying() -> bool:
-        assert run.poll() is None, run.communicate()
         return any(list(ml_client.online_deployments.list(name)) for name in ours.endpoints(ml_client))
 
-    until(deploying)
-    os.killpg(run.pid, signal.SIGINT)
-    code, _, err = finished(run)
-    assert code == 130, err
+    with processes(fork_server, prefect_server, tmp_path) as started:
+        run = started.command("data.train.take=12")
+        once(run, deploying, lambda: started.said(run))
+        os.killpg(run.pid, signal.SIGINT)
+        assert run.wait() == 130, started.said(run)
     assert ours.endpoints(ml_client) == []
     assert running(server) == []
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,8 +14,8 @@ from flows.terminal.cli import app
 from tasks.recording.exchange import Exchange, Recording
 from tests.conftest import LocalServer
 from tests.support import ours
-from tests.support.checkout import ROOT
-from tests.support.waiting import PATIENCE, until
+from tests.support.flow_process import once
+from tests.support.fork_server import ForkServer
 
 
 def finetune(*arguments: str) -> Result:
@@ -80,28 +78,22 @@ def test_a_smoke_that_is_too_expensive_makes_nothing(environment: dict[str, str]
 
 
 @pytest.mark.slow
-def test_ctrl_c_deletes_everything(environment: dict[str, str], server: LocalServer, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "flows.terminal.cli", "smoke", "--identity", "system"]
+def test_ctrl_c_deletes_everything(
+    fork_server: ForkServer, environment: dict[str, str], server: LocalServer, tmp_path: Path
+) -> None:
+    command = ["flows.terminal.cli", "smoke", "--identity", "system", "--out", str(tmp_path / "x.json")]
+    out, err = tmp_path / "out", tmp_path / "err"
     with server.as_owner():  # to make components takes more than a run is allowed
-        process = subprocess.Popen(
-            [*command, "--out", str(tmp_path / "x.json")],
-            cwd=ROOT,
-            env=os.environ,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
+        with out.open("wb") as stdout, err.open("wb") as stderr:
+            process = fork_server.start(command, os.environ, out=stdout, err=stderr)
 
         def training() -> bool:
-            assert process.poll() is None, process.communicate()
             return any(job.name.startswith("smoke-") and job.state == "Running" for job in ours.jobs())
 
-        until(training)
+        once(process, training, err.read_text)
         os.killpg(process.pid, signal.SIGINT)
-        out, err = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 130, err
-    assert "Traceback" not in err
-    assert "Everything is deleted." in out
+        assert process.wait() == 130, err.read_text()
+    assert "Traceback" not in err.read_text()
+    assert "Everything is deleted." in out.read_text()
     assert [row for row in server.admin("ledger")["rows"] if row["running"]] == []
     assert "smoke-" not in (tmp_path / "x.json").read_text()

@@ -12,6 +12,7 @@ from tasks.sign_in import Workspace, sign_in
 from tests.conftest import LocalServer
 from tests.flows.conftest import MakeConfig
 from tests.support.prefect_server import PrefectServer
+from tests.support.tiny_recipe import UNSERVED
 
 pytestmark = pytest.mark.slow
 
@@ -21,7 +22,7 @@ def test_a_job_that_was_deleted_is_trained_again(
 ) -> None:
     from flows.finetune import finetune
 
-    wanted = config("data.train.take=23")
+    wanted = config("data.train.take=23", UNSERVED)
     first = finetune(wanted)
     assert first.job is not None
     kept = finetune(wanted)

@@ -19,6 +19,7 @@ from tests.flows.conftest import MakeConfig
 from tests.support.checkout import ROOT
 from tests.support.prefect_server import PrefectServer
 from tests.support.tiny.code.tiny_chat import NOTHING_LEARNT
+from tests.support.tiny_recipe import UNSERVED, tiny_config
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
@@ -36,7 +37,6 @@ def first(
 ) -> Iterator[RunReport]:
     """The report of a run that finds nothing made before."""
     from flows.finetune import finetune
-    from tests.support.tiny_recipe import tiny_config
 
     with pytest.MonkeyPatch.context() as patch:
         for name, value in server.environment.items():
@@ -246,7 +246,7 @@ def test_a_second_run_adopts_what_the_first_made(
 def test_fresh_trains_again(first: RunReport, config: MakeConfig) -> None:
     from flows.finetune import finetune
 
-    third = finetune(config(*INPUTS, f"registration.name={MODEL}", "fresh=true"))
+    third = finetune(config(*INPUTS, f"registration.name={MODEL}", "fresh=true", UNSERVED))
     assert third.fingerprint == first.fingerprint
     assert third.job != first.job
     assert third.reused == ()
@@ -262,7 +262,7 @@ def test_without_a_cluster_the_job_brings_its_machines_along(
     before = {each.name for each in ml_client.compute.list()}
     size = "Standard_NC24ads_A100_v4"
     machines = ("compute.name=serverless", f"compute.size={size}", "compute.identity=null")
-    report = finetune(config(*machines, "fresh=true"))  # not the job of another test
+    report = finetune(config(*machines, "fresh=true", UNSERVED))  # not the job of another test
     assert (report.outcome, report.model) == ("completed", f"{BASE}-sample")
     assert {each.name for each in ml_client.compute.list()} == before
     billed = [row for row in server.admin("ledger")["rows"] if row["name"] == "serverless"]

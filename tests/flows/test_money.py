@@ -39,7 +39,7 @@ from tests.flows.reports import report_of
 from tests.support import tiny_model
 from tests.support.own_workspace import Workspace
 from tests.support.prefect_server import PrefectServer
-from tests.support.tiny_recipe import RECIPE, tiny_config
+from tests.support.tiny_recipe import RECIPE, UNSERVED, tiny_config
 
 pytestmark = pytest.mark.slow
 
@@ -232,10 +232,11 @@ def test_of_a_run_that_crashes_and_goes_on(
         books.admin("clock", {"seconds": STEP / 2})
         raise SystemExit(1)  # a signal would be sent on to this process
 
-    crashed = run(prefect_server, config(), Once(trains=crashes))
+    settings = config(UNSERVED)
+    crashed = run(prefect_server, settings, Once(trains=crashes))
     assert crashed.outcome == "crashed"
     assert crashed.training_usd == pytest.approx(billed(books, "node", cluster), rel=0.02)
-    healed = run(prefect_server, config(), Once(trains=time_passes), UUID(crashed.run))
+    healed = run(prefect_server, settings, Once(trains=time_passes), UUID(crashed.run))
     assert (healed.outcome, healed.run) == ("completed", crashed.run), healed.failure
     assert healed.job == crashed.job
     books.admin("clock", {"seconds": LATER})
@@ -252,11 +253,12 @@ def test_of_a_killed_run_whose_job_another_takes_over(
         books.admin("clock", {"seconds": STEP / 2})
         raise SystemExit(1)
 
-    killed = run(prefect_server, config(), Once(trains=is_killed))
+    settings = config(UNSERVED)
+    killed = run(prefect_server, settings, Once(trains=is_killed))
     assert killed.training_usd > 0.1
     with prefect_server.client() as client:
         forget_report(client, killed.run)
-        other = run(prefect_server, config(), Once(trains=time_passes))
+        other = run(prefect_server, settings, Once(trains=time_passes))
         assert (other.outcome, other.job) == ("completed", killed.job), other.failure
         books.admin("clock", {"seconds": LATER})
         paid = billed(books, "node", cluster)
@@ -265,7 +267,7 @@ def test_of_a_killed_run_whose_job_another_takes_over(
 
         session = sign_in.fn(SignIn())
         spent = spent_by(session.workspace, killed.run, spending.of_run(session, killed.run))
-        report_lost(client, client.read_flow_run(UUID(killed.run)), config(), spent)
+        report_lost(client, client.read_flow_run(UUID(killed.run)), settings, spent)
     assert report_of(killed.run).training_usd == pytest.approx(paid, rel=0.1)  # its boot was not seen
     assert in_history(killed.run, other.run) == pytest.approx(paid, rel=0.02)
 
@@ -293,7 +295,7 @@ def test_of_every_attempt_of_a_run(
         (job,) = (job for job in tiny_model.workspace_client().jobs.list() if cluster in str(job.tags))
         tiny_model.workspace_client().jobs.begin_cancel(job.name)
 
-    settings = config("compute.keep=true")
+    settings = config("compute.keep=true", UNSERVED)
     failed = run(prefect_server, settings, Once(trains=somebody_cancels))
     assert (failed.outcome, failed.cause) == ("failed", Cause.CANCELLED), failed.failure
     again = run(prefect_server, settings, Once(trains=time_passes), UUID(failed.run))
@@ -326,7 +328,7 @@ def test_of_the_runs_of_a_sweep(
         state = sweep(
             recipe=str(RECIPE),
             tries=[Try(setting="parameters.training.learning_rate", values=("0.011", "0.012"))],
-            changes=[*more, *own, "compute.keep=true", 'gate.rules=["eval_loss <= 0.1"]'],
+            changes=[*more, *own, "compute.keep=true", UNSERVED],
             return_state=True,
         )
     report = state.result()

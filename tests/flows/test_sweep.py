@@ -28,14 +28,14 @@ from tasks.sections.workspace import Workspace
 from tasks.sign_in import sign_in
 from tests.conftest import LocalServer, know_the_cloud
 from tests.support.prefect_server import PrefectServer
-from tests.support.tiny_recipe import RECIPE
+from tests.support.tiny_recipe import RECIPE, UNSERVED
 
 pytestmark = pytest.mark.slow
 
 RATE = "parameters.training.learning_rate"
 MODEL = "swept"
 # The gate lets nothing pass, and it asks no endpoint: what is looked at here is how a winner comes to it.
-SHARED = ("data.train.take=37", f"registration.name={MODEL}", 'gate.rules=["eval_loss <= 0.1"]')
+SHARED = ("data.train.take=37", f"registration.name={MODEL}", UNSERVED)
 
 
 @pytest.fixture(scope="module")

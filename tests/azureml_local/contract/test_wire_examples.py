@@ -33,6 +33,8 @@ SCRIPT = "def init(): pass\ndef run(raw): return raw\n"
 # Objects whose keys people choose.
 MAPS = frozenset(
     {
+        "tags",
+        "value[].tags",
         "properties.environmentVariables",
         "properties.properties",
         "properties.outputs",

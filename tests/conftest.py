@@ -64,29 +64,29 @@ pytest_plugins = ["tests.azureml_local.contract.plugin", "tests.support.leftover
 
 LetFail = Callable[..., None]
 
-# Ten processor seconds or more each: a process that took one of them last would be left alone with it.
+# By the clock, ten seconds or more each: a process that took one of them last would be left alone with it.
 LONGEST = (
     "test_resilience.py",
-    "test_survival.py",
-    "test_sweep.py",
-    "test_readme.py",
-    "test_show.py",
     "test_as_written.py",
+    "test_show.py",
     "test_money.py",
+    "test_survival.py",
+    "test_wheels.py",
+    "test_secrets.py",
+    "test_nodes.py",
     "test_deployments.py",
     "test_finetune.py",
-    "test_wheels.py",
-    "test_cli.py",
     "test_tutorial.py",
-    "test_secrets.py",
-    "test_job_recovery.py",
+    "test_sweep.py",
+    "test_prefect_server.py",
     "test_keep.py",
-    "test_page_browser.py",
-    "test_serve.py",
     "test_failing_runs.py",
+    "test_watch.py",
+    "test_page_browser.py",
+    "test_endpoint_restart.py",
+    "test_automations.py",
     "test_shared_endpoint.py",
-    "test_rollout.py",
-    "test_nodes.py",
+    "test_job_recovery.py",
 )
 
 

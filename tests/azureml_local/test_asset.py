@@ -125,6 +125,7 @@ def test_an_mlflow_model_needs_its_description(ml_client: Any, folder: Path) -> 
         ml_client.models.create_or_update(Model(path=str(folder), type="mlflow_model", name="bare"))
 
 
+@pytest.mark.slow
 def test_a_long_list_comes_in_pages(ml_client: Any) -> None:
     for number in range(105):
         ml_client.data.create_or_update(

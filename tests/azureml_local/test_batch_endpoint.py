@@ -180,6 +180,7 @@ def default(client: Any, endpoint: str) -> str | None:
     return found
 
 
+@pytest.mark.slow
 def test_a_folder_is_scored_by_the_only_deployment(
     ml_client: Any, deploy: Deploy, endpoint: str, tmp_path: Path
 ) -> None:
@@ -210,6 +211,7 @@ def test_a_folder_is_scored_by_the_only_deployment(
     assert "batchscoring" not in {each.name for each in ml_client.components.list()}
 
 
+@pytest.mark.slow
 def test_an_endpoint_is_made_changed_and_deleted(ml_client: Any, deploy: Deploy, endpoint: str) -> None:
     from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 
@@ -241,6 +243,7 @@ def test_an_endpoint_is_made_changed_and_deleted(ml_client: Any, deploy: Deploy,
         ml_client.batch_endpoints.get(endpoint)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:This class is intended as a base class:UserWarning")  # by the SDK itself
 def test_what_files_describe_is_deployed_and_writes_its_own_results(
     ml_client: Any, cluster: str, endpoint: str, tmp_path: Path
@@ -268,6 +271,7 @@ def test_what_files_describe_is_deployed_and_writes_its_own_results(
     assert [each.name for each in ml_client.jobs.list() if each.experiment_name == endpoint] == [job.name]
 
 
+@pytest.mark.slow
 def test_a_pipeline_component_is_deployed_and_asked_with_values(
     ml_client: Any, cluster: str, endpoint: str, tmp_path: Path
 ) -> None:

@@ -156,6 +156,7 @@ def test_every_condition_of_a_write_holds_or_refuses_it(container: ContainerClie
     blob.delete_blob(if_unmodified_since=blob.get_blob_properties().last_modified)
 
 
+@pytest.mark.slow
 def test_no_change_that_was_acknowledged_is_lost(container: ContainerClient, prefix: str) -> None:
     """Writers that swap what they have read, and readers who must see one version, not parts of two."""
     blob = container.upload_blob(f"{prefix}/counter", b"0" * 1000)

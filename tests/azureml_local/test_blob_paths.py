@@ -103,6 +103,7 @@ def storage(server: LocalServer, environment: dict[str, str]) -> Iterator[Storag
         yield Storage(session, url, tokens.sas(CONTAINER), environment["REQUESTS_CA_BUNDLE"])
 
 
+@pytest.mark.slow
 @settings(
     max_examples=examples(60),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

@@ -70,6 +70,7 @@ ACTIONS = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(actions=st.lists(ACTIONS, max_size=14), step=st.sampled_from([4, 9]), known=st.booleans())
 def test_what_is_committed_is_what_was_listed(

@@ -35,6 +35,7 @@ def refusal(*arguments: object) -> str:
     return line
 
 
+@pytest.mark.slow
 def test_up_takes_its_faults_from_a_file(tmp_path: Path) -> None:
     (tmp_path / "faults.yaml").write_text(RULES)
     command = [*COMMAND, "up", "--state", str(tmp_path / "state"), "--faults", str(tmp_path / "faults.yaml")]

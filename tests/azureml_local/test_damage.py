@@ -192,6 +192,7 @@ def test_a_page_of_the_database_that_is_damaged_while_it_is_open_is_said_to_be(t
     store.close()
 
 
+@pytest.mark.slow
 def test_files_that_are_made_again_may_be_damaged(sound: Path, tmp_path: Path) -> None:
     state = tmp_path / "state"
     shutil.copytree(sound, state)

@@ -88,6 +88,7 @@ def test_a_deployment_is_ready_no_sooner_than_its_readiness_probe_begins(
     assert poller.result().provisioning_state == "Succeeded"
 
 
+@pytest.mark.slow
 def test_a_model_that_loads_longer_than_its_liveness_probe_allows_is_given_up(
     real: Real, endpoint: str, tmp_path: Path
 ) -> None:

@@ -307,6 +307,7 @@ def test_a_model_slower_than_the_request_timeout_is_given_up(
     assert (answer.status_code, answer.json()["error"]["code"]) == (408, "RequestTimeout")
 
 
+@pytest.mark.slow
 def test_a_container_that_dies_is_started_again(
     client: MLClient, new_endpoint: Callable[..., str], tmp_path: Path
 ) -> None:
@@ -332,6 +333,7 @@ def test_a_deployment_logs_and_costs(client: MLClient, endpoint: str, server: Lo
     assert (row["vmSize"], row["name"]) == ("Standard_DS3_v2", f"{endpoint}/demo")
 
 
+@pytest.mark.slow
 def test_settings_change_without_a_new_server_and_code_with_one(
     client: MLClient, new_endpoint: Callable[..., str], server: LocalServer, tmp_path: Path
 ) -> None:
@@ -365,6 +367,7 @@ def test_settings_change_without_a_new_server_and_code_with_one(
     assert not any(row["running"] for row in server.admin("ledger")["rows"] if row["owner"] == name)
 
 
+@pytest.mark.slow
 def test_traffic_is_split_and_mirrored(
     client: MLClient, new_endpoint: Callable[..., str], tmp_path: Path
 ) -> None:

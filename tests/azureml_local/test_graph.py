@@ -236,6 +236,7 @@ def _find(name: str) -> Component:
     return COMPONENTS[name]
 
 
+@pytest.mark.slow
 @given(properties=st.dictionaries(_keys, _json, max_size=6))
 def test_whatever_comes_in_is_a_graph_or_a_bad_request(properties: dict[str, Any]) -> None:
     with suppress(BadRequest):

@@ -75,6 +75,7 @@ def test_a_script_answers_through_the_server_of_its_environment(start: Start, tm
     assert not list((tmp_path / "t").iterdir()), "the socket's folder is left"
 
 
+@pytest.mark.slow
 def test_a_script_that_cannot_start_ends_its_server_with_the_reason_in_the_log(start: Start) -> None:
     server = start("def init():\n    raise ValueError('no such model')\ndef run(raw):\n    pass\n")
     assert until(server.exit_code) == 3  # as gunicorn ends when no worker starts

@@ -195,6 +195,7 @@ def bound(output: str) -> dict[str, str]:
     return {"job_input_type": "literal", "value": f"${{{{parent.jobs.first.outputs.{output}}}}}"}
 
 
+@pytest.mark.slow
 def test_a_step_reads_the_artifacts_and_the_value_of_another(send: Send, server: LocalServer) -> None:
     first = component(
         send,

@@ -57,6 +57,7 @@ def log_of(server: LocalServer, name: str) -> str:
     return path.read_text() if path.exists() else ""
 
 
+@pytest.mark.slow
 def test_command_job_from_code_to_outputs(ml_client: Any, cluster: str, tmp_path: Path) -> None:
     from azure.ai.ml import Input, Output
 
@@ -108,6 +109,7 @@ def test_log_can_be_read_while_it_grows(
     assert requests.get(address, verify=bundle, timeout=PATIENCE).text == "first\nsecond\n"
 
 
+@pytest.mark.slow
 def test_what_is_written_to_outputs_and_logs_is_kept(ml_client: Any, cluster: str, tmp_path: Path) -> None:
     from azure.ai.ml.entities import Model
 
@@ -156,6 +158,7 @@ def children(client: Any, name: str) -> dict[str, Any]:
     return {child.display_name: child for child in client.jobs.list(parent_job_name=name)}
 
 
+@pytest.mark.slow
 def test_pipeline_passes_outputs_on(ml_client: Any, cluster: str, tmp_path: Path) -> None:
     job = two_steps(cluster, WRITE)(word=uuid4().hex)
     job = ml_client.jobs.create_or_update(job, experiment_name="tests")
@@ -184,6 +187,7 @@ def test_named_output_becomes_an_asset(ml_client: Any, cluster: str) -> None:
         assert f"/azureml/{job.name}/made" in ml_client.data.get(name, version=version).path
 
 
+@pytest.mark.slow
 def test_named_outputs_of_steps_become_assets_also_when_reused(ml_client: Any, cluster: str) -> None:
     from azure.ai.ml import Output, dsl
 
@@ -213,6 +217,7 @@ def test_named_outputs_of_steps_become_assets_also_when_reused(ml_client: Any, c
         assert ml_client.models.get(name, version=version).path.endswith(f"/azureml/{first.name}/tuned")
 
 
+@pytest.mark.slow
 def test_an_output_does_not_take_the_place_of_another(ml_client: Any, cluster: str) -> None:
     from azure.ai.ml import Output
 
@@ -291,6 +296,7 @@ def test_preempted_step_begins_again(
     assert log_of(server, job.name).splitlines()[-2:] == ["began", "mark"]
 
 
+@pytest.mark.slow
 def test_equal_steps_are_reused_unless_forced(ml_client: Any, cluster: str, server: LocalServer) -> None:
     word = uuid4().hex
 
@@ -323,6 +329,7 @@ environment: azureml://registries/azureml/environments/any/versions/1
 """
 
 
+@pytest.mark.slow
 def test_inputs_are_checked_and_defaults_taken(
     ml_client: Any, cluster: str, server: LocalServer, tmp_path: Path
 ) -> None:
@@ -417,6 +424,7 @@ def test_time_out(ml_client: Any, cluster: str) -> None:
     assert "time-out of 1 second" in error.message
 
 
+@pytest.mark.slow
 def test_a_cluster_runs_no_more_than_its_nodes(
     ml_client: Any, cluster: str, server: LocalServer, tmp_path: Path
 ) -> None:
@@ -436,6 +444,7 @@ def test_a_cluster_runs_no_more_than_its_nodes(
     assert [(row["running"], row["idle"]) for row in rows] == [(False, True)] * 2
 
 
+@pytest.mark.slow
 def test_an_existing_job_cannot_be_changed_but_for_its_labels(ml_client: Any, cluster: str) -> None:
     from azure.core.exceptions import HttpResponseError
 

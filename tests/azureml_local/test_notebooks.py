@@ -86,6 +86,7 @@ def log_of(ml_client: Any, job: Any, folder: Path) -> str:
     return (folder / "log" / "artifacts" / "user_logs" / "std_log.txt").read_text()
 
 
+@pytest.mark.slow
 def test_data_is_read_from_this_machine_and_written_to_an_address(
     ml_client: Any, completed: Completed, cluster: str, folder: Path
 ) -> None:
@@ -115,6 +116,7 @@ def test_data_is_read_from_this_machine_and_written_to_an_address(
     assert log_of(ml_client, completed(read), folder) == "2"
 
 
+@pytest.mark.slow
 def test_a_data_asset_is_made_where_it_is_missing_and_read_by_its_id(
     ml_client: Any, completed: Completed, cluster: str, folder: Path
 ) -> None:
@@ -135,6 +137,7 @@ def test_a_data_asset_is_made_where_it_is_missing_and_read_by_its_id(
     assert log_of(ml_client, completed(job), folder) == "rows: 2\n"
 
 
+@pytest.mark.slow
 def test_a_model_comes_from_a_file_a_folder_an_address_and_a_job(
     ml_client: Any, completed: Completed, cluster: str, folder: Path
 ) -> None:
@@ -166,6 +169,7 @@ def test_a_model_comes_from_a_file_a_folder_an_address_and_a_job(
         assert weights.read_bytes() == b"weights"
 
 
+@pytest.mark.slow
 def test_components_from_yaml_are_registered_once_and_make_a_pipeline(
     ml_client: Any, completed: Completed, cluster: str, folder: Path
 ) -> None:

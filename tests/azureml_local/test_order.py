@@ -89,6 +89,7 @@ def test_a_page_is_looked_up_in_an_index_and_not_sorted(
         assert plan.startswith("SEARCH"), "the index is read from its beginning"
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.sampled_from("aAbB"), st.integers(0, 5)), max_size=30), st.randoms())
 def test_every_way_to_cut_an_order_into_pages_gives_the_same_list(
     tmp_path_factory: pytest.TempPathFactory, made: list[tuple[str, int]], chance: random.Random

@@ -95,6 +95,7 @@ def test_a_file_that_cannot_be_followed_is_told_what_to_change(
         own_models()
 
 
+@pytest.mark.slow
 def test_the_workspace_does_not_start_with_such_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -223,6 +223,7 @@ def test_a_job_is_cancelled_by_its_page_and_not_from_another_site(
     assert browser.post(f"{server.url}/jobs/nobody/cancel", timeout=PATIENCE).status_code == 404
 
 
+@pytest.mark.slow
 def test_an_endpoint_is_shown_with_its_traffic(
     server: LocalServer, browser: requests.Session, ml_client: Any, tmp_path: Path
 ) -> None:

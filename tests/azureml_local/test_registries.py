@@ -53,6 +53,7 @@ def test_a_registry_is_made_as_it_was_asked_for(ml_client: Any, registry: str) -
         ml_client.registries.begin_delete(name="azureml")
 
 
+@pytest.mark.slow
 def test_a_model_is_shared_and_stays_when_the_workspaces_is_gone(
     ml_client: Any, registry: str, tmp_path: Path
 ) -> None:

@@ -82,6 +82,7 @@ def test_what_has_no_files_is_refused(registry_client: Any, name: str, kind: str
     assert refused.value.status_code == status
 
 
+@pytest.mark.slow
 def test_the_users_own_weights_are_downloaded_and_never_written_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

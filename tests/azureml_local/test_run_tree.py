@@ -90,6 +90,7 @@ def children(client: Any, run: str) -> list[Any]:
     )
 
 
+@pytest.mark.slow
 def test_a_pipeline_component_is_a_step_with_a_pipeline_below_it(
     ml_client: Any, cluster: str, tmp_path: Path
 ) -> None:
@@ -127,6 +128,7 @@ class Printed(io.StringIO):
         self._go.touch()
 
 
+@pytest.mark.slow
 def test_the_sdk_follows_a_nested_job(
     ml_client: Any, cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -140,6 +142,7 @@ def test_the_sdk_follows_a_nested_job(
     assert "node/first" in printed.getvalue()
 
 
+@pytest.mark.slow
 def test_a_job_that_is_the_component_has_its_steps_right_below(ml_client: Any, cluster: str) -> None:
     component = ml_client.components.create_or_update(two_steps()().component)
     job = component(word="given")
@@ -154,6 +157,7 @@ def test_a_job_that_is_the_component_has_its_steps_right_below(ml_client: Any, c
     assert first.parent_run_id == first.root_run_id == job.name
 
 
+@pytest.mark.slow
 def test_mlflow_has_the_whole_tree(ml_client: Any, cluster: str) -> None:
     job = ml_client.jobs.create_or_update(around(two_steps(), cluster), experiment_name="tree")
     ended(ml_client, job.name)
@@ -169,6 +173,7 @@ def test_mlflow_has_the_whole_tree(ml_client: Any, cluster: str) -> None:
         assert found.info.status == "FINISHED"
 
 
+@pytest.mark.slow
 def test_a_run_has_the_fields_that_were_seen(ml_client: Any, cluster: str) -> None:
     job = ml_client.jobs.create_or_update(around(two_steps(), cluster), experiment_name="tree")
     ended(ml_client, job.name)
@@ -189,6 +194,7 @@ def test_a_run_has_the_fields_that_were_seen(ml_client: Any, cluster: str) -> No
     assert first.duration.count(":") == 2
 
 
+@pytest.mark.slow
 def test_a_reused_step_shows_the_files_of_the_first(ml_client: Any, cluster: str) -> None:
     pair = two_steps()
     jobs = []
@@ -209,6 +215,7 @@ def test_a_reused_step_shows_the_files_of_the_first(ml_client: Any, cluster: str
     assert logs[0] == logs[1] != []
 
 
+@pytest.mark.slow
 def test_a_failed_step_fails_all_above_it(ml_client: Any, cluster: str) -> None:
     job = ml_client.jobs.create_or_update(around(two_steps(first="false"), cluster), experiment_name="tree")
     assert ended(ml_client, job.name).status == "Failed"
@@ -219,6 +226,7 @@ def test_a_failed_step_fails_all_above_it(ml_client: Any, cluster: str) -> None:
     assert "node/first" in ml_client.jobs._runs_operations.get_run_details(node.run_id).error.error.message
 
 
+@pytest.mark.slow
 def test_cancelling_cancels_all_below(ml_client: Any, cluster: str, tmp_path: Path) -> None:
     begun = tmp_path / "begun"
     job = ml_client.jobs.create_or_update(
@@ -233,6 +241,7 @@ def test_cancelling_cancels_all_below(ml_client: Any, cluster: str, tmp_path: Pa
     assert [run.status for run in runs] == ["Canceled"] * 3
 
 
+@pytest.mark.slow
 def test_the_page_shows_the_tree(ml_client: Any, cluster: str, server: LocalServer) -> None:
     job = ml_client.jobs.create_or_update(around(two_steps(), cluster), experiment_name="tree")
     ended(ml_client, job.name)

@@ -89,6 +89,7 @@ def test_its_jobs_come_with_the_clock(ml_client: Any, server: LocalServer, name:
     assert found.experiment_name == "scheduled"
 
 
+@pytest.mark.slow
 def test_its_jobs_come_after_the_clock_was_set_back(ml_client: Any, server: LocalServer, name: str) -> None:
     ml_client.schedules.begin_create_or_update(schedule(name, every_minute())).result()
     server.admin("clock", {"seconds": 300})

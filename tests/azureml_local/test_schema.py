@@ -45,6 +45,7 @@ def test_a_state_without_a_number_keeps_its_documents(tmp_path: Path) -> None:
     assert number(path) == 1
 
 
+@pytest.mark.slow
 def test_a_newer_state_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "workspace.sqlite"
     Store(path).close()

@@ -77,6 +77,7 @@ def _blob_url(state: Path, name: str) -> str:
     return f"{settings.blob_url}/azureml-blobstore/{name}?{sas}"
 
 
+@pytest.mark.slow
 def test_exec_runs_a_command_in_the_environment_and_leaves_nothing_behind(tmp_path: Path) -> None:
     script = (
         "import os, sys; from azure.identity import DefaultAzureCredential as C;"
@@ -99,6 +100,7 @@ def test_exec_interrupted_while_its_server_starts_leaves_nothing_behind(tmp_path
     assert of_state(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_exec_says_when_a_command_cannot_be_run(tmp_path: Path) -> None:
     done = _run("exec", "--state", str(tmp_path), "--", "no-such-command")
     assert done.returncode == 127
@@ -110,6 +112,7 @@ def test_config_is_what_from_config_reads(tmp_path: Path) -> None:
     assert set(names) == {"subscription_id", "resource_group", "workspace_name"}
 
 
+@pytest.mark.slow
 def test_env_prints_exports_for_the_running_server(tmp_path: Path) -> None:
     refused = _run("env", "--state", str(tmp_path))
     assert refused.returncode == 2
@@ -126,6 +129,7 @@ def test_env_prints_exports_for_the_running_server(tmp_path: Path) -> None:
         assert done.stdout.strip() == address.url
 
 
+@pytest.mark.slow
 def test_two_that_join_share_a_server_and_the_last_one_ends_it(tmp_path: Path) -> None:
     with switch.joined(tmp_path) as first:
         with switch.joined(tmp_path) as second:
@@ -135,6 +139,7 @@ def test_two_that_join_share_a_server_and_the_last_one_ends_it(tmp_path: Path) -
     assert "Traceback" not in (tmp_path / "server.log").read_text()
 
 
+@pytest.mark.slow
 def test_a_server_that_was_there_before_stays(tmp_path: Path) -> None:
     with _up(tmp_path) as process:
         with switch.joined(tmp_path):
@@ -143,6 +148,7 @@ def test_a_server_that_was_there_before_stays(tmp_path: Path) -> None:
         assert Address.read(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_second_server_says_so_and_stops(tmp_path: Path) -> None:
     with _up(tmp_path):
         address = Address.read(tmp_path)
@@ -153,6 +159,7 @@ def test_a_second_server_says_so_and_stops(tmp_path: Path) -> None:
         assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_a_taken_port_is_named(tmp_path: Path) -> None:
     with _up(tmp_path / "one"):
         port = (tmp_path / "one" / "port").read_text()
@@ -180,12 +187,14 @@ def test_a_state_that_is_read_only_is_named(small_disk: Path) -> None:
     assert "Read-only file system. Choose another with --state, or make it writable." in done.stderr
 
 
+@pytest.mark.slow
 def test_secrets_and_keys_are_their_owners_alone(tmp_path: Path) -> None:
     with switch.joined(tmp_path / "state"):
         for name in ("secrets.json", "tls/ca.key", "tls/server.pem"):
             assert stat.S_IMODE((tmp_path / "state" / name).stat().st_mode) == 0o600, name
 
 
+@pytest.mark.slow
 def test_what_was_written_survives_kill_9_and_the_address_stays(tmp_path: Path) -> None:
     with _up(tmp_path) as process:
         with _session(tmp_path) as session:
@@ -211,6 +220,7 @@ def test_what_was_written_survives_kill_9_and_the_address_stays(tmp_path: Path) 
             assert session.get(_blob_url(tmp_path, "half")).status_code == 404
 
 
+@pytest.mark.slow
 def test_an_upload_cut_off_by_kill_9_is_not_visible(tmp_path: Path) -> None:
     with _up(tmp_path) as process:
 
@@ -229,6 +239,7 @@ def test_an_upload_cut_off_by_kill_9_is_not_visible(tmp_path: Path) -> None:
         assert list((tmp_path / "uploads" / "staging").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_said_and_survived(small_disk: Path) -> None:
     with _up(small_disk), _session(small_disk) as session:
         headers = {"x-ms-blob-type": "BlockBlob"}
@@ -248,6 +259,7 @@ def test_a_full_disk_is_named_by_who_would_start_a_server(small_disk: Path) -> N
     assert f"{small_disk / 'state'}: No space left on device" in done.stderr
 
 
+@pytest.mark.slow
 def test_it_is_ready_without_what_takes_seconds_to_import(tmp_path: Path) -> None:
     report = tmp_path / "report"
     with report.open("w") as stderr, _up(tmp_path / "state", stderr=stderr, env=os.environ | PROFILED):
@@ -257,6 +269,7 @@ def test_it_is_ready_without_what_takes_seconds_to_import(tmp_path: Path) -> Non
     assert found & HEAVY == set()
 
 
+@pytest.mark.slow
 def test_ctrl_c_and_a_closed_terminal_end_it_quietly(tmp_path: Path) -> None:
     for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)):
         with _up(tmp_path) as process:

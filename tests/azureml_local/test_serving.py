@@ -304,6 +304,7 @@ def echoes(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[t
         yield own, mlflows
 
 
+@pytest.mark.slow
 def test_a_model_that_its_own_code_loads_answers_as_by_mlflow(echoes: tuple[Server, Server]) -> None:
     own, mlflows = echoes
     bodies: list[Any] = [

@@ -131,6 +131,7 @@ def session(server: LocalServer, environment: dict[str, str]) -> Iterator[reques
 
 
 # Other requests with each run: what it prints of one that failed makes it the same again.
+@pytest.mark.slow
 @settings(
     max_examples=examples(150),
     derandomize=False,
@@ -228,6 +229,7 @@ def test_a_body_that_mlflow_cannot_read_is_a_bad_request(
     assert (answer.status_code, "error_code" in answer.json()) == (400, True)
 
 
+@pytest.mark.slow
 def test_the_state_is_its_owners_alone(tmp_path: Path) -> None:
     """Also where the folder and the database were there before, open to everybody."""
     tmp_path.chmod(0o755)

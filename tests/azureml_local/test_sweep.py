@@ -65,6 +65,7 @@ def trials(client: Any, name: str) -> dict[str, str]:
     return {run.name: run.status for run in client.jobs.list(parent_job_name=name)}
 
 
+@pytest.mark.slow
 def test_the_best_trials_output_is_the_sweeps(ml_client: Any, tmp_path: Path) -> None:
     code = tmp_path / "code"
     code.mkdir()
@@ -207,6 +208,7 @@ def test_a_value_that_the_space_lacks_is_taken_and_fails_the_trials() -> None:
         render(read.trial.command, {"lr": "0.5"}, {})
 
 
+@pytest.mark.slow
 def test_a_trial_that_lags_behind_is_cancelled(ml_client: Any, tmp_path: Path) -> None:
     from azure.ai.ml.sweep import BanditPolicy
 

@@ -98,6 +98,7 @@ def test_a_script_that_makes_the_first_one_finds_it(ml_client: Any) -> None:
     assert (found.name, found.location, found.tags) == ("local", "local", {"a": "b"})
 
 
+@pytest.mark.slow
 def test_what_is_made_in_one_is_not_seen_in_another(ml_client: Any, make: Make, tmp_path: Path) -> None:
     name = make().name
     other = client_of(ml_client, name)

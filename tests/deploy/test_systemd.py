@@ -15,6 +15,7 @@ from tests.support.checkout import ROOT
 UNITS = sorted((ROOT / "deploy" / "systemd").glob("*.service"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: str(unit.stem))
 def test_a_unit_starts_something_that_takes_its_arguments(unit: Path) -> None:
     parser = ConfigParser(strict=False, interpolation=None)

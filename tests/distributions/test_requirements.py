@@ -96,6 +96,7 @@ def installed() -> Mapping[str, list[str]]:
     return importlib.metadata.packages_distributions()
 
 
+@pytest.mark.slow
 @BOTH
 def test_what_is_imported_is_declared(distribution: Distribution) -> None:
     declared = set(distribution.requirements())

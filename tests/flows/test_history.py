@@ -52,6 +52,7 @@ def _read(**filters: object) -> list[RunRecord]:
     return [run for run in found if run.recipe.startswith(MARK)]
 
 
+@pytest.mark.slow
 def test_every_run_is_read_once_whatever_the_pages(seeded: list[RunRecord]) -> None:
     found = _read()
     assert [run.id for run in found] == [run.id for run in seeded]
@@ -59,6 +60,7 @@ def test_every_run_is_read_once_whatever_the_pages(seeded: list[RunRecord]) -> N
     assert [run for run in found if run.state != "crashed"] == reported
 
 
+@pytest.mark.slow
 def test_runs_that_crashed_are_read_without_a_report(seeded: list[RunRecord]) -> None:
     crashed = _read(states=["crashed"])
     assert len(crashed) == sum(run.state == "crashed" for run in seeded) > 0
@@ -67,6 +69,7 @@ def test_runs_that_crashed_are_read_without_a_report(seeded: list[RunRecord]) ->
     assert "<svg" in page(crashed)
 
 
+@pytest.mark.slow
 def test_filters_and_limits_take_the_newest(seeded: list[RunRecord]) -> None:
     recipe = f"{MARK}mistral"
     wanted = [run.id for run in seeded if run.recipe == recipe and run.state == "completed"]
@@ -76,11 +79,13 @@ def test_filters_and_limits_take_the_newest(seeded: list[RunRecord]) -> None:
     assert [run.id for run in _read(since=since)] == [run.id for run in seeded[:101]]
 
 
+@pytest.mark.slow
 def test_a_filter_that_no_run_passes_names_those_there_are(seeded: list[RunRecord]) -> None:
     with fails(Cause.CONFIGURATION, "model 'gpt-5'", "Phi-4"):
         _read(model="gpt-5")
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_is_told_by_its_tasks(prefect_server: PrefectServer) -> None:
     from prefect import flow, task
 
@@ -103,6 +108,7 @@ def test_a_run_that_is_killed_is_told_by_its_tasks(prefect_server: PrefectServer
     assert found.seconds_by_stage.keys() == {"train"}
 
 
+@pytest.mark.slow
 def test_the_flow_publishes_page_metrics_and_artifacts(seeded: list[RunRecord], tmp_path: Path) -> None:
     files = {"page_file": str(tmp_path / "history.html"), "metrics_file": str(tmp_path / "finetune.prom")}
     state = history(model="phi-4", return_state=True, **files)
@@ -119,11 +125,13 @@ def test_the_flow_publishes_page_metrics_and_artifacts(seeded: list[RunRecord], 
     assert table[0]["model"].startswith("Phi-4")
 
 
+@pytest.mark.slow
 def test_the_flow_refuses_a_file_that_it_cannot_write(seeded: list[RunRecord]) -> None:
     with fails(Cause.CONFIGURATION, "/nowhere/history.html"):
         history(model="phi-4", page_file="/nowhere/history.html")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quiet")
 def test_the_command_line_lists_writes_and_prints(seeded: list[RunRecord], tmp_path: Path) -> None:
     recipe = ["--recipe", f"{MARK}mistral"]
@@ -142,6 +150,7 @@ def test_the_command_line_lists_writes_and_prints(seeded: list[RunRecord], tmp_p
     assert [file.name for file in tmp_path.iterdir() if file.name.startswith(".")] == []
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quiet")
 @pytest.mark.parametrize(
     ("arguments", "line"),

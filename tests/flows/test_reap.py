@@ -91,6 +91,7 @@ def test_once_a_run_was_in_azure_it_fails_and_says_what_is_missing(past_run: Cal
         reap(AZURE)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("of_a_deployment")
 def test_every_workspace_that_a_past_run_names_is_looked_at_once(
     past_run: Callable[..., None], here: dict[str, str]
@@ -117,6 +118,7 @@ def test_runs_are_read_once_and_their_workspaces_remembered(
     assert here["name"] not in [one.name for one in workspaces.known(AZURE)]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("of_a_deployment")
 def test_a_workspace_that_cannot_be_looked_at_stops_no_other(
     past_run: Callable[..., None], here: dict[str, str], let_fail: LetFail

@@ -146,6 +146,7 @@ def test_a_deployment_waits_until_its_endpoint_is_no_longer_updating(
     assert deploy(session, endpoint, lease, tiny).name == "demo"
 
 
+@pytest.mark.slow
 def test_a_deployment_that_stays_refused_is_given_up_after_ten_minutes(
     session: Session, name: str, lease: Lease, tiny: str, let_fail: LetFail, flow_clock: FlowClock
 ) -> None:
@@ -199,6 +200,7 @@ def test_a_deployment_may_take_as_long_as_the_recipe_says(
     assert Deploy().timeout_minutes >= 90
 
 
+@pytest.mark.slow
 def test_a_deployment_that_takes_longer_is_given_up(
     session: Session, name: str, lease: Lease, tiny: str, let_fail: LetFail, flow_clock: FlowClock
 ) -> None:
@@ -222,6 +224,7 @@ def refused(name: str) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 def test_a_deletion_outlasts_an_endpoint_that_is_busy(
     session: Session, name: str, lease: Lease, let_fail: LetFail, flow_clock: FlowClock
 ) -> None:

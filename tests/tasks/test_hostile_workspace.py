@@ -120,6 +120,7 @@ def tags_of(session: Session, name: str) -> Lease:
     return found
 
 
+@pytest.mark.slow
 def test_jobs_that_the_sdk_cannot_parse_and_hundreds_of_newer_ones_hide_none_of_ours(
     session: Session, others: Callable[..., Any], make_cluster: MakeCluster, submit: Submit
 ) -> None:

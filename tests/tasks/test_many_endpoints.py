@@ -64,6 +64,7 @@ def test_one_endpoint_more_is_refused_with_what_to_do(full: Session) -> None:
     assert "finetune reap" in failure.do
 
 
+@pytest.mark.slow
 def test_what_is_ours_is_found_on_whatever_page_and_released(full: Session) -> None:
     assert len(list(listing.endpoints(full))) == MOST
     found = find_leased.fn(full)

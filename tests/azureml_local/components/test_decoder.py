@@ -34,6 +34,7 @@ def reference_loss(model: Any, pack: packing.Pack) -> torch.Tensor:
     return total
 
 
+@pytest.mark.slow
 def test_loss_and_gradients_are_those_of_transformers(
     folder: Path, data: tuple[Tokenized, Tokenized]
 ) -> None:

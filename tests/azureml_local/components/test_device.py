@@ -17,6 +17,7 @@ from azureml_local.serving.generation import Generator
 on_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch sees no GPU on this machine")
 
 
+@pytest.mark.slow
 def test_a_decoder_computes_where_its_weights_are(tiny: Path, data: tuple[Tokenized, Tokenized]) -> None:
     """Without a GPU as well: nothing is made on the processor that must be where the weights are."""
     decoder = Decoder.load(tiny, torch.float32, "meta")

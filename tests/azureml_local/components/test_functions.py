@@ -67,6 +67,7 @@ def plain_attention(qkv: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, win
     return torch.cat(results).reshape(tokens, -1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attend", [Attention.apply, flash_attention], ids=["products", "PyTorch's kernel"])
 @pytest.mark.parametrize("window", [None, 3])
 @pytest.mark.parametrize("turned", [8, 4], ids=["all turned", "half turned"])

@@ -49,6 +49,7 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_greedy_answers_are_those_of_transformers(folder: Path) -> None:
     """More conversations than rows, so that rows are filled, moved and used again."""
     generator = Generator(folder, rows=3, precision="32")

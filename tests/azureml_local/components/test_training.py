@@ -61,6 +61,7 @@ def weights(run: Training) -> dict[str, torch.Tensor]:
     return {name: value.detach().clone() for name, value in run.decoder.named_parameters()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lora", ["true", "false"])
 @pytest.mark.parametrize("optimizer", ["adamw_torch", "adafactor"])
 def test_held_out_loss_falls(tiny: Path, data: Data, parameters: Make, lora: str, optimizer: str) -> None:
@@ -74,6 +75,7 @@ def test_held_out_loss_falls(tiny: Path, data: Data, parameters: Make, lora: str
     assert min(losses[1:]) < losses[0] - 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dropout", ["0.0", "0.2"])
 def test_a_killed_run_goes_on_to_the_same_weights(
     tiny: Path, data: Data, parameters: Make, tmp_path: Path, dropout: str, monkeypatch: pytest.MonkeyPatch
@@ -138,6 +140,7 @@ def test_size_of_packs_changes_nothing_but_rounding(
     assert first.of("eval_loss") == pytest.approx(second.of("eval_loss"), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_best_weights_are_kept_and_training_stops_early(tiny: Path, data: Data, parameters: Make) -> None:
     metrics = Recorder()
     made = parameters(

@@ -73,6 +73,7 @@ def session(url: str) -> Iterator[requests.Session]:
         yield session
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", operations())
 def test_no_made_up_request_makes_the_server_fail(url: str, session: requests.Session, name: str) -> None:
     operation = operations()[name]

@@ -92,6 +92,7 @@ def test_what_there_is_nothing_of_takes_no_room() -> None:
     assert card.pictures(failed) == {}
 
 
+@pytest.mark.slow
 def test_prefect_has_one_card_with_its_picture_in_it(run: Run, prefect_server: PrefectServer) -> None:
     @flow(name="card")
     def publish() -> str:

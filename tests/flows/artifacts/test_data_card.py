@@ -105,6 +105,7 @@ def test_the_picture_is_a_picture(data: Data) -> None:
     assert b64decode(uri.removeprefix("data:image/png;base64,")).startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_prefect_has_the_card_the_picture_and_the_progress(data: Data, prefect_server: PrefectServer) -> None:
     @flow(name="card")
     def card() -> UUID:

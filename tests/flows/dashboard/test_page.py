@@ -284,6 +284,7 @@ def test_the_page_draws_as_much_for_five_thousand_runs_as_for_five_hundred(show:
     assert elements[1] < 1.5 * elements[0]
 
 
+@pytest.mark.slow
 def test_a_run_adds_a_kilobyte_to_the_page() -> None:
     few, many = (len(page(runs(count), now=NOW).encode()) for count in (100, 5000))
     assert (many - few) / 4900 < 1500

@@ -43,6 +43,7 @@ def beat(past: PastRuns, run: UUID, moment: datetime) -> None:
     past.client.request("POST", "/events", json=[event.model_dump(mode="json")]).raise_for_status()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state", [Running(), Pending()], ids=["running", "pending"])
 def test_a_silent_run_crashes_and_is_scheduled_again(past: PastRuns, state: Any) -> None:
     run = past.of(past.deploy("finetune"), state)
@@ -59,6 +60,7 @@ def test_a_lost_sweep_goes_on_and_begins_its_runs_again_itself(past: PastRuns) -
     assert [past.state(run) for run in (sweep, trial)] == ["AwaitingRetry", "Crashed"]
 
 
+@pytest.mark.slow
 def test_heartbeats_logs_and_progress_are_signs_of_life(past: PastRuns) -> None:
     later = datetime.now(UTC) + LATER
     owner = past.deploy("finetune")
@@ -74,6 +76,7 @@ def test_heartbeats_logs_and_progress_are_signs_of_life(past: PastRuns) -> None:
     assert [past.state(run) for run in (silent, beating, logging)] == ["AwaitingRetry", "Running", "Running"]
 
 
+@pytest.mark.slow
 def test_a_run_that_waits_without_a_process_is_not_lost(past: PastRuns) -> None:
     owner = past.deploy("finetune")
     without: list[Any] = [Suspended(), Paused()]
@@ -96,6 +99,7 @@ def test_what_runs_by_the_clock_is_left_to_its_next_time(past: PastRuns, name: s
     assert past.state(run) == "Crashed"
 
 
+@pytest.mark.slow
 def test_a_run_whose_process_is_lost_while_it_is_cancelled_is_cancelled(past: PastRuns) -> None:
     run = past.of(past.deploy("finetune"), Running(), Cancelling())
     heal_in(past, LONG_AFTER)
@@ -103,6 +107,7 @@ def test_a_run_whose_process_is_lost_while_it_is_cancelled_is_cancelled(past: Pa
     assert LOST in past.read(run.id).tags  # by which the watcher finds it, to release what it holds
 
 
+@pytest.mark.slow
 def test_a_run_that_crashes_again_and_again_is_given_up(past: PastRuns) -> None:
     owner = past.deploy("finetune")
     lost: list[Any] = [Running(), Crashed()]

@@ -62,6 +62,7 @@ def artifact(client: SyncPrefectClient, run: UUID) -> str:
     return str(found.data)
 
 
+@pytest.mark.slow
 def test_the_run_is_suspended_with_its_plan_and_goes_on_after_a_yes(
     past: PastRuns, config: MakeConfig, ml_client: Any
 ) -> None:
@@ -83,6 +84,7 @@ def test_the_run_is_suspended_with_its_plan_and_goes_on_after_a_yes(
     assert APPROVED in ended.tags
 
 
+@pytest.mark.slow
 def test_a_no_ends_the_run(past: PastRuns, config: MakeConfig) -> None:
     run = asked(past, config)
     resume_flow_run(run.id, run_input={"approve": False, "note": "too expensive"})

@@ -75,6 +75,7 @@ def test_the_plan_and_the_doctor_say_the_same(planned: Callable[..., Plan], conf
     assert all(any(says.rstrip(".") in each.what for each in plan.problems) for says in found)
 
 
+@pytest.mark.slow
 def test_a_job_of_the_same_inputs_would_be_used_again(
     planned: Callable[..., Plan], config: MakeConfig
 ) -> None:

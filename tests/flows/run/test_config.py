@@ -212,6 +212,7 @@ def test_the_experiment_of_a_model_is_one_that_azure_takes(model: str) -> None:
 HEAVY = {"prefect", "azure", "mlflow", "polars", "pyarrow", "datasets", "requests", "numpy"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "line"),
     [

@@ -38,6 +38,7 @@ def test_only_a_deployment_suspends(monkeypatch: pytest.MonkeyPatch) -> None:
         suspension.check(Wait(mode="suspend"))
 
 
+@pytest.mark.slow
 def test_only_what_a_watcher_will_resume_is_suspended(
     prefect_server: PrefectServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support.checkout import ROOT
 from tests.support.waiting import PATIENCE
 from tests.tasks.data.layouts import LAYOUTS, SHAPES, chats
@@ -24,6 +26,7 @@ def finetune_data(*arguments: str, **variables: str) -> subprocess.CompletedProc
     )
 
 
+@pytest.mark.slow
 def test_any_data_is_looked_at_without_a_recipe(tmp_path: Path) -> None:
     shape = SHAPES["ShareGPT"]
     source = LAYOUTS["one file"](tmp_path, [shape(chat) for chat in chats(50)], [])
@@ -38,6 +41,7 @@ def test_any_data_is_looked_at_without_a_recipe(tmp_path: Path) -> None:
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_fields_are_set_as_for_a_run(tmp_path: Path) -> None:
     source = LAYOUTS["one file"](tmp_path, [SHAPES["messages"](chat) for chat in chats(50)], [])
     done = finetune_data(str(source), "--set=data.cut.test=20", "--set=data.cut.validation=1")
@@ -46,6 +50,7 @@ def test_fields_are_set_as_for_a_run(tmp_path: Path) -> None:
     assert "A run would fail" not in done.stdout
 
 
+@pytest.mark.slow
 def test_what_is_neither_a_recipe_nor_data_is_one_line(tmp_path: Path) -> None:
     done = finetune_data("locale")
     assert done.returncode == 1

@@ -133,6 +133,7 @@ def log(run: UUID, *messages: str) -> None:
         )
 
 
+@pytest.mark.slow
 def test_ps_lists_what_is_live_with_age_lease_and_price(
     make_run: MakeRun, make_endpoint: Callable[[Lease], str], submit: Submit
 ) -> None:
@@ -201,6 +202,7 @@ def test_a_name_that_two_runs_have_is_answered_with_their_ids(make_run: MakeRun)
     assert all(str(identity) in done.stderr for identity, _ in runs)
 
 
+@pytest.mark.slow
 def test_cancel_releases_what_a_suspended_run_holds(
     make_run: MakeRun, make_endpoint: Callable[[Lease], str], submit: Submit, session: Session
 ) -> None:
@@ -254,6 +256,7 @@ def test_cancel_goes_on_where_a_cancellation_hangs(make_run: MakeRun) -> None:
     assert state_of(run).is_cancelled()
 
 
+@pytest.mark.slow
 def test_cancel_ends_a_job_of_ours_and_no_other(submit: Submit, session: Session) -> None:
     ours, theirs = submit("sleep 600", **Lease.of_run("r", 2).tags()), submit("sleep 600")
     assert finetune("cancel", ours).exit_code == 0

@@ -31,6 +31,7 @@ def finetune(*arguments: str) -> Result:
     return CliRunner().invoke(app, ["plan", *arguments])
 
 
+@pytest.mark.slow
 def test_offline_needs_neither_prefect_nor_an_sdk() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "flows.terminal.cli", "plan", "phi-4-ultrachat", "--offline", "--json"],
@@ -100,6 +101,7 @@ def at_a_terminal(typed: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
         yield
 
 
+@pytest.mark.slow
 def test_a_run_that_is_billed_asks_at_a_terminal(
     config: MakeConfig, prefect_server: PrefectServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

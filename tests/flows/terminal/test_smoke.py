@@ -49,6 +49,7 @@ def test_a_recording_is_compared_with_another_without_a_run(recorded: Path, tmp_
     assert [each["what"] for each in json.loads(said.stdout)["differences"]] == ["a", "b"]
 
 
+@pytest.mark.slow
 def test_what_is_wrong_is_one_line(recorded: Path, tmp_path: Path) -> None:
     for arguments, line in (
         (["--compare", str(tmp_path / "none.json")], "is no recording of `finetune smoke`"),

@@ -175,6 +175,7 @@ def test_the_filter_is_there_whatever_is_imported() -> None:
         assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", ["A", "a1", "x.", "-", "secret", "=", "://a:", "%3D", "sig=", "eyJ", "eyJ."])
 def test_no_pattern_goes_over_a_long_line_again_and_again(unit: str) -> None:
     """One that did would be at a quarter of a million characters for hours, and meet pytest's limit."""

@@ -26,6 +26,7 @@ os._exit(7)
 """
 
 
+@pytest.mark.slow
 def test_neither_print_nor_prefects_log_ends_a_run_without_a_reader() -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", _PRINTS],

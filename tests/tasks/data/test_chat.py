@@ -23,6 +23,7 @@ messages = st.lists(st.fixed_dictionaries({"content": contents, "role": roles}),
 conversations = st.lists(st.one_of(st.none(), messages), min_size=1, max_size=8)
 
 
+@pytest.mark.slow
 @given(conversations)
 def test_by_column_and_row_by_row_agree(chats: list[Any]) -> None:
     frame = pl.DataFrame({"messages": chats}, schema={"messages": SCHEMA["messages"]})
@@ -32,6 +33,7 @@ def test_by_column_and_row_by_row_agree(chats: list[Any]) -> None:
     assert good.height + len(bad) == len(chats)
 
 
+@pytest.mark.slow
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(),

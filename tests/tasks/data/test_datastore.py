@@ -37,6 +37,7 @@ def asset(ml_client: Any, tmp_path: Path) -> Any:
     return ml_client.data.create_or_update(Asset(name=NAME, path=tmp_path / "in", type="uri_folder"))
 
 
+@pytest.mark.slow
 def test_a_datastore_and_an_asset_are_read(asset: Any, tmp_path: Path) -> None:
     below = asset.path.partition("/datastores/")[2]
     workspace = asset.path.partition("/datastores/")[0]

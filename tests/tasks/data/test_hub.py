@@ -94,6 +94,7 @@ def _asking(endpoint: str, home: Path) -> Iterator[Ask]:
         process.stdin.close()
 
 
+@pytest.mark.slow
 def test_a_share_is_read_by_ranges_at_the_commit_of_the_revision(ask: Ask, hub: HubServer) -> None:
     hub.bytes = 0
     found = ask(train={"take": "5%"}, test={"take": "5%"})
@@ -142,6 +143,7 @@ def test_what_the_hub_has_not_is_said_in_one_line(
     assert "\n" not in answer
 
 
+@pytest.mark.slow
 def test_without_a_network_the_way_on_is_said(tmp_path: Path) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))

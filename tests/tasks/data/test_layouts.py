@@ -42,6 +42,7 @@ def test_every_way_to_write_rows_is_a_layout() -> None:
     assert LAYOUTS.keys() >= WAYS_TO_WRITE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_shapes_are_read_from_every_layout(layout: str, tmp_path: Path) -> None:
     expected = chats(TRAIN) + chats(TEST, "test")

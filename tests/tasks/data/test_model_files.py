@@ -105,6 +105,7 @@ def test_files_that_are_missing_or_broken_are_no_obstacle(
     assert not list(kept.rglob("*broken*/*"))
 
 
+@pytest.mark.slow
 def test_an_expired_token_is_no_missing_file(session: Session, let_fail: LetFail) -> None:
     let_fail({"kind": "status", "method": "POST", "path": "**/datarefs/**", "status": 401, "count": 1})
     assert window(session, "SmolLM2-135M-Instruct").limit == 8192

@@ -186,6 +186,7 @@ def test_columns_of_other_names_map(lines: Path, prepared: Preparing) -> None:
     assert read_lines(found.train.path) == rows(60)  # the prompt is the first question
 
 
+@pytest.mark.slow
 def test_a_run_killed_in_the_middle_leaves_nothing_that_counts(
     tmp_path: Path, prepared: Preparing, output: Path
 ) -> None:

@@ -90,6 +90,7 @@ def _joined(content: Any) -> Any:
     return content if isinstance(content, str) else "".join(part["text"] for part in content)
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(60), deadline=None)
 @given(st.lists(row, min_size=1, max_size=8), st.sampled_from(["jsonl", "json", "ndjson"]))
 def test_rows_of_any_kind_are_kept_as_they_are_or_rejected(rows: list[Any], form: str) -> None:
@@ -106,6 +107,7 @@ def test_rows_of_any_kind_are_kept_as_they_are_or_rejected(rows: list[Any], form
         _accounted_for(prepared(folder, Path(scratch) / "out"), made, form)
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(30), deadline=None)
 @given(
     st.integers(3, 60), st.sampled_from(["5%", "10%", "33%", "1", "7"]), st.sampled_from(["10%", "50%", "2"])

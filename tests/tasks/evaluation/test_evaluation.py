@@ -73,6 +73,7 @@ def test_rouge_is_that_of_the_package_of_papers(answer: str, reference: str, wan
     assert score.rouge_l(answer, reference) == pytest.approx(wanted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("answer", "found"),
     [

@@ -178,6 +178,7 @@ def test_each_step_may_have_a_cluster_of_its_own(session: Session, work: Work) -
     ]
 
 
+@pytest.mark.slow
 def test_equal_inputs_make_one_job(session: Session, plan: MakePlan, submit: Submit, lease: Lease) -> None:
     rate = unlike_any()
     first = submit(plan(learning_rate=rate))
@@ -196,6 +197,7 @@ def test_equal_inputs_make_one_job(session: Session, plan: MakePlan, submit: Sub
     assert job.settings.force_rerun is True
 
 
+@pytest.mark.slow
 def test_a_job_that_failed_is_reported_with_its_step_and_its_log_and_tried_again(
     session: Session, plan: MakePlan, submit: Submit, cluster: Cluster, let_fail: LetFail
 ) -> None:
@@ -215,6 +217,7 @@ def test_a_job_that_failed_is_reported_with_its_step_and_its_log_and_tried_again
     assert wait_for_job.fn(session, again, Meter(cluster), QUICK, waiter()).name == again.name
 
 
+@pytest.mark.slow
 def test_an_adopted_jobs_metrics_are_found_in_its_own_experiment(
     session: Session, plan: MakePlan, submit: Submit, cluster: Cluster
 ) -> None:
@@ -226,6 +229,7 @@ def test_an_adopted_jobs_metrics_are_found_in_its_own_experiment(
     assert read_metrics.fn(session, adopted, elsewhere).eval_loss is not None
 
 
+@pytest.mark.slow
 def test_the_steps_own_error_is_the_line(
     session: Session, plan: MakePlan, submit: Submit, cluster: Cluster
 ) -> None:
@@ -250,6 +254,7 @@ def test_a_lost_answer_makes_no_second_job(plan: MakePlan, submit: Submit, let_f
     assert submit(planned).name == job.name
 
 
+@pytest.mark.slow
 def test_a_job_that_is_being_cancelled_is_left_and_tried_again(
     session: Session, plan: MakePlan, submit: Submit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -276,6 +281,7 @@ def test_of_two_that_submit_at_once_the_one_whose_tags_stay_holds_the_job() -> N
     assert theirs.as_held("me", "me") == made
 
 
+@pytest.mark.slow
 def test_a_cluster_that_its_run_has_deleted_meanwhile_is_made_again(
     session: Session, base: BaseModelVersion, data: PreparedData, lease: Lease
 ) -> None:

@@ -109,6 +109,7 @@ def becomes(session: Session, job: Submission, wanted: str) -> None:
     until(lambda: status(session, job) == wanted, lambda: f"the job is {status(session, job)}, not {wanted}")
 
 
+@pytest.mark.slow
 def test_a_completed_job_tells_its_time_its_dollars_and_its_log(
     session: Session,
     cluster: Cluster,
@@ -132,6 +133,7 @@ def test_a_completed_job_tells_its_time_its_dollars_and_its_log(
     assert again.cost == pytest.approx(done.cost, rel=0.02)
 
 
+@pytest.mark.slow
 def test_the_steps_within_a_pipeline_component_are_followed(
     session: Session, cluster: Cluster, submit: Submit, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -143,6 +145,7 @@ def test_the_steps_within_a_pipeline_component_are_followed(
     assert any(record.getMessage() == "learn | nested" for record in caplog.records)
 
 
+@pytest.mark.slow
 def test_a_cluster_that_may_not_be_read_leaves_the_steps_times_as_the_least(
     session: Session, cluster: Cluster, submit: Submit, let_fail: LetFail
 ) -> None:
@@ -200,6 +203,7 @@ def test_a_job_knows_its_own_experiment(session: Session, cluster: Cluster, subm
     assert wait(session, submit("true"), cluster).experiment == "wait"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("nested", [False, True])
 def test_the_failed_steps_error_and_last_lines_are_reported(
     session: Session, cluster: Cluster, submit: Submit, nested: bool
@@ -291,6 +295,7 @@ def test_the_time_out_cancels_the_job_and_says_so(
     becomes(session, job, "Canceled")
 
 
+@pytest.mark.slow
 def test_no_budget_cancels_a_job_that_waits_for_a_node(
     session: Session, cluster: Cluster, submit: Submit, let_fail: LetFail, tmp_path: Path
 ) -> None:

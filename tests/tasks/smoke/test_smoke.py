@@ -54,6 +54,7 @@ def test_every_check_passes_and_nothing_is_left(
     assert differences(Recording.read(tmp_path / "smoke.json"), recording) == []
 
 
+@pytest.mark.slow
 def test_a_check_that_fails_lets_the_others_go_on(
     attempt: Run, let_fail: LetFail, session: Session, plan: Plan
 ) -> None:

@@ -133,8 +133,15 @@ def pytest_collection() -> Iterator[None]:
         gc.set_threshold(10_000, 10, 10)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The fast tests first, so that what is wrong is said soon; of the slow ones the longest files."""
+    """The fast tests first, so that what is wrong is said soon; of the slow ones the longest files.
+
+    Tests of a Prefect server are slow, as its start is: three processor seconds of each process.
+    """
+    for item in items:
+        if "prefect_server" in getattr(item, "fixturenames", ()):
+            item.add_marker("slow")
 
     def turn(item: pytest.Item) -> int:
         if item.get_closest_marker("slow") is None:

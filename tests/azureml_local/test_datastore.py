@@ -124,6 +124,7 @@ def test_only_what_opens_the_place_opens_it(ml_client: Any, name: str) -> None:
         list(theirs.get_file_system_client("others").get_paths())
 
 
+@pytest.mark.slow
 def test_a_job_reads_from_it_and_writes_to_it(ml_client: Any, name: str) -> None:
     ml_client.datastores.create_or_update(store(name, "file"))
     first = submitted(ml_client, name, "echo hello > ${{outputs.made}}/said.txt", "")

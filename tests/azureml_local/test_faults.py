@@ -222,6 +222,7 @@ def test_quota_and_expired_tokens_are_refused_as_the_service_does(ml_client: Any
         ml_client.compute.get("any")
 
 
+@pytest.mark.slow
 def test_a_step_fails_with_the_rules_message(
     ml_client: Any, cluster: str, let_fail: LetFail, server: LocalServer
 ) -> None:
@@ -234,6 +235,7 @@ def test_a_step_fails_with_the_rules_message(
     assert ended(ml_client, again.name).status == "Completed"
 
 
+@pytest.mark.slow
 def test_a_preempted_step_begins_again(
     ml_client: Any, cluster: str, let_fail: LetFail, tmp_path: Path
 ) -> None:

@@ -181,6 +181,7 @@ def test_a_file_that_is_no_seed_is_one_line(tmp_path: Path, text: str, said: str
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.slow
 def test_a_seed_that_is_not_there_stops_the_start(tmp_path: Path) -> None:
     none = tmp_path / "none.yaml"
     wrong = CliRunner().invoke(cli.app, ["up", "--state", str(tmp_path / "state"), "--seed", str(none)])

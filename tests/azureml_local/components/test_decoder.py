@@ -56,6 +56,7 @@ def test_loss_and_gradients_are_those_of_transformers(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning")  # within PEFT
 def test_adapters_are_those_of_peft(
     tiny: Path, data: tuple[Tokenized, Tokenized], tmp_path: Path, parameters: Any

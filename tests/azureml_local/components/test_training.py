@@ -97,6 +97,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(
         torch.testing.assert_close(weights(second)[name], value, rtol=0, atol=0)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_another_run_is_not_taken_up(
     tiny: Path, data: Data, parameters: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

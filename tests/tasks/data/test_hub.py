@@ -109,6 +109,7 @@ def test_a_share_is_read_by_ranges_at_the_commit_of_the_revision(ask: Ask, hub: 
     assert hub.bytes < 800 * 4000 / 5
 
 
+@pytest.mark.slow
 def test_the_same_request_reads_nothing_the_second_time(ask: Ask, hub: HubServer) -> None:
     ask(revision="v1")
     hub.bytes = 0

@@ -111,6 +111,7 @@ def test_an_expired_token_is_no_missing_file(session: Session, let_fail: LetFail
     assert window(session, "SmolLM2-135M-Instruct").limit == 8192
 
 
+@pytest.mark.slow
 def test_without_the_package_tokens_are_estimated(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model_files, "find_spec", lambda name: None)
     found = window(session, "SmolLM2-135M-Instruct")

@@ -44,7 +44,7 @@ class Upload:
         self.parts: dict[str, Part] = {}
         self._taken: list[Part] = []  # all of the bytes that are or will be somebody's
         self._writing = 0
-        marks = (file for file in folder.iterdir() if file.name != _CONTENT) if folder.is_dir() else ()
+        marks = (file for file in folder.iterdir() if "-" in file.name) if folder.is_dir() else ()
         for mark in sorted(marks, key=lambda file: file.stat().st_mtime_ns):
             key, offset, length = mark.name.rsplit("-", 2)
             self.parts[key] = Part(int(offset), int(length))
@@ -165,7 +165,8 @@ class Writing:
 
     def release(self) -> None:
         """Give up a part that was cut off."""
-        self.file.close()
+        with suppress(OSError):  # what is left in its buffer, where the disk is full
+            self.file.close()
         with self.upload.lock:
             self.upload.release(self.part)
 

@@ -52,7 +52,7 @@ def evaluate(
     """
     wanted = questions(Path(data.test.path), section.prompts, section.seed)
     report(f"{len(wanted)} questions to {' and '.join(each.name for each in deployments.values())}")
-    found = _asked(session, section, wanted, deployments)
+    found = _asked(session, section, wanted, deployments, lambda: _load_scores(data))
     if earlier.answers:
         found[Candidate.INCUMBENT] = [earlier.answers.get(question.digest) for question in wanted]
     asked = tuple(
@@ -102,6 +102,7 @@ def _asked(
     section: Section,
     wanted: Sequence[Question],
     deployments: Mapping[Candidate, Deployment],
+    meanwhile: Callable[[], None],
 ) -> dict[Candidate, list[str | None]]:
     """The candidates' answers. All are asked at the same time: each has machines of its own, which cost."""
     with ExitStack() as pools:
@@ -111,7 +112,14 @@ def _asked(
             at_once = deployment.instance_count * section.at_once
             pool = ThreadPoolExecutor(at_once, thread_name_prefix=f"ask {deployment.name}")
             answering[candidate] = pools.enter_context(pool).map(ask, wanted)
+        meanwhile()
         return {candidate: list(answers) for candidate, answers in answering.items()}
+
+
+def _load_scores(data: PreparedData) -> None:
+    """Load what scores an answer, which takes most of a second, while the answers are waited for."""
+    score.load()
+    form.load(data.window)
 
 
 def _asking(session: Session, section: Section, deployment: Deployment) -> Ask:

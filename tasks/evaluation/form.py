@@ -33,6 +33,13 @@ def faults(answer: str, reference: str, window: Window, longest: int) -> Iterato
         yield Fault.LANGUAGE
 
 
+def load(window: Window) -> None:
+    """Load what the first answer would be kept waiting for."""
+    _counter(window.tokenizer)
+    if find_spec("py3langid") is not None:
+        _languages()
+
+
 def is_other_language(answer: str, reference: str) -> bool:
     """Whether both are long enough to tell, and surely of two languages."""
     found = _language(answer)

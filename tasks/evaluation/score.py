@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from functools import lru_cache
 from importlib.util import find_spec
@@ -13,6 +14,13 @@ _WORD = re.compile(r"\w+")
 
 def is_available() -> bool:
     return find_spec("rapidfuzz") is not None and find_spec("sacrebleu") is not None
+
+
+def load() -> None:
+    """Load what the first score would be kept waiting for."""
+    if is_available():
+        importlib.import_module("rapidfuzz.distance")
+        _chrf()
 
 
 def rouge_l(answer: str, reference: str) -> float | None:

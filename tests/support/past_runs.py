@@ -10,7 +10,10 @@ from uuid import UUID, uuid4
 
 from prefect import flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.objects import FlowRun, State
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
+from prefect.client.schemas.objects import FlowRun, State, StateType
+
+_OVER = [StateType.COMPLETED, StateType.FAILED, StateType.CANCELLED]
 
 
 @dataclass
@@ -44,6 +47,13 @@ class PastRuns:
 
     def read(self, run: UUID) -> FlowRun:
         return self.client.read_flow_run(run)
+
+    def forget_live(self) -> None:
+        """Delete what other tests have left on the server that has, or may get, a process."""
+        live = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(not_any_=_OVER)))
+        while found := self.client.read_flow_runs(flow_run_filter=live):
+            for run in found:
+                self.client.delete_flow_run(run.id)
 
     def state(self, run: FlowRun) -> str | None:
         """The name of the state that the run is in by now."""

@@ -26,6 +26,16 @@ class Architecture:
     tied: bool
     fused: bool  # query, key and value are one layer in the model's own files, gate and up another
 
+    @property
+    def qkv(self) -> tuple[str, ...]:
+        """The layers that make query, key and value, by their names in the model's files."""
+        return ("qkv_proj",) if self.fused else ("q_proj", "k_proj", "v_proj")
+
+    @property
+    def gate_up(self) -> tuple[str, ...]:
+        """The layers that make gate and up."""
+        return ("gate_up_proj",) if self.fused else ("gate_proj", "up_proj")
+
     @classmethod
     def of(cls, folder: Path) -> Architecture:
         """Raises ValueError for a model of another kind."""

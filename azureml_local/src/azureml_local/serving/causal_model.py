@@ -10,7 +10,7 @@ import torch
 
 from azureml_local.precision import device
 from azureml_local.pretrained.architecture import Architecture
-from azureml_local.pretrained.chat_tokenizer import ChatTokenizer, Refused
+from azureml_local.pretrained.chat_tokenizer import ChatTokenizer
 from azureml_local.serving.decoder import Decoder
 from azureml_local.serving.slots import SlotCache
 
@@ -46,11 +46,11 @@ def load(folder: Path, dtype: torch.dtype, rows: int) -> tuple[Tokenizer, Model]
     """Load a folder in Hugging Face's format.
 
     What can be trained here is computed here: transformers takes longer to be imported than the model to be
-    loaded, and computes a token in twice the time. It is asked for all the rest.
+    loaded, and makes fewer tokens a second (docs/benchmarks.md). It is asked for all the rest.
     """
     try:
         shape, tokenizer = Architecture.of(folder), ChatTokenizer(folder)
-    except (Refused, OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError):  # another family; no tokenizer.json, no chat template
         from azureml_local.serving.transformers_model import TransformersModel, TransformersTokenizer
 
         return TransformersTokenizer(folder), TransformersModel(folder, dtype, device(), rows)

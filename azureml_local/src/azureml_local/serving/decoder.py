@@ -62,14 +62,12 @@ class _Layer:
 
     def __init__(self, place: int, shape: Architecture, weights: Weights, rows: int) -> None:
         at = f"model.layers.{place}"
-        qkv = ("qkv_proj",) if shape.fused else ("q_proj", "k_proj", "v_proj")
-        gate_up = ("gate_up_proj",) if shape.fused else ("gate_proj", "up_proj")
         self._place, self._shape = place, shape
         self._attention_norm = weights[f"{at}.input_layernorm.weight"]
-        self._qkv = _product(weights, [f"{at}.self_attn.{name}" for name in qkv], rows)
+        self._qkv = _product(weights, [f"{at}.self_attn.{name}" for name in shape.qkv], rows)
         self._out = _product(weights, [f"{at}.self_attn.o_proj"], rows)
         self._mlp_norm = weights[f"{at}.post_attention_layernorm.weight"]
-        self._gate_up = _product(weights, [f"{at}.mlp.{name}" for name in gate_up], rows)
+        self._gate_up = _product(weights, [f"{at}.mlp.{name}" for name in shape.gate_up], rows)
         self._down = _product(weights, [f"{at}.mlp.down_proj"], rows)
 
     def __call__(

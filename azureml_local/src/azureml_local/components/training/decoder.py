@@ -111,14 +111,12 @@ class Layer(nn.Module):  # type: ignore[misc]
     def __init__(self, place: int, shape: Architecture, weights: Mapping[str, torch.Tensor]) -> None:
         super().__init__()
         at = f"model.layers.{place}"
-        qkv = ("qkv_proj",) if shape.fused else ("q_proj", "k_proj", "v_proj")
-        gate_up = ("gate_up_proj",) if shape.fused else ("gate_proj", "up_proj")
         self.shape = shape
         self.attention_norm = Norm(f"{at}.input_layernorm", weights, shape.epsilon)
-        self.qkv = Linear(tuple(f"{at}.self_attn.{name}" for name in qkv), weights)
+        self.qkv = Linear(tuple(f"{at}.self_attn.{name}" for name in shape.qkv), weights)
         self.out = Linear((f"{at}.self_attn.o_proj",), weights)
         self.mlp_norm = Norm(f"{at}.post_attention_layernorm", weights, shape.epsilon)
-        self.gate_up = Linear(tuple(f"{at}.mlp.{name}" for name in gate_up), weights)
+        self.gate_up = Linear(tuple(f"{at}.mlp.{name}" for name in shape.gate_up), weights)
         self.down = Linear((f"{at}.mlp.down_proj",), weights)
 
     def forward(

@@ -113,3 +113,12 @@ def test_a_conversation_that_the_template_refuses_is_refused(tiny: Path, tmp_pat
     with pytest.raises(InvalidRequest, match="speak in turns"):
         generator.submit(conversation(1), Sampling())
     generator.close()
+
+
+@pytest.mark.parametrize("file", ["tokenizer.json", "tokenizer_config.json"])
+def test_a_tokenizer_of_other_files_is_left_to_transformers(tiny: Path, tmp_path: Path, file: str) -> None:
+    for each in tiny.iterdir():
+        if each.name != file:
+            (tmp_path / each.name).write_bytes(each.read_bytes())
+    with pytest.raises(FileNotFoundError, match=file):  # what the choice of who computes it falls back at
+        ChatTokenizer(tmp_path)

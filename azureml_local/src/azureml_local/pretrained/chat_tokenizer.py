@@ -18,6 +18,7 @@ class ChatTokenizer:
 
     Raises:
         Refused: the folder has no chat template.
+        OSError: it has no tokenizer.json, or no tokenizer_config.json.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -26,7 +27,7 @@ class ChatTokenizer:
         config = json.loads((folder / "tokenizer_config.json").read_text())
         self._template = _environment().from_string(_source(folder, config))
         self._special = {name: _content(config.get(name)) for name in ("bos_token", "eos_token", "pad_token")}
-        self.backend = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self.backend = Tokenizer.from_buffer((folder / "tokenizer.json").read_bytes())
 
     @property
     def end(self) -> int | None:

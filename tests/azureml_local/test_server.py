@@ -100,6 +100,23 @@ def test_exec_interrupted_while_its_server_starts_leaves_nothing_behind(tmp_path
     assert of_state(tmp_path) == []
 
 
+def test_an_interrupt_between_the_fork_and_the_handle_leaves_no_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worst moment: the server's process exists, and whoever started it does not know it yet."""
+    fork_exec = vars(subprocess)["_fork_exec"]
+
+    def interrupted(*arguments: Any) -> int:
+        pid: int = fork_exec(*arguments)
+        signal.raise_signal(signal.SIGINT)
+        return pid
+
+    monkeypatch.setattr(subprocess, "_fork_exec", interrupted)
+    with pytest.raises(KeyboardInterrupt), switch.joined(tmp_path):
+        pass
+    assert of_state(tmp_path) == []
+
+
 @pytest.mark.slow
 def test_exec_says_when_a_command_cannot_be_run(tmp_path: Path) -> None:
     done = _run("exec", "--state", str(tmp_path), "--", "no-such-command")

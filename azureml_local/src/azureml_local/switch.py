@@ -5,10 +5,12 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import signal
 import ssl
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -25,6 +27,7 @@ from azureml_local.state.stay import Stay as Stay
 _START_LIMIT = 60.0  # seconds; a start takes one
 _STOP_LIMIT = 20.0
 _POLL = 0.02
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _USUAL = Scenario()
 
 
@@ -61,8 +64,9 @@ def joined(
         if stay is not None:
             stay.write(directory)
         options = ["--pace", pace, "--port", str(port), *scenario.options()]
-        server = _join_or_start(directory, options, meanwhile)
+        server = None
         try:
+            server = _join_or_start(directory, options, meanwhile)
             yield environment(directory)
         finally:
             leaving = _leaving(directory)
@@ -180,22 +184,43 @@ def _start(directory: Path, options: list[str], meanwhile: Callable[[], None]) -
     command = [sys.executable, "-m", "azureml_local", "up", "--while-held"]
     command += ["--state", str(directory), *options]
     log_path = directory / "server.log"
-    with log_path.open("ab") as log:
-        begins = log.tell()
-        server = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-        )
+    server = None
     try:
+        with log_path.open("ab") as log, _signals_held():
+            begins = log.tell()
+            server = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
         meanwhile()
         _wait(lambda: _address_of(directory, server) is not None or server.poll() is not None, _START_LIMIT)
     except BaseException:  # as Ctrl-C: nobody would hold the server that is about to be ready
-        server.terminate()
-        server.wait()
+        if server is not None:
+            server.terminate()
+            server.wait()
         raise
     if _address_of(directory, server) is None:
         said = log_path.read_bytes()[begins:].decode(errors="replace").strip()
         raise CannotServe(f"The local workspace did not start. Its output: {said or 'none'} ({log_path})")
     return server
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Signals that end us are handled after the block, so that none comes between a fork and its handle."""
+    if threading.current_thread() is not threading.main_thread():  # Python handles them in that thread alone
+        yield
+        return
+    arrived: list[int] = []
+    usual = {ending: signal.getsignal(ending) for ending in _ENDING}
+    try:
+        for ending in usual:
+            signal.signal(ending, lambda received, _: arrived.append(received))
+        yield
+    finally:
+        for ending, handler in usual.items():
+            signal.signal(ending, handler)
+    for number in arrived:
+        signal.raise_signal(number)
 
 
 def _address_of(directory: Path, server: subprocess.Popen[bytes]) -> Address | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import inspect
 import os
 import signal
 import sys
@@ -166,9 +165,9 @@ def server(tmp_path_factory: pytest.TempPathFactory, leftovers: Leftovers) -> It
 @pytest.fixture(scope="session")
 def prefect_server(tmp_path_factory: pytest.TempPathFactory, leftovers: Leftovers) -> Iterator[PrefectServer]:
     """One Prefect server for the session; the flows of this process run on it."""
-    from tests.support.prefect_server import joined, serving
+    from tests.support.prefect_server import QUIET, joined, serving
 
-    with serving(tmp_path_factory.mktemp("prefect")) as found:
+    with serving(tmp_path_factory.mktemp("prefect"), **QUIET) as found:
         leftovers.keep(found.pid, "the session's Prefect server")
         with joined(found):
             yield found
@@ -211,18 +210,6 @@ def no_poller_outlives_its_operation() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session", autouse=True)
-def the_stack_is_looked_at_without_its_source() -> Iterator[None]:
-    """Let the SDK find who calls it by the frames alone.
-
-    It asks for the stack whenever it makes something that it calls experimental, such as each job that it
-    reads, and for the source lines Python then goes through all modules for every frame: 0.1 s a job.
-    """
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(inspect.stack, "__defaults__", (0,))
-        yield
-
-
 @pytest.fixture
 def environment(server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """The variables of the session's server, set in this process."""
@@ -230,6 +217,7 @@ def environment(server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> dict[st
         monkeypatch.setenv(name, value)
     know_the_cloud(server.environment["AZUREML_CURRENT_CLOUD"])
     private.resource_manager()  # the SDK would read the cloud's addresses for every client and every upload
+    private.warn_of_nothing_experimental()
     poll_often(monkeypatch)
     return server.environment
 

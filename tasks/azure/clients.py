@@ -199,9 +199,8 @@ def _registry(name: str, manager: str, browser_login: bool) -> Any:
 def _client(browser_login: bool, *names: str, **named: str) -> Any:
     from azure.ai.ml import MLClient
 
-    # The SDK tells of what it checks, and warns of each of its own classes that is not final yet.
-    logging.getLogger("azure.ai.ml").setLevel(logging.WARNING)
-    logging.getLogger("azure.ai.ml._utils._experimental").setLevel(logging.ERROR)
+    logging.getLogger("azure.ai.ml").setLevel(logging.WARNING)  # it tells of all that it checks
+    private.warn_of_nothing_experimental()
     return MLClient(
         credential(browser_login),
         *names,

@@ -31,6 +31,17 @@ def resource_manager() -> str:
     return str(environments._get_base_url_from_metadata(name)).rstrip("/")
 
 
+def warn_of_nothing_experimental() -> None:
+    """Let the SDK make its experimental classes in silence, for all of this process.
+
+    For each, such as every job that it reads, it searches the stack with its source lines for a reason not to
+    warn: 0.1 s a job once Prefect's modules are there.
+    """
+    from azure.ai.ml._utils import _experimental
+
+    _experimental._should_skip_warning = lambda: True
+
+
 def model_properties(models: Any, name: str, version: str) -> dict[str, Any]:
     """A model version's properties as the service has them.
 

@@ -28,12 +28,15 @@ AZURE = Workspace(where="azure")
 
 @pytest.fixture(autouse=True)
 def nameless(prefect_server: PrefectServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Nothing says which workspace is meant."""
+    """Nothing says which workspace is meant, and no run that another test has left on the server."""
     for name in ("AZURE_SUBSCRIPTION_ID", "AZURE_RESOURCE_GROUP", "AZUREML_WORKSPACE_NAME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
     if Variable.get("finetune_workspaces") is not None:
         Variable.unset("finetune_workspaces")  # what a test before this one has remembered
+    with get_client(sync_client=True) as client:
+        for run in flow_runs(client):
+            client.delete_flow_run(run.id)
 
 
 @pytest.fixture

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from tests.support.checkout import ROOT
 
 __all__ = [
     "POOL",
+    "QUIET",
     "PrefectServer",
     "end",
     "free_port",
@@ -31,6 +33,17 @@ __all__ = [
 # Beside pytest's own cache: an empty database of this version, whose migrations are half of a server's start.
 _MIGRATED = ROOT / ".pytest_cache" / "d" / f"prefect-{version('prefect')}.db"
 
+# What looks for work every few seconds, for as long as the tests run: a third of what an idle server takes.
+_IDLE = (
+    "CANCELLATION_CLEANUP",
+    "FOREMAN",
+    "LATE_RUNS",
+    "PAUSE_EXPIRATIONS",
+    "REPOSSESSOR",
+    "SCHEDULER",
+)
+QUIET = {f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in _IDLE}
+
 
 def migrated(home: Path) -> Path:
     """That home of a Prefect server with the database that an earlier server has migrated, if one has."""
@@ -43,9 +56,11 @@ def migrated(home: Path) -> Path:
 @contextmanager
 def serving(home: Path, **extra: str) -> Iterator[PrefectServer]:
     """A server while the block runs; `extra` are variables of whatever talks to it."""
-    with stand.serving(migrated(home), **extra) as server:
-        if not _MIGRATED.exists() and (home / "prefect.db").exists():  # not on PostgreSQL
-            _keep(home / "prefect.db")
+    with ExitStack() as stack:
+        with _turn_to_migrate():
+            server = stack.enter_context(stand.serving(migrated(home), **extra))
+            if not _MIGRATED.exists() and (home / "prefect.db").exists():  # not on PostgreSQL
+                _keep(home / "prefect.db")
         yield server
 
 
@@ -74,10 +89,21 @@ def joined(server: PrefectServer) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _turn_to_migrate() -> Iterator[None]:
+    """Where no database has been migrated yet, one process does while the others wait for its copy."""
+    if _MIGRATED.exists():
+        yield
+        return
+    _MIGRATED.parent.mkdir(parents=True, exist_ok=True)
+    with _MIGRATED.with_suffix(".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def _keep(database: Path) -> None:
     """Copy a database that is in use, before anything is in it."""
     fresh = _MIGRATED.with_suffix(f".{os.getpid()}")
-    fresh.parent.mkdir(parents=True, exist_ok=True)
     with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(fresh)) as target:
         source.backup(target)
     fresh.replace(_MIGRATED)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from importlib.metadata import version
+from importlib.util import find_spec, module_from_spec
 from typing import Any
 
 import pytest
@@ -31,6 +33,37 @@ def test_a_cloud_is_asked_about_once(environment: dict[str, str], monkeypatch: p
     monkeypatch.setenv("ARM_CLOUD_METADATA_URL", f"http://127.0.0.1:{free_port()}/metadata")
     assert private.resource_manager() == manager
     assert _get_storage_endpoint_from_metadata() == storage
+
+
+def test_experimental_classes_are_made_in_silence_and_without_a_look_at_the_stack(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from azure.ai.ml import _utils
+
+    fresh = _fresh("azure.ai.ml._utils._experimental")  # in this process the SDK may be silent already
+    monkeypatch.setattr(_utils, "_experimental", fresh)
+
+    def make() -> None:
+        fresh.experimental(type("NotFinal", (), {"__doc__": "Of the SDK."}))()
+
+    make()
+    assert "experimental class" in caplog.text
+    caplog.clear()
+    fresh._warning_cache.clear()
+    private.warn_of_nothing_experimental()
+    monkeypatch.setattr(inspect, "stack", lambda: pytest.fail("the stack is looked at"))
+    make()
+    assert caplog.text == ""
+
+
+def _fresh(name: str) -> Any:
+    """The module as it is before anybody has changed it."""
+    spec = find_spec(name)
+    assert spec
+    assert spec.loader
+    made = module_from_spec(spec)
+    spec.loader.exec_module(made)
+    return made
 
 
 def test_the_credential_that_signs_in_is_named(environment: dict[str, str]) -> None:

@@ -34,6 +34,11 @@ def nameless(prefect_server: PrefectServer, monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.chdir(tmp_path)
     if Variable.get("finetune_workspaces") is not None:
         Variable.unset("finetune_workspaces")  # what a test before this one has remembered
+    forget_runs()
+
+
+def forget_runs() -> None:
+    """Delete all runs of the server, whoever has put them there."""
     with get_client(sync_client=True) as client:
         for run in flow_runs(client):
             client.delete_flow_run(run.id)
@@ -113,9 +118,7 @@ def test_runs_are_read_once_and_their_workspaces_remembered(
 ) -> None:
     past_run(**here)
     first = workspaces.known(AZURE)
-    with get_client(sync_client=True) as client:
-        for run in flow_runs(client):
-            client.delete_flow_run(run.id)
+    forget_runs()
     assert workspaces.known(AZURE) == first  # also when Prefect has forgotten the runs
     Variable.set("finetune_workspaces", "edited by hand", overwrite=True)
     assert here["name"] not in [one.name for one in workspaces.known(AZURE)]

@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import psutil
 from prefect.client.schemas.filters import TaskRunFilter, TaskRunFilterName, TaskRunFilterState
@@ -25,7 +25,8 @@ from prefect.client.schemas.filters import TaskRunFilterStateName as StateName
 from prefect.states import Cancelling
 
 from flows.run.config import Finetune
-from tests.support import postgresql
+from tasks.azure.job_states import FINAL
+from tests.support import ours, postgresql, tiny_model
 from tests.support.deployed import Deployed, deployed
 from tests.support.own_workspace import Workspace, opened
 from tests.support.tiny_recipe import tiny_config
@@ -171,17 +172,10 @@ def _end(made: Deployed) -> None:
             if run.state is not None and not run.state.is_final():
                 client.set_flow_run_state(run.id, Cancelling())
     until(lambda: not made.prefect.runs(), "not all runs have ended", LIMIT)
-    jobs = _jobs()
-    for job in jobs.list():
-        if job.status not in ("Completed", "Failed", "Canceled"):
-            jobs.begin_cancel(job.name)
-
-
-def _jobs() -> Any:
-    from tasks.azure import clients
-    from tasks.sign_in import Workspace, sign_in
-
-    return clients.workspace(sign_in.fn(Workspace())).jobs
+    workspace = tiny_model.workspace_client()
+    for job in ours.jobs():  # the SDK's own list ends at another's labelling job
+        if job.state not in FINAL:
+            workspace.jobs.begin_cancel(job.name)
 
 
 if __name__ == "__main__":

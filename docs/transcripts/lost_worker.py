@@ -16,7 +16,7 @@ from uuid import UUID
 
 from flows.operations.deployed_runs import row
 from flows.operations.stand import PrefectServer, serving, start_worker, working
-from tasks.azure import clients
+from tests.support import ours
 from tests.support.deployed import Deployed, deploy
 from tests.support.own_workspace import Workspace, opened
 from tests.support.tiny_recipe import tiny_config
@@ -103,11 +103,9 @@ def _has_beaten(server: PrefectServer, run: UUID) -> bool:
 
 def _jobs(workspace: Workspace) -> dict[str, list[str]]:
     """The names of the workspace's jobs by their state."""
-    from tests.support.tiny_model import workspace_client
-
     found: dict[str, list[str]] = {}
-    for job in workspace_client().jobs.list():
-        found.setdefault(clients.state(job.status), []).append(job.name)
+    for job in ours.jobs():
+        found.setdefault(job.state, []).append(job.name)
     return found
 
 

@@ -16,7 +16,7 @@ from prefect.runtime import flow_run as this_run
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.artifacts import run as artifacts
-from flows.evaluation import judging
+from flows.evaluation import answers, judging
 from flows.operations import epilogue, looks
 from flows.plan import approval, page
 from flows.plan.of_run import plan_of_run
@@ -207,10 +207,14 @@ def _prove(run: Run) -> Conversation:
     Runs of the same job at the same time share its endpoint, and the one that ends first may delete it: the
     other then makes it again.
     """
+    run.told = answers.of_base(run)
     for others in range(_OTHERS, -1, -1):
         try:
             tuned, base = _deploy(run)
-            return ask(run.session, run.config.invoke, run.data, tuned, base)
+            found = ask(run.session, run.config.invoke, run.data, tuned, base)
+            if base is None:
+                found = found.model_copy(update={"base_answer": answers.to_the_sample(run, found.messages)})
+            return found
         except Failure as failure:
             if not others or not asked(Stage.DEPLOY, lambda: lost(run.session, run.endpoint, run.lease)):
                 raise
@@ -223,10 +227,10 @@ def _prove(run: Run) -> Conversation:
 
 
 def _deploy(run: Run) -> tuple[Deployment, Deployment | None]:
-    """Deploy the tuned model, and the base model beside it when both shall be compared."""
+    """Deploy the tuned model, and the base model beside it if its answers are wanted and not known."""
     session, deploy = run.session, run.config.deploy
     models = {deploy.deployment: run.model.id}
-    if deploy.compare_with_base:
+    if deploy.compare_with_base and not run.told.answers:
         models[BASE] = run.base.id
     deploying = [
         deploy_model.submit(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from math import exp
 
 from flows.evaluation import answers, page
@@ -13,7 +13,8 @@ from tasks.core.names import model_name
 from tasks.core.stage import asked, logger
 from tasks.core.stages import Stage
 from tasks.deploy import BASE
-from tasks.evaluation.evaluate import Earlier, evaluate
+from tasks.evaluation.earlier import Earlier
+from tasks.evaluation.evaluate import evaluate
 from tasks.evaluation.result import Candidate, Evaluation, Fault
 from tasks.gate.rule import Judgement, Measured, Metric, Model, Rule
 from tasks.metrics import Metrics
@@ -55,12 +56,11 @@ def examine(run: Run) -> bool:
     config = run.config
     evaluation = None
     if config.evaluation.prompts:
-        earlier = answers.of_incumbent(run.incumbent, config.evaluation) if run.incumbent else Earlier()
         deployments = {_candidate(each.name): each for each in run.deployments}
-        evaluation = evaluate(run.session, config.evaluation, run.data, deployments, earlier)
+        evaluation = evaluate(run.session, config.evaluation, run.data, deployments, dict(_known(run)))
         run.evaluation = evaluation
         page.publish(evaluation, run.incumbent)
-        answers.publish(evaluation, config.evaluation)
+    answers.publish(run)
     run.judgement = judged(config.gate.parsed, run.metrics, evaluation, run.incumbent)
     page.publish_judgement(run.judgement)
     return run.judgement.passed
@@ -122,6 +122,15 @@ def _incumbent(run: Run) -> Version | None:
     """The version of the model's name that was promoted before this job's own."""
     name = run.config.registration.name or model_name(run.base.name, run.plan.dataset)
     return asked(Stage.GATE, lambda: promotion.incumbent(run.session, name, run.trained.name))
+
+
+def _known(run: Run) -> Iterator[tuple[Candidate, Earlier]]:
+    """Who is not deployed, and what they have answered before."""
+    told = Run.told.of(run)
+    if told is not None and told.answers:
+        yield Candidate.BASE, told
+    if run.incumbent is not None:
+        yield Candidate.INCUMBENT, answers.of_incumbent(run.incumbent)
 
 
 def _candidate(deployment: str) -> Candidate:

@@ -94,7 +94,7 @@ def _serving(config: Finetune, facts: Facts, names: Names) -> Iterator[Step]:
         yield Step(stage=Stage.ENDPOINT, act=Act.REUSE, says=f"endpoint {facts.endpoint.name}{whose}")
     else:
         yield Step(stage=Stage.ENDPOINT, act=Act.NEW, says=f"endpoint {name}")
-    beside = ", the base model beside it" if deploy.deployments > 1 else ""
+    beside = ", the base model beside it unless its answers are known" if deploy.deployments > 1 else ""
     if deploy.mode == "serve":
         beside = ", beside what serves there"
     yield Step(

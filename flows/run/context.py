@@ -17,6 +17,7 @@ from tasks.data import PreparedData
 from tasks.delete import Deletion
 from tasks.deploy import Deployment
 from tasks.endpoint import Endpoint
+from tasks.evaluation.earlier import Earlier
 from tasks.evaluation.result import Evaluation
 from tasks.gate.rule import Judgement
 from tasks.invoke import Conversation
@@ -78,6 +79,7 @@ class Run:
     endpoint = Result[Endpoint]()
     deployments = Result[tuple[Deployment, ...]]()
     rolled_out = Result[RolledOut]()
+    told = Result[Earlier]()  # by the base model before, where it need not be deployed
     conversation = Result[Conversation]()
     evaluation = Result[Evaluation]()
     judgement = Result[Judgement]()

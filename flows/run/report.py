@@ -228,4 +228,8 @@ def _reused(run: Run) -> tuple[Reused, ...]:
     """What another run had made and this one has used."""
     made = (Run.submission.of(run), Run.model.of(run), Run.endpoint.of(run))
     deployments = Run.deployments.of(run) or ()
-    return tuple(thing.reused for thing in (*made, *deployments) if thing and thing.reused)
+    found = [thing.reused for thing in (*made, *deployments) if thing and thing.reused]
+    told, base = Run.told.of(run), Run.base.of(run)
+    if base and told and told.answers:
+        found.append(Reused(kind="answers", name=f"{base.name}:{base.version}", run=told.run))
+    return tuple(found)

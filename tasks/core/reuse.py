@@ -12,7 +12,7 @@ class Reused(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    kind: Literal["data", "job", "model", "endpoint", "deployment"]
+    kind: Literal["data", "job", "model", "endpoint", "deployment", "answers"]
     name: str
     run: str | None = None
 

@@ -7,8 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
-
 from tasks.azure import clients
 from tasks.azure.clients import Session
 from tasks.azure.failure import Cause, Failure
@@ -19,23 +17,16 @@ from tasks.core.stages import Stage
 from tasks.data import PreparedData
 from tasks.deploy import Deployment
 from tasks.evaluation import form, score
+from tasks.evaluation.earlier import Known, likeliest
 from tasks.evaluation.interval import bootstrap
 from tasks.evaluation.judge import Spending, judged
 from tasks.evaluation.question import Question, questions
 from tasks.evaluation.result import Against, Asked, Candidate, Evaluation, Interval, Scored
-from tasks.invoke import Invoke, request
+from tasks.invoke import request
 from tasks.invoke import score as answer_of
 from tasks.sections.evaluation import Evaluation as Section
 
 Ask = Callable[[Question], str]
-
-
-class Earlier(BaseModel):
-    """What the incumbent answered in its own evaluation, by the question's digest: it is not deployed."""
-
-    model_config = ConfigDict(frozen=True)
-
-    answers: Mapping[str, str] = {}
 
 
 @stage(Stage.EVALUATE, limit=WORK)
@@ -44,17 +35,18 @@ def evaluate(
     section: Section,
     data: PreparedData,
     deployments: Mapping[Candidate, Deployment],
-    earlier: Earlier,
+    known: Known,
 ) -> Evaluation:
     """Ask every deployed candidate the same questions, each by as many at once as its machines take.
 
-    Raises Failure where an endpoint or the judge refuses; an answer that is empty is a finding.
+    The others are known by what they have answered before. Raises Failure where an endpoint or the judge
+    refuses; an answer that is empty is a finding.
     """
     wanted = questions(Path(data.test.path), section.prompts, section.seed)
     report(f"{len(wanted)} questions to {' and '.join(each.name for each in deployments.values())}")
     found = _asked(session, section, wanted, deployments, lambda: _load_scores(data))
-    if earlier.answers:
-        found[Candidate.INCUMBENT] = [earlier.answers.get(question.digest) for question in wanted]
+    for who, earlier in known.items():
+        found[who] = [earlier.to(question, section) for question in wanted]
     asked = tuple(
         _scored(question, {who: answers[at] for who, answers in found.items()}, data, section)
         for at, question in enumerate(wanted)
@@ -127,7 +119,7 @@ def _asking(session: Session, section: Section, deployment: Deployment) -> Ask:
     endpoints = clients.workspace(session).online_endpoints
     address = endpoints.get(deployment.endpoint).scoring_uri
     key = endpoints.get_keys(deployment.endpoint).primary_key
-    wanted = Invoke(do_sample=False, temperature=0, max_new_tokens=section.max_new_tokens)
+    wanted = likeliest(section)
 
     def ask(question: Question) -> str:
         body = request(question.messages, wanted)

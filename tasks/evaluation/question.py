@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import random
-from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -21,21 +19,11 @@ class Question(BaseModel):
     messages: tuple[Message, ...]
     reference: str
 
-    @property
-    def digest(self) -> str:
-        """Equal for equal questions, by which answers of an earlier evaluation are found."""
-        return digest(self.messages)
-
-
-def digest(messages: Sequence[Message]) -> str:
-    text = json.dumps([(message.role, message.content) for message in messages])
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
 
 def questions(path: Path, count: int, seed: int) -> tuple[Question, ...]:
     """So many of the file's conversations, or all of them where there are fewer; none of the same twice."""
     with path.open(encoding="utf-8") as file:
         rows = [cut(json.loads(line)) for line in file if line.strip()]
-    found = {digest(row[0]): Question(messages=row[0], reference=row[1]) for row in rows if row is not None}
+    found = {row[0]: Question(messages=row[0], reference=row[1]) for row in rows if row is not None}
     every = list(found.values())
     return tuple(random.Random(seed).sample(every, min(count, len(every))))

@@ -117,7 +117,8 @@ class Deploy(BaseModel):
     compare_with_base: bool = Field(
         False,
         title="Compare with the base model",
-        description="Deploy the base model beside the tuned one, for its answer; only to prove.",
+        description="Deploy the base model beside the tuned one for its answers, unless an earlier run has "
+        "them; only to prove.",
     )
     rollout: Rollout = Field(Rollout(), title="Roll-out")
 

@@ -151,7 +151,8 @@ def test_held_out_questions_are_answered_side_by_side(first: RunReport) -> None:
     assert page.startswith("# Evaluation on 8 held-out conversations")
     assert "tuned − base" in page
     assert NOTHING_LEARNT in page
-    assert len(json.loads(found["finetune-answers"])) == 8
+    kept = json.loads(found["finetune-answers"])
+    assert [row["candidate"] for row in kept] == 8 * ["tuned"] + 9 * ["base"]  # the sample's as well
 
 
 def test_what_answers_is_promoted_where_no_rule_says_otherwise(first: RunReport, ml_client: Any) -> None:
@@ -189,10 +190,13 @@ def test_the_next_model_is_held_against_the_promoted_one(
     from flows.finetune import finetune
 
     rule = 'gate.rules=["eval_loss <= incumbent * 100", "rouge_l >= 0"]'
-    report = finetune(config("data.train.take=31", "evaluation.prompts=8", *CLUSTER, rule))
+    report = finetune(config(*INPUTS, "data.train.take=31", *CLUSTER, rule))
+    # The base model was compared with the incumbent, and need not be deployed beside each later model again.
+    assert report.reused == (Reused(kind="answers", name=f"{BASE}:1", run=first.run),)
     assert (report.incumbent, report.gate) == (f"{first.model}:{first.model_version}", "passed")
     page = str(artifacts(report.run)["finetune-evaluation"])
     assert "tuned − incumbent" in page
+    assert "tuned − base" in page
     assert [row["outcome"] for row in json.loads(artifacts(report.run)["finetune-gate"])] == ["kept", "kept"]
     said = CliRunner().invoke(app, ["models", str(first.model), "--json"])
     rows = {row["model"]: row for row in json.loads(said.stdout)}
@@ -236,7 +240,12 @@ def test_a_second_run_adopts_what_the_first_made(
     assert second.reused == (
         Reused(kind="job", name=first.job or "", run=first.run),
         Reused(kind="model", name=f"{first.model}:{first.model_version}", run=first.run),
+        Reused(kind="answers", name=f"{BASE}:1", run=first.run),
     )
+    assert second.base_answer == first.base_answer
+    assert second.base_rouge_l == first.base_rouge_l
+    deployed = str(artifacts(second.run)["finetune-summary"])
+    assert "`base`" not in deployed  # it had no deployment
     assert second.training_usd == 0
     assert second.eval_loss == first.eval_loss
     assert second.deletion is not None

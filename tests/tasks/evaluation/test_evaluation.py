@@ -93,7 +93,7 @@ def test_questions_are_drawn_by_the_seed_and_none_comes_twice(tmp_path: Path) ->
     some = questions(SAMPLE, 5, 1)
     assert some == questions(SAMPLE, 5, 1)
     assert some != questions(SAMPLE, 5, 2)
-    assert len({each.digest for each in some}) == 5
+    assert len({each.messages for each in some}) == 5
     assert all(each.messages[-1].role == "user" and each.reference for each in some)
     row = {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}
     twice = tmp_path / "twice.jsonl"

@@ -47,10 +47,6 @@ client.jobs.stream(job.name)
 mlflow.set_tracking_uri(client.workspaces.get(os.environ["AZUREML_WORKSPACE_NAME"]).mlflow_tracking_uri)
 status = str(client.jobs.get(job.name).status).rpartition(".")[2].casefold()
 print(status, mlflow.get_run(job.name).data.metrics)
-"""
-CHAT = """\
-from azure.ai.ml import MLClient
-from azure.identity import DefaultAzureCredential
 
 registry = MLClient(DefaultAzureCredential(), registry_name="azureml")
 registry.models.download("SmolLM2-135M-Instruct", version="1", download_path="model")
@@ -157,16 +153,12 @@ def test_the_local_workspace_runs_a_job_that_logs_to_mlflow(local: Installed, fl
     (local.home / "client.py").write_text(CLIENT)
     python = str(flow.folder / "bin" / "python")
     done = local.run("azureml-local", "exec", "--", python, "client.py")
-    assert done.returncode == 0, done.stderr[-4000:]
-    assert done.stdout.splitlines()[-1] == "completed {'loss': 0.5}"
-
-
-def test_the_local_workspace_without_its_extra_names_it(local: Installed, flow: Installed) -> None:
-    (local.home / "chat.py").write_text(CHAT)
-    python = str(flow.folder / "bin" / "python")
-    done = local.run("azureml-local", "exec", "--", python, "chat.py")
-    assert done.returncode == 1
+    assert done.stdout.splitlines()[-1:] == ["completed {'loss': 0.5}"], done.stderr[-4000:]
+    assert done.returncode == 1  # of the model that it asks for in the end
     assert 'pip install "azureml-local[chat]"' in done.stderr
+
+
+def test_a_step_without_the_extra_names_it(local: Installed) -> None:
     step = local.run("python", "-m", "azureml_local.components.finetune")
     assert step.returncode == 1
     assert step.stderr.count("\n") == 1
@@ -178,7 +170,6 @@ def test_azureml_local_helps_itself(local: Installed) -> None:
         done = local.run("azureml-local", *arguments)
         assert done.returncode == 0, done.stderr
         assert "Usage" in done.stdout
-    assert local.run("azureml-local", "exec", "--", "true").returncode == 0
 
 
 @pytest.mark.parametrize("program", [["finetune"], ["python", "-m", "azureml_finetune"]], ids=" ".join)

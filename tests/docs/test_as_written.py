@@ -83,10 +83,9 @@ def test_from_nothing_to_a_scheduled_run_and_its_history(tmp_path: Path) -> None
         database = {"DATABASE": address}
         typed(preparing, tmp_path, {**os.environ, **database, "PREFECT_HOME": str(tmp_path / "prefect")})
         with serving(tmp_path / "prefect", PREFECT_API_DATABASE_CONNECTION_URL=address) as server:
-            typed_in_turn(deploying, ROOT, server.environment)  # prefect.yaml is there
-            with server.client() as client:
+            typed_in_turn(f"{deploying}\n{named('schedule').text}", ROOT, server.environment)
+            with server.client() as client:  # prefect.yaml is in ROOT
                 assert len(client.read_deployments()) == 7
-            typed_in_turn(named("schedule").text, tmp_path, server.environment)
             history = deployment_id(server, "history/history")
             with staying(working[0], server), server.client() as client:
                 run = until(lambda: over(scheduled(client, history)), "no scheduled run has ended")

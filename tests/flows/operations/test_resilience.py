@@ -87,40 +87,6 @@ def assert_nothing_is_left(ml_client: Any, server: LocalServer, *names: UUID) ->
     assert not billed
 
 
-def test_a_run_killed_while_it_trains_is_adopted_by_two_at_once(
-    runs: Deployed, unlike: Callable[..., Finetune], ml_client: Any, server: LocalServer, tmp_path: Path
-) -> None:
-    end = tmp_path / "end"
-    wanted = unlike(1800, f"parameters.more.until={end}", "compute.name=adopted", "compute.keep=false")
-    killed = runs.run("finetune", wanted)
-    job = training_of(killed)
-    runs.prefect.runs()[killed].kill()
-    runs.becomes(killed, "Crashed")
-    assert ml_client.jobs.get(job.name).status == "Running"
-    end.touch()
-
-    both = [runs.run("finetune", wanted) for _ in range(2)]
-    for run in both:
-        runs.becomes(run, "Completed")
-    reports = [report_of(runs, run) for run in both]
-    assert {report.job for report in reports} == {job.name}
-    assert len({(report.model, report.model_version) for report in reports}) == 1
-    assert all(report.answer for report in reports)
-    assert any(Reused(kind="job", name=job.name, run=str(killed)) in report.reused for report in reports)
-    # The killed run has left no report: its dollars are counted with those of who goes on.
-    counted = [(report, taken) for report in reports for taken in report.jobs if taken.counted]
-    assert {(taken.name, taken.run) for _, taken in counted} == {(job.name, str(killed))}
-    for report, taken in counted:
-        assert taken.counted == taken.dollars
-        assert report.training_usd == pytest.approx(taken.counted, abs=1e-6)  # rounded
-    assert [each.name for each in jobs_of(killed)] == [job.name]
-    assert [each for run in both for each in jobs_of(run)] == []
-    assert_nothing_is_left(ml_client, server, killed, *both)
-    assert "adopted" not in [compute.name for compute in ml_client.compute.list()]
-    with runs.prefect.client() as client:
-        client.delete_flow_run(killed)  # or a look at who is lost would have it go on
-
-
 def test_cancelling_through_the_api_cancels_the_job(
     runs: Deployed, unlike: Callable[..., Finetune], ml_client: Any, server: LocalServer
 ) -> None:
@@ -174,12 +140,18 @@ def test_a_suspended_run_holds_no_process_until_the_watcher_resumes_it(
     assert_nothing_is_left(ml_client, server, run)
 
 
-def test_of_two_runs_whose_worker_is_lost_one_outlasts_it_and_the_other_goes_on_with_the_next(
+def test_a_lost_run_is_adopted_by_two_of_which_one_outlasts_its_worker_and_one_goes_on_with_the_next(
     runs: Deployed, unlike: Callable[..., Finetune], ml_client: Any, server: LocalServer, tmp_path: Path
 ) -> None:
-    """Two runs of one fingerprint that begin at once train once; the server is started again meanwhile."""
+    """One training for a run that is killed and for two that begin at once; the server is started again."""
     end = tmp_path / "end"
-    wanted = unlike(1800, f"parameters.more.until={end}")
+    wanted = unlike(1800, f"parameters.more.until={end}", "compute.name=adopted", "compute.keep=false")
+    killed = runs.run("finetune", wanted)
+    job = training_of(killed)
+    runs.prefect.runs()[killed].kill()
+    runs.becomes(killed, "Crashed")
+    assert ml_client.jobs.get(job.name).status == "Running"
+
     living, lost = both = [runs.run("finetune", wanted) for _ in range(2)]
     until(lambda: all(training(runs.prefect, run) for run in both), "the runs are not training")
     runs.worker.kill()  # the living run's next line meets a pipe without a reader
@@ -191,6 +163,8 @@ def test_of_two_runs_whose_worker_is_lost_one_outlasts_it_and_the_other_goes_on_
     assert runs.becomes(living, "Completed").run_count == 1
 
     assert runs.read(lost).state_name == "Running"  # nobody has noticed yet
+    with runs.prefect.client() as client:
+        client.delete_flow_run(killed)  # or a look at who is lost would have it go on
     with working(runs.prefect):
         with runs.prefect.client() as client:
             PastRuns(client).alone("watch", Completed())  # whoever looks for the first time heals nobody
@@ -198,9 +172,26 @@ def test_of_two_runs_whose_worker_is_lost_one_outlasts_it_and_the_other_goes_on_
         assert healed.lost == healed.rescheduled == (runs.read(lost).name,)
         done = until(lambda: found if (found := runs.read(lost)).run_count == 2 else None, "it stays lost")
         assert runs.becomes(done.id, "Completed").run_count == 2
-    assert len({report_of(runs, run).job for run in both}) == 1
-    assert len([job for run in both for job in jobs_of(run)]) == 1
-    assert_nothing_is_left(ml_client, server, *both)
+    assert_one_training(runs, job.name, killed, both)
+    assert_nothing_is_left(ml_client, server, killed, *both)
+    assert "adopted" not in [compute.name for compute in ml_client.compute.list()]
+
+
+def assert_one_training(runs: Deployed, job: str, killed: UUID, both: list[UUID]) -> None:
+    """The killed run's job is the only one, and its dollars are with those of who went on with it."""
+    reports = [report_of(runs, run) for run in both]
+    assert {report.job for report in reports} == {job}
+    assert len({(report.model, report.model_version) for report in reports}) == 1
+    assert all(report.answer for report in reports)
+    assert any(Reused(kind="job", name=job, run=str(killed)) in report.reused for report in reports)
+    # The killed run has left no report: its dollars are counted with those of who goes on.
+    counted = [(report, taken) for report in reports for taken in report.jobs if taken.counted]
+    assert {(taken.name, taken.run) for _, taken in counted} == {(job, str(killed))}
+    for report, taken in counted:
+        assert taken.counted == taken.dollars
+        assert report.training_usd == pytest.approx(taken.counted, abs=1e-6)  # rounded
+    assert [each.name for each in jobs_of(killed)] == [job]
+    assert [each for run in both for each in jobs_of(run)] == []
 
 
 def kill_with_children(process: psutil.Process) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import re
-import subprocess
-import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +22,44 @@ from tasks.azure.failure import Cause
 from tasks.sign_in import Workspace, sign_in
 from tests.conftest import LetFail, LocalServer
 from tests.flows.conftest import MakeConfig
-from tests.support.checkout import ROOT
 from tests.support.failures import fails
+from tests.support.fork_server import ForkServer
 from tests.support.login import TENANT, logging_in
 from tests.support.prefect_server import PrefectServer
 from tests.support.secrets import planted
 from tests.support.tiny_recipe import RECIPE
-from tests.support.waiting import PATIENCE
 
 pytestmark = pytest.mark.slow
 
 SECRET = "Planted8Q~client7secret0which4nobody2may9see"
 IDENTITY = "11111111-2222-3333-4444-555555555555"
+
+
+@dataclass(frozen=True)
+class Done:
+    """A run of the command line that has ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Done]
+
+
+@pytest.fixture
+def run(fork_server: ForkServer, prefect_server: PrefectServer, tmp_path: Path) -> Run:
+    """Runs `finetune run RECIPE` with these variables and changes."""
+
+    def ended(recipe: Path, variables: dict[str, str], *changes: str) -> Done:
+        out, err = (tmp_path / f"{recipe.stem}.{name}" for name in ("out", "err"))
+        command = ["flows.terminal.cli", "run", str(recipe), "--json", *changes]
+        with out.open("wb") as into, err.open("wb") as errors:
+            own = prefect_server.environment | variables
+            code = fork_server.start(command, own, out=into, err=errors).wait()
+        return Done(code, out.read_text(), err.read_text())
+
+    return ended
 
 
 def test_a_service_principal_of_a_block_signs_in(
@@ -73,7 +99,7 @@ def test_credentials_themselves_are_no_parameters() -> None:
 
 
 def test_nothing_secret_is_left_behind(
-    prefect_server: PrefectServer, server: LocalServer, config: MakeConfig, tmp_path: Path
+    run: Run, prefect_server: PrefectServer, server: LocalServer, config: MakeConfig, tmp_path: Path
 ) -> None:
     with temporary_settings({PREFECT_API_URL: f"{prefect_server.url}/api"}):
         AzureSignIn(client_id=IDENTITY, tenant_id=TENANT, client_secret=SecretStr(SECRET)).save("principal")
@@ -82,20 +108,17 @@ def test_nothing_secret_is_left_behind(
     planted = {"AZURE_CLIENT_SECRET": f"{SECRET}-environment", "FINETUNE_WEBHOOK": f"https://{SECRET}/hook"}
 
     recipe = write_recipe(tmp_path / "identity.yaml", "identity")
-    done = run(prefect_server, recipe, addresses | planted)
-    assert done.returncode == 0, done.stderr
-    report = json.loads(done.stdout)
+    done = run(recipe, addresses | planted)
+    assert done.code == 0, done.err
+    report = json.loads(done.out)
     with logging_in(server, "another", tmp_path) as login:
-        refused = run(
-            prefect_server,
-            write_recipe(tmp_path / "principal.yaml", "principal"),
-            addresses | planted | login.environment,
-        )
-    assert refused.returncode == 1
+        wrong = write_recipe(tmp_path / "principal.yaml", "principal")
+        refused = run(wrong, addresses | planted | login.environment)
+    assert refused.code == 1
     assert login.requests[0]["client_secret"] == SECRET  # it was used
 
     secrets = {SECRET, *json.loads((server.state / "secrets.json").read_text()).values()}
-    said = [done.stdout, done.stderr, refused.stdout, refused.stderr]
+    said = [done.out, done.err, refused.out, refused.err]
     everything = {
         **{path: path.read_bytes() for path in prefect_server.home.rglob("*") if path.is_file()},
         **{Path(f"output {index}"): text.encode() for index, text in enumerate(said)},
@@ -110,7 +133,12 @@ def test_nothing_secret_is_left_behind(
 
 
 def test_no_planted_secret_gets_past_the_filter(
-    prefect_server: PrefectServer, server: LocalServer, let_fail: LetFail, config: MakeConfig, tmp_path: Path
+    run: Run,
+    prefect_server: PrefectServer,
+    server: LocalServer,
+    let_fail: LetFail,
+    config: MakeConfig,
+    tmp_path: Path,
 ) -> None:
     """In every form, from a job's log and from the service's own words: errors, tracebacks and all."""
     secret = "kTm4Wq8Zr2Yp6Lx9"
@@ -119,21 +147,21 @@ def test_no_planted_secret_gets_past_the_filter(
     recipe = write_recipe(tmp_path / "planted.yaml", None)
     failing = ("--set=parameters.training.learning_rate=2", f"--set=parameters.more.says={said}")
     variables = server.environment | {"FINETUNE_TRACEBACK": "1", "PREFECT_LOGGING_LEVEL": "DEBUG"}
-    trained = run(prefect_server, recipe, variables, *failing)
+    trained = run(recipe, variables, *failing)
     let_fail(
         {"kind": "status", "status": 400, "path": "/**/jobs", "message": planted(secret), "count": None},
         {"kind": "status", "status": 400, "path": "/**/jobs/*", "message": planted(secret), "count": None},
     )
-    refused = run(prefect_server, recipe, variables, "--set=fresh=true")
+    refused = run(recipe, variables, "--set=fresh=true")
 
-    outputs = [trained.stdout, trained.stderr, refused.stdout, refused.stderr]
+    outputs = [trained.out, trained.err, refused.out, refused.err]
     everything = {
         **{path: path.read_bytes() for path in prefect_server.home.rglob("*") if path.is_file()},
         **{Path(f"output {index}"): text.encode() for index, text in enumerate(outputs)},
     }
-    assert "The step" in trained.stderr
-    assert "Traceback" in trained.stderr
-    assert "AZURE_CLIENT_SECRET=***" in refused.stderr
+    assert "The step" in trained.err
+    assert "Traceback" in trained.err
+    assert "AZURE_CLIENT_SECRET=***" in refused.err
     assert places("before the first", everything), "the job's log is nowhere"
     assert places("after the last", everything), "the job's log is cut off"
     assert places(secret, everything) == [], [around(secret, each) for each in everything.values()]
@@ -154,20 +182,6 @@ def write_recipe(path: Path, block: str | None) -> Path:
     body["data"]["directory"] = str(path.parent / "data")
     path.write_text(yaml.safe_dump(body))
     return path
-
-
-def run(
-    server: PrefectServer, recipe: Path, variables: dict[str, str], *changes: str
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "flows.terminal.cli", "run", str(recipe), "--json", *changes],
-        cwd=ROOT,
-        env=server.environment | variables,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
 
 
 def places(text: str, everything: dict[Path, bytes]) -> list[Path]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -116,34 +115,16 @@ def test_it_has_a_version_and_completes_the_names_of_recipes() -> None:
 
 
 @pytest.mark.slow
-def test_a_reader_that_has_gone_is_no_error(fork_server: ForkServer, tmp_path: Path) -> None:
+def test_a_reader_that_has_gone_is_no_error(
+    fork_server: ForkServer, prefect_server: PrefectServer, tmp_path: Path
+) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer, "wb") as out, (tmp_path / "err").open("wb") as err:
         command = ("flows.terminal.cli", "data", "local", "--json")
-        process = fork_server.start(command, os.environ, out=out, err=err)
+        process = fork_server.start(command, prefect_server.environment, out=out, err=err)
     assert process.wait() == 1
     assert (tmp_path / "err").read_text() == ""
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("environment", "tiny")
-def test_json_alone_is_on_stdout(start: Start, prefect_server: PrefectServer, tmp_path: Path) -> None:
-    run = start(*tiny_run(tmp_path, "data.train.take=12"), "--json", **prefect_server.environment)
-    code, out, err = finished(run)
-    assert code == 0, err
-    report = json.loads(out)
-    assert report["outcome"] == "completed"
-    assert report["recipe"] == "recipe"
-    assert report["eval_loss"] < report["base_loss"]
-    assert "\x1b" not in err
-    said = err.splitlines()
-    begins = next(number for number, line in enumerate(said) if line.startswith("● "))
-    plan, live = said[:begins], said[begins:]
-    assert any(line.startswith("recipe: tiny-chat-base:1 on sample") for line in plan)
-    assert "Cost" in plan
-    assert [line for line in live if line.strip() and not line.startswith(("recipe: ", "● ", "✓ "))] == []
-    assert [stage for stage in report["seconds_by_stage"] if f"✓ {stage}" not in err] == []
 
 
 @pytest.mark.slow

@@ -27,7 +27,7 @@ import psutil
 
 from azureml_local import switch
 from azureml_local.state.document import Kind
-from azureml_local.state.documents import JOBS, assets
+from azureml_local.state.documents import JOBS, LEDGER, LedgerDocument, assets
 from azureml_local.state.store import Store
 from benchmarks.server import Call, Client, Service, azurite, local_workspace, moto, running
 from benchmarks.spread import spread
@@ -88,13 +88,14 @@ def _measured(size: int, scratch: Path, installed: Path | None) -> Mapping[str, 
 
 
 def _fill(state: Path, size: int) -> None:
-    """Write jobs, names of models, and as many versions of one model."""
+    """Write jobs, names of models, as many versions of one model, and nodes that a cluster had."""
     store = Store(state / "workspace.sqlite")
     with store.transaction():
         for number in range(size):
             store.put(_JOBS, f"job-{number:06d}", _job(f"job-{number:06d}", number))
             store.put(_MODELS, f"model-{number:06d}/1", _model(f"model-{number:06d}", 1))
             store.put(_MODELS, f"one/{number + 1}", _model("one", number + 1))
+            store.put(LEDGER, f"{number:06d}", _node(number))
     store.close()
 
 
@@ -133,6 +134,20 @@ def _model(name: str, version: int) -> dict[str, Any]:
     return {"name": name, "version": str(version), "properties": {**common, **given}, "systemData": system}
 
 
+def _node(number: int) -> LedgerDocument:
+    return {
+        "kind": "node",
+        "name": "cluster",
+        "vm_size": "Standard_DS3_v2",
+        "hourly_price": 0.2,
+        "owner": "job",
+        "started": float(number),
+        "ready": number + 0.5,
+        "stopped": number + 1.0,
+        "uses": 1,
+    }
+
+
 def _ours(service: Service, trust: ssl.SSLContext, size: int) -> Iterator[Listing]:
     call, _ = service.prepare()
     workspace = call.target.partition("/computes/")[0]
@@ -147,6 +162,7 @@ def _ours(service: Service, trust: ssl.SSLContext, size: int) -> Iterator[Listin
         client.close()
         return [first, Call("GET", target, call.headers)]
 
+    yield Listing("azureml-local, a cluster that had as many nodes", [call])
     yield Listing("azureml-local, jobs", pages("jobs"))
     yield Listing("azureml-local, names of models", pages("models"))
     one = f"{workspace}/models/one?api-version=2024-04-01"

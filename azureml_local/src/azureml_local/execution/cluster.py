@@ -149,12 +149,13 @@ class Clusters:
 
         The fields were seen in recorded traffic; that a booting node counts as current is assumed.
         """
-        up = self._ledger.running("node", name)
+        rows = self._ledger.latest("node", name)
+        up = [row for row in rows if row.running]
         preparing = sum(row.preparing for row in up)
         idle = sum(row.idle and not row.preparing for row in up)
         states = ("preparing", "running", "idle", "unusable", "leaving", "preempted")
         counts = {"preparing": preparing, "idle": idle, "running": len(up) - preparing - idle}
-        changed = max((row.changed for row in self._ledger.rows() if row.name == name), default=None)
+        changed = max((row.changed for row in rows), default=None)
         return {
             "currentNodeCount": len(up),
             "targetNodeCount": len(up),
@@ -190,7 +191,8 @@ class Clusters:
         return self._ledger.start(billed, boot=self._boot, uses=uses)
 
     def _ready(self, rows: Sequence[str]) -> float:
-        return max((row.ready for row in self._ledger.rows() if row.id in rows), default=0.0)
+        found = (self._ledger.row(each) for each in rows)
+        return max((row.ready for row in found if row is not None), default=0.0)
 
     def _give_back(self, cluster: Cluster, row: str) -> None:
         up = self._ledger.running("node", cluster.name)

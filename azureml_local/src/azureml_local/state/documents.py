@@ -236,6 +236,14 @@ _NUMBER = at("$.number")  # of a job: the newest have the highest
 ROOT_JOBS = Order("root jobs", JOBS, _NUMBER, lacking="$.parent")
 UNFINISHED_JOBS = Order("unfinished jobs", JOBS, _NUMBER, lacking="$.ended")
 JOBS_RUN_HERE = Order("jobs run here", JOBS, _NUMBER, lacking="$.foreign")
+# What is billed without an end comes last, before it what ends last.
+BILLED_BY_END = Order(
+    "billed by end",
+    LEDGER,
+    f"coalesce(CAST({at('$.stopped')} * 1000000 AS INTEGER), {2**63 - 1})",
+    group="$.name",
+    at_once=4,  # few are billed at a time
+)
 UNFINISHED_OPERATIONS = Order("unfinished operations", OPERATIONS, at("$.started"), lacking="$.endTime")
 
 COLLECTIONS = ("models", "data", "codes", "environments", "components")  # of assets
@@ -276,7 +284,8 @@ def by_number(kind: Kind[AssetDocument]) -> Order[AssetDocument]:
 def orders() -> list[Order[Any]]:
     """All orders in which documents are read."""
     kinds = [assets(name, registry=registry) for name in COLLECTIONS for registry in (False, True)]
-    found: list[Order[Any]] = [ROOT_JOBS, UNFINISHED_JOBS, JOBS_RUN_HERE, UNFINISHED_OPERATIONS]
+    found: list[Order[Any]] = [ROOT_JOBS, UNFINISHED_JOBS, JOBS_RUN_HERE]
+    found += [UNFINISHED_OPERATIONS, BILLED_BY_END]
     return found + [order for kind in kinds for order in (by_age(kind), by_hash(kind), by_number(kind))]
 
 

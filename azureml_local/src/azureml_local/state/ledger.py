@@ -7,13 +7,15 @@ an end that is yet to come: until then it is billed, and somebody may take it ag
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import takewhile
 from typing import Any, Literal
 from uuid import uuid4
 
 from azureml_local.state.clock import Clock, iso
-from azureml_local.state.documents import LEDGER, LedgerDocument
+from azureml_local.state.documents import BILLED_BY_END, LEDGER, LedgerDocument
 from azureml_local.state.store import Store
 
 BilledKind = Literal["node", "deployment"]
@@ -153,12 +155,24 @@ class Ledger:
         now = self._clock.timestamp()
         return [_row(name, body, now) for name, body in self._store.list(LEDGER)]
 
+    def row(self, row_id: str) -> Row | None:
+        """The row of that id."""
+        body = self._store.get(LEDGER, row_id)
+        return None if body is None else _row(row_id, body, self._clock.timestamp())
+
     def running(self, kind: BilledKind, name: str) -> list[Row]:
-        """The rows of that thing which are billed now; names ignore case, as those of computes do."""
-        wanted = name.casefold()
-        return [
-            row for row in self.rows() if row.running and row.kind == kind and row.name.casefold() == wanted
-        ]
+        """The rows of that thing which are billed now, oldest first; names ignore case, as of computes."""
+        found = takewhile(lambda row: row.running, self._latest(kind, name))
+        return sorted(found, key=lambda row: row.id)
+
+    def latest(self, kind: BilledKind, name: str) -> list[Row]:
+        """The rows of that thing which are billed now, and of the others the one that has ended last."""
+        found = []
+        for row in self._latest(kind, name):
+            found.append(row)
+            if not row.running:  # those that follow have ended before
+                break
+        return found
 
     def report(self) -> dict[str, Any]:
         """Rows and totals as JSON."""
@@ -170,6 +184,13 @@ class Ledger:
             "seconds": round(sum(row.seconds for row in rows), 3),
             "dollars": round(sum(row.dollars for row in rows), 6),
         }
+
+    def _latest(self, kind: BilledKind, name: str) -> Iterator[Row]:
+        """The rows of that thing by their end, those without one first; no more is read than is taken."""
+        now = self._clock.timestamp()
+        found = self._store.newest(BILLED_BY_END, name)
+        rows = (_row(key, body, now) for (_, key), body in found)
+        return (row for row in rows if row.kind == kind)
 
 
 def _row(row_id: str, body: LedgerDocument, now: float) -> Row:

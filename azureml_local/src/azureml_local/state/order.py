@@ -17,7 +17,7 @@ class Order(Generic[D]):
 
     `by` is an SQL expression of the document's `body`; documents without the value are left out, and with
     `lacking` all that have anything at that path of JSON. With `group`, a path as well, the documents of one
-    group are read, whose value there is compared without regard to case.
+    group are read, whose value there is compared without regard to case. `at_once` are read in one query.
     """
 
     name: str
@@ -25,6 +25,7 @@ class Order(Generic[D]):
     by: str
     group: str | None = None
     lacking: str | None = None
+    at_once: int = 128
 
     @property
     def among(self) -> str:

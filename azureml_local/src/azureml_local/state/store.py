@@ -205,11 +205,11 @@ class Store:
     ) -> Iterator[tuple[Position, D]]:
         while True:
             query = _select(order, after, descending=descending)
-            rows = self._rows(query, (group.lower(), *((after[0], *after) if after else ()), _AT_ONCE))
+            rows = self._rows(query, (group.lower(), *((after[0], *after) if after else ()), order.at_once))
             for value, key, body in rows:
                 after = (value, key)
                 yield after, self._document(order.kind, key, body)
-            if len(rows) < _AT_ONCE:
+            if len(rows) < order.at_once:
                 return
 
     def _rows(self, query: str, values: tuple[str | int, ...]) -> Sequence[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from email.utils import formatdate
+from functools import lru_cache
 from uuid import uuid4
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -39,7 +40,7 @@ class AnswerHeaders:
         scope.setdefault("state", {})["request_id"] = request_id
         found = {"x-ms-request-id": request_id, "x-ms-correlation-request-id": request_id}
         found |= _remaining(scope["method"], scope["path"])
-        found["date"] = formatdate(self._clock.timestamp(), usegmt=True)
+        found["date"] = _date(int(self._clock.timestamp()))
         added = [(name.encode(), value.encode()) for name, value in found.items()]
 
         async def send_with_headers(message: Message) -> None:
@@ -48,6 +49,11 @@ class AnswerHeaders:
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
+
+
+@lru_cache(maxsize=1)
+def _date(second: int) -> str:
+    return formatdate(second, usegmt=True)
 
 
 def _remaining(method: str, path: str) -> dict[str, str]:

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Mount, Router
+from starlette.routing import BaseRoute, Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from azureml_local.errors import MethodNotAllowed, ServiceError, StorageFull, UnknownScope
@@ -59,6 +59,7 @@ from azureml_local.wire import (
 )
 from azureml_local.wire import workspace as workspace_routes
 from azureml_local.wire.answer_headers import AnswerHeaders
+from azureml_local.wire.by_length import ByLength
 from azureml_local.wire.storage_host import StorageHost
 
 logger = logging.getLogger(__name__)
@@ -110,12 +111,7 @@ def create(workspace: Workspace) -> Starlette:
     neighbours.open_all(workspace)
     beginning.plant(workspace)
     app = Starlette(
-        routes=[
-            *OPEN,
-            *blob.routes_below("/{account}.blob." + workspace.settings.storage_suffix),
-            *file_system.routes_below("/{account}.dfs." + workspace.settings.storage_suffix),
-            Mount("/", app=BearerToken(Router(GUARDED), workspace)),
-        ],
+        routes=[Mount("/", app=ByLength(_routes(workspace)))],
         lifespan=_lifespan,
         middleware=[
             Middleware(AnswerHeaders, clock=workspace.clock),
@@ -132,6 +128,16 @@ def create(workspace: Workspace) -> Starlette:
     )
     app.state.workspace = workspace
     return app
+
+
+def _routes(workspace: Workspace) -> Sequence[BaseRoute]:
+    suffix = workspace.settings.storage_suffix
+    return [
+        *OPEN,
+        *blob.routes_below("/{account}.blob." + suffix),
+        *file_system.routes_below("/{account}.dfs." + suffix),
+        Mount("/", app=BearerToken(ByLength(GUARDED), workspace)),
+    ]
 
 
 @asynccontextmanager

@@ -38,12 +38,16 @@ T = TypeVar("T")
 Handler = Callable[[Request], Response]
 
 
-def route(path: str, **handlers: Handler) -> Route:
+def route(path: str, *, at_once: Handler | None = None, **handlers: Handler) -> Route:
     """A route whose handlers, one a method, are plain functions that run in the thread pool.
 
-    The body is read beforehand, for `body(request)`; the names of subscription, group, workspace and registry
-    in the path are checked, and whether the caller may do this.
+    But for `at_once`, which answers GET by looking up a document or two: to hand that to a thread and back
+    takes longer than itself, and where many ask, twice as long. The body is read beforehand, for
+    `body(request)`; the names of subscription, group, workspace and registry in the path are checked, and
+    whether the caller may do this.
     """
+    if at_once is not None:
+        handlers["GET"] = at_once
 
     async def endpoint(request: Request) -> Response:
         _check_scope(request)
@@ -51,7 +55,8 @@ def route(path: str, **handlers: Handler) -> Route:
         request.state.raw = await read(request, first_of(request).settings.document_limit)
         # Starlette lets HEAD in wherever GET is; the server leaves the body of its answer out.
         method = "GET" if request.method == "HEAD" and "HEAD" not in handlers else request.method
-        return await run_in_threadpool(handlers[method], request)
+        handler = handlers[method]
+        return handler(request) if handler is at_once else await run_in_threadpool(handler, request)
 
     return Route(path, endpoint, methods=list(handlers))
 

@@ -31,12 +31,12 @@ def get(request: Request) -> Response:
     """One cluster."""
     workspace, name = workspace_of(request), request.path_params["name"]
     document = workspace.store.get(CLUSTERS, name)
+    if document is not None:
+        return JSONResponse(_resource(workspace, document))
     instance = workspace.store.get(COMPUTE_INSTANCES, name)
-    if instance is not None:
-        return JSONResponse(_instance(workspace, name, instance))
-    if document is None:
+    if instance is None:
         return Response(status_code=404)  # as the service: no body
-    return JSONResponse(_resource(workspace, document))
+    return JSONResponse(_instance(workspace, name, instance))
 
 
 def list_all(request: Request) -> Response:
@@ -215,6 +215,6 @@ def _instance(workspace: Workspace, name: str, document: Json) -> Json:
 
 routes = [
     route(WORKSPACE + "/computes", GET=list_all),
-    route(WORKSPACE + "/computes/{name}", GET=get, PUT=put, PATCH=patch, DELETE=delete),
+    route(WORKSPACE + "/computes/{name}", at_once=get, PUT=put, PATCH=patch, DELETE=delete),
     route(WORKSPACE + "/computes/{name}/listNodes", POST=nodes),
 ]

@@ -183,6 +183,6 @@ def _resource(workspace: Workspace, name: str, document: DatastoreDocument) -> J
 
 routes = [
     route(WORKSPACE + "/datastores", GET=list_all),
-    route(WORKSPACE + "/datastores/{name}", GET=get, PUT=put, DELETE=delete),
+    route(WORKSPACE + "/datastores/{name}", at_once=get, PUT=put, DELETE=delete),
     route(WORKSPACE + "/datastores/{name}/listSecrets", POST=list_secrets),
 ]

@@ -314,7 +314,7 @@ def _changed(workspace: Workspace, document: EndpointDocument) -> Json:
 
 routes = [
     route(_PATH, GET=list_all),
-    route(_PATH + "/{endpoint}", GET=get, PUT=put, PATCH=patch, DELETE=delete),
+    route(_PATH + "/{endpoint}", at_once=get, PUT=put, PATCH=patch, DELETE=delete),
     route(_PATH + "/{endpoint}/listKeys", POST=list_keys),
     route(_PATH + "/{endpoint}/regenerateKeys", POST=regenerate_keys),
     route(_PATH + "/{endpoint}/token", POST=token),

@@ -281,6 +281,6 @@ def _has_tag(document: JobDocument, wanted: str) -> bool:
 
 routes = [
     route(WORKSPACE + "/jobs", GET=list_all),
-    route(WORKSPACE + "/jobs/{name}", GET=get, PUT=put, DELETE=delete),
+    route(WORKSPACE + "/jobs/{name}", at_once=get, PUT=put, DELETE=delete),
     route(WORKSPACE + "/jobs/{name}/cancel", POST=cancel),
 ]

@@ -136,7 +136,7 @@ def _version(request: Request) -> str:
 
 
 routes = [
-    route(LOCATION + "/mfeOperationsStatus/{operation}", GET=status),
-    route(LOCATION + "/computeOperationsStatus/{operation}", GET=status),
-    route(LOCATION + "/mfeOperationResults/{operation}", GET=result),
+    route(LOCATION + "/mfeOperationsStatus/{operation}", at_once=status),
+    route(LOCATION + "/computeOperationsStatus/{operation}", at_once=status),
+    route(LOCATION + "/mfeOperationResults/{operation}", at_once=result),
 ]

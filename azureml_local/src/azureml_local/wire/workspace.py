@@ -282,7 +282,7 @@ def _auth_mode(workspace: Workspace) -> str:
 
 _LISTS = (GROUP + f"/providers/{PROVIDER}/workspaces", SUBSCRIPTION + f"/providers/{PROVIDER}/workspaces")
 routes = [
-    route(WORKSPACE, GET=get, PATCH=patch, DELETE=delete),
+    route(WORKSPACE, at_once=get, PATCH=patch, DELETE=delete),
     # Under a name of its own: the workspace of a PUT need not be there.
     route(_LISTS[0] + "/{name}", PUT=put),
     route(WORKSPACE + "/listKeys", POST=keys),

@@ -217,7 +217,7 @@ def environment(server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> dict[st
         monkeypatch.setenv(name, value)
     know_the_cloud(server.environment["AZUREML_CURRENT_CLOUD"])
     private.resource_manager()  # the SDK would read the cloud's addresses for every client and every upload
-    private.warn_of_nothing_experimental()
+    private.look_at_no_stack()
     poll_often(monkeypatch)
     return server.environment
 

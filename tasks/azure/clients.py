@@ -200,7 +200,7 @@ def _client(browser_login: bool, *names: str, **named: str) -> Any:
     from azure.ai.ml import MLClient
 
     logging.getLogger("azure.ai.ml").setLevel(logging.WARNING)  # it tells of all that it checks
-    private.warn_of_nothing_experimental()
+    private.look_at_no_stack()
     return MLClient(
         credential(browser_login),
         *names,

@@ -31,15 +31,18 @@ def resource_manager() -> str:
     return str(environments._get_base_url_from_metadata(name)).rstrip("/")
 
 
-def warn_of_nothing_experimental() -> None:
-    """Let the SDK make its experimental classes in silence, for all of this process.
+def look_at_no_stack() -> None:
+    """Let the SDK do without the stack and its source lines, for all of this process.
 
-    For each, such as every job that it reads, it searches the stack with its source lines for a reason not to
-    warn: 0.1 s a job once Prefect's modules are there.
+    It searches it for a reason not to warn of an experimental class, such as every job that it reads, and for
+    the file in which a pipeline is defined: 0.1 s each time once Prefect's modules are there. The classes are
+    then made in silence, and the file is the function's own.
     """
     from azure.ai.ml._utils import _experimental
+    from azure.ai.ml.dsl import _pipeline_decorator
 
     _experimental._should_skip_warning = lambda: True
+    _pipeline_decorator._resolve_source_file = lambda: None
 
 
 def model_properties(models: Any, name: str, version: str) -> dict[str, Any]:

@@ -50,10 +50,23 @@ def test_experimental_classes_are_made_in_silence_and_without_a_look_at_the_stac
     assert "experimental class" in caplog.text
     caplog.clear()
     fresh._warning_cache.clear()
-    private.warn_of_nothing_experimental()
+    private.look_at_no_stack()
     monkeypatch.setattr(inspect, "stack", lambda: pytest.fail("the stack is looked at"))
     make()
     assert caplog.text == ""
+
+
+def test_a_pipelines_file_is_found_without_a_look_at_the_stack(monkeypatch: pytest.MonkeyPatch) -> None:
+    from azure.ai.ml.dsl import pipeline
+
+    private.look_at_no_stack()
+    monkeypatch.setattr(inspect, "stack", lambda *context: pytest.fail("the stack is looked at"))
+
+    @pipeline(name="found")  # type: ignore[untyped-decorator]
+    def graph() -> None:
+        pass
+
+    assert graph().component._source_path == __file__
 
 
 def _fresh(name: str) -> Any:

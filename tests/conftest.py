@@ -218,6 +218,7 @@ def environment(server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> dict[st
     know_the_cloud(server.environment["AZUREML_CURRENT_CLOUD"])
     private.resource_manager()  # the SDK would read the cloud's addresses for every client and every upload
     private.look_at_no_stack()
+    private.record_no_activity()
     poll_often(monkeypatch)
     return server.environment
 

@@ -201,6 +201,7 @@ def _client(browser_login: bool, *names: str, **named: str) -> Any:
 
     logging.getLogger("azure.ai.ml").setLevel(logging.WARNING)  # it tells of all that it checks
     private.look_at_no_stack()
+    private.record_no_activity()
     return MLClient(
         credential(browser_login),
         *names,

@@ -6,6 +6,7 @@ that moves something is noticed there and not in the middle of a run.
 
 from __future__ import annotations
 
+import logging
 from typing import Any, NamedTuple
 
 
@@ -43,6 +44,19 @@ def look_at_no_stack() -> None:
 
     _experimental._should_skip_warning = lambda: True
     _pipeline_decorator._resolve_source_file = lambda: None
+
+
+def record_no_activity() -> None:
+    """Let the SDK write no records of its calls, for all of this process.
+
+    It makes two for each, which its telemetry takes in a notebook and nobody elsewhere, and with every client
+    adds another handler that drops them.
+    """
+    from azure.ai.ml import _ml_client
+    from azure.ai.ml._telemetry.logging_handler import AML_INTERNAL_LOGGER_NAMESPACE
+
+    _ml_client.configure_appinsights_logging = lambda *given, **settings: None
+    logging.getLogger(AML_INTERNAL_LOGGER_NAMESPACE).setLevel(logging.CRITICAL)
 
 
 def model_properties(models: Any, name: str, version: str) -> dict[str, Any]:

@@ -111,8 +111,15 @@ def test_the_deployments_are_listed(page: Any, deployed: PrefectServer) -> None:
         page.get_by_role("link", name=name, exact=True).first.wait_for()
 
 
-def test_the_form_is_filled_in_and_submitted(page: Any, deployed: PrefectServer) -> None:
+def test_the_form_is_short_and_takes_what_is_filled_in(page: Any, deployed: PrefectServer) -> None:
+    """Four screens at most until a section is opened, and the fields that people change on the first."""
     open_form(page, deployed)
+    assert page.get_by_label("Budget").bounding_box()["y"] < 900
+    assert page.get_by_role("button", name="Submit").bounding_box()["y"] < 4 * 900
+    assert page.get_by_label("Instance Count").count() == 0
+    page.get_by_role("tab", name="Deploy").click()
+    page.get_by_label("Instance Count").wait_for()
+
     assert page.get_by_label("Select recipe").inner_text() == "local"  # the deployment's
     page.get_by_label("Share of the training data").fill("10%")
     page.get_by_role("tab", name="Invoke").click()
@@ -127,16 +134,6 @@ def test_the_form_is_filled_in_and_submitted(page: Any, deployed: PrefectServer)
         "settings": {"share": "10%"},
         "invoke": {"max_new_tokens": 40},
     }
-
-
-def test_the_form_is_short_until_a_section_is_opened(page: Any, deployed: PrefectServer) -> None:
-    """Four screens at most, and the fields that people change on the first."""
-    open_form(page, deployed)
-    assert page.get_by_label("Budget").bounding_box()["y"] < 900
-    assert page.get_by_role("button", name="Submit").bounding_box()["y"] < 4 * 900
-    assert page.get_by_label("Instance Count").count() == 0
-    page.get_by_role("tab", name="Deploy").click()
-    page.get_by_label("Instance Count").wait_for()
 
 
 def test_the_form_refuses_a_wrong_value_and_says_which(page: Any, deployed: PrefectServer) -> None:

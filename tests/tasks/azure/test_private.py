@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from importlib.metadata import version
 from importlib.util import find_spec, module_from_spec
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from tasks.azure import clients, private
 from tasks.azure.clients import Session
 from tests.conftest import BASE
+from tests.support import tiny_model
 from tests.support.prefect_server import free_port
 
 SEEN = ("1.35.2",)
@@ -67,6 +69,19 @@ def test_a_pipelines_file_is_found_without_a_look_at_the_stack(monkeypatch: pyte
         pass
 
     assert graph().component._source_path == __file__
+
+
+def test_the_sdks_calls_leave_no_records(
+    environment: dict[str, str], caplog: pytest.LogCaptureFixture, ml_client: Any
+) -> None:
+    from azure.ai.ml._telemetry.logging_handler import AML_INTERNAL_LOGGER_NAMESPACE
+
+    private.record_no_activity()
+    before = list(logging.getLogger(AML_INTERNAL_LOGGER_NAMESPACE).handlers)
+    tiny_model.workspace_client().workspaces.get("local")
+    assert [record for record in caplog.records if "Activity" in record.message] == []
+    after = logging.getLogger(AML_INTERNAL_LOGGER_NAMESPACE).handlers
+    assert set(after) - {caplog.handler} == set(before) - {caplog.handler}
 
 
 def _fresh(name: str) -> Any:

@@ -89,7 +89,8 @@ def test_a_budget_that_is_reached_is_the_states_message(
 ) -> None:
     from flows.finetune import finetune
 
-    state = finetune(config("wait.budget_usd=1.0e-9", "fresh=true"), return_state=True)
+    lasting = "parameters.more.seconds=1800"  # no job that is over before anybody looks
+    state = finetune(config("wait.budget_usd=1.0e-9", lasting), return_state=True)
     assert state.is_failed()
     assert (state.message or "").startswith("Budget reached at train: The budget of $1e-09 is spent")
     assert state.state_details.flow_run_id is not None

@@ -170,6 +170,7 @@ def test_azureml_local_helps_itself(local: Installed) -> None:
         done = local.run("azureml-local", *arguments)
         assert done.returncode == 0, done.stderr
         assert "Usage" in done.stdout
+    assert local.run("azureml-local", "exec", "--", "true").returncode == 0
 
 
 @pytest.mark.parametrize("program", [["finetune"], ["python", "-m", "azureml_finetune"]], ids=" ".join)

@@ -84,7 +84,7 @@ def shows_the_plan_and_every_stage(report: dict[str, Any], said: list[str]) -> N
     begins = next(number for number, line in enumerate(said) if line.startswith("● "))
     plan, live = said[:begins], said[begins:]
     assert [line for line in said if "\x1b" in line] == []
-    assert [line for line in plan if line.startswith("local: ")] != []
+    assert [line for line in plan if line.startswith("local: SmolLM2-135M-Instruct:1 on sample")] != []
     assert "Cost" in plan
     assert [line for line in live if line.strip() and not line.startswith(("local: ", "● ", "✓ "))] == []
     ended = "\n".join(line for line in live if line.startswith("✓ "))

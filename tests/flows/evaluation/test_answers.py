@@ -10,7 +10,7 @@ from prefect import flow
 from prefect.runtime import flow_run
 
 from flows.evaluation import answers
-from flows.run.config import Finetune, apply, document, load, parse
+from flows.run.config import Finetune, load
 from flows.run.context import Run
 from tasks.azure import sizes
 from tasks.core.reuse import Reused
@@ -27,12 +27,8 @@ from tests.support.any_model import ANY_MODEL
 from tests.support.checkout import ROOT
 from tests.support.prefect_server import PrefectServer
 
-SIZES = {size.name: size for size in sizes.shipped().values()}
+SIZES = sizes.shipped()
 TEST = ROOT / "tasks" / "data" / "sample" / "test_sft.jsonl"
-
-
-def configured(*changes: str) -> Finetune:
-    return parse(apply(document(ROOT / "flows" / "recipes" / "local.yaml"), changes), "local")
 
 
 def run_of(config: Finetune, of: str | None = None, id: str = "r") -> Run:
@@ -40,7 +36,7 @@ def run_of(config: Finetune, of: str | None = None, id: str = "r") -> Run:
     split = PreparedSplit(name="test_sft", path=TEST, rows=0, bytes=0, sha256="")
     made = Run(config, id=id, trigger="ad hoc")
     made.base = ANY_MODEL
-    made.serving = SIZES["Standard_NC4as_T4_v3"]
+    made.serving = SIZES["standard_nc4as_t4_v3"]
     made.data = PreparedData(source="sample", revision=None, train=split, test=split, directory=TEST.parent)
     reused = Reused(kind="job", name="j", run=of) if of else None
     made.submission = Submission(name="j", status="Completed", created=None, studio_url="", reused=reused)
@@ -108,11 +104,11 @@ def test_so_are_those_of_the_incumbents_run_and_of_the_incumbent_itself(first: s
     ],
 )
 def test_of_another_question_or_for_another_purpose_none_is(first: str, change: str) -> None:
-    assert answers.of_base(run_of(configured(change), of=first)) == Earlier()
+    assert answers.of_base(run_of(load("local", [change]), of=first)) == Earlier()
 
 
 def other_size(run: Run) -> None:
-    run.serving = SIZES["Standard_NC24ads_A100_v4"]
+    run.serving = SIZES["standard_nc24ads_a100_v4"]
 
 
 def other_version(run: Run) -> None:

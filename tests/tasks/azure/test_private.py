@@ -72,7 +72,7 @@ def test_a_pipelines_file_is_found_without_a_look_at_the_stack(monkeypatch: pyte
 
 
 def test_the_sdks_calls_leave_no_records(
-    environment: dict[str, str], caplog: pytest.LogCaptureFixture, ml_client: Any
+    environment: dict[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
     from azure.ai.ml._telemetry.logging_handler import AML_INTERNAL_LOGGER_NAMESPACE
 

@@ -7,10 +7,8 @@ an end that is yet to come: until then it is billed, and somebody may take it ag
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import takewhile
 from typing import Any, Literal
 from uuid import uuid4
 
@@ -162,16 +160,18 @@ class Ledger:
 
     def running(self, kind: BilledKind, name: str) -> list[Row]:
         """The rows of that thing which are billed now, oldest first; names ignore case, as of computes."""
-        found = takewhile(lambda row: row.running, self._latest(kind, name))
+        found = (row for row in self.latest(kind, name) if row.running)
         return sorted(found, key=lambda row: row.id)
 
     def latest(self, kind: BilledKind, name: str) -> list[Row]:
         """The rows of that thing which are billed now, and of the others the one that has ended last."""
-        found = []
-        for row in self._latest(kind, name):
-            found.append(row)
-            if not row.running:  # those that follow have ended before
-                break
+        now, found = self._clock.timestamp(), []
+        for (_, key), body in self._store.newest(BILLED_BY_END, name):
+            row = _row(key, body, now)
+            if row.kind == kind:
+                found.append(row)
+                if not row.running:  # those that follow have ended before
+                    break
         return found
 
     def report(self) -> dict[str, Any]:
@@ -184,13 +184,6 @@ class Ledger:
             "seconds": round(sum(row.seconds for row in rows), 3),
             "dollars": round(sum(row.dollars for row in rows), 6),
         }
-
-    def _latest(self, kind: BilledKind, name: str) -> Iterator[Row]:
-        """The rows of that thing by their end, those without one first; no more is read than is taken."""
-        now = self._clock.timestamp()
-        found = self._store.newest(BILLED_BY_END, name)
-        rows = (_row(key, body, now) for (_, key), body in found)
-        return (row for row in rows if row.kind == kind)
 
 
 def _row(row_id: str, body: LedgerDocument, now: float) -> Row:

@@ -7,6 +7,7 @@ from typing import Generic
 
 from azureml_local.state.document import D, Kind
 
+AT_ONCE = 128  # documents that are read in one query
 # Where a document stands: the value that it is ordered by, and its key.
 Position = tuple[str | int, str]
 
@@ -25,7 +26,7 @@ class Order(Generic[D]):
     by: str
     group: str | None = None
     lacking: str | None = None
-    at_once: int = 128
+    at_once: int = AT_ONCE
 
     @property
     def among(self) -> str:

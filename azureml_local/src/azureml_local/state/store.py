@@ -14,9 +14,8 @@ from azureml_local.errors import Conflict, NotFound, StorageFull
 from azureml_local.state import damage, schema
 from azureml_local.state.document import D, Kind
 from azureml_local.state.documents import orders
-from azureml_local.state.order import Order, Position
+from azureml_local.state.order import AT_ONCE, Order, Position
 
-_AT_ONCE = 128  # documents that are read in one query
 _REMEDY = "Restore the file from a copy, or choose another state with --state."
 
 
@@ -113,9 +112,9 @@ class Store:
     ) -> Iterator[tuple[str, D]]:
         """As `list`, read by and by."""
         while True:
-            found = self.list(kind, prefix, after=after, limit=_AT_ONCE)
+            found = self.list(kind, prefix, after=after, limit=AT_ONCE)
             yield from found
-            if len(found) < _AT_ONCE:
+            if len(found) < AT_ONCE:
                 return
             after = found[-1][0]
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 from uuid import UUID
 
+import httpx
 import psutil
 from prefect.client.orchestration import SyncPrefectClient
 
@@ -79,6 +80,20 @@ class PrefectServer:
     @property
     def log(self) -> Path:
         return self.home / "server.log"
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the process was started and runs no more, by itself or killed by somebody."""
+        return self.process is not None and self.process.poll() is not None
+
+    def ended(self, when: str) -> Failure:
+        """What to raise when it has: its log goes with its home."""
+        return Failure(
+            f"The Prefect server ended {when}.",
+            "The end of its log is below.",
+            self.log.read_text(errors="replace")[-3000:] or "(nothing)",
+            cause=Cause.PREFECT,
+        )
 
     def start(self) -> None:
         """Start the process, and return when it answers; raises Failure when it does not."""
@@ -152,13 +167,8 @@ class PrefectServer:
                 yield process, variables
 
     def _healthy(self) -> bool:
-        if self.process is not None and self.process.poll() is not None:
-            raise Failure(
-                "The Prefect server ended while it started.",
-                "Its log is below.",
-                self.log.read_text(errors="replace")[-3000:],
-                cause=Cause.PREFECT,
-            )
+        if self.has_ended:
+            raise self.ended("while it started")
         try:
             with urllib.request.urlopen(f"{self.url}/api/health", timeout=5) as answer:
                 return bool(answer.status == 200)
@@ -168,12 +178,19 @@ class PrefectServer:
 
 @contextmanager
 def serving(home: Path, **extra: str) -> Iterator[PrefectServer]:
-    """A server while the block runs; `extra` are variables of whatever talks to it."""
+    """A server while the block runs; `extra` are variables of whatever talks to it.
+
+    Raises Failure for a block that failed since the server has ended.
+    """
     home.mkdir(parents=True, exist_ok=True)
     server = PrefectServer(home, free_port(), extra)
     try:
         server.start()
         yield server
+    except httpx.TransportError as error:
+        if not server.has_ended:
+            raise
+        raise server.ended("while it was in use") from error
     finally:
         server.stop()
         server.kill_what_is_left()

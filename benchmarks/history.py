@@ -21,11 +21,11 @@ from flows.dashboard.page import page
 from flows.dashboard.prometheus import exposition
 from flows.dashboard.run import RunRecord
 from flows.dashboard.selection import Selection
+from tests.support import browser
 from tests.support.prefect_server import serving
 from tests.support.seeding import seed
 from tests.support.synthetic import NOW, runs
 
-CHROMIUM = "/usr/bin/chromium"
 RUNS, ROUNDS = 5000, 5
 
 
@@ -61,17 +61,14 @@ def _read(folder: Path, history: list[RunRecord], rounds: int) -> dict[str, list
 
 def _drawn(folder: Path, history: list[RunRecord], rounds: int) -> dict[str, list[float]]:
     """How long the page takes, to be made and to be there in a browser that has been started before."""
-    from playwright.sync_api import sync_playwright
-
     file = folder / "history.html"
 
     def make() -> None:
         file.write_text(page(history, prefect="http://127.0.0.1:4200", now=NOW), encoding="utf-8")
 
     made = _timed(rounds, make)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        shown = browser.new_page()
+    with browser.opened() as chromium:
+        shown = chromium.new_page()
 
         def show() -> None:
             shown.goto(file.as_uri())
@@ -83,7 +80,6 @@ def _drawn(folder: Path, history: list[RunRecord], rounds: int) -> dict[str, lis
 
         took = _timed(rounds, show)
         narrowed = _timed(rounds, narrow)
-        browser.close()
     return {
         "make the page": made,
         "show the page": took,

@@ -23,13 +23,12 @@ from uuid import UUID
 
 from flows.dashboard.page import page
 from flows.operations.deployed_runs import artifacts
-from tests.support import synthetic
+from tests.support import browser, synthetic
 
 if TYPE_CHECKING:
     from flows.operations.stand import PrefectServer
 
 HERE = Path(__file__).resolve().parent
-CHROMIUM = Path("/usr/bin/chromium")
 _PATIENCE = 120_000  # milliseconds; Prefect's pages are drawn in the browser
 _RUNS = 1200
 SWEPT = ("local", "--try", "parameters.training.learning_rate=1e-4,5e-4,1e-3", "--parallel", "1")
@@ -141,17 +140,10 @@ def _settled(shown: Any) -> bytes:
 @contextmanager
 def _browser(width: int, height: int) -> Iterator[Any]:
     """A page of that size in CSS pixels while the block runs."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-        )
-        shown = browser.new_page(viewport={"width": width, "height": height})
+    with browser.opened() as chromium:
+        shown = chromium.new_page(viewport={"width": width, "height": height})
         shown.set_default_timeout(_PATIENCE)
         yield shown
-        browser.close()
 
 
 PICTURES: dict[str, Callable[[Path], None]] = {

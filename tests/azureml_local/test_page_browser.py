@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 
 from azureml_local import switch
+from tests.support import browser
 from tests.support.waiting import PATIENCE
 
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
 TRAINING = """
 import sys, time, pathlib, mlflow
 
+from tests.support import browser
 from tests.support.waiting import PATIENCE
 for step in range(5):
     mlflow.log_metric("loss", 3.0 - step / 2, step=step)
@@ -31,10 +31,7 @@ while not pathlib.Path(sys.argv[1]).exists():
 print("<b>trained</b>", flush=True)
 """
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason="Chromium is not installed"),
-]
+pytestmark = pytest.mark.slow
 
 
 @contextmanager
@@ -64,12 +61,8 @@ def link(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
+    with browser.opened() as chromium:
+        yield chromium
 
 
 def _submit(folder: Path) -> tuple[Any, Path]:

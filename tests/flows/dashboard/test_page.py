@@ -18,12 +18,12 @@ from flows.dashboard.run import RunRecord
 from flows.run import figures
 from tasks.core.reuse import Reused
 from tasks.delete import Deletion, EndpointEnd
+from tests.support import browser
 from tests.support.synthetic import NOW, runs
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-CHROMIUM = Path("/usr/bin/chromium")
 RATE = "parameters.training.learning_rate"
 EVIL = '</script><img src=x onerror="document.title=1"><script>document.title=2</script>&quot;'
 
@@ -144,20 +144,16 @@ def test_the_figures_are_those_of_the_runs() -> None:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+def chromium() -> Iterator[Browser]:
+    with browser.opened() as chromium:
         yield chromium
-        chromium.close()
 
 
 @pytest.fixture
-def show(browser: Browser, tmp_path: Path) -> Iterator[Any]:
+def show(chromium: Browser, tmp_path: Path) -> Iterator[Any]:
     """Opens the page of some runs in a browser without a network; no error may reach its console."""
     errors: list[str] = []
-    context = browser.new_context(offline=True)
+    context = chromium.new_context(offline=True)
 
     def opened(history: list[RunRecord], width: int = 1280, at: str = "") -> Page:
         file = tmp_path / "history.html"

@@ -23,6 +23,7 @@ from flows.run.config import load
 from flows.run.parameters import config_in
 from flows.run.report import RunReport
 from tests.conftest import LocalServer, know_the_cloud, poll_often
+from tests.support import browser
 from tests.support.checkout import ROOT
 from tests.support.deployed_runs import DEPLOYMENT, artifacts, deployment_id, read, runs_of
 from tests.support.prefect_server import PrefectServer
@@ -32,8 +33,6 @@ from tests.support.waiting import PATIENCE, until
 pytestmark = pytest.mark.slow
 
 NAMES = [each["name"] for each in yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]]
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 # True once a picture has been loaded and is of a size that one can see.
 SHOWN = "image => image.complete && image.naturalWidth > 300 && image.clientWidth > 300"
 
@@ -57,22 +56,17 @@ def page(report: RunReport) -> Iterator[Any]:
 
     The run comes first: it would take the browser's event loop, which is this thread's, for its own.
     """
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = browser.new_page(viewport={"width": 1360, "height": 900})
+    with browser.opened() as chromium:
+        page = chromium.new_page(viewport={"width": 1360, "height": 900})
         page.set_default_timeout(PATIENCE * 1000)
         page.route(lambda address: not address.startswith("http://127.0.0.1"), lambda route: route.abort())
         yield page
-        browser.close()
 
 
 @pytest.fixture(scope="module")
 def report(deployed: PrefectServer, server: LocalServer, tiny: str, tmp_path_factory: Any) -> RunReport:
     """The report of a run that has completed on the server, for who has a browser to look at it."""
-    if not CHROMIUM.exists():
-        pytest.skip("Chromium is not installed")
+    browser.needed()
     from flows.finetune import finetune
 
     with pytest.MonkeyPatch.context() as patch:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import typer.main
 from hypothesis import HealthCheck, settings
 
 from azureml_local import switch
@@ -45,6 +47,9 @@ for _variable in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
 _PATHS = os.environ.get("PYTHONPATH", "").split(os.pathsep)
 if str(CHILDREN) not in _PATHS:  # as it is where processes share the tests
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(CHILDREN), *_PATHS]))
+
+# What Typer makes of a program is the same each time, and most of what a short command takes here.
+typer.main.get_command = functools.cache(typer.main.get_command)
 
 # What a shell without job control starts in the background ignores Ctrl-C, and so does whatever that starts:
 # a run that a test interrupts would go on to its end.

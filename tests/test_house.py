@@ -29,6 +29,13 @@ def test_a_room_uses_nothing_of_another(room: str, from_elsewhere: str, but: str
     assert not used
 
 
+def test_a_browser_is_opened_in_one_place() -> None:
+    """What looks at a page is skipped there, where there is none."""
+    files = [path for room in ("tests", "benchmarks", "docs") for path in (ROOT / room).rglob("*.py")]
+    opening = [path for path in files if "import sync_playwright" in path.read_text(encoding="utf-8")]
+    assert sorted(opening) == [ROOT / "tests" / "support" / "browser.py", Path(__file__)]
+
+
 def imported(path: Path) -> list[str]:
     """The modules that a file imports, wherever in it."""
     found = []

@@ -7,7 +7,6 @@ import gzip
 import random
 from collections.abc import Callable, Iterator
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -66,11 +65,18 @@ def job(name: str, number: int, parent: str | None = None) -> JobDocument:
     }
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(tmp_path / "store.sqlite")
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """A store that the tests clear: to open another takes longer than most of them."""
+    store = Store(tmp_path_factory.mktemp("order") / "store.sqlite")
     yield store
     store.close()
+
+
+@pytest.fixture
+def store(opened: Store) -> Store:
+    opened.clear()
+    return opened
 
 
 @pytest.mark.parametrize("order", orders(), ids=lambda order: order.name)
@@ -92,9 +98,10 @@ def test_a_page_is_looked_up_in_an_index_and_not_sorted(
 @pytest.mark.slow
 @given(st.lists(st.tuples(st.sampled_from("aAbB"), st.integers(0, 5)), max_size=30), st.randoms())
 def test_every_way_to_cut_an_order_into_pages_gives_the_same_list(
-    tmp_path_factory: pytest.TempPathFactory, made: list[tuple[str, int]], chance: random.Random
+    opened: Store, made: list[tuple[str, int]], chance: random.Random
 ) -> None:
-    store = Store(tmp_path_factory.mktemp("order") / "store.sqlite")
+    store = opened
+    store.clear()
     for number, (name, moment) in enumerate(made):
         version = {"name": name, "version": str(number), "systemData": _made(f"{moment:04d}")}
         store.put(MODELS, f"{name}/{number}", {**version, "properties": {}})
@@ -109,7 +116,6 @@ def test_every_way_to_cut_an_order_into_pages_gives_the_same_list(
             found += [p for p, _ in islice(read(by_age(MODELS), "A", after=after), chance.randint(1, 7))]
         assert found == expected
         assert list(read(by_age(MODELS), "a", after=found[-1] if found else (0, ""))) == []
-    store.close()
 
 
 def test_more_documents_than_are_read_at_once_come_whole_and_in_order(store: Store) -> None:

@@ -283,7 +283,7 @@ def test_it_is_ready_without_what_takes_seconds_to_import(tmp_path: Path) -> Non
         pass
     found = packages(report.read_text())
     assert "azureml_local" in found
-    assert found & HEAVY == set()
+    assert found & (HEAVY | {"httpx"}) == set()  # the latter is a fifth of the start
 
 
 @pytest.mark.slow

@@ -11,8 +11,8 @@ from azureml_local import model_folder
 from azureml_local.errors import BadRequest, ServiceError
 from azureml_local.execution.deployment import Deployment
 from azureml_local.execution.model_server import ModelServer, Served, log_path
-from azureml_local.serving.inference_server import SERVER
 
+_INFERENCE_SERVER = "azmlinfsrv"  # the program by which one sees that the package is installed
 _MODEL = re.compile(r".*/models/(?P<name>[^/]+)/versions/(?P<version>[^/]+)$", re.IGNORECASE)
 _STORAGE_INITIALIZER = "StorageInitializer"
 
@@ -29,7 +29,7 @@ def start(
     script = None
     if code is not None and deployment.script is not None:
         script = _script(code, deployment.script)
-        if python is not None and not (python / SERVER).is_file():
+        if python is not None and not (python / _INFERENCE_SERVER).is_file():
             # As users print it (azureml-examples #2760); what to do is added here.
             raise failure(
                 "A required package azureml-inference-server-http is missing. Add it to the packages under "

@@ -8,8 +8,8 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
-
-import httpx
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from azureml_local.errors import NotFound, ServiceError
 from azureml_local.execution.deployment import Deployment
@@ -19,6 +19,9 @@ from azureml_local.serving.guard import Announcement
 from azureml_local.state.documents import DEPLOYMENTS
 from azureml_local.state.endpoint_documents import EndpointDocument
 from azureml_local.state.store import Store
+
+if TYPE_CHECKING:
+    import httpx
 
 logger = logging.getLogger(__name__)
 
@@ -67,9 +70,6 @@ class Router:
     def __init__(self, store: Store, servers: Servers) -> None:
         self._store = store
         self._servers = servers
-        # The deployment's own request timeout is the one that counts, and its gate bounds the connections.
-        limits = httpx.Limits(keepalive_expiry=_KEEP_ALIVE)
-        self._client = httpx.AsyncClient(trust_env=False, verify=False, timeout=_MAX_WAIT, limits=limits)
         # Copies under way; the event loop itself keeps only weak references to tasks.
         self._copies: set[asyncio.Task[None]] = set()
 
@@ -103,6 +103,8 @@ class Router:
 
     async def forward(self, name: str, request: ScoringRequest) -> ModelAnswer:
         """The deployment's answer; raises ServiceError 408, 429 or 502 where it has none."""
+        import httpx
+
         document = self._store.get(DEPLOYMENTS, name)
         server = self._servers.answering(name)
         address = None if server is None else server.address
@@ -140,7 +142,16 @@ class Router:
 
     async def close(self) -> None:
         """Close the connections to model servers."""
-        await self._client.aclose()
+        if "_client" in self.__dict__:
+            await self._client.aclose()
+
+    @cached_property
+    def _client(self) -> httpx.AsyncClient:
+        import httpx  # late: most workspaces are asked nothing, and it is a fifth of a server's start
+
+        # The deployment's own request timeout is the one that counts, and its gate bounds the connections.
+        limits = httpx.Limits(keepalive_expiry=_KEEP_ALIVE)
+        return httpx.AsyncClient(trust_env=False, verify=False, timeout=_MAX_WAIT, limits=limits)
 
     def _sent(
         self, address: Announcement, request: ScoringRequest

@@ -28,8 +28,6 @@ from azureml_local.serving.answers import refusal
 
 logger = logging.getLogger(__name__)
 
-SERVER = "azmlinfsrv"  # the program by which one sees that the package is installed
-
 _APPLICATION = "azureml_inference_server_http.server.entry:app"
 _LONGEST = 3600.0  # seconds: whoever asks gives up long before, and gunicorn ends a worker that hangs
 _SOCKET, _CONFIGURATION = "socket", "gunicorn.conf.py"

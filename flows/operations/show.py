@@ -1,6 +1,6 @@
 """The project as it is operated: server, worker, all deployments, and a scheduled run of the local recipe.
 
-It trains for real, for a minute or two, in directories of its own. Nothing of it stays, however it ends.
+It trains for real, for one to three minutes, in directories of its own. Nothing of it stays, however it ends.
 """
 
 from __future__ import annotations

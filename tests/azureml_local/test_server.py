@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -115,6 +116,18 @@ def test_an_interrupt_between_the_fork_and_the_handle_leaves_no_server(
     with pytest.raises(KeyboardInterrupt), switch.joined(tmp_path):
         pass
     assert of_state(tmp_path) == []
+
+
+def test_an_interrupt_is_heard_although_no_process_can_be_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any) -> int:
+        signal.raise_signal(signal.SIGINT)
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(subprocess, "_fork_exec", interrupted)
+    with pytest.raises(KeyboardInterrupt), switch.joined(tmp_path):
+        pass
 
 
 @pytest.mark.slow

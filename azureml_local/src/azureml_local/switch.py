@@ -219,8 +219,8 @@ def _signals_held() -> Iterator[None]:
     finally:
         for ending, handler in usual.items():
             signal.signal(ending, handler)
-    for number in arrived:
-        signal.raise_signal(number)
+        for number in arrived:  # also when the block itself has failed: who pressed Ctrl-C meant all of it
+            signal.raise_signal(number)
 
 
 def _address_of(directory: Path, server: subprocess.Popen[bytes]) -> Address | None:

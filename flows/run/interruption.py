@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import signal
-
-from prefect.exceptions import TerminationSignal
-
 from flows.run import figures
 from flows.run.context import Run
-from tasks.core.ending import Ending, ending_of
+from tasks.core.ending import Ending, ending_of, signal_of
 from tasks.delete import EndpointEnd
 
 
 def summary(run: Run, error: BaseException, dollars: float) -> str:
     """What an interrupted run has left and what it has cost."""
-    parts = [] if ending_of(error) is Ending.CANCELLED else [f"its process was ended by {_name(error)}"]
+    parts = [] if ending_of(error) is Ending.CANCELLED else [f"its process was ended by {signal_of(error)}"]
     parts += [part for part in (_job(run), _endpoint(run), _cluster(run)) if part]
     return f"{'; '.join(parts)}; {figures.dollars(dollars)} spent."
 
@@ -62,9 +58,3 @@ def _endpoint(run: Run) -> str:
 def _cluster(run: Run) -> str:
     name = Run.deleted_cluster.of(run)
     return f"cluster {name} deleted" if name else ""
-
-
-def _name(error: BaseException) -> str:
-    if isinstance(error, TerminationSignal):
-        return signal.Signals(error.signal).name
-    return "SIGINT" if isinstance(error, KeyboardInterrupt) else type(error).__name__

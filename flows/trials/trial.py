@@ -26,6 +26,7 @@ from flows.trials.result import End, Tried
 from tasks.azure import service_clock
 from tasks.azure.errors import explain
 from tasks.azure.failure import Cause, Failure
+from tasks.core.ending import signal_of
 from tasks.core.stage import StageEvent, StageState, observing
 from tasks.core.stages import Stage
 from tasks.sign_in import sign_in
@@ -186,9 +187,9 @@ def explained(error: BaseException | None) -> Failure:
     """The failure that an error amounts to; a run that has not ended when its group does was cancelled."""
     if error is None:
         return Failure("It was cancelled.", cause=Cause.CANCELLED)
-    return (
-        explain(error) if isinstance(error, Exception) else Failure(type(error).__name__, cause=Cause.OTHER)
-    )
+    if isinstance(error, Exception):
+        return explain(error)
+    return Failure(f"It was interrupted by {signal_of(error)}.", cause=Cause.OTHER)
 
 
 def _title() -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 from enum import StrEnum
 from functools import lru_cache
 
 from prefect.client.orchestration import get_client
+from prefect.exceptions import TerminationSignal
 from prefect.runtime import deployment
 from prefect.runtime import flow_run as this_run
 
@@ -20,15 +22,22 @@ class Ending(StrEnum):
 
 
 @lru_cache(maxsize=1)  # asked by every stage and block that the signal goes through
-def ending_of(signal: BaseException) -> Ending:
+def ending_of(error: BaseException) -> Ending:
     """What an interruption is for the run of this process.
 
     Ctrl-C at a terminal is a person's wish, and so is a run that Prefect has cancelled. Nothing else is:
     SIGTERM comes with every eviction, SIGINT to a worker means the worker, and libraries raise SystemExit.
     """
-    if isinstance(signal, KeyboardInterrupt) and deployment.id is None:
+    if isinstance(error, KeyboardInterrupt) and deployment.id is None:
         return Ending.CANCELLED
     return Ending.CANCELLED if _is_cancelled() else Ending.LOST
+
+
+def signal_of(error: BaseException) -> str:
+    """The signal that interrupted a process, as people know it; the error's own name where none did."""
+    if isinstance(error, TerminationSignal):
+        return signal.Signals(error.signal).name
+    return "SIGINT" if isinstance(error, KeyboardInterrupt) else type(error).__name__
 
 
 def _is_cancelled() -> bool:

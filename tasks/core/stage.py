@@ -24,7 +24,7 @@ from tasks.azure.errors import explain, is_transient
 from tasks.azure.failure import Failure
 from tasks.azure.redaction import redact
 from tasks.core import outage, signals
-from tasks.core.ending import Ending, ending_of
+from tasks.core.ending import Ending, ending_of, signal_of
 from tasks.core.limit import TALK, within
 from tasks.core.log import logger as logger
 from tasks.core.stages import Stage
@@ -127,7 +127,8 @@ def observed(which: Stage) -> Iterator[None]:
         raise failure from error
     except BaseException as signal:
         signals.hold()  # at once: managers of processes signal a process and then its group
-        _publish(StageEvent(which, StageState.INTERRUPTED, type(signal).__name__, monotonic() - begun))
+        how = f"interrupted by {signal_of(signal)}"
+        _publish(StageEvent(which, StageState.INTERRUPTED, how, monotonic() - begun))
         raise
     else:
         _publish(StageEvent(which, StageState.DONE, seconds=monotonic() - begun))

@@ -52,8 +52,8 @@ DONE: dict[str, Any] = {"outcome": "completed", "model": "chat", "model_version"
             "Budget reached at train: $1 is spent.",
         ),
         (
-            {"outcome": "cancelled", "failure": "TerminationSignal"},
-            "Cancelled at the start: TerminationSignal",
+            {"outcome": "cancelled", "failure": "no job was submitted; $0.00 spent."},
+            "Cancelled at the start: no job was submitted; $0.00 spent.",
         ),
     ],
 )

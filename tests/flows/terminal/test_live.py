@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import logging
 import re
+import signal
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 
 import pytest
+from prefect.exceptions import TerminationSignal
 
 from flows.run.config import load
 from flows.terminal.live import view
@@ -50,16 +52,20 @@ def test_what_a_stage_does_is_said_once_however_its_log_goes_on(capsys: pytest.C
     ]
 
 
-@pytest.mark.parametrize(("error", "mark"), [(ValueError("no\nmemory"), "✗"), (KeyboardInterrupt(), "■")])
-def test_how_a_stage_ends_is_marked(
-    capsys: pytest.CaptureFixture[str], error: BaseException, mark: str
-) -> None:
+@pytest.mark.parametrize(
+    ("error", "end"),
+    [
+        (ValueError("no\nmemory"), "✗ deploy (s): no"),
+        (KeyboardInterrupt(), "■ deploy (s): interrupted by SIGINT"),
+        (TerminationSignal(signal=signal.SIGTERM), "■ deploy (s): interrupted by SIGTERM"),
+    ],
+)
+def test_how_a_stage_ends_is_said(capsys: pytest.CaptureFixture[str], error: BaseException, end: str) -> None:
     def run() -> None:
         with pytest.raises(BaseException), observed(Stage.DEPLOY):  # noqa: B017
             raise error
 
-    last = shown(capsys, run)[-1]
-    assert last.startswith(f"{mark} deploy (s): ")
+    assert shown(capsys, run)[-1] == end
 
 
 def test_a_long_detail_stays_on_a_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -75,6 +75,8 @@ class _Lasting(io.TextIOBase):
         return text if self.isatty() else plain
 
     def flush(self) -> None:
+        if self._stream.closed:  # before this one, as Python's end may have it
+            return
         try:
             self._stream.flush()
         except OSError:

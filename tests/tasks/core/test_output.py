@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 
@@ -48,3 +49,13 @@ def test_colours_that_a_library_prints_come_through_to_no_file(capsys: pytest.Ca
         print("\x1b[31mred\x1b[39m", file=sys.stderr)
         print(file=sys.stderr)
     assert capsys.readouterr().err == "red\n\n"
+
+
+def test_a_stream_that_outlives_the_one_below_it_ends_quietly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python says so at the end of a process from 3.13 on."""
+    below = io.TextIOWrapper(io.BytesIO())
+    monkeypatch.setattr(sys, "stderr", below)
+    with unread():
+        lasting = sys.stderr
+    below.close()
+    lasting.close()

@@ -116,7 +116,11 @@ def serve(
             ready(settings)
 
         with _undamaged():
-            server = _server(workspace, certificate=made.server, proxy=listening.proxy, started=announce)
+            try:
+                server = _server(workspace, certificate=made.server, proxy=listening.proxy, started=announce)
+            except BaseException:
+                workspace.close()
+                raise
             _run(workspace, server, listening.server, while_held=while_held)
 
 

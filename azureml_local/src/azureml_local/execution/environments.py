@@ -95,10 +95,19 @@ class Environments:
         requirements.write_text("\n".join(asked.requirements) + "\n")
         if asked.left_out:
             _add(log, f"Left out, as wheels bring it along: {', '.join(asked.left_out)}.")
-        version = ["--python", asked.python] if asked.python else []
+        version = ["--python", _interpreter(asked.python)] if asked.python else []
         _run(["venv", "--no-project", *version, str(folder)], log, look)
         if asked.requirements:
             _run(["pip", "install", "--python", str(folder), "-r", str(requirements)], log, look)
+
+
+def _interpreter(version: str) -> str:
+    """The server's own Python if it is of that version, else the version, for uv to find or to download.
+
+    It does not find every Python that is installed, such as one of pyenv's.
+    """
+    own = f"{sys.version_info.major}.{sys.version_info.minor}"
+    return sys.executable if version == own else version
 
 
 def _add(log: Path, line: str) -> None:

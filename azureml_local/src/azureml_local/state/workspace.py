@@ -44,17 +44,26 @@ class WorkspaceState:
     def open(cls, settings: Settings, first: WorkspaceState | None = None) -> WorkspaceState:
         """Open the state directory, making what is missing; time, roles, faults, secrets are the first's."""
         settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)
-        durable = settings.scenario.durable
-        clock = first.clock if first else Clock()
+        path, durable = settings.database_path, settings.scenario.durable
         store = (
-            BranchStore(settings.database_path, first.store, durable=durable)
+            BranchStore(path, first.store, durable=durable)
             if first and settings.registry == first.settings.registry
-            else Store(settings.database_path, durable=durable)
+            else Store(path, durable=durable)
         )
+        try:
+            return cls._over(store, settings, first)
+        except BaseException:  # something beside the database cannot be used
+            store.close()
+            raise
+
+    @classmethod
+    def _over(cls, store: Store, settings: Settings, first: WorkspaceState | None) -> WorkspaceState:
+        clock = first.clock if first else Clock()
         secrets = first.secrets if first else Secrets.of(settings.secrets_path)
         lent = {REGISTRY_CONTAINER: settings.registry_models_path}
+        durable = settings.scenario.durable
         blobs = Blobs(settings.blobs_path, settings.uploads_path, store, lent=lent, durable=durable)
-        return WorkspaceState(
+        return cls(
             settings=settings,
             secrets=secrets,
             store=store,

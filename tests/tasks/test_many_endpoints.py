@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from azure.ai.ml.entities import ManagedOnlineEndpoint
 from azure.core.exceptions import HttpResponseError
 
 from azureml_local import switch
+from azureml_local.server import Address
 from azureml_local.settings import Scenario
 from tasks.azure import clients, listing
 from tasks.azure.clients import Session
@@ -42,7 +44,8 @@ def seed() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
+def seeded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The state of a workspace that is as full as the seed has it; this process' environment leads to it."""
     folder = tmp_path_factory.mktemp("full")
     (folder / "seed.yaml").write_text(yaml.safe_dump(seed()))
     scenario = Scenario(seed=str(folder / "seed.yaml"))
@@ -52,7 +55,16 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
     ):
         for name, value in environment.items():
             patch.setenv(name, value)
-        yield sign_in.fn(Workspace())
+        yield folder / "state"
+
+
+@pytest.fixture
+def full(seeded: Path) -> Iterator[Session]:
+    """Signed in to that workspace, which is as full again after the test."""
+    yield sign_in.fn(Workspace())
+    address = Address.read(seeded)
+    assert address is not None
+    switch.ask(seeded, address, "/admin/reset", {})
 
 
 def test_one_endpoint_more_is_refused_with_what_to_do(full: Session) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -39,9 +40,21 @@ CLUSTER = ("compute.name=resilient", "compute.max_nodes=3")
 
 
 @pytest.fixture(scope="module")
-def runs(server: LocalServer, tiny: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+def deployments(
+    server: LocalServer, tiny: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Deployed]:
     with deployed(tmp_path_factory.mktemp("resilience"), server.state) as made:
         yield made
+
+
+@pytest.fixture
+def runs(deployments: Deployed) -> Iterator[Deployed]:
+    """The deployments with a worker, also after a test that has killed theirs."""
+    if deployments.worker.poll() is None:
+        yield deployments
+        return
+    with working(deployments.prefect) as worker:
+        yield replace(deployments, worker=worker)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import sqlite3
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -115,12 +115,8 @@ def serve(
             _announce(settings, proxy=listening.proxy.getsockname()[1], leaves=while_held)
             ready(settings)
 
-        with _undamaged():
-            try:
-                server = _server(workspace, certificate=made.server, proxy=listening.proxy, started=announce)
-            except BaseException:
-                workspace.close()
-                raise
+        with _undamaged(), closing(workspace):
+            server = _server(workspace, certificate=made.server, proxy=listening.proxy, started=announce)
             _run(workspace, server, listening.server, while_held=while_held)
 
 
@@ -139,7 +135,6 @@ def _run(workspace: Workspace, server: uvicorn.Server, listener: socket.socket, 
         workspace.settings.address_path.unlink(missing_ok=True)
         # In the foreground it ends all that runs; one that programs share leaves jobs their nodes.
         stopped = [] if while_held else workspace.stop_jobs()
-        workspace.close()
         if stopped:
             logger.warning(
                 "Ended the processes of jobs that ran: %s. They begin again with the next start.",

@@ -20,8 +20,6 @@ from tests.support.waiting import PATIENCE
 TRAINING = """
 import sys, time, pathlib, mlflow
 
-from tests.support import browser
-from tests.support.waiting import PATIENCE
 for step in range(5):
     mlflow.log_metric("loss", 3.0 - step / 2, step=step)
     print(f"step {step}", flush=True)

@@ -43,7 +43,7 @@ _IDLE = (
     "SCHEDULER",
 )
 _OFF = {f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in _IDLE}
-# Its recorder of task runs commits each of their states alone: two thirds of what a flow costs the server.
+# Its recorder of task runs commits each of their states alone: nearly half of what a flow costs the server.
 # It knows no interval below a second.
 QUIET = _OFF | {
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "20",

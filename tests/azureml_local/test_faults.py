@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -152,6 +153,19 @@ def test_a_delay_holds_the_request_back(let_fail: LetFail, get: Callable[..., re
     began = time.monotonic()
     assert get("/discovery").status_code == 200
     assert time.monotonic() - began >= 0.3
+
+
+def test_a_delay_without_end_ends_with_its_rule(
+    let_fail: LetFail, get: Callable[..., requests.Response], server: LocalServer
+) -> None:
+    let_fail({"path": "/discovery", "kind": "delay", "seconds": None})
+    with ThreadPoolExecutor(1) as other:
+        held = other.submit(get, "/discovery")
+        until(lambda: server.admin("faults")["faults"][0]["hit"])
+        assert get("/discovery").status_code == 200  # the rule is for one call
+        assert not held.done()
+        server.admin("faults", {"faults": []})
+        assert held.result().status_code == 200
 
 
 @pytest.mark.parametrize("acted", [False, True])

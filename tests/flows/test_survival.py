@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -35,6 +34,7 @@ from tests.support import ours
 from tests.support.checkout import ROOT
 from tests.support.flow_process import Processes, deploy, once, processes, read, run_of
 from tests.support.fork_server import Forked, ForkServer
+from tests.support.held_calls import held
 from tests.support.prefect_server import PrefectServer
 
 pytestmark = pytest.mark.slow
@@ -173,7 +173,7 @@ def test_ctrl_c_cancels_the_job_and_the_run_says_what_became_of_everything(
     """Also when it is pressed once more in the midst of the clean-up."""
     run = start.command(*own(cluster))
     job = training(run)
-    with delayed(server, "POST", "/**/jobs/*/cancel") as hit:
+    with held(server, "POST", "/**/jobs/*/cancel") as hit:
         os.killpg(run.pid, signal.SIGINT)
         once(run, hit, lambda: start.said(run))
         os.killpg(run.pid, signal.SIGINT)
@@ -198,7 +198,7 @@ def test_a_third_ctrl_c_leaves_at_once_and_says_what_is_left(
 ) -> None:
     again = start.command(*own(cluster))
     job = training(again)
-    with delayed(server, "POST", "/**/jobs/*/cancel") as hit:
+    with held(server, "POST", "/**/jobs/*/cancel") as hit:
         again.send_signal(signal.SIGINT)
         once(again, hit, lambda: start.said(again))
         again.send_signal(signal.SIGINT)
@@ -213,11 +213,11 @@ def test_a_third_ctrl_c_leaves_at_once_and_says_what_is_left(
 def test_ctrl_c_while_the_cluster_is_made_leaves_none(
     start: Processes, training: Training, cluster: str, ml_client: Any, server: LocalServer
 ) -> None:
-    with delayed(server, "PUT", f"/**/computes/{cluster}") as hit:
+    with held(server, "PUT", f"/**/computes/{cluster}") as hit:
         run = start.command(*own(cluster))
         once(run, hit, lambda: start.said(run))
         run.send_signal(signal.SIGINT)
-        assert run.wait() == 130, start.said(run)
+    assert run.wait() == 130, start.said(run)
     assert cluster not in clusters(ml_client)
 
 
@@ -272,17 +272,6 @@ def test_what_a_run_leaves_out_is_its_deployments(
     assert found.parameters == wanted
     assert found.name.startswith("tiny ")
     assert report_row(prefect_server, run)["base_model"] == "tiny-chat-base:1"
-
-
-@contextmanager
-def delayed(server: LocalServer, method: str, path: str) -> Iterator[Callable[[], bool]]:
-    """Such a call takes longer than it takes to press keys; yields whether one came."""
-    rule = {"kind": "delay", "seconds": 3, "method": method, "path": path, "count": 1}
-    server.admin("faults", {"faults": [rule]})
-    try:
-        yield lambda: bool(server.admin("faults")["faults"][0]["hit"])
-    finally:
-        server.admin("faults", {"faults": []})
 
 
 def states_of_tasks(prefect: PrefectServer, run: str) -> dict[str, str | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -15,10 +16,10 @@ PATIENCE = 600.0
 OFTEN = 0.2
 # Between two looks: at least so many seconds, so many times what a look takes, and this share of the time
 # since the first. A look asks servers, and leaves the processor to what is waited for.
-_PAUSE = 0.02
+_PAUSE = float(os.environ.get("FINETUNE_TESTS_PAUSE", 0.02))
 _LOOKS = 8
 _WAITED = 0.05
-_LONGEST = 1.0
+_LONGEST = max(1.0, _PAUSE)
 
 
 def until(

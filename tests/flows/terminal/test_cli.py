@@ -21,6 +21,7 @@ from tests.support import ours
 from tests.support.checkout import ROOT
 from tests.support.flow_process import once, processes
 from tests.support.fork_server import ForkServer
+from tests.support.held_calls import held
 from tests.support.imports import HEAVY, imported, packages
 from tests.support.prefect_server import PrefectServer, migrated
 from tests.support.tiny_recipe import RECIPE
@@ -178,13 +179,12 @@ def test_ctrl_c_deletes_the_endpoint(
     ml_client: Any,
     server: LocalServer,
 ) -> None:
-    def deploying() -> bool:
-        return any(list(ml_client.online_deployments.list(name)) for name in ours.endpoints(ml_client))
-
     with processes(fork_server, prefect_server, tmp_path) as started:
-        run = started.command("data.train.take=12")
-        once(run, deploying, lambda: started.said(run))
-        os.killpg(run.pid, signal.SIGINT)
+        with held(server, "PUT", "/**/onlineEndpoints/*/deployments/*") as deploying:
+            run = started.command("data.train.take=12")
+            once(run, deploying, lambda: started.said(run))
+            assert len(ours.endpoints(ml_client)) == 1
+            os.killpg(run.pid, signal.SIGINT)
         assert run.wait() == 130, started.said(run)
     assert ours.endpoints(ml_client) == []
     assert running(server) == []

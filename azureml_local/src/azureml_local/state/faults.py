@@ -16,6 +16,7 @@ import threading
 import types
 from collections import deque
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from contextvars import ContextVar
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
@@ -44,9 +45,9 @@ class Status:
 
 @dataclass(frozen=True)
 class Delay:
-    """The server waits for so many seconds before it acts."""
+    """The server acts after so many seconds, None: never; or as soon as other rules are in force."""
 
-    seconds: float
+    seconds: float | None
 
 
 @dataclass(frozen=True)
@@ -197,14 +198,22 @@ class Faults:
 
     def __init__(self, rules: Sequence[Rule] = ()) -> None:
         self._lock = threading.Lock()
+        self._replaced: Future[None] = Future()
         self.replace(rules)
 
     def replace(self, rules: Sequence[Rule]) -> None:
         """Put these rules in force instead, with their counts at zero."""
         with self._lock:
+            self._replaced, before = Future[None](), self._replaced
             self._rules: tuple[Rule, ...] = tuple(rules)
             self._calls: list[int] = [0] * len(rules)
             self._hit: list[deque[str]] = [deque(maxlen=_HIT) for _ in rules]
+        before.set_result(None)
+
+    @property
+    def replaced(self) -> Future[None]:
+        """Done as soon as other rules are in force."""
+        return self._replaced
 
     @overload
     def at(self, method: str, path: str, kind: type[T], /) -> T | None: ...

@@ -51,19 +51,19 @@ class FaultSwitch:
         if scope["type"] != "http" or scope["path"].startswith("/admin/"):
             await self._app(scope, receive, send)
             return
+        replaced = self._state.faults.replaced
         fault = self._state.faults.at(scope["method"], scope["path"], *_OF_REQUESTS)
         refusal = _refusal(self._state, scope["path"], fault)
         if refusal is not None:
             await refusal(scope, receive, send)
         else:
+            if isinstance(fault, Delay):
+                await asyncio.wait([asyncio.wrap_future(replaced)], timeout=fault.seconds)
             await self._disturb(fault, scope, receive, send)
 
     async def _disturb(self, fault: Fault | None, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let the application answer, later or in part or to nobody, as the fault says."""
+        """Let the application answer, in part or to nobody, as the fault says."""
         match fault:
-            case Delay():
-                await asyncio.sleep(fault.seconds)
-                await self._app(scope, receive, send)
             case Stuck():
                 token = operation_sticks.set(True)
                 try:

@@ -33,7 +33,7 @@ def view(config: Finetune) -> Iterator[None]:
     console = lasting_console()
     console.print(f"[bold]{config.recipe}[/]: {config.base.name} in a workspace in {config.workspace.where}")
     if not console.is_terminal:
-        with observing(Lines(console)):
+        with observing(Lines(console)), printing_warnings(console):
             yield
         return
     stages = Stages()
@@ -41,7 +41,7 @@ def view(config: Finetune) -> Iterator[None]:
         # What libraries print on stdout belongs to the log, and would come through the live view otherwise.
         Live(stages, console=console, refresh_per_second=4, transient=False, redirect_stdout=False),
         observing(stages.take),
-        quiet_warnings(console),
+        printing_warnings(console),
     ):
         yield
 
@@ -103,17 +103,24 @@ class Lines:
 
 
 @contextmanager
-def quiet_warnings(console: Console) -> Iterator[None]:
-    """Have what is logged printed above the live view instead of through it."""
-    handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: console.print(Text(record.getMessage(), style="yellow"))  # type: ignore[method-assign]
+def printing_warnings(console: Console) -> Iterator[None]:
+    """Have what is logged beside the run printed among its stages: above a live view, not through it."""
     root = logging.getLogger()
     before = root.handlers[:]
-    root.handlers[:] = [handler]
+    root.handlers[:] = [_Warnings(console)]
     try:
         yield
     finally:
         root.handlers[:] = before
+
+
+class _Warnings(logging.Handler):
+    def __init__(self, console: Console) -> None:
+        super().__init__(logging.WARNING)
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._console.print(Text(record.getMessage(), style="yellow"), soft_wrap=True)
 
 
 def short(text: str) -> str:

@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from flows.terminal.live import MARKS, Lines, Stages, lasting_console, quiet_warnings, short
+from flows.terminal.live import MARKS, Lines, Stages, lasting_console, printing_warnings, short
 from flows.trials.grid import Trial
 from flows.trials.watching import watched
 from tasks.core.stage import StageEvent, StageState, observing
@@ -22,7 +22,7 @@ def view(trials: Sequence[Trial]) -> Iterator[None]:
     """Show each run of the group, then the winner's stages: live on a terminal, a line each elsewhere."""
     console = lasting_console()
     if not console.is_terminal:
-        with watched(_Said(console)), observing(Lines(console)):
+        with watched(_Said(console)), observing(Lines(console)), printing_warnings(console):
             yield
         return
     runs, stages = _Runs(trials), Stages()
@@ -30,7 +30,7 @@ def view(trials: Sequence[Trial]) -> Iterator[None]:
         Live(_Both(runs, stages), console=console, refresh_per_second=4, redirect_stdout=False),
         watched(runs.take),
         observing(stages.take),
-        quiet_warnings(console),
+        printing_warnings(console),
     ):
         yield
 

@@ -68,6 +68,15 @@ def test_how_a_stage_ends_is_said(capsys: pytest.CaptureFixture[str], error: Bas
     assert shown(capsys, run)[-1] == end
 
 
+def test_what_is_logged_beside_the_run_is_said_among_its_stages(capsys: pytest.CaptureFixture[str]) -> None:
+    def run() -> None:
+        with observed(Stage.DATA):
+            logging.getLogger("finetune").warning("look at %s", "this " * 50)
+            logging.getLogger("finetune").info("it is of no account")
+
+    assert shown(capsys, run)[1:] == ["● data", f"look at {'this ' * 50}", "✓ data (s)"]
+
+
 def test_a_long_detail_stays_on_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     def run() -> None:
         with observed(Stage.DATA):

@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
 import sys
 import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import uvicorn
 
 
 def main() -> None:
     """Serve on the listening socket that is inherited under the number in the first argument."""
+    serving: list[uvicorn.Server] = []
+    threading.Thread(target=_end_with_parent, args=[serving], name="parent", daemon=True).start()
     gc.disable()  # a fifth of the time that the imports take, of which nothing can be collected
     import uvicorn
     from prefect.server.api.server import create_app
@@ -21,13 +26,16 @@ def main() -> None:
     app = create_app()
     gc.freeze()
     gc.enable()
-    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
-    uvicorn.run(app, fd=int(sys.argv[1]), log_level="error", lifespan="on")
+    server = uvicorn.Server(uvicorn.Config(app, fd=int(sys.argv[1]), log_level="error", lifespan="on"))
+    serving.append(server)
+    server.run()
 
 
-def _end_with_parent() -> None:
+def _end_with_parent(serving: list[uvicorn.Server]) -> None:
     sys.stdin.buffer.read()
-    os.kill(os.getpid(), signal.SIGTERM)
+    if not serving:  # it is imported as yet: there is nothing to finish
+        os._exit(0)
+    serving[0].should_exit = True
 
 
 if __name__ == "__main__":

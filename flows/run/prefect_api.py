@@ -38,12 +38,18 @@ def check_answers() -> None:
     with get_client(httpx_settings={"timeout": _ANSWER}, sync_client=True) as client:
         error = client.api_healthcheck()
     if error is not None:
-        raise Failure(
-            f"The Prefect server at {get_current_settings().api.url} does not answer.",
-            "Start it (prefect server start), correct PREFECT_API_URL, or unset it for a temporary server.",
-            f"{type(error).__name__}: {error}",
-            cause=Cause.PREFECT,
-        )
+        raise _away(str(get_current_settings().api.url), error)
+
+
+def lost(error: BaseException) -> Failure | None:
+    """What an error amounts to that is for want of the server; None for any other."""
+    from httpx import RequestError
+    from prefect.settings import get_current_settings
+
+    address = get_current_settings().api.url
+    if address is None or not isinstance(error, RequestError):
+        return None
+    return _away(address, error) if str(error.request.url).startswith(address) else None
 
 
 def server_version() -> str:
@@ -73,3 +79,16 @@ def database() -> str:
         return ""
     address = settings.server.database.connection_url
     return urlsplit(address.get_secret_value()).scheme.partition("+")[0] if address else ""
+
+
+def _away(address: str, error: BaseException) -> Failure:
+    what, do = (
+        ("Prefect's temporary server", "Run the same again: what was made is used again.")
+        if address in _temporary
+        else (
+            "The Prefect server",
+            "Start it (prefect server start), correct PREFECT_API_URL, or unset it for a temporary server.",
+        )
+    )
+    details = f"{type(error).__name__}: {error}"
+    return Failure(f"{what} at {address} does not answer.", do, details, cause=Cause.PREFECT)

@@ -7,16 +7,20 @@ import io
 import logging
 import os
 import signal
+import sys
 import traceback
 from collections.abc import Iterator
 from enum import StrEnum
 from time import monotonic
 from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
 from tasks.core.insistence import raising_interrupts
+
+if TYPE_CHECKING:
+    from tasks.azure.failure import Failure
 
 BEGUN = monotonic()
 """When the command did, nearly: nothing heavy is imported before."""
@@ -41,16 +45,25 @@ def reporting(interrupted: str) -> Iterator[None]:
             typer.echo(str(error) or f"Interrupted: {interrupted}.", err=True)
             raise typer.Exit(_INTERRUPTED) from None
         except Exception as error:  # noqa: BLE001 - each is reported, and ends the command
-            from tasks.azure.errors import explain
             from tasks.azure.redaction import redact
 
-            failure = explain(error)
+            failure = _explained(error)
             typer.echo(f"Error: {failure}", err=True)
             if failure.details:
                 typer.echo(failure.details, err=True)
             if os.environ.get("FINETUNE_TRACEBACK"):
                 typer.echo(redact(traceback.format_exc()), err=True)
             raise typer.Exit(1) from None
+
+
+def _explained(error: Exception) -> Failure:
+    from tasks.azure.errors import explain
+
+    if "prefect" in sys.modules:  # as long as it is not imported, its server cannot be what was asked
+        from flows.run import prefect_api
+
+        return prefect_api.lost(error) or explain(error)
+    return explain(error)
 
 
 @contextlib.contextmanager

@@ -10,7 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
+from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from flows.terminal.reporting import reporting
 from tasks.azure.failure import Cause
 from tests.support.checkout import ROOT
 from tests.support.prefect_server import free_port, migrated
@@ -141,3 +145,17 @@ def test_a_configured_server_that_is_down_is_reported_in_one_line_with_the_remed
     assert "prefect server start" in line
     assert "PREFECT_API_URL" in line
     assert "Traceback" not in done.stderr
+
+
+def test_a_server_that_has_gone_is_named_whatever_asked_it(capsys: pytest.CaptureFixture[str]) -> None:
+    address = f"http://127.0.0.1:{free_port()}/api"
+    with (
+        temporary_settings({PREFECT_API_URL: address}),
+        get_client(sync_client=True) as client,
+        pytest.raises(typer.Exit),
+        reporting("nothing"),
+    ):
+        client.hello()
+    said, details = capsys.readouterr().err.splitlines()
+    assert said.startswith(f"Error: The Prefect server at {address} does not answer. Start it (")
+    assert details == "ConnectError: [Errno 111] Connection refused"

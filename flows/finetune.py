@@ -40,6 +40,7 @@ from tasks.base_model import find_model
 from tasks.compute import find_compute
 from tasks.core import outage, output, signals
 from tasks.core.ending import Ending, ending_of
+from tasks.core.log import Told
 from tasks.core.stage import announce, asked, displaying, logger, observing
 from tasks.core.stages import Stage
 from tasks.data import prepare_data
@@ -115,7 +116,7 @@ def _run(run: Run) -> Any:
         run.stages.interrupt()
         run.failure = error
         if signals.leaving():
-            logger().error("%s", interruption.left(run))
+            logger().error("%s", interruption.left(run), extra=Told.OUTCOME.extra)
             raise KeyboardInterrupt(interruption.left(run)) from None
         report = report_of(run)
         artifacts.publish_report(report, run)

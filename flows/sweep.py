@@ -42,6 +42,7 @@ from tasks.azure import errors
 from tasks.azure.failure import Cause, Failure
 from tasks.core import outage, output, signals
 from tasks.core.ending import Ending, ending_of
+from tasks.core.log import Told
 from tasks.core.stage import displaying, logger
 from tasks.delete import delete_cluster
 
@@ -164,7 +165,7 @@ def _interrupted(sweep: Sweep, group: Group, error: BaseException) -> State[Any]
     _mark_ended(group)
     if wanted_gone and isinstance(error, KeyboardInterrupt):
         line = f"Cancelled: {page.summary(report)}. Run the same again: what is trained is found."
-        logger().warning("%s", line)
+        logger().warning("%s", line, extra=Told.GROUP.extra)
         return Cancelled(message=line)
     raise error
 

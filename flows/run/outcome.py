@@ -18,6 +18,7 @@ from flows.run.flow_runs import FLOW
 from flows.run.report import RunReport, failure_of
 from tasks.azure.errors import explain
 from tasks.azure.failure import Cause, Failure
+from tasks.core.log import Told
 from tasks.core.stage import displaying, logger
 
 BUDGET_BEGINS = "Budget reached"  # the state's message of a run that has spent it
@@ -58,7 +59,8 @@ def end(report: RunReport, failure: Exception | None) -> State[Any]:
         return Completed(name=_NOT_PASSED if report.gate == _REFUSED else None, message=line, data=report)
     _, details = failure_of(failure)
     expected = isinstance(failure, Failure)
-    logger().error("%s\n%s", line, details, exc_info=None if expected else failure)
+    trace = None if expected else failure
+    logger().error("%s\n%s", line, details, exc_info=trace, extra=Told.OUTCOME.extra)
     if report.cause is Cause.BUDGET:
         events.budget_reached(report.run, this_run.name, line)
     return Failed(message=line, data=_told(failure))
@@ -75,7 +77,7 @@ def _told(failure: Exception) -> Failure:
 def cancelled(report: RunReport) -> State[Any]:
     """The state of a run that a person has interrupted at a terminal."""
     line = outcome(report)
-    logger().warning("%s", line)
+    logger().warning("%s", line, extra=Told.OUTCOME.extra)
     return Cancelled(message=line)
 
 

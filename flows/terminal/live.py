@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from time import monotonic
@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.run.config import Finetune
+from tasks.core.log import Told, told
 from tasks.core.output import outlive
 from tasks.core.stage import StageEvent, StageState, observing
 
@@ -33,7 +34,7 @@ def view(config: Finetune) -> Iterator[None]:
     console = lasting_console()
     console.print(f"[bold]{config.recipe}[/]: {config.base.name} in a workspace in {config.workspace.where}")
     if not console.is_terminal:
-        with observing(Lines(console)), printing_warnings(console):
+        with observing(Lines(console)), printing_warnings(console, *Told):
             yield
         return
     stages = Stages()
@@ -41,7 +42,7 @@ def view(config: Finetune) -> Iterator[None]:
         # What libraries print on stdout belongs to the log, and would come through the live view otherwise.
         Live(stages, console=console, refresh_per_second=4, transient=False, redirect_stdout=False),
         observing(stages.take),
-        printing_warnings(console),
+        printing_warnings(console, *Told),
     ):
         yield
 
@@ -103,11 +104,14 @@ class Lines:
 
 
 @contextmanager
-def printing_warnings(console: Console) -> Iterator[None]:
-    """Have what is logged beside the run printed among its stages: above a live view, not through it."""
+def printing_warnings(console: Console, *besides: Told) -> Iterator[None]:
+    """Have what is logged printed among the stages: above a live view, not through it.
+
+    `besides` is what is told without the log.
+    """
     root = logging.getLogger()
     before = root.handlers[:]
-    root.handlers[:] = [_Warnings(console)]
+    root.handlers[:] = [_Warnings(console, besides)]
     try:
         yield
     finally:
@@ -115,12 +119,14 @@ def printing_warnings(console: Console) -> Iterator[None]:
 
 
 class _Warnings(logging.Handler):
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, besides: Collection[Told]) -> None:
         super().__init__(logging.WARNING)
         self._console = console
+        self._besides = besides
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._console.print(Text(record.getMessage(), style="yellow"), soft_wrap=True)
+        if told(record) not in self._besides:
+            self._console.print(Text(record.getMessage(), style="yellow"), soft_wrap=True)
 
 
 def short(text: str) -> str:

@@ -14,6 +14,7 @@ from rich.text import Text
 from flows.terminal.live import MARKS, Lines, Stages, lasting_console, printing_warnings, short
 from flows.trials.grid import Trial
 from flows.trials.watching import watched
+from tasks.core.log import Told
 from tasks.core.stage import StageEvent, StageState, observing
 
 
@@ -21,8 +22,9 @@ from tasks.core.stage import StageEvent, StageState, observing
 def view(trials: Sequence[Trial]) -> Iterator[None]:
     """Show each run of the group, then the winner's stages: live on a terminal, a line each elsewhere."""
     console = lasting_console()
+    warnings = printing_warnings(console, Told.GROUP, Told.STAGE)
     if not console.is_terminal:
-        with watched(_Said(console)), observing(Lines(console)), printing_warnings(console):
+        with watched(_Said(console)), observing(Lines(console)), warnings:
             yield
         return
     runs, stages = _Runs(trials), Stages()
@@ -30,7 +32,7 @@ def view(trials: Sequence[Trial]) -> Iterator[None]:
         Live(_Both(runs, stages), console=console, refresh_per_second=4, redirect_stdout=False),
         watched(runs.take),
         observing(stages.take),
-        printing_warnings(console),
+        warnings,
     ):
         yield
 

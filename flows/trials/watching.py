@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from flows.trials.grid import Trial
-from tasks.core.log import logger
+from tasks.core.log import Told, logger
 from tasks.core.stage import StageEvent, StageState
 from tasks.core.stages import Stage
 
@@ -30,7 +30,8 @@ def watched(watcher: Watcher) -> Iterator[None]:
 def heard(trial: Trial, event: StageEvent) -> None:
     """Pass the event on; the group's log has the beginnings and the failures of what takes long."""
     if event.state is StageState.FAILED:
-        logger().warning("Run %d (%s), %s: %s", trial.number, trial.title, event.stage, event.detail)
+        said = (trial.number, trial.title, event.stage, event.detail)
+        logger().warning("Run %d (%s), %s: %s", *said, extra=Told.STAGE.extra)
     elif event.state is StageState.DONE and event.stage in _SAID:
         logger().info("Run %d (%s), %s: done", trial.number, trial.title, event.stage)
     if (watcher := _watcher.get()) is not None:

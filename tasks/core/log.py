@@ -5,10 +5,14 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
+from collections.abc import Mapping
+from enum import StrEnum
 from types import TracebackType
 from typing import Any
 
 from tasks.azure.redaction import keep_environment_out, redact
+
+_TOLD = "told"
 
 
 def logger() -> logging.Logger | logging.LoggerAdapter[Any]:
@@ -22,6 +26,27 @@ def logger() -> logging.Logger | logging.LoggerAdapter[Any]:
         return get_run_logger()
     except MissingContextError:
         return logging.getLogger("finetune")
+
+
+class Told(StrEnum):
+    """What a record of the log is about that the command which runs here tells in its own way."""
+
+    GROUP = "how a group of runs has ended"
+    OUTCOME = "how the run has ended"
+    STAGE = "how a stage of it has ended"
+
+    @property
+    def extra(self) -> Mapping[str, Told]:
+        """What the record is logged with."""
+        return {_TOLD: self}
+
+
+def told(record: logging.LogRecord) -> Told | None:
+    """What such a record is about; None for any other."""
+    if record.name.startswith("prefect.") and record.getMessage().startswith("Finished in state "):
+        return Told.STAGE  # Prefect's engine says no more of a task, in no other way
+    about: Told | None = getattr(record, _TOLD, None)
+    return about
 
 
 class RedactedRecord(logging.LogRecord):

@@ -141,6 +141,7 @@ def test_a_failure_is_reported_and_ends_with_1(
     assert (tmp_path / "out").read_text() == ""
     said = (tmp_path / "err").read_text()
     assert "Error: tiny-chat-base cannot be deployed on Standard_NC6s_v3." in said
+    assert said.count("cannot be deployed on") == 3  # with the plan, and the line of its stage
     assert "Traceback" not in said
 
 
@@ -164,6 +165,7 @@ def test_ctrl_c_cancels_the_job(
     code, out, err = finished(run)
     assert (code, out) == (130, ""), err
     assert err.splitlines()[-1].startswith(f"Cancelled at train: job {job.name} cancelled; ")
+    assert err.count("Cancelled") == 1
     assert "Traceback" not in err
     assert ml_client.jobs.get(job.name).status == "Canceled"
     assert running(server) == []

@@ -39,9 +39,10 @@ from tasks.azure.failure import Failure
 from tasks.base_model import find_model
 from tasks.compute import find_compute
 from tasks.core import outage, output, signals
+from tasks.core.display import displaying
 from tasks.core.ending import Ending, ending_of
 from tasks.core.log import Told
-from tasks.core.stage import announce, asked, displaying, logger, observing
+from tasks.core.stage import announce, asked, logger, observing
 from tasks.core.stages import Stage
 from tasks.data import prepare_data
 from tasks.data.datastore import addressed

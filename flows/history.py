@@ -30,7 +30,8 @@ from tasks.core.artifacts import (
     create_markdown_artifact,
     create_table_artifact,
 )
-from tasks.core.stage import displaying, logger
+from tasks.core.display import displaying
+from tasks.core.stage import logger
 
 KEY = "finetune-history"
 _LINES = 200  # of the table in Prefect, which has no pages

@@ -19,7 +19,8 @@ from tasks.azure.clients import Session
 from tasks.azure.errors import explain, is_missing
 from tasks.azure.failure import Cause, Failure
 from tasks.core.artifacts import create_table_artifact
-from tasks.core.stage import displaying, logger
+from tasks.core.display import displaying
+from tasks.core.stage import logger
 from tasks.leased import Kind, Leased, find_leased
 from tasks.reap import Reaped, Spared, end, settle_rollouts
 from tasks.sign_in import Workspace, sign_in

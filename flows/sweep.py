@@ -41,9 +41,10 @@ from flows.trials.watching import heard
 from tasks.azure import errors
 from tasks.azure.failure import Cause, Failure
 from tasks.core import outage, output, signals
+from tasks.core.display import displaying
 from tasks.core.ending import Ending, ending_of
 from tasks.core.log import Told
-from tasks.core.stage import displaying, logger
+from tasks.core.stage import logger
 from tasks.delete import delete_cluster
 
 

@@ -12,7 +12,7 @@ from flows.artifacts import plots
 from flows.artifacts.markdown import table
 from tasks.azure.redaction import redact
 from tasks.core.artifacts import create_markdown_artifact
-from tasks.core.stage import displaying
+from tasks.core.display import displaying
 from tasks.data import PreparedData, PreparedSplit
 
 KEY = "finetune-data"

@@ -16,7 +16,7 @@ from tasks.core.artifacts import (
     create_markdown_artifact,
     create_table_artifact,
 )
-from tasks.core.stage import displaying
+from tasks.core.display import displaying
 from tasks.data import PreparedData
 from tasks.delete import Deletion
 from tasks.deploy import Deployment

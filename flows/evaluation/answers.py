@@ -15,8 +15,8 @@ from prefect.client.schemas.sorting import ArtifactSort
 from flows.run.context import Run
 from tasks.azure.errors import explain
 from tasks.core.artifacts import create_table_artifact
+from tasks.core.display import displaying
 from tasks.core.log import logger
-from tasks.core.stage import displaying
 from tasks.evaluation.earlier import Earlier, digest, likeliest
 from tasks.evaluation.question import questions
 from tasks.evaluation.result import Candidate

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from flows.artifacts.markdown import quoted, table
 from flows.run import figures
 from tasks.core.artifacts import create_markdown_artifact, create_table_artifact
-from tasks.core.stage import displaying
+from tasks.core.display import displaying
 from tasks.evaluation.result import Against, Asked, Candidate, Evaluation, Fault, Interval
 from tasks.gate.rule import Judgement
 from tasks.promotion import Version

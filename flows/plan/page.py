@@ -6,7 +6,7 @@ from flows.artifacts.markdown import table
 from flows.plan.plan import Plan
 from flows.plan.sections import LEGEND, sections, title
 from tasks.core.artifacts import create_markdown_artifact
-from tasks.core.stage import displaying
+from tasks.core.display import displaying
 
 KEY = "finetune-plan"
 

@@ -9,7 +9,7 @@ from uuid import UUID
 from prefect.events import emit_event
 
 from tasks.azure.redaction import redact
-from tasks.core.stage import displaying
+from tasks.core.display import displaying
 
 BUDGET_REACHED = "finetune.budget-reached"
 LEASE_ENDED = "finetune.lease-ended"

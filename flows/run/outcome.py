@@ -18,8 +18,9 @@ from flows.run.flow_runs import FLOW
 from flows.run.report import RunReport, failure_of
 from tasks.azure.errors import explain
 from tasks.azure.failure import Cause, Failure
+from tasks.core.display import displaying
 from tasks.core.log import Told
-from tasks.core.stage import displaying, logger
+from tasks.core.stage import logger
 
 BUDGET_BEGINS = "Budget reached"  # the state's message of a run that has spent it
 _RECIPE = "recipe: "

@@ -20,7 +20,8 @@ from pydantic import BaseModel, ConfigDict
 from tasks.azure.clients import Session
 from tasks.azure.failure import Cause, Failure
 from tasks.compute import Cluster
-from tasks.core.stage import displaying, logger
+from tasks.core.display import displaying
+from tasks.core.stage import logger
 from tasks.job.pipeline import Submission
 from tasks.job.status import look_at_job
 from tasks.job.wait import Wait, Waiter

@@ -11,7 +11,7 @@ from flows.run import figures
 from flows.trials.plan import Planned, SweepPlan
 from flows.trials.result import End, SweepReport, Tried, base_loss
 from tasks.core.artifacts import create_markdown_artifact, create_table_artifact
-from tasks.core.stage import displaying
+from tasks.core.display import displaying
 from tasks.evaluation.result import Interval
 
 PLAN, OUTCOME, ROWS = "finetune-sweep-plan", "finetune-sweep", "finetune-sweep-runs"

@@ -167,15 +167,6 @@ def observing(observer: Callable[[StageEvent], None], *, alone: bool = False) ->
         _observers.reset(token)
 
 
-@contextmanager
-def displaying() -> Iterator[None]:
-    """Let a failure to show something pass with a warning: the run outlives what displays it."""
-    try:
-        yield
-    except Exception as error:  # noqa: BLE001 - whatever it is, work that costs money goes on
-        logger().warning("An artifact could not be shown: %s", error)
-
-
 class _Stage(Task[P, R]):
     """A task that a cancelled run leaves as Cancelled: Prefect's own would say that it has crashed."""
 

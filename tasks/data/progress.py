@@ -9,7 +9,8 @@ from uuid import UUID
 from prefect.context import TaskRunContext
 
 from tasks.core.artifacts import create_progress_artifact, update_progress_artifact
-from tasks.core.stage import displaying, reporter
+from tasks.core.display import displaying
+from tasks.core.stage import reporter
 from tasks.data.progress_counter import Reading
 
 KEY = "finetune-data-progress"

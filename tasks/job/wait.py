@@ -18,9 +18,10 @@ from tasks.azure.errors import cause_of_job, explain, is_transient, is_unauthori
 from tasks.azure.failure import Cause, Failure
 from tasks.azure.run_history import Step
 from tasks.core.artifacts import create_progress_artifact, update_progress_artifact
+from tasks.core.display import displaying
 from tasks.core.lease import Lease, is_held_by
 from tasks.core.limit import TALK, within
-from tasks.core.stage import displaying, logger, report, stage
+from tasks.core.stage import logger, report, stage
 from tasks.core.stages import Stage
 from tasks.job import durations
 from tasks.job.durations import Durations

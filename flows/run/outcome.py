@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -25,6 +28,7 @@ from tasks.core.stage import logger
 BUDGET_BEGINS = "Budget reached"  # the state's message of a run that has spent it
 _RECIPE = "recipe: "
 _REFUSED = "not passed"
+_listener: ContextVar[Callable[[RunReport], None] | None] = ContextVar("listener", default=None)
 _NOT_PASSED = "Not passed"  # the name of the state of a completed run whose model the gate has refused
 
 
@@ -52,8 +56,19 @@ def is_planned(run: FlowRun) -> bool:
     return any(tag.startswith(_RECIPE) for tag in run.tags)
 
 
+@contextmanager
+def told_to(listener: Callable[[RunReport], None]) -> Iterator[None]:
+    """Have the report of a run that ends within the block, also where no server hears of its state."""
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
+
+
 def end(report: RunReport, failure: Exception | None) -> State[Any]:
     """The state that tells the outcome; with the report as its result, or the failure to be raised."""
+    _tell(report)
     line = outcome(report)
     if failure is None:
         logger().info("%s", line)
@@ -77,9 +92,15 @@ def _told(failure: Exception) -> Failure:
 
 def cancelled(report: RunReport) -> State[Any]:
     """The state of a run that a person has interrupted at a terminal."""
+    _tell(report)
     line = outcome(report)
     logger().warning("%s", line, extra=Told.OUTCOME.extra)
     return Cancelled(message=line)
+
+
+def _tell(report: RunReport) -> None:
+    if (listener := _listener.get()) is not None:
+        listener(report)
 
 
 def outcome(report: RunReport) -> str:

@@ -9,6 +9,7 @@ from tasks.azure.failure import Cause, Failure
 
 _ANSWER = 10.0  # seconds
 _ADDRESS = "PREFECT_API_URL"
+_START = "Start it (prefect server start), correct PREFECT_API_URL, or unset it for a temporary server."
 
 _temporary: set[str] = set()
 
@@ -82,13 +83,8 @@ def database() -> str:
 
 
 def _away(address: str, error: BaseException) -> Failure:
-    what, do = (
-        ("Prefect's temporary server", "Run the same again: what was made is used again.")
-        if address in _temporary
-        else (
-            "The Prefect server",
-            "Start it (prefect server start), correct PREFECT_API_URL, or unset it for a temporary server.",
-        )
-    )
-    details = f"{type(error).__name__}: {error}"
-    return Failure(f"{what} at {address} does not answer.", do, details, cause=Cause.PREFECT)
+    what, do = f"The Prefect server at {address} does not answer.", _START
+    if address in _temporary:
+        what = f"Prefect's temporary server at {address} does not answer."
+        do = "Run the same again: what was made is used again."
+    return Failure(what, do, f"{type(error).__name__}: {error}", cause=Cause.PREFECT)

@@ -27,6 +27,7 @@ from flows.terminal import (
     smoke,
     sweep,
 )
+from flows.terminal.reporting import leave
 
 app = typer.Typer(
     name="finetune",
@@ -78,7 +79,10 @@ def options(
 
 
 def main() -> None:
-    app()
+    try:
+        app()
+    finally:
+        leave()
 
 
 if __name__ == "__main__":

@@ -27,6 +27,8 @@ BEGUN = monotonic()
 
 _INTERRUPTED = 130
 
+_is_away = False  # Prefect's server
+
 
 class Where(StrEnum):
     """Which of the two workspaces a command asks."""
@@ -56,13 +58,27 @@ def reporting(interrupted: str) -> Iterator[None]:
             raise typer.Exit(1) from None
 
 
+def leave() -> None:
+    """End the process here if Prefect's server is gone, as it would.
+
+    At its end Prefect's client tries to bring it the events that are left, seven seconds for each.
+    """
+    if _is_away:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(1)
+
+
 def _explained(error: Exception) -> Failure:
+    global _is_away
     from tasks.azure.errors import explain
 
     if "prefect" in sys.modules:  # as long as it is not imported, its server cannot be what was asked
         from flows.run import prefect_api
 
-        return prefect_api.lost(error) or explain(error)
+        if (failure := prefect_api.lost(error)) is not None:
+            _is_away = True
+            return failure
     return explain(error)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from flows.run.config import Finetune
     from flows.run.report import RunReport
     from tasks.data.section import Data
+
+End = Callable[["RunReport"], None]
 
 _GOES_ON = "A job that was submitted goes on: run the same again, and it is found and waited for."
 
@@ -35,18 +37,26 @@ def run(
     ] = False,
 ) -> None:
     """Run the whole fine-tune here and now."""
-    with leaving_by_signals(_GOES_ON), reporting("nothing was started"):
-        report = _run(recipe, [*(changes or ()), *(["fresh=true"] if fresh else ())], yes=yes)
+    ended: list[RunReport] = []
+    try:
+        with leaving_by_signals(_GOES_ON), reporting("nothing was started"):
+            _run(recipe, [*(changes or ()), *(["fresh=true"] if fresh else ())], ended.append, yes=yes)
+    finally:
+        for report in ended:
+            _tell(report, as_json=as_json)
+
+
+def _tell(report: RunReport, *, as_json: bool) -> None:
     if as_json:
         typer.echo(report.model_dump_json(indent=2))
-    else:
-        from flows.terminal.summary import summary
+        return
+    from flows.terminal.summary import summary
 
-        summary(report, monotonic() - BEGUN)
+    summary(report, monotonic() - BEGUN)
 
 
-def _run(recipe: str, changes: Iterable[str], *, yes: bool) -> RunReport:
-    """Run a recipe in this process; raises Failure when it does not complete."""
+def _run(recipe: str, changes: Iterable[str], end: End, *, yes: bool) -> None:
+    """Run a recipe in this process; `end` has its report. Raises Failure when it does not complete."""
     from tasks.core import imports
 
     with ExitStack() as stack:
@@ -54,7 +64,7 @@ def _run(recipe: str, changes: Iterable[str], *, yes: bool) -> RunReport:
             config = _started(recipe, changes, stack)
             _plan(config, yes=yes)
             from flows import finetune  # noqa: F401
-        return _observed(config)
+        _observed(config, end)
 
 
 def _started(recipe: str, changes: Iterable[str], stack: ExitStack) -> Finetune:
@@ -106,15 +116,21 @@ def _plan(config: Finetune, *, yes: bool) -> None:
         raise KeyboardInterrupt("Not run: nothing was started.")
 
 
-def _observed(config: Finetune) -> RunReport:
+def _observed(config: Finetune, end: End) -> None:
     from flows.finetune import finetune
+    from flows.run import outcome, prefect_api
     from flows.terminal.live import view
     from tasks.core import signals
 
-    # Until its message is here: a second Ctrl-C in between would be that of a run that has not begun.
-    with signals.heeded(), view(config):
-        state = finetune(config, return_state=True)
+    told: list[RunReport] = []
+    try:
+        # Until its message is here: a second Ctrl-C in between would be that of a run that has not begun.
+        with signals.heeded(), view(config), outcome.told_to(told.append):
+            state = finetune(config, return_state=True)
+    except Exception as error:
+        if told and prefect_api.lost(error):  # nowhere else is what became of it
+            end(told[-1])
+        raise
     if state.is_cancelled():
         raise KeyboardInterrupt(state.message)
-    report: RunReport = state.result()
-    return report
+    end(state.result())

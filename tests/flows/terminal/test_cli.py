@@ -24,6 +24,7 @@ from tests.support.fork_server import ForkServer
 from tests.support.held_calls import held
 from tests.support.imports import HEAVY, imported, packages
 from tests.support.prefect_server import PrefectServer, migrated
+from tests.support.relay import relayed
 from tests.support.tiny_recipe import RECIPE
 from tests.support.waiting import PATIENCE, until
 
@@ -199,3 +200,32 @@ def running(server: LocalServer) -> list[dict[str, Any]]:
 
 def _without_prefect() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("environment", "tiny")
+def test_a_run_whose_prefect_server_goes_tells_what_became_of_it(
+    fork_server: ForkServer,
+    prefect_server: PrefectServer,
+    tmp_path: Path,
+    ml_client: Any,
+    server: LocalServer,
+) -> None:
+    with (
+        processes(fork_server, prefect_server, tmp_path) as started,
+        relayed(prefect_server.port) as relay,
+    ):
+        address = f"http://127.0.0.1:{relay.port}/api"
+        with held(server, "PUT", "/**/onlineEndpoints/*/deployments/*") as deploying:
+            run = started.command(
+                "data.train.take=14", PREFECT_API_URL=address, PREFECT_CLIENT_MAX_RETRIES="0"
+            )
+            once(run, deploying, lambda: started.said(run))
+            relay.cut()
+        assert run.wait() == 1, started.said(run)
+        said = started.said(run)
+    assert "recipe: completed" in said
+    assert "deleted (404 at " in said.replace("\n", " ")
+    assert f"Error: The Prefect server at {address} does not answer. " in said
+    assert "EventsWorker" not in said
+    assert ours.endpoints(ml_client) == []

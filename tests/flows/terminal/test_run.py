@@ -7,6 +7,7 @@ import signal
 
 import pytest
 
+from flows.run.report import RunReport
 from flows.terminal.run import _observed
 from tasks.core.stage import StageEvent, observing
 from tasks.core.stages import Stage
@@ -31,6 +32,7 @@ def test_a_second_ctrl_c_after_the_flow_has_ended_leaves_its_message(
     prefect_server: PrefectServer, config: MakeConfig
 ) -> None:
     pressed: list[str] = []
+    ended: list[RunReport] = []
 
     def press(event: StageEvent) -> None:
         if event.stage is Stage.TRAIN and event.detail and not pressed:
@@ -45,7 +47,8 @@ def test_a_second_ctrl_c_after_the_flow_has_ended_leaves_its_message(
             observing(press),
             pytest.raises(KeyboardInterrupt, match=r"^Cancelled at train: job .+ cancelled; "),
         ):
-            _observed(config(*lasting, "compute.keep=false"))
+            _observed(config(*lasting, "compute.keep=false"), ended.append)
     finally:
         log.removeFilter(again)
     assert (len(pressed), again.times) == (1, 1)
+    assert ended == []

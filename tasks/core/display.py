@@ -7,11 +7,12 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from time import monotonic
 
 from httpx import HTTPError
-from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+from prefect.settings import PREFECT_API_REQUEST_TIMEOUT, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from tasks.core.log import logger
 
 AWAY = 300.0  # seconds for which a server that did not answer is taken to be out of reach
+PATIENCE = 10.0  # seconds for its one answer: a run that is cancelled has 30 until it is killed
 
 _away_until = 0.0
 
@@ -34,5 +35,5 @@ def displaying() -> Iterator[None]:
 
 
 def tried_once() -> AbstractContextManager[object]:
-    """Have no request to Prefect within tried again, by whatever client."""
-    return temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0})
+    """Have requests to Prefect within tried once, and not for long, by whatever client."""
+    return temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0, PREFECT_API_REQUEST_TIMEOUT: PATIENCE})

@@ -14,8 +14,6 @@ from prefect.runtime import flow_run as this_run
 from tasks.core.display import tried_once
 from tasks.core.log import logger
 
-_PATIENCE = 10.0  # seconds for Prefect's one answer: a cancelled run has 30 until it is killed
-
 
 class Ending(StrEnum):
     CANCELLED = "cancelled"  # a person wants it gone, and its job with it
@@ -47,10 +45,7 @@ def _is_cancelled() -> bool:
     if run is None:
         return False
     try:
-        with (
-            tried_once(),
-            get_client(httpx_settings={"timeout": _PATIENCE}, sync_client=True) as client,
-        ):
+        with tried_once(), get_client(sync_client=True) as client:
             state = client.read_flow_run(run).state
     except Exception as error:  # noqa: BLE001 - a server out of reach, in whatever way, has said nothing
         logger().warning("Prefect does not say whether the run is cancelled, so its job stays: %s", error)

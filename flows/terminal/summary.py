@@ -22,9 +22,10 @@ def summary(report: RunReport, seconds: float) -> None:
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     rows: list[tuple[str, Any]] = [
+        ("failure", report.failure),
         ("job", report.job),
         ("held-out loss", figures.losses(report.base_loss, report.eval_loss)),
-        ("model", f"{report.model}:{report.model_version}"),
+        ("model", report.model and f"{report.model}:{report.model_version}"),
         ("ROUGE-L", figures.losses(report.base_rouge_l, report.rouge_l)),
         ("gate", "; ".join(filter(None, (report.gate, *report.gate_reasons)))),
         ("held against", report.incumbent),
@@ -32,7 +33,7 @@ def summary(report: RunReport, seconds: float) -> None:
         ("base model", report.base_answer),
         ("tuned model", report.answer),
         ("the data", report.ground_truth),
-        ("endpoint", f"{report.endpoint} {report.deletion or ''}"),
+        ("endpoint", report.endpoint and f"{report.endpoint} {report.deletion or ''}"),
         ("reused", ", ".join(map(str, report.reused))),
         ("notes", "; ".join(report.notes)),
         ("cost", f"${report.cost_usd:.4f} at Azure's prices" if report.cost_usd else ""),

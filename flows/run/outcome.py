@@ -28,8 +28,11 @@ from tasks.core.stage import logger
 BUDGET_BEGINS = "Budget reached"  # the state's message of a run that has spent it
 _RECIPE = "recipe: "
 _REFUSED = "not passed"
-_listener: ContextVar[Callable[[RunReport], None] | None] = ContextVar("listener", default=None)
 _NOT_PASSED = "Not passed"  # the name of the state of a completed run whose model the gate has refused
+
+Listener = Callable[[RunReport], None]
+
+_listener: ContextVar[Listener] = ContextVar("listener", default=lambda report: None)
 
 
 def initial_name() -> str:
@@ -57,7 +60,7 @@ def is_planned(run: FlowRun) -> bool:
 
 
 @contextmanager
-def told_to(listener: Callable[[RunReport], None]) -> Iterator[None]:
+def reported_to(listener: Listener) -> Iterator[None]:
     """Have the report of a run that ends within the block, also where no server hears of its state."""
     token = _listener.set(listener)
     try:
@@ -68,7 +71,7 @@ def told_to(listener: Callable[[RunReport], None]) -> Iterator[None]:
 
 def end(report: RunReport, failure: Exception | None) -> State[Any]:
     """The state that tells the outcome; with the report as its result, or the failure to be raised."""
-    _tell(report)
+    _listener.get()(report)
     line = outcome(report)
     if failure is None:
         logger().info("%s", line)
@@ -92,15 +95,10 @@ def _told(failure: Exception) -> Failure:
 
 def cancelled(report: RunReport) -> State[Any]:
     """The state of a run that a person has interrupted at a terminal."""
-    _tell(report)
+    _listener.get()(report)
     line = outcome(report)
     logger().warning("%s", line, extra=Told.OUTCOME.extra)
     return Cancelled(message=line)
-
-
-def _tell(report: RunReport) -> None:
-    if (listener := _listener.get()) is not None:
-        listener(report)
 
 
 def outcome(report: RunReport) -> str:

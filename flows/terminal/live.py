@@ -33,8 +33,9 @@ def view(config: Finetune) -> Iterator[None]:
     """Show the stages of whatever runs within the block: live on a terminal, a line each elsewhere."""
     console = lasting_console()
     console.print(f"[bold]{config.recipe}[/]: {config.base.name} in a workspace in {config.workspace.where}")
+    warnings = printing_warnings(console, *Told)
     if not console.is_terminal:
-        with observing(Lines(console)), printing_warnings(console, *Told):
+        with observing(Lines(console)), warnings:
             yield
         return
     stages = Stages()
@@ -42,7 +43,7 @@ def view(config: Finetune) -> Iterator[None]:
         # What libraries print on stdout belongs to the log, and would come through the live view otherwise.
         Live(stages, console=console, refresh_per_second=4, transient=False, redirect_stdout=False),
         observing(stages.take),
-        printing_warnings(console, *Told),
+        warnings,
     ):
         yield
 

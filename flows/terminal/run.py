@@ -122,14 +122,14 @@ def _observed(config: Finetune, end: End) -> None:
     from flows.terminal.live import view
     from tasks.core import signals
 
-    told: list[RunReport] = []
+    reports: list[RunReport] = []
     try:
         # Until its message is here: a second Ctrl-C in between would be that of a run that has not begun.
-        with signals.heeded(), view(config), outcome.told_to(told.append):
+        with signals.heeded(), view(config), outcome.reported_to(reports.append):
             state = finetune(config, return_state=True)
     except Exception as error:
-        if told and prefect_api.lost(error):  # nowhere else is what became of it
-            end(told[-1])
+        if reports and prefect_api.lost(error):  # nowhere else is what became of it
+            end(reports[-1])
         raise
     if state.is_cancelled():
         raise KeyboardInterrupt(state.message)

@@ -193,15 +193,6 @@ def test_ctrl_c_deletes_the_endpoint(
     assert running(server) == []
 
 
-def running(server: LocalServer) -> list[dict[str, Any]]:
-    """What the workspace bills at this moment."""
-    return [row for row in server.admin("ledger")["rows"] if row["running"]]
-
-
-def _without_prefect() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-
-
 @pytest.mark.slow
 @pytest.mark.usefixtures("environment", "tiny")
 def test_a_run_whose_prefect_server_goes_tells_what_became_of_it(
@@ -229,3 +220,12 @@ def test_a_run_whose_prefect_server_goes_tells_what_became_of_it(
     assert f"Error: The Prefect server at {address} does not answer. " in said
     assert "EventsWorker" not in said
     assert ours.endpoints(ml_client) == []
+
+
+def running(server: LocalServer) -> list[dict[str, Any]]:
+    """What the workspace bills at this moment."""
+    return [row for row in server.admin("ledger")["rows"] if row["running"]]
+
+
+def _without_prefect() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}

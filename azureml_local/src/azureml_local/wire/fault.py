@@ -51,7 +51,7 @@ class FaultSwitch:
         if scope["type"] != "http" or scope["path"].startswith("/admin/"):
             await self._app(scope, receive, send)
             return
-        replaced = self._state.faults.replaced
+        replaced = self._state.faults.replaced  # asked for first, or other rules might come in between
         fault = self._state.faults.at(scope["method"], scope["path"], *_OF_REQUESTS)
         refusal = _refusal(self._state, scope["path"], fault)
         if refusal is not None:
